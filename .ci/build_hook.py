@@ -1,0 +1,48 @@
+"""Build hook: brings the top-level manifest and sample data into the package.
+
+npe2 looks for the manifest only inside the package's own folder, and the sample data are read from
+there too, while both stand at the top level of the repository. A wheel gets them packed in; an
+editable install has no files of its own and gets links beside the source, or copies where the
+system refuses links.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+BROUGHT_IN = ("napari.yaml", "sample_data")
+
+
+class BringIntoPackage(BuildHookInterface[Any]):
+    """Packs or links ``BROUGHT_IN`` into ``napari_ifa``."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Run before a wheel is built; ``version`` is "standard" or "editable"."""
+        root = Path(self.root)
+        for name in BROUGHT_IN:
+            if not (root / name).exists():
+                raise FileNotFoundError(f"'{name}' is missing at the top level of {root}")
+            if version == "editable":
+                link_or_copy(root / name, root / "src" / "napari_ifa" / name)
+            else:
+                build_data["force_include"][str(root / name)] = f"napari_ifa/{name}"
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let ``target`` be ``source``: a relative link, or a fresh copy where links are refused."""
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
+    try:
+        target.symlink_to(os.path.relpath(source, target.parent), source.is_dir())
+    except OSError:
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)

@@ -1,0 +1,106 @@
+"""See how much each region speaks for or against a model's answer, on one scale for all patients.
+
+The names below are the whole path without a viewer: open a study, load a classifier, analyse a
+cohort, explain a case. Each is imported when it is first used, so that ``import napari_ifa`` and
+the start of napari cost nothing and leave torch unloaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import (
+        Analysis,
+        CommonScale,
+        Explanation,
+        FeatureMask,
+        analyze,
+        explain,
+        load_analysis,
+        read_cohort,
+    )
+    from napari_ifa.cam import class_activation
+    from napari_ifa.errors import (
+        AnalysisError,
+        AnalysisMismatchError,
+        BundleError,
+        Cancelled,
+        CohortError,
+        ExplanationError,
+        IfaError,
+        UnsupportedStudyError,
+        UntrustedModelError,
+    )
+    from napari_ifa.models import Classifier, load_classifier
+    from napari_ifa.volumes import Volume, list_series, read_volume
+
+_PACKAGE_OF = {
+    "Analysis": "analysis",
+    "AnalysisError": "errors",
+    "AnalysisMismatchError": "errors",
+    "BundleError": "errors",
+    "Cancelled": "errors",
+    "Classifier": "models",
+    "CohortError": "errors",
+    "CommonScale": "analysis",
+    "Explanation": "analysis",
+    "ExplanationError": "errors",
+    "FeatureMask": "analysis",
+    "IfaError": "errors",
+    "UnsupportedStudyError": "errors",
+    "UntrustedModelError": "errors",
+    "Volume": "volumes",
+    "analyze": "analysis",
+    "class_activation": "cam",
+    "explain": "analysis",
+    "list_series": "volumes",
+    "load_analysis": "analysis",
+    "load_classifier": "models",
+    "read_cohort": "analysis",
+    "read_volume": "volumes",
+}
+
+__all__ = [
+    "Analysis",
+    "AnalysisError",
+    "AnalysisMismatchError",
+    "BundleError",
+    "Cancelled",
+    "Classifier",
+    "CohortError",
+    "CommonScale",
+    "Explanation",
+    "ExplanationError",
+    "FeatureMask",
+    "IfaError",
+    "UnsupportedStudyError",
+    "UntrustedModelError",
+    "Volume",
+    "analyze",
+    "class_activation",
+    "explain",
+    "list_series",
+    "load_analysis",
+    "load_classifier",
+    "read_cohort",
+    "read_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-ifa")
+    if name not in _PACKAGE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PACKAGE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

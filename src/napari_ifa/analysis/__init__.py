@@ -1,0 +1,26 @@
+"""Integrated feature analysis: a cohort's common scale and importance, and one case on them."""
+
+from __future__ import annotations
+
+from napari_ifa.analysis.cohort import Case, Cohort, read_cohort
+from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.explain import Explanation, explain, predict_masked
+from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.run import analyze
+from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.analysis.store import Analysis, load_analysis
+
+__all__ = [
+    "Analysis",
+    "Case",
+    "Cohort",
+    "CommonScale",
+    "Distribution",
+    "Explanation",
+    "FeatureMask",
+    "analyze",
+    "explain",
+    "load_analysis",
+    "predict_masked",
+    "read_cohort",
+]

@@ -1,0 +1,296 @@
+"""One case on its cohort's scale: maps in patient space, from all features or from chosen ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.analysis.store import Analysis, Basis
+from napari_ifa.errors import AnalysisError
+from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.preprocessing import input_lps_affine
+from napari_ifa.volumes import FeatureGrid, Volume
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_ifa.cam import ClassActivation
+
+
+def explain(
+    classifier: Classifier,
+    volume: Volume,
+    analysis: Analysis | None = None,
+    class_idx: int | str | None = None,
+    mask: FeatureMask | None = None,
+    method: str | None = None,
+    basis: Basis = "voxels",
+) -> Explanation:
+    """Run one image through a model and bring its class activation back to the image.
+
+    Parameters
+    ----------
+    analysis : gives the common scale and the method; without it there is no S-CAM.
+    class_idx : class number or name; the predicted class by default.
+    mask : the features to keep; all by default.
+    method : id of a class activation method; the analysis's own, or ``"gradcam"``.
+    basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
+        ``"extremes"``, which suits evidence that fills a small part of the image.
+
+    Raises
+    ------
+    AnalysisMismatchError
+        The analysis was made with another model.
+    ExplanationError
+        The image does not fit the network, or its position is lost on the way.
+    """
+    from napari_ifa.cam import class_activation
+
+    if analysis is not None:
+        analysis.check(classifier)
+        if method is not None and method != analysis.method:
+            raise AnalysisError(
+                f"The analysis was made with '{analysis.method}'; its scale does not hold for"
+                f" '{method}'."
+            )
+    chosen_method = analysis.method if analysis is not None else method or "gradcam"
+    image = classifier.preprocess(volume)
+    network_input = image.as_tensor().float()[None].to(classifier.device)
+    activation = class_activation(
+        classifier.network,
+        network_input,
+        classifier.target_layer,
+        method=chosen_method,
+        class_idx="all",
+    )
+    grid = FeatureGrid.from_network_input(
+        input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
+    )
+    case = CaseActivation(classifier, network_input, activation, grid)
+    explanation = Explanation(
+        volume=volume,
+        case=case,
+        analysis=analysis,
+        class_idx=(
+            int(case.logits.argmax()) if class_idx is None else classifier.class_index(class_idx)
+        ),
+        mask=FeatureMask.all(case.features),
+        basis=basis,
+    )
+    return explanation if mask is None else explanation.select(mask=mask)
+
+
+@dataclass(frozen=True, eq=False)
+class CaseActivation:
+    """What the network made of one case, for every class; explanations of the case share it.
+
+    Attributes
+    ----------
+    classifier, network_input : what was run, and on what (``[1, C, *spatial]``).
+    activation : of all classes, for this one case.
+    grid : where the features lie in the patient.
+    """
+
+    classifier: Classifier
+    network_input: torch.Tensor
+    activation: ClassActivation
+    grid: FeatureGrid
+    _weighted: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    @property
+    def features(self) -> int:
+        """Features of the target layer."""
+        return int(self.activation.features.shape[1])
+
+    @cached_property
+    def logits(self) -> NDArray[np.float64]:
+        """``[C]``, the model's own output."""
+        return _numpy(self.activation.logits[0])
+
+    @cached_property
+    def contributions(self) -> NDArray[np.float64]:
+        """``[F, C]``: how much each feature adds to each class activation's sum, in logits."""
+        return _numpy(self.activation.contributions()[0]).T
+
+    @cached_property
+    def offset(self) -> NDArray[np.float64] | None:
+        """``[C]``: what the logits are without any feature; None where they are no exact sums."""
+        if not self.activation.additive:
+            return None
+        rest: NDArray[np.float64] = self.logits - self.contributions.sum(axis=0)
+        return rest
+
+    def weighted_features(self, class_idx: int) -> NDArray[np.float32]:
+        """``[F, *grid]``: every feature times its weight for a class, in three dimensions."""
+        if class_idx not in self._weighted:
+            weighted = self.activation.weighted_features(class_idx)[0].float().cpu().numpy()
+            self._weighted[class_idx] = weighted.reshape(self.features, *self.grid.shape)
+        return self._weighted[class_idx]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A case's class activation and answer, for one class and one choice of features.
+
+    Attributes
+    ----------
+    volume : the image explained.
+    case : what the network made of it.
+    analysis : gives the common scale; None where there is none.
+    class_idx : the class explained.
+    mask : the features kept.
+    basis : of the common scale.
+    """
+
+    volume: Volume
+    case: CaseActivation
+    analysis: Analysis | None
+    class_idx: int
+    mask: FeatureMask
+    basis: Basis = "voxels"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One per class."""
+        return self.case.classifier.class_names
+
+    @property
+    def features(self) -> int:
+        """Features of the target layer."""
+        return self.case.features
+
+    @property
+    def grid(self) -> FeatureGrid:
+        """Where the features lie in the patient."""
+        return self.case.grid
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """``[C]``, the model's own output."""
+        return self.case.logits
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """``[C]``."""
+        return self.case.classifier.probabilities(self.logits)
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """``[F]``: each feature's contribution to the class explained, in logits."""
+        column: NDArray[np.float64] = self.case.contributions[:, self.class_idx]
+        return column
+
+    @property
+    def weighted_features(self) -> NDArray[np.float32]:
+        """``[F, *grid]``: every feature times its weight for the class explained."""
+        return self.case.weighted_features(self.class_idx)
+
+    @property
+    def follows_contributions(self) -> bool:
+        """Whether masked logits are exact sums of contributions, so that no pass is needed."""
+        return self.case.offset is not None
+
+    def select(
+        self,
+        class_idx: int | str | None = None,
+        mask: FeatureMask | None = None,
+        basis: Basis | None = None,
+    ) -> Explanation:
+        """The same case for another class, other features or on a scale of another basis.
+
+        The network does not run again.
+
+        Raises
+        ------
+        AnalysisError
+            Where the mask has another number of features.
+        """
+        classifier = self.case.classifier
+        chosen = self.class_idx if class_idx is None else classifier.class_index(class_idx)
+        kept = self.mask if mask is None else mask
+        if kept.keep.shape != (self.features,):
+            raise AnalysisError(
+                f"The feature mask is for {kept.keep.size} features; this layer has"
+                f" {self.features}."
+            )
+        return replace(self, class_idx=chosen, mask=kept, basis=basis or self.basis)
+
+    @cached_property
+    def masked_logits(self) -> NDArray[np.float64]:
+        """``[C]``, what the model answers from the kept features alone.
+
+        Instant where ``follows_contributions``; otherwise one pass through the network.
+        """
+        if self.mask.keep.all():
+            return self.logits
+        if self.case.offset is not None:
+            kept = self.case.contributions[self.mask.keep].sum(axis=0)
+            return np.asarray(self.case.offset + kept)
+        return predict_masked(self.case, [self.mask])[0]
+
+    @cached_property
+    def masked_probabilities(self) -> NDArray[np.float64]:
+        """``[C]``."""
+        return self.case.classifier.probabilities(self.masked_logits)
+
+    @cached_property
+    def scale(self) -> CommonScale | None:
+        """The cohort's scale for this class; None without an analysis."""
+        if self.analysis is None:
+            return None
+        return self.analysis.scale(self.class_idx, basis=self.basis)
+
+    @cached_property
+    def activation_map(self) -> NDArray[np.float32]:
+        """The class activation of the kept features on the feature grid, three-dimensional."""
+        kept: NDArray[np.float32] = self.weighted_features[self.mask.keep].sum(
+            axis=0, dtype=np.float32
+        )
+        return kept
+
+    @cached_property
+    def class_activation(self) -> Volume:
+        """The class activation on the image's grid, in logits; NaN outside the field of view."""
+        array = self.grid.onto(self.volume).volume(self.activation_map)
+        return self.volume.with_array(array, f"class activation, {self._class_name}")
+
+    @cached_property
+    def s_cam(self) -> Volume:
+        """S-CAM (FS-S-CAM for chosen features) on the image's grid: space first, then tanh.
+
+        Raises
+        ------
+        AnalysisError
+            Without an analysis there is no common scale.
+        """
+        if self.scale is None:
+            raise AnalysisError(
+                "There is no common scale without a cohort's analysis; run or open one."
+            )
+        array = self.scale(self.class_activation.array)
+        return self.volume.with_array(array, f"S-CAM, {self._class_name}")
+
+    @property
+    def _class_name(self) -> str:
+        return self.class_names[self.class_idx]
+
+
+def predict_masked(case: CaseActivation, masks: list[FeatureMask]) -> NDArray[np.float64]:
+    """Logits ``[M, C]`` of a case for several feature masks, by one pass through the network."""
+    from napari_ifa.cam import masked_logits
+
+    classifier = case.classifier
+    stack = np.stack([mask.keep for mask in masks])
+    return _numpy(
+        masked_logits(classifier.network, case.network_input, classifier.target_layer, stack)[0]
+    )
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    return np.asarray(tensor.double().cpu().numpy())

@@ -1,0 +1,183 @@
+"""The importance matrix [features × classes] and the feature masks that are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_ifa.errors import AnalysisError
+
+Ranking = Literal["value", "abs", "contrast"]
+
+
+@dataclass(frozen=True, eq=False)
+class ContributionSums:
+    """Sums of contributions over cases, from which a column's mean, variance and frequency follow.
+
+    Merging is addition, so a cohort may be split among shards in any way.
+
+    Attributes
+    ----------
+    total, squares : ``[F, C]`` sums of k and k² over the cases that count for the class.
+    positive : ``[F, C]`` cases with k > 0.
+    cases : ``[C]`` cases that count for the class.
+    """
+
+    total: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    positive: NDArray[np.int64]
+    cases: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, contributions: NDArray[np.float64], counted: NDArray[np.bool_]) -> ContributionSums:
+        """Sums of ``contributions [B, F, C]`` where ``counted [B, C]``."""
+        weight = counted[:, None, :]
+        kept = np.where(weight, contributions, 0.0)
+        return cls(
+            total=kept.sum(axis=0),
+            squares=(kept**2).sum(axis=0),
+            positive=(kept > 0).sum(axis=0, dtype=np.int64),
+            cases=counted.sum(axis=0, dtype=np.int64),
+        )
+
+    def merged(self, other: ContributionSums) -> ContributionSums:
+        """The sums over both sets of cases."""
+        return ContributionSums(
+            self.total + other.total,
+            self.squares + other.squares,
+            self.positive + other.positive,
+            self.cases + other.cases,
+        )
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The importance matrix ``[F, C]``; NaN for a class without a case."""
+        return self._per_case(self.total)
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Unbiased variance of the contributions over cases, ``[F, C]``; NaN below two cases."""
+        deviations = np.maximum(self.squares - self.total * np.nan_to_num(self.mean), 0.0)
+        degrees = np.where(self.cases > 1, self.cases - 1.0, np.nan)
+        result: NDArray[np.float64] = deviations / degrees
+        return result
+
+    @property
+    def frequency(self) -> NDArray[np.float64]:
+        """Share of cases in which the feature speaks for the class, ``[F, C]``."""
+        return self._per_case(self.positive)
+
+    def _per_case(self, sums: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = sums / np.where(self.cases > 0, self.cases, np.nan)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMask:
+    """Which features of the target layer are kept; the rest count as if they were zero.
+
+    Attributes
+    ----------
+    keep : ``[F]`` bool.
+    name : what the choice is called in a table or a file name.
+    """
+
+    keep: NDArray[np.bool_]
+    name: str = "chosen"
+
+    @classmethod
+    def all(cls, features: int) -> FeatureMask:
+        """Every feature: the network as it is."""
+        return cls(np.ones(features, bool), "all")
+
+    @classmethod
+    def none(cls, features: int) -> FeatureMask:
+        """No feature: what the network answers without any evidence."""
+        return cls(np.zeros(features, bool), "none")
+
+    @classmethod
+    def only(cls, features: int, chosen: Iterable[int]) -> FeatureMask:
+        """The chosen features alone.
+
+        Raises
+        ------
+        AnalysisError
+            Where a number is not a feature's.
+        """
+        numbers = sorted(set(chosen))
+        wrong = [n for n in numbers if not 0 <= n < features]
+        if wrong:
+            raise AnalysisError(
+                f"There is no feature {wrong[0]}; this layer's features are 0 to {features - 1}."
+            )
+        keep = np.zeros(features, bool)
+        keep[numbers] = True
+        return cls(keep, "only " + ", ".join(map(str, numbers)))
+
+    @classmethod
+    def without(cls, features: int, chosen: Iterable[int]) -> FeatureMask:
+        """Every feature but the chosen ones."""
+        numbers = sorted(set(chosen))
+        keep = ~cls.only(features, numbers).keep
+        return cls(keep, "not " + ", ".join(map(str, numbers)))
+
+    @classmethod
+    def top(
+        cls,
+        importance: ArrayLike,
+        fraction: float,
+        by: Ranking = "value",
+        contrast: ArrayLike | None = None,
+    ) -> FeatureMask:
+        """The most important ``fraction`` of the features, at least one.
+
+        Parameters
+        ----------
+        importance : ``[F]``, a column of the importance matrix.
+        fraction : share of the features to keep; ``k = max(1, ceil(fraction · F))``.
+        by : ``"value"``, ``"abs"`` or ``"contrast"`` (the column minus ``contrast``, the mean over
+            classes).
+
+        Raises
+        ------
+        AnalysisError
+            For a fraction outside (0, 1] or a column without numbers.
+        """
+        column = np.asarray(importance, dtype=float)
+        if not 0 < fraction <= 1:
+            raise AnalysisError(
+                f"A share of {fraction:g} of the features is not between 0 and 1; give for"
+                " example 0.05 for the top 5 %."
+            )
+        if not np.isfinite(column).any():
+            raise AnalysisError(
+                "No case of the cohort counts for this class, so its features have no importance;"
+                " use a cohort that holds the class, or the importance over all cases."
+            )
+        key = np.abs(column) if by == "abs" else column
+        if by == "contrast" and contrast is not None:
+            key = column - np.asarray(contrast, dtype=float)
+        # A tolerance keeps 5 % of 60 at 3 where floating point says 3.0000000000000004.
+        number = max(1, int(np.ceil(fraction * column.size - 1e-9)))
+        keep = np.zeros(column.size, bool)
+        keep[np.argsort(-key, kind="stable")[:number]] = True
+        return cls(keep, f"top {100 * fraction:g} %")
+
+    @classmethod
+    def above(cls, importance: ArrayLike, threshold: float) -> FeatureMask:
+        """The features whose importance is above a threshold, in logit units."""
+        return cls(np.asarray(importance, dtype=float) > threshold, f"above {threshold:g}")
+
+    def inverted(self) -> FeatureMask:
+        """The other features."""
+        opposites = {"all": "none", "none": "all"}
+        return FeatureMask(~self.keep, opposites.get(self.name, f"all but {self.name}"))
+
+    @property
+    def count(self) -> int:
+        """Features kept."""
+        return int(self.keep.sum())

@@ -1,0 +1,29 @@
+"""A file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A path to write to; it becomes ``target`` when the block ends without an exception.
+
+    The name keeps the target's suffix, since writers choose the format by it. Missing folders are
+    made.
+
+    Raises
+    ------
+    OSError
+        Where the place cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}.part.{target.name}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""The project's exceptions: every message is one sentence that a person can act on.
+
+A message says what was found, what was expected and what to do. It never carries patient data.
+"""
+
+from __future__ import annotations
+
+
+class IfaError(Exception):
+    """Base of all errors that the project raises on purpose."""
+
+
+class UnsupportedStudyError(IfaError):
+    """An image, series or folder that cannot be opened rightly, and why."""
+
+
+class BundleError(IfaError):
+    """A MONAI bundle that is incomplete or does not describe a classifier."""
+
+
+class UntrustedModelError(BundleError):
+    """A bundle asks to run code that is not on the allow-list."""
+
+
+class ExplanationError(IfaError):
+    """A class activation that cannot be computed: layer, class, input or geometry."""
+
+
+class CohortError(IfaError):
+    """A cohort file that cannot be read, or cases that cannot be used."""
+
+
+class AnalysisError(IfaError):
+    """An analysis that cannot be computed, read or applied."""
+
+
+class AnalysisMismatchError(AnalysisError):
+    """An analysis that was made with another model, layer, method or preprocessing."""
+
+
+class Cancelled(IfaError):
+    """Long work was stopped by the person."""

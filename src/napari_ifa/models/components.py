@@ -1,0 +1,269 @@
+"""What a bundle's configuration may build: networks and transforms of known libraries, no code.
+
+A name is judged by the object it resolves to, never by its text: the text
+``monai.….torch.hub.os.system`` begins with "monai." too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_ifa.errors import BundleError, UntrustedModelError
+
+#: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
+_SHORT_NAME_MODULES = (
+    "monai.transforms",
+    "monai.networks.nets",
+    "monai.networks.blocks",
+    "monai.networks.layers",
+)
+_NETWORK_MODULES = (
+    "monai.networks.nets",
+    "monai.networks.blocks",
+    "monai.networks.layers",
+    "torch.nn.modules",
+    "torchvision.models",
+)
+#: Where a function, rather than a class, may be what makes a network (``resnet18``).
+_FUNCTION_MODULES = ("monai.networks.nets", "torchvision.models")
+#: Transforms of images in memory; those that read, write or post-process stand elsewhere.
+_TRANSFORM_MODULES = tuple(
+    f"monai.transforms.{part}"
+    for part in ("compose", "croppad", "intensity", "signal", "smooth_field", "spatial", "utility")
+)
+#: What a name may begin with; what it resolves to is judged by where that is defined.
+_ROOTS = ("monai.transforms", "monai.networks", "torch.nn", "torchvision.models")
+#: Transforms that evaluate strings or callables, or reach other libraries by name.
+_REFUSED_TRANSFORMS = (
+    "Lambda",
+    "DataStats",
+    "SimulateDelay",
+    "TorchVision",
+    "TorchIO",
+    "CuCIM",
+)
+#: An argument of this name leads to a file or a network address.
+_LEADS_OUT = re.compile(r"^path|(^|_)(file|filename|url|repo|dir|hub)(_|$)")
+#: Arguments that make a network fetch or read weights from elsewhere; a bundle brings its own.
+_FOREIGN_WEIGHTS = ("weights", "weights_backbone", "checkpoint")
+_KEYWORDS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
+
+
+@dataclass
+class ComponentBuilder:
+    """Builds what a bundle's configuration describes, following ``@references`` and nothing else.
+
+    Attributes
+    ----------
+    config : the whole configuration as plain data.
+    replacements : objects that stand in for configured ones, by what a class is named.
+    """
+
+    config: Mapping[str, Any]
+    replacements: Mapping[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
+    _built: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, key: str) -> Any:
+        """The object under ``key`` (``"preprocessing"``, ``"a::b"`` or ``"a#b"``).
+
+        Raises
+        ------
+        UntrustedModelError
+            For an expression, a macro to another file or a component off the allow-list.
+        BundleError
+            For a reference that leads nowhere or in a circle, or arguments that do not fit.
+        """
+        if key in self._built:
+            if self._built[key] is _UNDER_WAY:
+                raise BundleError(
+                    f"The bundle's configuration refers to '{key}' in a circle; correct it."
+                )
+            return self._built[key]
+        self._built[key] = _UNDER_WAY
+        self._built[key] = self._resolve(self._lookup(key), key)
+        return self._built[key]
+
+    def _lookup(self, key: str) -> Any:
+        node: Any = self.config
+        for part in key.replace("#", "::").split("::"):
+            try:
+                node = node[int(part)] if isinstance(node, list) else node[part]
+            except (KeyError, IndexError, ValueError, TypeError):
+                raise BundleError(
+                    f"The bundle's configuration has no entry '{key}', which it refers to; add it."
+                ) from None
+        return node
+
+    def _resolve(self, node: Any, where: str) -> Any:
+        if isinstance(node, str):
+            return self._resolve_text(node, where)
+        if isinstance(node, list):
+            items = [(f"{where}::{i}", item) for i, item in enumerate(node)]
+            return [self._resolve(item, at) for at, item in items if not _is_disabled(item)]
+        if isinstance(node, Mapping):
+            if "_target_" in node:
+                return self._instantiate(node, where)
+            return {k: self._resolve(v, f"{where}::{k}") for k, v in node.items()}
+        return node
+
+    def _resolve_text(self, text: str, where: str) -> Any:
+        if text.startswith("$"):
+            raise UntrustedModelError(
+                f"The bundle's configuration holds a Python expression at '{where}', which is not"
+                " run; replace it with a value, or load the bundle with trust."
+            )
+        if text.startswith("%"):
+            raise UntrustedModelError(
+                f"The bundle's configuration includes other text at '{where}', which is not"
+                " followed; write the value there, or load the bundle with trust."
+            )
+        return self.build(text[1:]) if text.startswith("@") else text
+
+    def _instantiate(self, node: Mapping[str, Any], where: str) -> Any:
+        name = node["_target_"]
+        if node.get("_mode_", "default") != "default" or node.get("_requires_"):
+            raise UntrustedModelError(
+                f"The bundle's configuration calls '{name}' in a special mode at '{where}';"
+                " only plain construction is allowed without trust."
+            )
+        arguments = {
+            k: self._resolve(v, f"{where}::{k}") for k, v in node.items() if k not in _KEYWORDS
+        }
+        component = find_component(name, where)
+        replacement = self.replacements.get(_plain_name(component))
+        if replacement is not None:
+            return replacement(arguments)
+        check_component(component, name, where)
+        try:
+            if _is_network(component):
+                arguments = _without_foreign_weights(component, arguments)
+            return component(**arguments)
+        except Exception as error:
+            raise BundleError(
+                f"The bundle's '{name}' at '{where}' cannot be built: {_first_line(error)}."
+            ) from error
+
+
+def find_component(name: Any, where: str) -> Any:
+    """The object that a ``_target_`` names, importing only modules of the allowed libraries."""
+    refusal = UntrustedModelError(
+        f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or transform,"
+        " a torch.nn module or a torchvision model; load it with trust only if you know its code."
+    )
+    if not isinstance(name, str):
+        raise refusal
+    if "." not in name:
+        for module_name in _SHORT_NAME_MODULES:
+            found = getattr(importlib.import_module(module_name), name, None)
+            if found is not None and not inspect.ismodule(found):
+                return found
+        raise refusal
+    root = next((root for root in _ROOTS if name.startswith(f"{root}.")), None)
+    if root is None:
+        raise refusal
+    library = root.partition(".")[0]
+    if importlib.util.find_spec(library) is None:
+        raise BundleError(f"The bundle's '{name}' needs the package {library}; install it.")
+    return _walk(name, refusal)
+
+
+def check_component(component: Any, name: str, where: str) -> None:
+    """Refuse what is not, by its own definition, a network or a harmless transform."""
+    if not (_is_network(component) or _is_transform(component)):
+        raise UntrustedModelError(
+            f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or"
+            " transform, a torch.nn module or a torchvision model that only computes;"
+            " load it with trust only if you know its code."
+        )
+
+
+def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
+    parts = dotted.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            # Only what a module or class itself defines; private names are nobody's interface.
+            if part.startswith("_") or not hasattr(found, part):
+                raise refusal
+            found = getattr(found, part)
+        return found
+    raise refusal
+
+
+def _is_network(component: Any) -> bool:
+    from torch import nn
+
+    if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
+        return False
+    if inspect.isclass(component):
+        return issubclass(component, nn.Module)
+    if not inspect.isfunction(component) or "." in component.__qualname__:
+        return False
+    # get_model and its like build whatever network they are told to.
+    if not _defined_in(component, _FUNCTION_MODULES) or component.__name__.startswith("get_"):
+        return False
+    try:
+        returned = typing.get_type_hints(component).get("return")
+    except (NameError, TypeError):
+        return False
+    return inspect.isclass(returned) and issubclass(returned, nn.Module)
+
+
+def _is_transform(component: Any) -> bool:
+    from monai.transforms import Transform
+
+    if not inspect.isclass(component) or not _defined_in(component, _TRANSFORM_MODULES):
+        return False
+    is_one = issubclass(component, Transform) or component.__name__ in ("Compose", "OneOf")
+    return is_one and _plain_name(component) not in _REFUSED_TRANSFORMS
+
+
+def _leads_out(component: Any) -> bool:
+    try:
+        names = list(inspect.signature(component).parameters)
+    except (TypeError, ValueError):
+        return True
+    return any(_LEADS_OUT.search(name) and not _is_foreign(name) for name in names)
+
+
+def _defined_in(component: Any, roots: tuple[str, ...]) -> bool:
+    module = getattr(component, "__module__", None) or ""
+    return any(module == root or module.startswith(f"{root}.") for root in roots)
+
+
+def _plain_name(component: Any) -> str:
+    """The name of a class without "Rand" before or the dictionary suffix behind."""
+    return getattr(component, "__name__", "").removeprefix("Rand").removesuffix("d")
+
+
+def _without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in arguments.items() if not _is_foreign(k)}
+    for name, parameter in inspect.signature(component).parameters.items():
+        if _is_foreign(name):
+            kept[name] = False if isinstance(parameter.default, bool) else None
+    return kept
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith("pretrained") or name in _FOREIGN_WEIGHTS
+
+
+def _is_disabled(item: Any) -> bool:
+    return isinstance(item, Mapping) and item.get("_disabled_") in (True, "true", "True")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_UNDER_WAY = object()

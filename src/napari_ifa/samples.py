@@ -1,0 +1,62 @@
+"""Where the sample data lie: synthetic heads in two cohorts, and a network trained on each.
+
+``version`` is "clean", where the lesion alone tells the class, or "confounded", where a marker
+outside the head gives it away.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from napari_ifa.errors import CohortError
+
+VERSIONS = ("clean", "confounded")
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def sample_data() -> Path:
+    """Folder of the sample data: inside the installed package, or at the top of a checkout.
+
+    Raises
+    ------
+    CohortError
+        The installation came without them.
+    """
+    for folder in (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data"):
+        if (folder / "bundles").is_dir():
+            return folder
+    raise CohortError(
+        "The sample data are missing from this installation; install napari-ifa again."
+    )
+
+
+def bundle(version: str = "clean") -> Path:
+    """The MONAI bundle of the network that was trained on ``version``."""
+    return sample_data() / "bundles" / f"head_{_checked(version)}"
+
+
+def cohort(version: str = "clean") -> Path:
+    """The MONAI datalist of ``version``, with "training", "validation" and "test"."""
+    return sample_data() / f"dataset_{_checked(version)}.json"
+
+
+def dicom_series() -> Path:
+    """Folder of an oblique DICOM MR series: one case of the clean test split once more."""
+    return sample_data() / str(_dicom_entry()["dicom"])
+
+
+def dicom_twin() -> Path:
+    """The NIfTI file with the voxels of ``dicom_series``, at the same places."""
+    return sample_data() / str(_dicom_entry()["image"])
+
+
+def _dicom_entry() -> dict[str, object]:
+    entries = json.loads(cohort("clean").read_text("utf-8"))["test"]
+    return next(entry for entry in entries if "dicom" in entry)
+
+
+def _checked(version: str) -> str:
+    if version not in VERSIONS:
+        raise CohortError(f"There is no sample cohort '{version}'; choose clean or confounded.")
+    return version

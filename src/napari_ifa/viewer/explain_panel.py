@@ -1,0 +1,262 @@
+"""The model, its cohort's analysis, the class, what the model answers, and the overlay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.legend import Legend
+from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, heading
+from napari_ifa.viewer.prediction_table import PredictionTable
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_ifa.analysis import Analysis, Explanation
+    from napari_ifa.models import Classifier
+
+_ANALYSIS_FILTER = "Analysis (*.nc);;All files (*)"
+NO_SCALE = "no common scale: this picture cannot be compared between patients"
+
+
+class ExplainPanel(Panel):
+    """Everything about one explanation but the single features."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._build()
+        self._lay_out()
+        self.listen(self.session.classifier_changed, self._show_classifier)
+        self.listen(self.session.analysis_changed, self._show_analysis)
+        self.listen(self.session.explanation_changed, self._show_explanation)
+        self.listen(self.session.prediction_changed, self.predictions.show_prediction)
+        self.listen(self.session.trust_wanted, self._ask_trust)
+        self._show_classifier(self.session.classifier)
+        self._show_analysis(self.session.analysis)
+        self._show_explanation(self.session.explanation)
+        self.predictions.show_prediction(self.session.prediction)
+
+    # ----------------------------------------------------------------- widgets
+
+    def _build(self) -> None:
+        self.model_name = _name_label()
+        self.open_model = QPushButton("Open…")
+        self.open_model.setToolTip("The folder of a MONAI bundle; none of its code is run")
+        self.open_model.clicked.connect(self._ask_bundle)
+        self.analysis_name = _name_label()
+        self.open_analysis = QPushButton("Open…")
+        self.open_analysis.setToolTip("An analysis file (.nc) of a cohort, made with this model")
+        self.open_analysis.clicked.connect(self._ask_analysis)
+        self.run_analysis = QPushButton("Run…")
+        self.run_analysis.setToolTip("Analyse a cohort with the open model")
+        self.run_analysis.clicked.connect(self._ask_cohort)
+        self.save_analysis = QPushButton("Save…")
+        self.save_analysis.setToolTip("Keep this analysis in a file, for other cases")
+        self.save_analysis.clicked.connect(self._ask_where_to_save)
+        self.unsaved = QWidget()
+        self.class_choice = QComboBox()
+        self.class_choice.setToolTip("The class whose evidence is shown")
+        self.class_choice.activated.connect(self.session.select_class)
+        self.basis = QComboBox()
+        self.basis.addItem("P10 to P90 of all voxels", "voxels")
+        self.basis.addItem("P50 of minima to P90 of maxima", "extremes")
+        self.basis.setToolTip(
+            "What sets the common scale: every voxel of the cohort, or the least and greatest value"
+            " of each case, which suits evidence that fills little of the image"
+        )
+        self.basis.activated.connect(self._choose_basis)
+        self.predictions = PredictionTable()
+        self.no_scale = QLabel(NO_SCALE)
+        self.no_scale.setWordWrap(True)
+        self.no_scale.setStyleSheet(
+            "QLabel { background: #5a4a12; color: #ffe08a; border-radius: 4px; padding: 3px 6px; }"
+        )
+        self.no_scale.setToolTip(
+            "Open the analysis of a cohort, or run one, to get a scale that holds for all patients."
+        )
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(round(100 * self.workspace.scene.opacity))
+        self.opacity.setToolTip("How strongly the overlay covers the image")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.opacity_text = QLabel(f"{self.opacity.value()} %")
+        self.opacity_text.setMinimumWidth(44)
+        self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.legend = Legend()
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self.jobs = JobBars(self.workspace.jobs, ("main", "analysis"))
+        self.message = MessageLine(self.session, "model")
+
+    def _lay_out(self) -> None:
+        sources = QGridLayout()
+        sources.setColumnStretch(1, 1)
+        sources.addWidget(heading("Model"), 0, 0)
+        sources.addWidget(self.model_name, 0, 1)
+        sources.addWidget(self.open_model, 0, 2)
+        sources.addWidget(heading("Analysis"), 1, 0)
+        sources.addWidget(self.analysis_name, 1, 1)
+        sources.addWidget(self.open_analysis, 1, 2)
+        sources.addWidget(self.run_analysis, 1, 3)
+        offer = QHBoxLayout(self.unsaved)
+        offer.setContentsMargins(0, 0, 0, 0)
+        offer.addWidget(QLabel("not saved yet"), 1)
+        offer.addWidget(self.save_analysis)
+        sources.addWidget(self.unsaved, 2, 1, 1, 3)
+        shown = QGridLayout()
+        shown.setColumnStretch(1, 1)
+        shown.addWidget(heading("Class"), 0, 0)
+        shown.addWidget(self.class_choice, 0, 1, 1, 2)
+        shown.addWidget(QLabel("scale"), 1, 0)
+        shown.addWidget(self.basis, 1, 1, 1, 2)
+        shown.addWidget(QLabel("opacity"), 2, 0)
+        shown.addWidget(self.opacity, 2, 1)
+        shown.addWidget(self.opacity_text, 2, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(sources)
+        layout.addWidget(self.jobs)
+        layout.addWidget(self.message)
+        layout.addWidget(self.hint)
+        layout.addLayout(shown)
+        layout.addWidget(self.no_scale)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.predictions)
+        layout.addStretch(1)
+
+    # ----------------------------------------------------------------- asking
+
+    def _ask_bundle(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a MONAI bundle")
+        if folder:
+            self.session.load_bundle(folder)
+
+    def _ask_trust(self, folder: Path, sentence: str) -> None:
+        answer = QMessageBox.warning(
+            self,
+            "Run code of this model?",
+            f"{sentence}\n\nOpen it all the same only if you trust where it comes from.",
+            QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
+            QMessageBox.StandardButton.Cancel,
+        )
+        if answer == QMessageBox.StandardButton.Open:
+            self.session.load_bundle(folder, trust=True)
+
+    def _ask_analysis(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "Open an analysis", "", _ANALYSIS_FILTER)
+        if file:
+            self.session.load_analysis(file)
+
+    def _ask_cohort(self) -> None:
+        dialog = AnalysisDialog(self)
+        dialog.chosen.connect(self.session.run_analysis)
+        dialog.open()
+
+    def _ask_where_to_save(self) -> None:
+        file, _ = QFileDialog.getSaveFileName(
+            self, "Save the analysis", "analysis.nc", _ANALYSIS_FILTER
+        )
+        if file:
+            self.session.save_analysis(file)
+
+    def _choose_basis(self, index: int) -> None:
+        self.session.choose_basis(self.basis.itemData(index))
+
+    def _set_opacity(self, percent: int) -> None:
+        self.opacity_text.setText(f"{percent} %")
+        self.workspace.scene.opacity = percent / 100
+
+    # ----------------------------------------------------------------- showing
+
+    def _show_classifier(self, classifier: Classifier | None) -> None:
+        self.run_analysis.setEnabled(classifier is not None)
+        if classifier is None:
+            _set_name(self.model_name, "none open", "")
+        else:
+            _set_name(
+                self.model_name,
+                classifier.name,
+                f"Classes: {', '.join(classifier.class_names)}\n"
+                f"Features of the layer: {classifier.target_layer}",
+            )
+        self._show_hint()
+
+    def _show_analysis(self, analysis: Analysis | None) -> None:
+        self.unsaved.setVisible(self.session.pending is not None)
+        if analysis is None:
+            _set_name(self.analysis_name, "none open", "")
+            return
+        count = int(analysis.cases.sizes["case"])
+        _set_name(
+            self.analysis_name,
+            f"{count} cases, {analysis.method}",
+            f"{count} cases, {analysis.features} features, method {analysis.method}",
+        )
+
+    def _show_explanation(self, explanation: Explanation | None) -> None:
+        shown = explanation is not None
+        self.class_choice.setEnabled(shown)
+        self.opacity.setEnabled(shown)
+        self.basis.setEnabled(explanation is not None and explanation.scale is not None)
+        self.basis.setCurrentIndex(self.basis.findData(self.session.basis))
+        self.predictions.setVisible(shown)
+        self.legend.setVisible(shown)
+        self.legend.show_explanation(explanation)
+        self.no_scale.setVisible(explanation is not None and explanation.scale is None)
+        self._show_hint()
+        with QSignalBlocker(self.class_choice):
+            self.class_choice.clear()
+            if explanation is None:
+                return
+            predicted = int(explanation.logits.argmax())
+            for idx, name in enumerate(explanation.class_names):
+                text = f"{name}  p = {explanation.probabilities[idx]:.2f}"
+                self.class_choice.addItem(text + (", predicted" if idx == predicted else ""))
+            self.class_choice.setCurrentIndex(explanation.class_idx)
+        self.predictions.show_classes(explanation.class_names, explanation.class_idx)
+        self.predictions.show_prediction(self.session.prediction)
+
+    def _show_hint(self) -> None:
+        missing = []
+        if self.session.volume is None:
+            missing.append("a study")
+        if self.session.classifier is None:
+            missing.append("a model")
+        self.hint.setVisible(bool(missing))
+        self.hint.setText(f"Open {' and '.join(missing)} to see an explanation.")
+
+
+class AllPanels(ExplainPanel):
+    """The Explain panel that brings the others: the way in from napari's menus."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        # napari docks this one itself, so the others can stand beside it only afterwards.
+        QTimer.singleShot(0, self, self.workspace.dock_all)
+
+
+def _name_label() -> QLabel:
+    label = QLabel()
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
+
+
+def _set_name(label: QLabel, text: str, tip: str) -> None:
+    label.setText(text)
+    label.setToolTip(f"{text}\n{tip}".strip() if tip else text)

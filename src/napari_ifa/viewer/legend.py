@@ -1,0 +1,135 @@
+"""The colour bar: where zero contribution lies, the cohort's P10 and P90, and the ends in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPalette, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Explanation
+
+_BAR_HEIGHT = 16
+#: What lies under the overlay in the bar: the grey of a tissue, not the black of air.
+_TISSUE = 0.32
+
+
+class Legend(QWidget):
+    """The overlay's colours from one end of the scale to the other, as they look on tissue."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._limits = (-1.0, 1.0)
+        self._neutral: float | None = None
+        self._marks: list[tuple[float, str]] = []
+        self._class_name = ""
+
+    def show_explanation(self, explanation: Explanation | None) -> None:
+        """Take the scale from an explanation; None leaves the bar empty."""
+        self._neutral = None
+        if explanation is not None:
+            scale = explanation.scale
+            self._class_name = explanation.class_names[explanation.class_idx]
+            self._limits = (-1.0, 1.0)
+            self._neutral = 0.0 if scale is None else float(scale.neutral)
+            self._marks = []
+            if scale is not None:
+                self._marks = [(0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")]
+        self.setToolTip(self._explanation_in_words(explanation))
+        self.update()
+
+    @property
+    def neutral(self) -> float | None:
+        """Where the neutral mark stands, on the scale from −1 to 1."""
+        return self._neutral
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The words at the two ends."""
+        return f"against {self._class_name}", f"for {self._class_name}"
+
+    def sizeHint(self) -> QSize:
+        """Three lines of text and the bar."""
+        line = round(QFontMetricsF(self.font()).height())
+        return QSize(240, 3 * line + _BAR_HEIGHT + 16)
+
+    def minimumSizeHint(self) -> QSize:
+        """As tall as the hint: no line of text is cut."""
+        return QSize(160, self.sizeHint().height())
+
+    def paintEvent(self, event: object) -> None:
+        """Draw the bar with its marks."""
+        if self._neutral is None:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        text = self.palette().color(QPalette.ColorRole.WindowText)
+        line = QFontMetricsF(self.font()).height()
+        margin = 12.0
+        bar = QRectF(margin, line + 6, self.width() - 2 * margin, _BAR_HEIGHT)
+        painter.fillRect(bar, self._gradient(bar))
+        painter.setPen(QPen(text, 1))
+        for value, label in self._marks:
+            x = self._x(value, bar)
+            painter.drawLine(QPointF(x, bar.top() - 4), QPointF(x, bar.bottom()))
+            self._centred(painter, x, 0, label)
+        x = self._x(self._neutral, bar)
+        painter.setBrush(text)
+        tip = bar.bottom() + 1
+        painter.drawPolygon(
+            QPolygonF([QPointF(x, tip), QPointF(x - 4, tip + 6), QPointF(x + 4, tip + 6)])
+        )
+        self._centred(painter, x, tip + 7, "no contribution")
+        against, towards = (
+            painter.fontMetrics().elidedText(end, Qt.TextElideMode.ElideRight, self.width() // 2)
+            for end in self.ends
+        )
+        words = QRectF(2, tip + 7 + line, self.width() - 4, line)
+        painter.setPen(QColor(120, 170, 255))
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft, against)
+        painter.setPen(QColor(255, 130, 105))
+        painter.drawText(words, Qt.AlignmentFlag.AlignRight, towards)
+        painter.end()
+
+    def _gradient(self, bar: QRectF) -> QLinearGradient:
+        from napari_ifa.analysis.colour import diverging_colours
+
+        assert self._neutral is not None
+        gradient = QLinearGradient(bar.topLeft(), bar.topRight())
+        steps = 80
+        for step in range(steps + 1):
+            value = -1 + 2 * step / steps
+            red, green, blue, alpha = diverging_colours(value, self._neutral)
+            mixed = [c * alpha + _TISSUE * (1 - alpha) for c in (red, green, blue)]
+            gradient.setColorAt(step / steps, QColor.fromRgbF(*mixed))
+        return gradient
+
+    def _x(self, value: float, bar: QRectF) -> float:
+        low, high = self._limits
+        return bar.left() + (value - low) / (high - low) * bar.width()
+
+    def _centred(self, painter: QPainter, x: float, top: float, label: str) -> None:
+        width = painter.fontMetrics().horizontalAdvance(label) + 2
+        left = min(max(x - width / 2, 0), self.width() - width)
+        height = QFontMetricsF(self.font()).height()
+        painter.drawText(QRectF(left, top, width, height), Qt.AlignmentFlag.AlignCenter, label)
+
+    def _explanation_in_words(self, explanation: Explanation | None) -> str:
+        if explanation is None:
+            return ""
+        scale = explanation.scale
+        if scale is None:
+            return "Without an analysis the ends are this case's own largest activation."
+        between = (
+            f"between these lie {scale.high - scale.low:g} % of all class activations of the cohort"
+            if scale.basis == "voxels"
+            else "of the cases' least and of their greatest class activation"
+        )
+        return (
+            f"P{scale.low:g} and P{scale.high:g}: {between}"
+            f" ({scale.p_low:.3g} to {scale.p_high:.3g} in logit units)."
+            f" Zero contribution lies at {scale.neutral:.2f} and is drawn transparent."
+        )

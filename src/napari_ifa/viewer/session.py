@@ -1,0 +1,425 @@
+"""What is open in one viewer, and what follows when it changes.
+
+No Qt and no layers here: panels and scene listen to the signals and call the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_ifa.errors import (
+    AnalysisError,
+    AnalysisMismatchError,
+    Cancelled,
+    IfaError,
+    UntrustedModelError,
+)
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Analysis, Explanation, FeatureMask
+    from napari_ifa.analysis.store import Basis
+    from napari_ifa.models import Classifier
+    from napari_ifa.volumes import Series, Volume
+
+
+class Runner(Protocol):
+    """Runs work beside the window; ``Jobs`` is the one with threads."""
+
+    def start(
+        self,
+        title: str,
+        work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[IfaError], None],
+        *,
+        key: str,
+        lane: str = "main",
+    ) -> None:
+        """Queue work; see ``Jobs.start``."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits and probabilities ``[C]`` with all features and with the chosen ones.
+
+    The masked ones are None while the network still computes them.
+    """
+
+    logits: NDArray[Any]
+    probabilities: NDArray[Any]
+    masked_logits: NDArray[Any] | None
+    masked_probabilities: NDArray[Any] | None
+
+
+class Session:
+    """The state of one viewer. Every change goes through a method and is told by a signal.
+
+    Signals
+    -------
+    series_changed(list[Series]) : the opened folder's series.
+    volume_changed(Volume | None), classifier_changed(Classifier | None),
+    analysis_changed(Analysis | None) : another one is open.
+    explanation_changed(Explanation | None) : another case, model, class or scale.
+    mask_changed(Explanation) : the same explanation with other features kept.
+    prediction_changed(Prediction | None)
+    said(kind, sentence, about) : ``"error"`` or ``"note"``, for the message line of the panel
+        that it is about: ``"study"`` or ``"model"``.
+    trust_wanted(path, sentence) : a bundle asks to run what is not on the allow-list.
+    """
+
+    series_changed = Signal(list)
+    volume_changed = Signal(object)
+    classifier_changed = Signal(object)
+    analysis_changed = Signal(object)
+    explanation_changed = Signal(object)
+    mask_changed = Signal(object)
+    prediction_changed = Signal(object)
+    said = Signal(str, str, str)
+    trust_wanted = Signal(object, str)
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.series: list[Series] = []
+        self.volume: Volume | None = None
+        self.classifier: Classifier | None = None
+        self.analysis: Analysis | None = None
+        self.analysis_is_saved = True
+        # An analysis that was run and is in no file yet, whatever model is open now.
+        self.pending: Analysis | None = None
+        self.explanation: Explanation | None = None
+        self.prediction: Prediction | None = None
+        self.bundle: Path | None = None
+        self._trusted = False
+        # None: the class that the model predicts.
+        self._chosen_class: int | None = None
+        # "all" or "true": over every case of the cohort, or over those of the class.
+        self.importance_kind: Literal["all", "true"] = "all"
+        # Of the common scale: all voxels of the cohort, or its cases' minima and maxima.
+        self.basis: Basis = "voxels"
+        # None: all features, however many the model has.
+        self._mask: FeatureMask | None = None
+
+    # ---------------------------------------------------------------- study
+
+    def open_path(self, path: str | Path) -> None:
+        """Look into a folder or file and open it, or list its series where there is a choice."""
+        self.look_into(path, then_open=True)
+
+    def look_into(self, path: str | Path, then_open: bool = False) -> None:
+        """List the series of a folder or file."""
+
+        def work(progress: Any, stop: Any) -> list[Series]:
+            from napari_ifa.volumes import list_series
+
+            return list_series(Path(path), progress=progress, stop=stop)
+
+        def done(found: list[Series]) -> None:
+            self.take_series(found)
+            able = [series for series in found if series.unsupported is None]
+            if not found:
+                self.say(
+                    "error", "No image was found there; choose a DICOM or NIfTI study.", "study"
+                )
+            elif not able:
+                self.say("error", str(found[0].unsupported), "study")
+            elif len(able) == 1 and then_open:
+                self.open_series(able[0])
+            elif then_open:
+                self.say("note", f"{len(able)} series found: choose one to open.", "study")
+
+        self._runner.start(
+            "Looking for series", work, done, self._fail_reading, key="series", lane="study"
+        )
+
+    def take_series(self, found: list[Series]) -> None:
+        """Offer other series to choose from."""
+        self.series = found
+        self.series_changed.emit(found)
+
+    def open_series(self, series: Series) -> None:
+        """Read one listed series and make it the study."""
+
+        def work(progress: Any, stop: Any) -> Volume:
+            from napari_ifa.volumes import read_volume
+
+            return read_volume(series.path, series, progress=progress, stop=stop)
+
+        self._runner.start(
+            "Reading the images",
+            work,
+            self.set_volume,
+            self._fail_reading,
+            key="study",
+            lane="study",
+        )
+
+    def set_volume(self, volume: Volume | None) -> None:
+        """Make an image the study; the class shown is again the predicted one."""
+        if volume is self.volume:
+            return
+        self.volume = volume
+        self._chosen_class = None
+        self._drop_explanation()
+        self.volume_changed.emit(volume)
+        self._explain()
+
+    # ---------------------------------------------------------------- model
+
+    def load_bundle(self, path: str | Path, trust: bool = False) -> None:
+        """Load the network to explain from a MONAI bundle's folder."""
+        folder = Path(path)
+
+        def work(progress: Any, stop: Any) -> Classifier:
+            from napari_ifa.models import load_classifier
+
+            return load_classifier(folder, trust=trust)
+
+        def done(classifier: Classifier) -> None:
+            self.bundle, self._trusted = folder, trust
+            self.set_classifier(classifier)
+
+        def failed(error: IfaError) -> None:
+            if isinstance(error, UntrustedModelError) and not trust:
+                self.trust_wanted.emit(folder, str(error))
+            else:
+                self._fail(error)
+
+        self._runner.start("Loading the model", work, done, failed, key="bundle")
+
+    def set_classifier(self, classifier: Classifier | None) -> None:
+        """Make a network the one that is explained; an analysis of another one is closed."""
+        self.classifier = classifier
+        self._chosen_class, self._mask = None, None
+        self._drop_explanation()
+        if self.analysis is not None and classifier is not None:
+            try:
+                self.analysis.check(classifier)
+            except AnalysisMismatchError:
+                self.set_analysis(None)
+                self.say("note", "The analysis was made with another model and has been closed.")
+        self.classifier_changed.emit(classifier)
+        self._explain()
+
+    # ------------------------------------------------------------- analysis
+
+    def load_analysis(self, path: str | Path) -> None:
+        """Load the cohort's scale and importance from an analysis file."""
+        file = Path(path)
+
+        def work(progress: Any, stop: Any) -> Analysis:
+            from napari_ifa.analysis import load_analysis
+
+            return load_analysis(file)
+
+        self._runner.start("Loading the analysis", work, self._adopt, self._fail, key="load")
+
+    def run_analysis(self, cohort: str | Path, split: str | None, method: str) -> None:
+        """Analyse a cohort with the open model.
+
+        The pass has a copy of the network of its own, so that cases can be explained meanwhile.
+        """
+        bundle, trusted = self.bundle, self._trusted
+        if bundle is None or self.classifier is None:
+            self.say("error", "Load a model first: an analysis is made with one.")
+            return
+        layer = self.classifier.target_layer
+
+        def work(progress: Any, stop: Any) -> Analysis:
+            from napari_ifa.analysis import analyze, read_cohort
+            from napari_ifa.models import load_classifier
+
+            cases = read_cohort(Path(cohort), split=split)
+            own = load_classifier(bundle, layer=layer, trust=trusted)
+            return analyze(own, cases, method=method, progress=progress, stop=stop)
+
+        def done(analysis: Analysis) -> None:
+            self.pending = analysis
+            self._adopt(analysis, saved=False)
+
+        self._runner.start(
+            "Analysing the cohort", work, done, self._fail, key="analysis", lane="analysis"
+        )
+
+    def set_analysis(self, analysis: Analysis | None, saved: bool = True) -> None:
+        """Make an analysis the one whose scale and importance are shown."""
+        self.analysis, self.analysis_is_saved = analysis, saved
+        self.analysis_changed.emit(analysis)
+        self._explain()
+
+    def save_analysis(self, path: str | Path) -> None:
+        """Write the analysis that was run last and is in no file, else the open one."""
+        analysis = self.pending or self.analysis
+        if analysis is None:
+            return
+
+        def work(progress: Any, stop: Any) -> Analysis:
+            analysis.save(Path(path))
+            return analysis
+
+        def done(written: Analysis) -> None:
+            if written is self.pending:
+                self.pending = None
+            if written is self.analysis:
+                self.analysis_is_saved = True
+            self.analysis_changed.emit(self.analysis)
+            self.say("note", "The analysis has been saved.")
+
+        self._runner.start("Saving the analysis", work, done, self._fail, key="save")
+
+    def _adopt(self, analysis: Analysis, saved: bool = True) -> None:
+        if self.classifier is not None:
+            try:
+                analysis.check(self.classifier)
+            except AnalysisMismatchError as error:
+                self._fail(error)
+                self.analysis_changed.emit(self.analysis)
+                return
+        self.set_analysis(analysis, saved)
+
+    # ---------------------------------------------------------- explanation
+
+    @property
+    def class_idx(self) -> int | None:
+        """The class that is explained, once there is an explanation."""
+        return None if self.explanation is None else self.explanation.class_idx
+
+    @property
+    def mask(self) -> FeatureMask | None:
+        """The features that are kept, once there is an explanation."""
+        return None if self.explanation is None else self.explanation.mask
+
+    def contributions(self) -> NDArray[np.float64] | None:
+        """What each feature of this case adds for the class, in logit units: ``[F]``."""
+        if self.explanation is None:
+            return None
+        return np.asarray(self.explanation.contributions)
+
+    def importance(self) -> NDArray[np.float64] | None:
+        """Mean contribution over the cohort to the class on show: ``[F]``."""
+        if self.explanation is None or self.analysis is None:
+            return None
+        class_idx, kind = self.explanation.class_idx, self.importance_kind
+        return np.asarray(self.analysis.importance(class_idx, kind), dtype=float)
+
+    def choose_importance(self, kind: Literal["all", "true"]) -> None:
+        """Importance over all cases of the cohort, or over those of the class itself."""
+        self.importance_kind = kind
+
+    def select_class(self, class_idx: int) -> None:
+        """Explain another class of the same case."""
+        if self.explanation is None or class_idx == self.explanation.class_idx:
+            return
+        self._chosen_class = class_idx
+        self.explanation = self._on_scale(self.explanation.select(class_idx=class_idx))
+        self.explanation_changed.emit(self.explanation)
+
+    def choose_basis(self, basis: Basis) -> None:
+        """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
+        self.basis = basis
+        if self.explanation is not None and basis != self.explanation.basis:
+            self.explanation = self._on_scale(self.explanation.select(basis=basis))
+            self.explanation_changed.emit(self.explanation)
+
+    def set_mask(self, mask: FeatureMask) -> None:
+        """Keep only some features, in the picture and in the prediction."""
+        if self.explanation is None:
+            return
+        self._mask = mask
+        self.explanation = self.explanation.select(mask=mask)
+        self.mask_changed.emit(self.explanation)
+        self._predict()
+
+    def _explain(self) -> None:
+        volume, classifier, analysis = self.volume, self.classifier, self.analysis
+        if volume is None or classifier is None:
+            return
+        class_idx, mask = self._chosen_class, self._mask
+
+        def work(progress: Any, stop: Any) -> Explanation:
+            from napari_ifa.analysis import explain
+
+            return explain(classifier, volume, analysis, class_idx=class_idx, mask=mask)
+
+        self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")
+
+    def _show(self, explanation: Explanation) -> None:
+        case = explanation.case
+        if explanation.volume is not self.volume or case.classifier is not self.classifier:
+            return  # closed while the network was at work
+        # Class and features may have been chosen while the network was at work.
+        if self._mask is not None and explanation.mask is not self._mask:
+            explanation = explanation.select(mask=self._mask)
+        explanation = self._on_scale(explanation.select(basis=self.basis))
+        self.explanation = explanation
+        self.explanation_changed.emit(explanation)
+        self._predict()
+
+    def _on_scale(self, explanation: Explanation) -> Explanation:
+        """The explanation as it is, or without its analysis where that gives no scale."""
+        try:
+            _ = explanation.scale
+        except AnalysisError as error:
+            self._fail(error)
+            return replace(explanation, analysis=None)
+        return explanation
+
+    def _predict(self) -> None:
+        """Logits with the kept features: at once where they are exact sums, else by a pass."""
+        explanation = self.explanation
+        assert explanation is not None
+        complete = bool(np.all(explanation.mask.keep))
+        if complete or explanation.follows_contributions:
+            masked = explanation.logits if complete else explanation.masked_logits
+            self._tell_prediction(masked)
+            return
+        self._tell_prediction(None)
+
+        def work(progress: Any, stop: Any) -> NDArray[Any]:
+            return explanation.masked_logits
+
+        def done(masked_logits: NDArray[Any]) -> None:
+            now = self.explanation
+            if now is not None and now.case is explanation.case and now.mask is explanation.mask:
+                self._tell_prediction(masked_logits)
+
+        self._runner.start("Predicting", work, done, self._fail, key="predict")
+
+    def _tell_prediction(self, masked_logits: NDArray[Any] | None) -> None:
+        explanation, classifier = self.explanation, self.classifier
+        if explanation is None or classifier is None:
+            return
+        masked = None if masked_logits is None else classifier.probabilities(masked_logits)
+        self.prediction = Prediction(
+            np.asarray(explanation.logits),
+            np.asarray(explanation.probabilities),
+            masked_logits,
+            masked,
+        )
+        self.prediction_changed.emit(self.prediction)
+
+    def _drop_explanation(self) -> None:
+        if self.explanation is not None:
+            self.explanation, self.prediction = None, None
+            self.explanation_changed.emit(None)
+            self.prediction_changed.emit(None)
+
+    def _fail_explaining(self, error: IfaError) -> None:
+        self._drop_explanation()
+        self._fail(error)
+
+    def say(self, kind: str, sentence: str, about: str = "model") -> None:
+        """Tell a person something in one sentence; see ``said``."""
+        self.said.emit(kind, sentence, about)
+
+    def _fail(self, error: IfaError, about: str = "model") -> None:
+        self.say("note" if isinstance(error, Cancelled) else "error", str(error), about)
+
+    def _fail_reading(self, error: IfaError) -> None:
+        self._fail(error, "study")

@@ -1,0 +1,126 @@
+"""Session, jobs and scene of one viewer, and how its panels are docked."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+from napari_ifa.viewer.jobs import Jobs
+from napari_ifa.viewer.letters import OrientationLetters
+from napari_ifa.viewer.scene import Scene
+from napari_ifa.viewer.session import Session
+
+if TYPE_CHECKING:
+    import napari
+
+STUDY, EXPLAIN, IMPORTANCE = "Study", "Explain", "Feature importance"
+#: Width in pixels at which no text of the panels is cut.
+_WIDTHS = {STUDY: 330, EXPLAIN: 390}
+#: Heights, as shares: layer controls over study, explanation over features.
+_LEFT, _RIGHT = (30, 70), (44, 56)
+_LAYER_CONTROLS, _LAYER_LIST = "layer controls", "layer list"
+
+
+class Workspace:
+    """What one viewer has open and shows. All panels of a viewer share one."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        self.jobs = Jobs()
+        self.session = Session(self.jobs)
+        self.scene = Scene(viewer, self.session)
+        self.letters = OrientationLetters(viewer)
+        self._closing = _ClosingWatch(self.jobs)
+
+    @property
+    def viewer(self) -> napari.Viewer:
+        """The viewer, which outlives everything that is shown in it."""
+        viewer = self._viewer()
+        assert viewer is not None
+        return viewer
+
+    def watch_closing(self, panel: QWidget) -> None:
+        """Stop the jobs when the window that shows ``panel`` closes."""
+        self._closing.watch(panel.window())
+
+    def dock_all(self) -> None:
+        """Dock every panel that is not docked: the study left, the explanation right."""
+        from napari_ifa.viewer.explain_panel import ExplainPanel
+        from napari_ifa.viewer.importance_panel import ImportancePanel
+        from napari_ifa.viewer.study_panel import StudyPanel
+
+        study = self._dock(STUDY, StudyPanel, "left")
+        explain = self._dock(EXPLAIN, ExplainPanel, "right")
+        importance = self._dock(IMPORTANCE, ImportancePanel, "right")
+        window = explain.parent()
+        if not isinstance(window, QMainWindow):
+            return
+        layer_list = window.findChild(QDockWidget, _LAYER_LIST)
+        if layer_list is not None:
+            window.tabifyDockWidget(layer_list, study)
+        window.splitDockWidget(explain, importance, Qt.Orientation.Vertical)
+        # Sizes and tabs hold only once Qt has laid the docks out.
+        QTimer.singleShot(0, study, partial(_arrange, window, study, explain, importance))
+
+    def _dock(self, name: str, make: Any, area: str) -> QDockWidget:
+        for panel in self._panels(make):
+            return panel
+        return self.viewer.window.add_dock_widget(
+            make(self.viewer), name=name, area=area, add_vertical_stretch=False
+        )
+
+    def _panels(self, kind: type[QWidget]) -> list[QDockWidget]:
+        docks = self.viewer.window.dock_widgets
+        found = [widget for widget in docks.values() if isinstance(widget, kind)]
+        return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
+
+
+def _arrange(
+    window: QMainWindow, study: QDockWidget, explain: QDockWidget, importance: QDockWidget
+) -> None:
+    across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+    study.raise_()
+    controls = window.findChild(QDockWidget, _LAYER_CONTROLS)
+    if controls is not None:
+        window.resizeDocks([controls, study], [_LEFT[0], _LEFT[1]], down)
+    window.resizeDocks([explain, importance], [_RIGHT[0], _RIGHT[1]], down)
+    window.resizeDocks([study, explain], [_WIDTHS[STUDY], _WIDTHS[EXPLAIN]], across)
+
+
+class _ClosingWatch(QObject):
+    """Ends the threads before Qt takes the window down."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._watched: weakref.WeakSet[QWidget] = weakref.WeakSet()
+
+    def watch(self, window: QWidget) -> None:
+        if isinstance(window, QMainWindow) and window not in self._watched:
+            self._watched.add(window)
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Close:
+            self._jobs.close()
+        return False
+
+
+# A viewer has no place for what a plugin keeps, and its panels may be made one by one and in any
+# order, so the workspace is found here, by the viewer's identity (viewers compare by content).
+# Nothing in a workspace holds its viewer, so that an entry goes with it.
+_workspaces: dict[int, Workspace] = {}
+
+
+def workspace_of(viewer: napari.Viewer) -> Workspace:
+    """The workspace of a viewer, made when it is first asked for."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    key = id(viewer)
+    if key not in _workspaces:
+        _workspaces[key] = Workspace(viewer)
+        weakref.finalize(viewer, _workspaces.pop, key, None)
+    return _workspaces[key]

@@ -1,0 +1,41 @@
+"""One image in patient space: read it, list what a folder holds, show it, write it."""
+
+from __future__ import annotations
+
+from napari_ifa.volumes.export import write_nifti
+from napari_ifa.volumes.grid import FeatureGrid, Sampler
+from napari_ifa.volumes.reader import list_series, read_volume
+from napari_ifa.volumes.series import Progress, Series, Stop
+from napari_ifa.volumes.volume import (
+    GeometryReport,
+    SourceOrder,
+    Volume,
+    Window,
+    volume_from_file_order,
+)
+from napari_ifa.volumes.windowing import (
+    CT_PRESETS,
+    default_window,
+    offered_windows,
+    percentile_window,
+)
+
+__all__ = [
+    "CT_PRESETS",
+    "FeatureGrid",
+    "GeometryReport",
+    "Progress",
+    "Sampler",
+    "Series",
+    "SourceOrder",
+    "Stop",
+    "Volume",
+    "Window",
+    "default_window",
+    "list_series",
+    "offered_windows",
+    "percentile_window",
+    "read_volume",
+    "volume_from_file_order",
+    "write_nifti",
+]

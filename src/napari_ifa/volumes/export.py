@@ -1,0 +1,89 @@
+"""Write a Volume, and an explanation on its grid, as a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ifa.atomic import whole_file
+from napari_ifa.errors import IfaError
+from napari_ifa.volumes.nifti import is_nifti_name, unit_in_mm
+from napari_ifa.volumes.volume import Affine, Volume
+
+#: Affines that differ less than this (mm) are the same grid.
+_SAME_GRID = 1e-4
+_SCANNER_COORDINATES = 1
+
+
+def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
+    """Write the values as float32 on the grid of the file that the Volume came from.
+
+    The axes stand in the source's own order. A NIfTI source's affine, form codes and units are
+    kept; its display range, intent and extensions, which speak of other values, are not.
+
+    Returns
+    -------
+    Path
+        The file written. It appears whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    IfaError
+        Where the name does not end in ``.nii`` or ``.nii.gz``, or the file cannot be written.
+    """
+    import nibabel
+
+    path = Path(path)
+    if not is_nifti_name(path):
+        raise IfaError(f"{path.name}: a NIfTI file is named .nii or .nii.gz.")
+    array, ras_affine = volume.in_source_order()
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    header, affine = _header(volume.source.header, ras_affine)
+    header.set_data_dtype(np.float32)
+    header["cal_min"] = header["cal_max"] = 0
+    header["intent_code"] = 0
+    header["intent_name"] = b""
+    header["descrip"] = b"napari-ifa"
+    header["aux_file"] = b""
+    is_nifti2 = isinstance(header, nibabel.Nifti2Header)
+    if not is_nifti2:
+        # Fields of an older format in which some scanners leave a name.
+        header["db_name"] = header["data_type"] = b""
+    image = (nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image)(values, affine, header)
+    try:
+        with whole_file(path) as part:
+            image.to_filename(part)
+    except OSError as error:
+        reason = f" ({error.strerror})" if error.strerror else ""
+        raise IfaError(f"{path.name}: cannot be written{reason}; choose another folder.") from error
+    return path
+
+
+def _header(source: Any, ras_affine: Affine) -> tuple[Any, Affine]:
+    """A header for the grid, and the affine in the header's own unit."""
+    import nibabel
+
+    if source is None:
+        header = nibabel.Nifti1Header()
+        header.set_xyzt_units("mm")
+        header.set_sform(ras_affine, _SCANNER_COORDINATES)
+        header.set_qform(ras_affine, _SCANNER_COORDINATES, strip_shears=True)
+        return header, ras_affine
+    is_nifti2 = isinstance(source, nibabel.Nifti2Header)
+    # Rebuilt as a single file, without the extensions: they may hold a whole DICOM header.
+    header = (nibabel.Nifti2Header if is_nifti2 else nibabel.Nifti1Header).from_header(source)
+    header.extensions.clear()
+    unit = unit_in_mm(source)
+    stated = np.asarray(source.get_best_affine(), dtype=float)
+    in_mm = stated.copy()
+    in_mm[:3] *= unit
+    if np.abs(in_mm - ras_affine).max() <= _SAME_GRID:
+        # As stated, so that not a digit changes.
+        return header, stated
+    affine = np.diag([1 / unit] * 3 + [1.0]) @ ras_affine
+    header.set_sform(affine, _SCANNER_COORDINATES)
+    header.set_qform(affine, _SCANNER_COORDINATES, strip_shears=True)
+    return header, affine

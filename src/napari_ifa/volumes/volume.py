@@ -1,0 +1,204 @@
+"""One image in patient space, with one convention for its axes.
+
+Axes are (I, P, L): the index grows towards the patient's inferior, posterior and left, so that
+axial, coronal and sagittal planes stand as a radiologist expects them without any flip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Affine = NDArray[np.float64]
+
+#: Unit vectors of the (I, P, L) world, in LPS patient coordinates, as columns.
+IPL_IN_LPS: Affine = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+
+#: LPS (DICOM, this project) to RAS (NIfTI, MONAI) and back: x and y change sign.
+LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_PLANE_BY_SLICE_AXIS = ("axial", "coronal", "sagittal")
+#: Angles below this (degrees) are a rounding of the header, not an oblique acquisition.
+_OBLIQUE_DEGREES = 0.1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A display window: values from ``center - width/2`` to ``center + width/2``."""
+
+    center: float
+    width: float
+    name: str = ""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest value shown, in the units of the image."""
+        return self.center - self.width / 2, self.center + self.width / 2
+
+
+@dataclass(frozen=True)
+class SourceOrder:
+    """How the canonical axes stand in the file: its axis order, and what its writer needs.
+
+    Canonical axis ``a`` is the file's axis ``axes[a]``, reversed where ``flips[a]``.
+    ``header`` is the NIfTI header of the file, or None.
+    """
+
+    axes: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    kind: Literal["nifti", "dicom", "image", "memory"] = "memory"
+    header: Any = None
+
+
+@dataclass(frozen=True)
+class GeometryReport:
+    """What a reader found, corrected or missed in the geometry: one sentence each."""
+
+    notes: tuple[str, ...] = ()
+    oblique_degrees: float = 0.0
+
+    @property
+    def badge(self) -> str:
+        """A word or two for the viewer: ``"oblique 15°"``, or an empty text."""
+        return f"oblique {self.oblique_degrees:.0f}°" if self.oblique_degrees >= 1 else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image in patient space.
+
+    Attributes
+    ----------
+    array : ``[I, P, L]``, native byte order; a colour image has a fourth axis of channels.
+        Values are what the modality means (HU for CT).
+    affine : ``[4, 4]`` float64, voxel index (i, p, l, 1) to LPS millimetres, at voxel centres.
+    source : the file's own axis order.
+    modality, description : of the series, never of the patient.
+    windows : display windows that the file offers.
+    report : what was corrected or is missing.
+    """
+
+    array: NDArray[Any]
+    affine: Affine
+    source: SourceOrder = SourceOrder()
+    modality: str = ""
+    description: str = ""
+    windows: tuple[Window, ...] = ()
+    report: GeometryReport = field(default_factory=GeometryReport)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along (I, P, L)."""
+        i, p, left = self.array.shape[:3]
+        return i, p, left
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along (I, P, L), in mm."""
+        i, p, left = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(p), float(left)
+
+    @property
+    def translate(self) -> tuple[float, float, float]:
+        """Position of the first voxel in the (I, P, L) = (−z, y, x) world, in mm."""
+        i, p, left = IPL_IN_LPS.T @ self.affine[:3, 3]
+        return float(i), float(p), float(left)
+
+    @property
+    def oblique_degrees(self) -> float:
+        """Largest angle between an array axis and its patient axis, in degrees."""
+        return oblique_degrees(self.affine)
+
+    @property
+    def plane(self) -> str:
+        """The acquisition plane in words, from the source's own slice axis."""
+        slice_axis = self.source.axes.index(2)
+        angle = self.oblique_degrees
+        plane = _PLANE_BY_SLICE_AXIS[slice_axis]
+        return f"oblique {plane} {angle:.0f}°" if angle >= 1 else plane
+
+    def with_array(self, array: NDArray[Any], description: str | None = None) -> Volume:
+        """Other values ``[I, P, L]`` on the same grid, as an explanation is.
+
+        Raises
+        ------
+        ValueError
+            Where the shape is not the grid's.
+        """
+        if array.shape[:3] != self.array.shape[:3]:
+            raise ValueError(f"array of shape {array.shape} on a grid of shape {self.shape}")
+        text = self.description if description is None else description
+        return replace(self, array=array, description=text, windows=())
+
+    def in_source_order(self) -> tuple[NDArray[Any], Affine]:
+        """The values in the file's own axis order, and its index → RAS affine.
+
+        This is what MONAI's readers give a network, and what a NIfTI file holds.
+        """
+        flipped = [a for a in range(3) if self.source.flips[a]]
+        array = np.flip(self.array, tuple(flipped))
+        to_file = np.argsort(self.source.axes).tolist()
+        array = array.transpose(*to_file, *range(3, array.ndim))
+        canonical_from_file = _index_map(self.source.axes, self.source.flips, self.shape)
+        return array, LPS_TO_RAS @ self.affine @ canonical_from_file
+
+
+def volume_from_file_order(
+    array: NDArray[Any],
+    lps_affine: Affine,
+    kind: Literal["nifti", "dicom", "image", "memory"],
+    *,
+    header: Any = None,
+    modality: str = "",
+    description: str = "",
+    windows: tuple[Window, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Volume:
+    """Bring an array in its file's axis order to the canonical axes, without copying.
+
+    Parameters
+    ----------
+    array : ``[x, y, z]`` or ``[x, y, z, channels]`` in the file's order.
+    lps_affine : ``[4, 4]``, file index → LPS mm.
+    """
+    import nibabel
+
+    # io_orientation speaks of the axes of the affine's world: here (I, P, L).
+    world = np.eye(4)
+    world[:3, :3] = IPL_IN_LPS.T
+    orientation = nibabel.orientations.io_orientation(world @ lps_affine)
+    axes = [0, 0, 0]
+    flips = [False, False, False]
+    for file_axis, (canonical_axis, direction) in enumerate(orientation):
+        axes[int(canonical_axis)] = file_axis
+        flips[int(canonical_axis)] = bool(direction < 0)
+    canonical = array.transpose(*axes, *range(3, array.ndim))
+    canonical = np.flip(canonical, tuple(a for a in range(3) if flips[a]))
+    order = SourceOrder((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]), kind, header)
+    shape = (canonical.shape[0], canonical.shape[1], canonical.shape[2])
+    affine = lps_affine @ np.linalg.inv(_index_map(order.axes, order.flips, shape))
+    report = GeometryReport(notes, oblique_degrees(affine))
+    return Volume(canonical, affine, order, modality, description, windows, report)
+
+
+def oblique_degrees(affine: Affine) -> float:
+    """Largest angle in degrees between an axis of an (I, P, L) grid and its patient axis."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.clip(np.sum(directions * IPL_IN_LPS, axis=0), -1.0, 1.0)
+    angle = float(np.degrees(np.arccos(cosines)).max())
+    return angle if angle >= _OBLIQUE_DEGREES else 0.0
+
+
+def _index_map(
+    axes: tuple[int, int, int], flips: tuple[bool, bool, bool], shape: tuple[int, int, int]
+) -> Affine:
+    """``[4, 4]``: file index → canonical index."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = 0.0
+    for canonical_axis in range(3):
+        matrix[canonical_axis, axes[canonical_axis]] = -1.0 if flips[canonical_axis] else 1.0
+        matrix[canonical_axis, 3] = shape[canonical_axis] - 1.0 if flips[canonical_axis] else 0.0
+    return matrix

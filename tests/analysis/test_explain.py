@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from tiny import tiny_classifier, write_cohort, write_image
+
+from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
+from napari_ifa.analysis.evaluation import localise
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, ExplanationError
+from napari_ifa.volumes import read_volume
+
+RAMP = [0.0, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.fixture
+def analysis(tmp_path: Path):
+    datalist = write_cohort(tmp_path, [(RAMP, 0), ([-v for v in RAMP], 1)])
+    return analyze(tiny_classifier(), read_cohort(datalist))
+
+
+@pytest.fixture
+def volume(tmp_path: Path):
+    return read_volume(write_image(tmp_path / "ramp.nii", RAMP))
+
+
+def test_answer_and_map_of_a_tiny_network_by_hand(volume) -> None:
+    found = explain(tiny_classifier(), volume, class_idx="none")
+
+    # mean 3.5: logits 10 + 3.5 and 20 + 0.5 · 3.5 − 2 · 3.5
+    np.testing.assert_allclose(found.logits, [13.5, 14.75])
+    np.testing.assert_allclose(found.contributions, [3.5, 0.0])
+    # a = x / 8, on the image's own grid
+    np.testing.assert_allclose(found.class_activation.array, volume.array / 8)
+    np.testing.assert_allclose(found.class_activation.affine, volume.affine)
+
+
+def test_the_class_explained_is_the_predicted_one_unless_named(volume) -> None:
+    classifier = tiny_classifier()
+
+    assert explain(classifier, volume).class_idx == 1
+    assert explain(classifier, volume, class_idx=0).class_idx == 0
+    assert explain(classifier, volume, class_idx="lesion").class_idx == 1
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_masked_answers_are_those_of_the_network_without_the_features(volume, bent: bool) -> None:
+    found = explain(tiny_classifier(bent), volume, mask=FeatureMask.only(2, [0]))
+
+    assert found.follows_contributions is not bent
+    # feature 1 is −3.5 on average, which the bent head's ReLU would cut off anyway
+    np.testing.assert_allclose(found.masked_logits, [13.5, 21.75], rtol=1e-6)
+    np.testing.assert_allclose(found.logits, [13.5, 21.75 if bent else 14.75], rtol=1e-6)
+    assert found.masked_probabilities.sum() == pytest.approx(1.0)
+
+
+def test_chosen_features_alone_make_the_map(volume) -> None:
+    whole = explain(tiny_classifier(), volume, class_idx="lesion")
+    first, second = (whole.select(mask=FeatureMask.only(2, [f])) for f in (0, 1))
+
+    np.testing.assert_allclose(
+        first.class_activation.array + second.class_activation.array, whole.class_activation.array
+    )
+    np.testing.assert_allclose(second.class_activation.array, -2 * volume.array / 8)
+    nothing = whole.select(mask=FeatureMask.none(2))
+    np.testing.assert_array_equal(nothing.class_activation.array, 0.0)
+    np.testing.assert_allclose(nothing.masked_logits, [10.0, 20.0], rtol=1e-6)
+
+
+def test_s_cam_is_the_cohorts_scale_of_the_map_and_keeps_negatives(volume, analysis) -> None:
+    found = explain(tiny_classifier(), volume, analysis, "lesion")
+
+    scale = analysis.scale(1)
+    np.testing.assert_allclose(
+        found.s_cam.array,
+        np.tanh(scale.alpha * found.class_activation.array + scale.beta),
+        rtol=1e-6,
+    )
+    assert (found.s_cam.array < scale.neutral).any(), "evidence against the class stays"
+
+
+def test_the_scale_may_rest_on_the_cases_extremes(volume, analysis) -> None:
+    found = explain(tiny_classifier(), volume, analysis, "lesion", basis="extremes")
+
+    scale = analysis.scale(1, basis="extremes")
+    assert scale != analysis.scale(1)
+    np.testing.assert_allclose(found.s_cam.array, scale(found.class_activation.array), rtol=1e-6)
+    assert found.select(class_idx=0).scale == analysis.scale(0, basis="extremes")
+
+
+def test_the_scale_of_chosen_features_is_the_whole_cohorts(volume, analysis) -> None:
+    found = explain(tiny_classifier(), volume, analysis, 0)
+
+    assert found.select(mask=FeatureMask.only(2, [0])).scale == found.scale
+
+
+def test_space_comes_first_then_tanh(tmp_path: Path, analysis) -> None:
+    """The two do not commute; eq. 1 brings the activation to the image, then scales it."""
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    coarse = np.array(RAMP, dtype=np.float32).reshape(2, 2, 2)
+    path = tmp_path / "coarse.nii"
+    nibabel.save(nibabel.Nifti1Image(coarse, affine), path)
+    found = explain(tiny_classifier(), read_volume(path), analysis, 0)
+    fine_affine = found.volume.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
+    fine_affine[:3, 3] = found.volume.affine[:3, 3] - found.volume.affine[:3, :3].sum(1) * 0.25
+    from dataclasses import replace
+
+    fine = replace(found.volume, array=np.zeros((4, 4, 4)), affine=fine_affine)
+
+    on_fine = replace(found, volume=fine)
+
+    expected = found.scale(found.grid.onto(fine).volume(found.activation_map))
+    np.testing.assert_allclose(on_fine.s_cam.array, expected)
+    other = found.grid.onto(fine).volume(found.scale(found.activation_map))
+    assert np.abs(other - expected).max() > 1e-3
+
+
+def test_without_an_analysis_there_is_no_common_scale(volume) -> None:
+    found = explain(tiny_classifier(), volume)
+
+    assert found.scale is None
+    with pytest.raises(AnalysisError, match="no common scale without a cohort's analysis"):
+        _ = found.s_cam
+
+
+def test_an_analysis_of_another_model_or_method_is_refused(volume, analysis) -> None:
+    with pytest.raises(AnalysisMismatchError):
+        explain(tiny_classifier(bent=True), volume, analysis)
+    with pytest.raises(AnalysisError, match="was made with 'gradcam'"):
+        explain(tiny_classifier(), volume, analysis, method="pixelwise")
+
+
+def test_a_mask_for_another_layer_is_refused(volume) -> None:
+    with pytest.raises(AnalysisError, match="for 3 features; this layer has 2"):
+        explain(tiny_classifier(), volume, mask=FeatureMask.all(3))
+
+
+def test_localisation_by_hand(volume, tmp_path: Path) -> None:
+    """The activation for class 0 is x/8 with x from 0 to 7; the lesion holds the 6 and the 7."""
+    lesion = read_volume(write_image(tmp_path / "mask.nii", [0, 0, 0, 0, 0, 0, 1, 1]))
+
+    found = localise(explain(tiny_classifier(), volume, class_idx=0), lesion)
+
+    assert found.positive_share == pytest.approx(13 / 28)
+    assert found.hit
+    assert np.isnan(found.s_cam_share)
+
+
+def test_a_mask_on_another_grid_is_refused(volume, tmp_path: Path) -> None:
+    path = tmp_path / "mask.nii"
+    nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.diag([2.0, 2, 2, 1])), path)
+
+    with pytest.raises(ExplanationError, match="does not lie on the image's grid"):
+        localise(explain(tiny_classifier(), volume), read_volume(path))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ifa.analysis import CommonScale
+from napari_ifa.analysis.colour import diverging_colours, evidence_strength
+from napari_ifa.errors import AnalysisError
+
+
+def test_the_percentiles_map_to_a_tenth_and_nine_tenths() -> None:
+    scale = CommonScale(-3.0, 5.0)
+
+    assert scale(-3.0) == pytest.approx(0.1)
+    assert scale(5.0) == pytest.approx(0.9)
+
+
+def test_zero_contribution_maps_to_tanh_beta_and_not_to_zero() -> None:
+    # atanh 0.1 = 0.100335, atanh 0.9 = 1.472219; β = (0.100335 + 1.472219) / 2 = 0.786277
+    scale = CommonScale(-1.0, 1.0)
+
+    assert scale.alpha == pytest.approx(0.685942, abs=1e-6)
+    assert scale.beta == pytest.approx(0.786277, abs=1e-6)
+    assert scale.neutral == pytest.approx(0.656, abs=1e-3)
+    assert scale(0.0) == pytest.approx(scale.neutral)
+
+
+def test_a_percentile_of_exactly_zero_is_a_number_like_any_other() -> None:
+    assert CommonScale(0.0, 2.0).neutral == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("high", [1.0, 0.5, np.nan, np.inf])
+def test_a_cohort_without_spread_has_no_scale(high: float) -> None:
+    with pytest.raises(AnalysisError, match="needs two different values"):
+        CommonScale(1.0, high)
+
+
+def test_the_scale_keeps_the_type_and_the_gaps_of_a_map() -> None:
+    mapped = CommonScale(-1.0, 1.0)(np.array([np.nan, 0.0], dtype=np.float32))
+
+    assert mapped.dtype == np.float32
+    assert np.isnan(mapped[0])
+
+
+def test_nothing_is_drawn_at_neutral_and_each_side_reaches_its_own_end() -> None:
+    neutral = CommonScale(-1.0, 1.0).neutral
+
+    assert evidence_strength([-1.0, neutral, 1.0], neutral).tolist() == [-1.0, 0.0, 1.0]
+    against, nothing, speaks_for, gap = diverging_colours([-1.0, neutral, 1.0, np.nan], neutral)
+    assert nothing[3] == 0.0
+    assert gap[3] == 0.0
+    assert against[3] == speaks_for[3] == 1.0
+    assert against[2] > against[0], "against is blue"
+    assert speaks_for[0] > speaks_for[2], "for is red"

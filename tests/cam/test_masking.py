@@ -1,0 +1,132 @@
+"""Masked predictions are those of the network with its features multiplied by the mask."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_ifa.cam import CutNetwork, bypassed, class_activation, masked_logits, masking
+from napari_ifa.errors import ExplanationError
+
+X = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).reshape(1, 1, 2, 2)
+MASKS = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 1]])
+
+
+def by_hooks(network, layer, x, masks):
+    """One honest forward per case and mask."""
+    network.eval()
+    rows = []
+    for case in x.split(1):
+        for mask in masks:
+            scale = mask.to(x).reshape(1, -1, *[1] * (x.ndim - 2))
+            handle = network.get_submodule(layer).register_forward_hook(
+                lambda m, a, output, scale=scale: output * scale
+            )
+            rows.append(network(case).detach())
+            handle.remove()
+    return torch.stack(rows).reshape(len(x), len(masks), -1)
+
+
+def test_masked_logits_by_hand(by_hand):
+    # Features x and 2x, means 3 and 6; logit (3 m1 + 6 m2)^2.
+    network = by_hand(lambda a: a.mean((2, 3)).sum(1, keepdim=True) ** 2)
+    masks = np.array([[True, True], [True, False], [False, True], [False, False]])
+    found = masked_logits(network, X, "features", masks)
+    torch.testing.assert_close(found, torch.tensor([[[81.0], [9.0], [36.0], [0.0]]]))
+
+
+@pytest.mark.parametrize("head", ["linear", "flatten", "mlp", "conv"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_masked_logits_are_those_of_masked_features(small_network, images, same, dims, head):
+    network, batch = small_network(dims, head), images(dims, 3)
+    found = masked_logits(network, batch, "stage", MASKS)
+    same(found, by_hooks(network, "stage", batch, MASKS))
+    same(found[:, 0], network(batch).detach())
+
+
+@pytest.mark.parametrize("head", ["linear", "flatten"])
+def test_additive_contributions_give_the_same_masked_logits(small_network, images, same, head):
+    network, batch = small_network(3, head), images(3, 2)
+    result = class_activation(network, batch, "stage", "pixelwise", "all")
+    assert result.additive
+    same(result.masked_logits(MASKS), masked_logits(network, batch, "stage", MASKS))
+
+
+def test_many_masks_are_one_forward(small_network, images):
+    network = small_network(3, "mlp")
+    calls = []
+    with CutNetwork(network, "stage") as cut:
+        class_activation(cut, images(3))
+        network.first.register_forward_hook(lambda *_: calls.append(1))
+        masked_logits(cut, images(3, 2), masks=torch.eye(6))
+    assert len(calls) == 1
+
+
+def test_masks_beyond_the_memory_block_give_the_same(small_network, images, same, monkeypatch):
+    network, batch = small_network(3, "mlp"), images(3, 2)
+    expected = masked_logits(network, batch, "stage", torch.eye(6))
+    # Two cases of 6 x 4 x 4 x 4: now two masks fit a block, and then none.
+    for block in (2 * 2 * 6 * 64, 1):
+        monkeypatch.setattr(masking, "_BLOCK_SIZE", block)
+        same(masked_logits(network, batch, "stage", torch.eye(6)), expected)
+
+
+def test_a_path_around_the_layer_that_refuses_a_larger_batch(images, same):
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stage = nn.Conv2d(1, 6, 3, padding=1)
+            self.fc = nn.Linear(7, 2)
+
+        def forward(self, x):
+            return self.fc(torch.cat([self.stage(x), x], 1).relu().mean((2, 3)))
+
+    torch.manual_seed(0)
+    network, batch = Around().double(), images(2, 3)
+    found = masked_logits(network, batch, "stage", MASKS)
+    same(found, by_hooks(network, "stage", batch, MASKS))
+    assert bypassed(network, batch, "stage")
+
+
+def test_a_head_that_mixes_cases_predicts_them_one_by_one(small_network, images, same):
+    network = small_network(2)
+    network.head.insert(0, nn.BatchNorm2d(6, track_running_stats=False).double())
+    batch = images(2, 3)
+    found = masked_logits(network, batch, "stage", MASKS)
+    same(found, by_hooks(network, "stage", batch, MASKS))
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_no_path_around_the_layer_of_a_plain_network(small_network, images, head):
+    network = small_network(2, head)
+    assert not bypassed(network, images(2), "stage")
+    assert not bypassed(network, images(2), "first")
+
+
+def test_a_residual_shortcut_is_a_path_around_the_layer(images):
+    from monai.networks.nets import resnet10
+
+    torch.manual_seed(0)
+    network = resnet10(spatial_dims=2, n_input_channels=1, num_classes=2).double()
+    x = torch.randn(1, 1, 32, 32, dtype=torch.float64)
+    assert bypassed(network, x, "layer4.0.conv2")
+    assert not bypassed(network, x, "layer4")
+
+
+def test_masks_that_do_not_fit_are_refused(small_network, images):
+    network = small_network(2)
+    with pytest.raises(ExplanationError, match="has 5 values, and layer 'stage' has 6"):
+        masked_logits(network, images(2), "stage", torch.ones(2, 5))
+    for wrong in (torch.ones(6), torch.ones(0, 6), None):
+        with pytest.raises(ExplanationError, match=r"\[masks, features\]"):
+            masked_logits(network, images(2), "stage", wrong)
+
+
+def test_network_is_left_in_train_mode(small_network, images):
+    network = small_network(2)
+    masked_logits(network, images(2), "stage", MASKS)
+    bypassed(network, images(2), "stage")
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())

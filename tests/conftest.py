@@ -1,0 +1,39 @@
+"""What all tests share: the real studies, napari without a settings file, no silent skips in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# An empty name: napari neither reads nor writes settings of the person who runs the tests.
+os.environ["NAPARI_CONFIG"] = ""
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real studies: ``NAPARI_IFA_SHARED_DATA``, or shared/data beside the checkout."""
+    named = os.environ.get("NAPARI_IFA_SHARED_DATA")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(NO_SHARED_DATA)
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped for anything but absent real studies fails."""
+    report = yield
+    reason: Any = report.longrepr
+    if os.environ.get("CI") and report.skipped and NO_SHARED_DATA not in str(reason):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {reason}"
+    return report

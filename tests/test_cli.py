@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+import napari_ifa as ifa
+from napari_ifa import samples
+from napari_ifa.analysis.colour import evidence_strength
+from napari_ifa.analysis.figures import usual_cam
+from napari_ifa.cli import main
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that ``napari-ifa demo`` has written."""
+    out = tmp_path_factory.mktemp("demo")
+    assert main(["demo", "--out", str(out)]) == 0
+    return out
+
+
+def cases(folder: Path, split: str, label: str) -> list[Path]:
+    datalist = json.loads(samples.cohort("clean").read_text())
+    names = ifa.load_classifier(samples.bundle("clean")).class_names
+    return [
+        samples.cohort("clean").parent / entry["image"]
+        for entry in datalist[split]
+        if names[entry["label"]] == label
+    ]
+
+
+def test_the_demo_leaves_analysis_maps_picture_and_tables(demo: Path) -> None:
+    found = {path.name for path in demo.iterdir()}
+
+    assert {"analysis.nc", "comparison.png", "test_split.csv", "test_split.json"} <= found
+    for case in ("bright_lesion", "healthy"):
+        assert f"{case}_s_cam_bright_lesion.nii.gz" in found
+        assert f"{case}_class_activation_bright_lesion.nii.gz" in found
+    assert not [name for name in found if ".part" in name]
+
+
+def test_the_demos_table_reports_the_evidence_inside_the_lesions(demo: Path) -> None:
+    with (demo / "test_split.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    lesions = [row for row in rows if row["class"] != "healthy"]
+
+    assert sum(row["predicted"] == row["class"] for row in rows) > 0.9 * len(rows)
+    share = np.mean([float(row["positive_share_in_lesion"]) for row in lesions])
+    filled = np.mean([float(row["lesion_share_of_image"]) for row in lesions])
+    assert share > 5 * filled, "the evidence gathers where the lesion is"
+
+
+def test_on_the_common_scale_the_healthy_case_is_paler_and_on_its_own_it_is_not(demo: Path) -> None:
+    """What the paper claims, and what the demo's picture shows."""
+    classifier = ifa.load_classifier(samples.bundle("clean"))
+    analysis = ifa.load_analysis(demo / "analysis.nc", classifier)
+    evidence: dict[str, list[float]] = {"healthy": [], "bright lesion": []}
+    stretched: dict[str, list[float]] = {"healthy": [], "bright lesion": []}
+    for label in evidence:
+        for path in cases(demo, "test", label):
+            found = ifa.explain(classifier, ifa.read_volume(path), analysis, "bright lesion")
+            strength = evidence_strength(found.s_cam.array, found.scale.neutral)
+            evidence[label].append(float(np.nanmax(strength)))
+            stretched[label].append(float(np.nanmax(usual_cam(found.class_activation.array))))
+
+    assert np.mean(evidence["healthy"]) < 0.6 * np.mean(evidence["bright lesion"])
+    assert np.mean(stretched["healthy"]) == pytest.approx(np.mean(stretched["bright lesion"]))
+
+
+@pytest.mark.parametrize("features", ["all", "top:5%", "only:1,2", "not:3"])
+def test_explain_writes_s_cam_on_the_sources_grid(
+    features: str, demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = cases(demo, "test", "bright lesion")[0]
+    bundle, analysis = str(samples.bundle("clean")), str(demo / "analysis.nc")
+    model = ["--bundle", bundle, "--analysis", analysis]
+    choice = ["--class", "bright lesion", "--features", features]
+
+    code = main(["explain", *model, str(image), *choice, "-o", str(tmp_path)])
+
+    assert code == 0
+    chosen = {"all": "", "top:5%": "_top_5", "only:1,2": "_only_1_2", "not:3": "_not_3"}[features]
+    kind = "fs_" if chosen else ""
+    written = nibabel.load(tmp_path / f"{kind}s_cam_bright_lesion{chosen}.nii.gz")
+    source = nibabel.load(image)
+    assert written.shape == source.shape
+    np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
+    rows = json.loads((tmp_path / f"{kind}prediction_bright_lesion{chosen}.json").read_text())
+    assert rows[0]["scale_basis"] == "voxels"
+    assert rows[0]["scale_low"].startswith("P10 = ")
+    assert sum(row["probability"] for row in rows) == pytest.approx(1.0)
+    changed = any(row["logit"] != pytest.approx(row["masked_logit"]) for row in rows)
+    assert changed is (features != "all")
+    assert f"{kind}s_cam_bright_lesion{chosen}.nii.gz" in capsys.readouterr().out
+
+
+def test_explain_without_an_analysis_says_that_maps_do_not_compare(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = cases(demo, "test", "healthy")[0]
+    assert (
+        main(["explain", "--bundle", str(samples.bundle("clean")), str(image), "-o", str(tmp_path)])
+        == 0
+    )
+    assert "no common scale" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*s_cam*"))
+    assert list(tmp_path.glob("class_activation_*.nii.gz"))
+
+
+def test_series_are_listed_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(samples.dicom_series())
+    assert main(["series", folder]) == 0
+    text = capsys.readouterr().out
+    assert "MR" in text
+    assert main(["series", folder, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["key"] in text
+    assert row["modality"] == "MR"
+    assert row["images"] == row["shape_ipl"][0]
+    assert row["unsupported"] is None
+
+
+def test_analyze_writes_a_file_that_explain_accepts(tmp_path: Path) -> None:
+    bundle, out = str(samples.bundle("clean")), tmp_path / "a.nc"
+    cohort = str(samples.cohort("clean"))
+    assert (
+        main(
+            [
+                "analyze",
+                "--bundle",
+                bundle,
+                "--cohort",
+                cohort,
+                "--split",
+                "validation",
+                "--method",
+                "pixelwise",
+                "-o",
+                str(out),
+            ]
+        )
+        == 0
+    )
+
+    analysis = ifa.load_analysis(out, ifa.load_classifier(bundle))
+    assert analysis.method == "pixelwise"
+    assert analysis.cases.sizes["case"] == len(ifa.read_cohort(cohort, "validation"))
+
+
+BUNDLE = "{bundle}"
+BAD_INPUT = {
+    "no such folder": (["series", "nowhere"], "nowhere"),
+    "no such bundle": (["explain", "--bundle", "nowhere", "{image}", "-o", "out"], "not a folder"),
+    "no such image": (["explain", "--bundle", BUNDLE, "nowhere.nii", "-o", "out"], "nowhere.nii"),
+    "no such class": (
+        ["explain", "--bundle", BUNDLE, "{image}", "--class", "flu", "-o", "out"],
+        "no class 'flu'",
+    ),
+    "no such layer": (
+        ["explain", "--bundle", BUNDLE, "--layer", "x", "{image}", "-o", "out"],
+        "no spatial layer 'x'",
+    ),
+    "no such device": (
+        ["explain", "--bundle", BUNDLE, "--device", "abacus", "{image}", "-o", "out"],
+        "device 'abacus' cannot be used",
+    ),
+    "an analysis of another model": (
+        ["explain", "--bundle", "{other}", "--analysis", "{analysis}", "{image}", "-o", "out"],
+        "made with another model",
+    ),
+    "no choice of features": (
+        ["explain", "--bundle", BUNDLE, "{image}", "--features", "best", "-o", "out"],
+        "'best' says no choice of features",
+    ),
+    "top features of no cohort": (
+        ["explain", "--bundle", BUNDLE, "{image}", "--features", "top:5%", "-o", "out"],
+        "give its analysis",
+    ),
+    "a share of more than all": (
+        [
+            "explain",
+            "--bundle",
+            "{bundle}",
+            "--analysis",
+            "{analysis}",
+            "{image}",
+            "--features",
+            "top:5",
+            "-o",
+            "out",
+        ],
+        "write all, top:5%, only:1,2 or not:3",
+    ),
+    "a place that cannot be written": (
+        ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "-o", "{image}/a.nc"],
+        "cannot be written there; choose another folder",
+    ),
+    "a feature too many": (
+        ["explain", "--bundle", BUNDLE, "{image}", "--features", "only:100000", "-o", "out"],
+        "no feature 100000",
+    ),
+    "no such method": (
+        ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "--method", "x", "-o", "out"],
+        "no method 'x'",
+    ),
+    "no such split": (
+        ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "--split", "x", "-o", "out"],
+        "no split 'x'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "reason"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_ends_with_code_2_one_line_and_nothing_written(
+    words: list[str],
+    reason: str,
+    demo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {
+        "bundle": samples.bundle("clean"),
+        "other": samples.bundle("confounded"),
+        "analysis": demo / "analysis.nc",
+        "image": cases(demo, "test", "healthy")[0],
+        "cohort": samples.cohort("clean"),
+    }
+
+    assert main([word.format(**places) for word in words]) == 2
+
+    said = capsys.readouterr()
+    assert reason in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,137 @@
+"""Imports run one way, and only the viewer knows napari and Qt."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_ifa"
+
+# Part of the package -> the other parts that it may import. Imports inside
+# functions and under TYPE_CHECKING count too.
+LEAVES = {"errors", "atomic"}
+ENGINE = LEAVES | {"volumes", "models", "cam", "analysis"}
+MAY_IMPORT = {
+    "errors": set(),
+    "atomic": set(),
+    "samples": LEAVES,
+    "volumes": LEAVES,
+    "models": LEAVES | {"volumes"},
+    "cam": LEAVES | {"volumes", "models"},
+    "analysis": LEAVES | {"volumes", "models", "cam"},
+    "phantoms": LEAVES | {"samples", "volumes", "models", "cam"},
+    "report": ENGINE,
+    "demo": ENGINE | {"report", "samples"},
+    "viewer": ENGINE | {"report", "samples"},
+    "cli": ENGINE | {"report", "samples", "demo", "viewer"},
+    "__init__": ENGINE,
+}
+GUI = {"app_model", "magicgui", "napari", "npe2", "pyqtgraph", "qtpy", "superqt", "vispy"}
+GUI |= {"PyQt5", "PyQt6", "PySide2", "PySide6"}
+MAY_PRINT = {"cli", "viewer"}
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def part_of(file: Path) -> str:
+    """Top-level part a file belongs to: "volumes" for volumes/dicom.py, "cli" for cli.py."""
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_modules(tree: ast.AST, package: str) -> Iterator[str]:
+    """Absolute dotted names of all that is imported anywhere in ``tree``.
+
+    ``package`` is the package the file lies in, for relative imports. ``from a import b`` gives
+    "a.b", since b may be a module.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                anchor = parents[: len(parents) - node.level + 1]
+                base = ".".join([*anchor, base] if base else anchor)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imports_of(file: Path) -> set[str]:
+    package = ".".join(["napari_ifa", *file.relative_to(SOURCE).parent.parts])
+    return set(imported_modules(ast.parse(file.read_text("utf-8")), package))
+
+
+@pytest.fixture(params=FILES, ids=[str(file.relative_to(SOURCE)) for file in FILES])
+def source_file(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_a_part_imports_only_the_parts_before_it(source_file):
+    part = part_of(source_file)
+    own = {name for name in imports_of(source_file) if name.split(".")[0] == "napari_ifa"}
+    reached = {name.split(".")[1] for name in own}
+    assert reached - {part} <= MAY_IMPORT.get(part, set())
+
+
+def test_every_part_has_its_place_in_the_order():
+    assert {part_of(file) for file in FILES} <= set(MAY_IMPORT)
+
+
+def test_only_the_viewer_imports_napari_or_qt(source_file):
+    roots = {name.split(".")[0] for name in imports_of(source_file)}
+    if part_of(source_file) != "viewer":
+        assert not roots & GUI
+
+
+def test_every_package_that_is_imported_is_declared():
+    owners = packages_distributions()
+    base = [line for line in requires("napari-ifa") if "extra ==" not in line]
+    declared = {re.match(r"[\w.-]+", line)[0].lower() for line in base}
+    roots = {name.split(".")[0] for file in FILES for name in imports_of(file)}
+    for root in roots - sys.stdlib_module_names - {"napari_ifa"}:
+        assert {owner.lower() for owner in owners[root]} & declared, root
+
+
+def test_cli_imports_the_viewer_only_inside_functions():
+    file = SOURCE / "cli.py"
+    top = ast.Module([node for node in ast.parse(file.read_text("utf-8")).body if is_import(node)])
+    assert not {name for name in imported_modules(top, "napari_ifa") if ".viewer" in name}
+
+
+def is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def test_nothing_below_the_viewer_prints(source_file):
+    if part_of(source_file) in MAY_PRINT or source_file.name == "__main__.py":
+        return
+    calls = (n for n in ast.walk(ast.parse(source_file.read_text("utf-8"))) if is_print(n))
+    assert [call.lineno for call in calls] == []
+
+
+def is_print(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "package", "expected"),
+    [
+        ("import napari_ifa.viewer.session", "napari_ifa.cam", {"napari_ifa.viewer.session"}),
+        ("from napari_ifa import viewer", "napari_ifa.cam", {"napari_ifa.viewer"}),
+        ("from ..viewer import session", "napari_ifa.cam", {"napari_ifa.viewer.session"}),
+        ("from .. import viewer", "napari_ifa.cam", {"napari_ifa.viewer"}),
+        ("from .weights import gradcam", "napari_ifa.cam", {"napari_ifa.cam.weights.gradcam"}),
+        ("def f():\n    import napari.layers", "napari_ifa", {"napari.layers"}),
+        ("if TYPE_CHECKING:\n    import qtpy", "napari_ifa", {"qtpy"}),
+    ],
+)
+def test_every_way_to_import_is_seen(line, package, expected):
+    assert set(imported_modules(ast.parse(line), package)) == expected

@@ -1,0 +1,323 @@
+"""The panels by click, on a model whose numbers can be redone on paper."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+from tiny import tiny_classifier, write_cohort, write_image
+
+from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
+from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.prediction_table import LOGIT_CHOSEN, P_ALL, P_CHOSEN
+
+pytestmark = pytest.mark.gui
+
+VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.fixture
+def analysis(tmp_path):
+    cohort = write_cohort(tmp_path, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    return analyze(tiny_classifier(), read_cohort(cohort))
+
+
+@pytest.fixture
+def explained(desk, tmp_path, analysis):
+    desk.session.set_classifier(tiny_classifier())
+    desk.session.set_analysis(analysis)
+    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
+    desk.settle(lambda: desk.session.explanation is not None)
+    return desk
+
+
+def number(table, row, column):
+    return float(table.item(row, column).text().replace("−", "-"))
+
+
+# -- study ----------------------------------------------------------------------------------------
+
+
+def test_open_file_and_open_folder(desk, tmp_path, monkeypatch):
+    for name in ("a.nii", "b.nii"):
+        write_image(tmp_path / name, VALUES)
+    (tmp_path / "c.nii").write_bytes(b"not an image")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
+    assert desk.study.invitation.isVisible()
+    desk.click(desk.study.open_folder)
+    desk.settle(lambda: desk.study.list.count() == 3)
+    assert not desk.study.invitation.isVisible()
+    assert desk.session.volume is None
+    items = [desk.study.list.item(row) for row in range(3)]
+    [refused] = [item for item in items if "cannot be opened" in item.text()]
+    assert refused.flags() == Qt.ItemFlag.NoItemFlags
+    assert "c.nii" in refused.toolTip()
+    assert "1 × 1 × 1 mm" in items[0].text()
+    desk.click(desk.study.open_series)
+    desk.settle(lambda: desk.session.volume is not None)
+    assert desk.study.title.text() == "a"
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "b.nii"), "")
+    )
+    desk.click(desk.study.open_file)
+    desk.settle(lambda: desk.session.volume.description == "b")
+
+
+def test_what_is_dropped_on_the_panel_opens(desk, tmp_path):
+    path = write_image(tmp_path / "case.nii", VALUES)
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    desk.study.dropEvent(event)
+    desk.settle(lambda: desk.session.volume is not None)
+    assert desk.session.volume.shape == (2, 2, 2)
+
+
+def test_an_error_is_one_sentence_in_the_panel(desk, tmp_path):
+    (tmp_path / "broken.nii").write_bytes(b"not an image")
+    desk.session.open_path(tmp_path / "broken.nii")
+    desk.settle(lambda: bool(desk.said))
+    message = desk.study.message
+    assert message.isVisible()
+    assert "broken.nii" in message.text.text()
+    assert "Traceback" not in message.text.text()
+    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
+    desk.settle(lambda: desk.session.volume is not None)
+    assert not message.isVisible()
+
+
+def test_a_window_is_chosen(explained):
+    image = explained.scene.image
+    image.contrast_limits = (0, 1)
+    explained.study.window_choice.setCurrentIndex(0)
+    explained.study.window_choice.activated.emit(0)
+    window = explained.study.window_choice.itemData(0)
+    assert tuple(image.contrast_limits) == pytest.approx(window.limits)
+
+
+# -- explanation ----------------------------------------------------------------------------------
+
+
+def test_answers_stand_beside_each_other(explained):
+    table = explained.explain.predictions
+    # Logits 14.5 and 13.25: a difference of 1.25.
+    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert table.item(0, P_ALL).font().bold()
+    explained.click_check_box(0)
+    assert number(table, 0, LOGIT_CHOSEN) == 10.0
+    assert number(table, 1, LOGIT_CHOSEN) == 11.0
+    assert table.item(1, P_CHOSEN).font().bold()
+    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+
+
+def test_another_class_is_chosen(explained):
+    choice = explained.explain.class_choice
+    assert "predicted" in choice.itemText(0)
+    choice.setCurrentIndex(1)
+    choice.activated.emit(1)
+    assert explained.session.class_idx == 1
+    assert explained.explain.legend.ends == ("against lesion", "for lesion")
+    assert explained.explain.legend.neutral == explained.session.explanation.scale.neutral
+    expected = explained.session.explanation.s_cam.array
+    np.testing.assert_allclose(np.asarray(explained.scene.overlay.data), expected, atol=1e-6)
+
+
+def test_opacity_slider_moves_the_layers_opacity(explained):
+    explained.explain.opacity.setValue(30)
+    assert explained.scene.overlay.opacity == pytest.approx(0.3)
+    explained.scene.show_plane("3D")
+    assert explained.scene.overlay_3d.opacity == pytest.approx(0.3)
+
+
+def test_a_foreign_analysis_is_refused_with_the_difference(desk, analysis):
+    desk.session.set_classifier(tiny_classifier(bent=True))
+    desk.session._adopt(analysis)
+    assert desk.session.analysis is None
+    assert desk.explain.message.isVisible()
+    assert desk.said[0][0] == "error"
+
+
+def test_running_an_analysis_by_click(desk, tmp_path, monkeypatch, qtbot):
+    cohort = write_cohort(tmp_path, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(cohort), ""))
+    desk.click(desk.explain.open_model)
+    desk.settle(lambda: desk.session.classifier is not None)
+    desk.click(desk.explain.run_analysis)
+    [dialog] = desk.explain.findChildren(AnalysisDialog)
+    dialog._browse()
+    assert dialog.split.currentText() == "training (2 cases)"
+    desk.click(dialog.run)
+    desk.settle(lambda: desk.session.analysis is not None)
+    assert desk.explain.analysis_name.text() == "2 cases, gradcam"
+    assert desk.explain.save_analysis.isVisible()
+    target = tmp_path / "kept.nc"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    desk.click(desk.explain.save_analysis)
+    desk.settle(target.exists)
+    assert not desk.explain.save_analysis.isVisible()
+    desk.session.set_analysis(None)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(target), ""))
+    desk.click(desk.explain.open_analysis)
+    desk.settle(lambda: desk.session.analysis is not None)
+
+
+def test_cancel_button_stops_an_analysis(desk, tmp_path, monkeypatch):
+    cohort = write_cohort(tmp_path, [(VALUES, 1)])
+    stopped_at = []
+
+    def slow_analysis(classifier, cohort, method, *, progress, stop):
+        import time
+
+        for done in range(2000):
+            if stop():
+                stopped_at.append(done)
+                raise Cancelled("stopped")
+            progress(done, 2000)
+            time.sleep(0.005)
+        raise AnalysisError("it was not stopped")
+
+    monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
+    monkeypatch.setattr("napari_ifa.analysis.analyze", slow_analysis)
+    desk.session.load_bundle(tmp_path)
+    desk.settle(lambda: desk.session.classifier is not None)
+    desk.session.run_analysis(cohort, None, "gradcam")
+    desk.qtbot.waitUntil(lambda: bool(desk.explain.jobs._rows))
+    [row] = desk.explain.jobs._rows.values()
+    desk.qtbot.waitUntil(lambda: "left" in row.label.text(), timeout=5000)
+    desk.click(row.cancel)
+    desk.settle()
+    assert 0 < stopped_at[0] < 1999
+    assert desk.session.analysis is None
+    assert desk.said[-1] == ("note", "Analysing the cohort: cancelled.")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[1, 2]", "This file lists no cases."),
+        ("no json", "This file is not a MONAI datalist (JSON)."),
+        (json.dumps({"training": [{"image": "a"}], "test": [{"image": "b"}]}), ""),
+    ],
+)
+def test_dialog_offers_the_parts_of_a_datalist(qtbot, tmp_path, content, problem):
+    dialog = AnalysisDialog()
+    qtbot.addWidget(dialog)
+    (tmp_path / "list.json").write_text(content)
+    dialog.file.setText(str(tmp_path / "list.json"))
+    assert dialog.problem.text() == problem
+    assert dialog.run.isEnabled() == (not problem)
+    splits = [dialog.split.itemData(row) for row in range(dialog.split.count())]
+    assert splits == ([] if problem else ["training", "test", None])
+
+
+@pytest.mark.parametrize("answer", ["Open", "Cancel"])
+def test_a_bundle_that_would_run_code_is_asked_about(desk, tmp_path, monkeypatch, answer):
+    def load_classifier(path, trust=False):
+        if not trust:
+            raise UntrustedModelError("It would run os.system.")
+        return tiny_classifier()
+
+    asked = []
+
+    def warning(parent, title, text, *rest):
+        asked.append(text)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    monkeypatch.setattr("napari_ifa.models.load_classifier", load_classifier)
+    monkeypatch.setattr(QMessageBox, "warning", warning)
+    desk.session.load_bundle(tmp_path)
+    desk.settle(lambda: bool(asked))
+    desk.settle()
+    assert "os.system" in asked[0]
+    assert (desk.session.classifier is not None) == (answer == "Open")
+
+
+# -- features -------------------------------------------------------------------------------------
+
+
+def test_check_boxes_and_buttons_choose_features(explained):
+    buttons = explained.importance.buttons
+
+    def kept():
+        return explained.session.mask.keep.tolist()
+
+    explained.click_check_box(1)
+    assert kept() == [True, False]
+    explained.click_check_box(1)
+    assert kept() == [True, True]
+    # For the class "none" feature 0 is the most important one: one of two is the top 5 %.
+    for button, expected in (
+        ("None", [False, False]),
+        ("Invert", [True, True]),
+        ("Principal", [True, False]),
+        ("Invert", [False, True]),
+        ("All", [True, True]),
+        ("Others", [False, True]),
+    ):
+        explained.click(buttons[button])
+        assert kept() == expected, button
+    assert explained.importance.summary.text() == "1 of 2 features kept, for none"
+
+
+def test_slider_keeps_the_top_after_a_moment(explained):
+    slider = explained.importance.slider
+    for percent in (90, 60, 40):
+        slider.setValue(percent)
+    assert explained.session.mask.count == 2
+    explained.qtbot.waitUntil(lambda: explained.session.mask.count == 1)
+    assert explained.session.mask.keep.tolist() == [True, False]
+
+
+def test_slider_and_check_boxes_agree(explained):
+    importance = explained.importance
+    explained.click_check_box(explained.top_feature(1))
+    assert importance.percent.text() == "50 %"
+    explained.click(importance.buttons["Invert"])
+    assert importance.percent.text() == "–"
+    explained.click(importance.buttons["All"])
+    assert importance.percent.text() == "100 %"
+
+
+def test_order_and_basis(explained):
+    importance = explained.importance
+    explained.session.select_class(1)
+    # Importance of class 1: 0.25 · (4.5 + 0.5) and −1 · (4.5 + 0.5).
+    np.testing.assert_allclose(explained.session.importance(), [1.25, -5.0])
+    assert explained.top_feature() == 0
+    importance.order.setCurrentText("|importance|")
+    assert explained.top_feature() == 1
+    importance.basis.setCurrentIndex(1)
+    # Only the first case has class 1.
+    assert importance.model.value(0, 1) == pytest.approx(-9.0)
+
+
+def test_the_mask_of_a_bent_head_waits_for_the_network(desk, tmp_path):
+    desk.session.set_classifier(tiny_classifier(bent=True))
+    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
+    desk.settle(lambda: desk.session.explanation is not None)
+    desk.click_check_box(0)
+    desk.settle()
+    assert number(desk.explain.predictions, 0, LOGIT_CHOSEN) == 10.0
+    assert number(desk.explain.predictions, 1, LOGIT_CHOSEN) == 20.0
+
+
+def test_a_panel_that_was_closed_is_not_called(explained):
+    window = explained.viewer.window
+    window.remove_dock_widget(explained.importance)
+    explained.importance.deleteLater()
+    explained.qtbot.wait(50)
+    explained.session.select_class(1)
+    assert explained.session.class_idx == 1

@@ -1,0 +1,273 @@
+"""What follows when something is opened or chosen, without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny import tiny_classifier, write_cohort, write_image
+
+from napari_ifa.analysis import FeatureMask, analyze, load_analysis, read_cohort
+from napari_ifa.errors import Cancelled, IfaError, UntrustedModelError
+from napari_ifa.viewer.session import Session
+from napari_ifa.volumes import read_volume
+
+VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+class Runner:
+    """Does the work at once, or when it is told to; remembers what it was asked for."""
+
+    def __init__(self, hold=()):
+        self.hold, self.held, self.titles = set(hold), [], []
+
+    def start(self, title, work, done, failed, *, key, lane="main"):
+        self.titles.append(title)
+        if title in self.hold:
+            self.held.append((work, done, failed))
+        else:
+            self._do(work, done, failed)
+
+    def release(self):
+        self.hold.clear()
+        while self.held:
+            self._do(*self.held.pop(0))
+
+    @staticmethod
+    def _do(work, done, failed):
+        try:
+            outcome = work(lambda done, total: None, lambda: False)
+        except IfaError as error:
+            failed(error)
+        else:
+            done(outcome)
+
+
+class Heard:
+    """Everything a session says."""
+
+    def __init__(self, session):
+        self.sentences, self.explanations, self.masks, self.predictions = [], [], [], []
+        self.series = []
+        session.said.connect(lambda kind, text, about: self.sentences.append((kind, text)))
+        session.explanation_changed.connect(self.explanations.append)
+        session.mask_changed.connect(self.masks.append)
+        session.prediction_changed.connect(self.predictions.append)
+        session.series_changed.connect(self.series.append)
+
+
+@pytest.fixture
+def session():
+    session = Session(Runner())
+    session.heard = Heard(session)
+    return session
+
+
+@pytest.fixture
+def volume(tmp_path):
+    return read_volume(write_image(tmp_path / "case.nii", VALUES))
+
+
+@pytest.fixture
+def analysis(tmp_path):
+    cohort = write_cohort(tmp_path, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    return analyze(tiny_classifier(), read_cohort(cohort))
+
+
+@pytest.fixture
+def explained(session, volume, analysis):
+    session.set_analysis(analysis)
+    session.set_classifier(tiny_classifier())
+    session.set_volume(volume)
+    return session
+
+
+def test_explanation_needs_a_study_and_a_model(session, volume):
+    session.set_volume(volume)
+    assert session.explanation is None
+    session.set_classifier(tiny_classifier())
+    # Mean 4.5: logits 10 + 4.5 and 20 + 0.5 · 4.5 − 2 · 4.5.
+    np.testing.assert_allclose(session.prediction.logits, [14.5, 13.25])
+    assert session.class_idx == 0
+    assert session.explanation.scale is None
+
+
+def test_an_analysis_brings_the_common_scale(session, volume, analysis):
+    session.set_volume(volume)
+    session.set_classifier(tiny_classifier())
+    session.set_analysis(analysis)
+    assert session.explanation.scale == analysis.scale(0)
+    np.testing.assert_allclose(session.importance(), analysis.importance(0))
+    session.choose_importance("true")
+    np.testing.assert_allclose(session.importance(), analysis.importance(0, "true"))
+
+
+def test_contributions_are_of_the_class_on_show(explained):
+    np.testing.assert_allclose(explained.contributions(), [4.5, 0.0])
+    explained.select_class(1)
+    np.testing.assert_allclose(explained.contributions(), [2.25, -9.0])
+
+
+def test_a_mask_changes_picture_and_prediction_at_once(explained):
+    runs = len(explained._runner.titles)
+    explained.set_mask(FeatureMask.only(2, [1]))
+    np.testing.assert_allclose(explained.prediction.masked_logits, [10.0, 11.0])
+    np.testing.assert_allclose(explained.prediction.logits, [14.5, 13.25])
+    assert explained.prediction.masked_probabilities.argmax() == 1
+    assert explained.heard.masks[-1].mask.count == 1
+    assert len(explained._runner.titles) == runs
+
+
+def test_a_head_that_is_not_affine_predicts_in_a_job(session, volume):
+    session._runner.hold = {"Predicting"}
+    session.set_volume(volume)
+    session.set_classifier(tiny_classifier(bent=True))
+    session.set_mask(FeatureMask.only(2, [1]))
+    assert session.prediction.masked_logits is None
+    assert session.heard.masks[-1].mask.count == 1
+    session._runner.release()
+    # The only feature left is −4.5 on average, which the ReLU of the head makes 0.
+    np.testing.assert_allclose(session.prediction.masked_logits, [10.0, 20.0])
+
+
+def test_features_chosen_while_the_network_works_are_kept(explained, tmp_path):
+    explained.set_mask(FeatureMask.without(2, [0]))
+    other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
+    explained._runner.hold = {"Explaining"}
+    explained.set_volume(other)
+    assert explained.explanation is None
+    explained._runner.release()
+    assert explained.mask.keep.tolist() == [False, True]
+
+
+def test_another_study_is_explained_for_its_predicted_class(explained, tmp_path):
+    explained.select_class(1)
+    other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
+    explained.set_volume(other)
+    assert explained.class_idx == 0
+
+
+def test_an_analysis_of_another_model_is_refused(session, analysis):
+    session.set_classifier(tiny_classifier(bent=True))
+    session._adopt(analysis)
+    assert session.analysis is None
+    assert session.heard.sentences[-1][0] == "error"
+
+
+def test_another_model_closes_the_analysis(explained):
+    explained.set_classifier(tiny_classifier(bent=True))
+    assert explained.analysis is None
+    assert explained.explanation.scale is None
+    assert explained.heard.sentences[-1][0] == "note"
+
+
+def test_a_folder_with_one_study_opens_it(session, tmp_path):
+    write_image(tmp_path / "case.nii", VALUES)
+    session.open_path(tmp_path)
+    assert session.volume.shape == (2, 2, 2)
+
+
+def test_a_folder_with_several_studies_asks(session, tmp_path):
+    for name in ("a.nii", "b.nii"):
+        write_image(tmp_path / name, VALUES)
+    session.open_path(tmp_path)
+    assert session.volume is None
+    assert len(session.heard.series[-1]) == 2
+    assert session.heard.sentences == [("note", "2 series found: choose one to open.")]
+    session.open_series(session.series[1])
+    assert session.volume is not None
+
+
+def test_what_cannot_be_opened_is_said(session, tmp_path):
+    session.open_path(tmp_path / "nowhere")
+    assert session.heard.sentences == [("error", "nowhere: there is no such file or folder.")]
+
+
+def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_path):
+    trusted = []
+
+    def load_classifier(path, trust=False):
+        trusted.append(trust)
+        if not trust:
+            raise UntrustedModelError("It would run os.system.")
+        return tiny_classifier()
+
+    monkeypatch.setattr("napari_ifa.models.load_classifier", load_classifier)
+    asked = []
+    session.trust_wanted.connect(lambda *values: asked.append(values))
+    session.load_bundle(tmp_path)
+    assert asked == [(tmp_path, "It would run os.system.")]
+    assert session.classifier is None
+    session.load_bundle(tmp_path, trust=True)
+    assert trusted == [False, True]
+    assert session.classifier is not None
+
+
+def test_an_analysis_that_was_run_waits_to_be_saved(session, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
+    cohort = write_cohort(tmp_path, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    session.load_bundle(tmp_path)
+    session.run_analysis(cohort, "training", "gradcam")
+    assert not session.analysis_is_saved
+    session.save_analysis(tmp_path / "analysis.nc")
+    assert session.analysis_is_saved
+    session.set_analysis(None)
+    session.load_analysis(tmp_path / "analysis.nc")
+    assert session.analysis.cases.sizes["case"] == 2
+
+
+def test_an_analysis_that_ends_after_another_model_was_opened_can_still_be_saved(
+    session, analysis, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
+    session._runner.hold.add("Analysing the cohort")
+    session.load_bundle(tmp_path)
+    session.run_analysis(tmp_path / "datalist.json", None, "gradcam")
+    session.set_classifier(tiny_classifier(bent=True))
+    session._runner.release()
+    assert session.analysis is None
+    assert "made with another model" in session.heard.sentences[-1][1]
+    session.save_analysis(tmp_path / "kept.nc")
+    assert load_analysis(tmp_path / "kept.nc", tiny_classifier()).features == 2
+    assert session.pending is None
+
+
+def test_an_explanation_of_a_study_that_was_closed_meanwhile_is_dropped(session, volume):
+    session._runner.hold.add("Explaining")
+    session.set_classifier(tiny_classifier())
+    session.set_volume(volume)
+    session.set_volume(None)
+    session._runner.release()
+    assert session.explanation is None
+    assert session.heard.explanations == []
+
+
+def test_a_late_prediction_for_other_features_is_dropped(session, volume):
+    session.set_classifier(tiny_classifier(bent=True))
+    session.set_volume(volume)
+    session._runner.hold.add("Predicting")
+    session.set_mask(FeatureMask.only(2, [1]))
+    session.set_mask(FeatureMask.all(2))
+    session._runner.release()
+    np.testing.assert_allclose(session.prediction.masked_logits, session.prediction.logits)
+
+
+def test_a_cohort_without_a_scale_is_said_and_the_raw_map_shown(session, volume, tmp_path):
+    (tmp_path / "flat").mkdir()
+    flat = write_cohort(tmp_path / "flat", [([0.0] * 8, 0)])
+    session.set_analysis(analyze(tiny_classifier(), read_cohort(flat)))
+    session.set_classifier(tiny_classifier())
+    session.set_volume(volume)
+    assert session.explanation.scale is None
+    assert "needs two different values" in session.heard.sentences[-1][1]
+
+
+def test_an_analysis_needs_a_model(session, tmp_path):
+    session.run_analysis(tmp_path / "cohort.json", None, "gradcam")
+    assert session.heard.sentences == [
+        ("error", "Load a model first: an analysis is made with one.")
+    ]
+
+
+def test_cancelling_is_a_note_and_no_error(session):
+    session._fail(Cancelled("Analysing the cohort: cancelled."))
+    assert session.heard.sentences == [("note", "Analysing the cohort: cancelled.")]

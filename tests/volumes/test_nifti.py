@@ -1,0 +1,193 @@
+"""NIfTI files made by hand: values, units, orientation, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes import Window, default_window, list_series, read_volume
+
+Save = Callable[..., Path]
+CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+
+
+def refusal(path: Path) -> str:
+    """The sentence, the same from the list and from reading."""
+    (series,) = list_series(path)
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read_volume(path)
+    assert series.unsupported == str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz", "IMAGE.NII.GZ"])
+def test_ras_image_by_hand(save_nifti: Save, name: str) -> None:
+    affine = [[2, 0, 0, 5], [0, 3, 0, -7], [0, 0, 4, 1], [0, 0, 0, 1]]
+    volume = read_volume(save_nifti(CUBE, affine, name))
+    assert volume.array.dtype == np.int16
+    np.testing.assert_array_equal(volume.array, CUBE.transpose(2, 1, 0)[::-1, ::-1, ::-1])
+    assert volume.spacing == (4, 3, 2)
+    # The topmost, foremost, rightmost voxel is the file's last: RAS (7, -1, 13).
+    np.testing.assert_allclose(volume.affine[:3, 3], [-7, 1, 13])
+    assert volume.description.lower() == "image"
+    assert volume.report.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("u1", "i2"), ("i1", "i2"), ("<i2", "i2"), (">i2", "i2"), ("u2", "i2"), ("i4", "i2"),
+        ("f4", "f4"), (">f4", "f4"), ("f8", "f4"),
+    ],
+)  # fmt: skip
+def test_types(save_nifti: Save, dtype: str, expected: str) -> None:
+    data = CUBE.astype(dtype)
+    path = save_nifti(data)
+    header = nibabel.Nifti1Header(endianness=">" if dtype[0] == ">" else "<")
+    header.set_data_dtype(dtype)
+    nibabel.Nifti1Image(data, np.eye(4), header).to_filename(path)
+    array = read_volume(path).array
+    assert array.dtype == expected
+    assert array.dtype.isnative
+    assert array.max() == 23
+
+
+def test_integers_beyond_int16_become_float32(save_nifti: Save) -> None:
+    array = read_volume(save_nifti(CUBE.astype(np.int32) + 40000)).array
+    assert array.dtype == np.float32
+    assert (array.min(), array.max()) == (40000, 40023)
+
+
+def test_scaled_integers(save_nifti: Save) -> None:
+    path = save_nifti(CUBE, name="image.nii")
+    with path.open("r+b") as file:
+        # scl_slope and scl_inter stand at byte 112.
+        file.seek(112)
+        file.write(np.array([0.5, -3], "<f4").tobytes())
+    array = read_volume(path).array
+    assert array.dtype == np.float32
+    assert (array.min(), array.max()) == (-3, 8.5)
+
+
+@pytest.mark.parametrize(("units", "factor"), [("meter", 1000.0), ("micron", 0.001), ("mm", 1.0)])
+def test_lengths_become_mm(save_nifti: Save, units: str, factor: float) -> None:
+    volume = read_volume(save_nifti(CUBE, np.diag([2, 3, 4, 1]), units=units))
+    np.testing.assert_allclose(volume.spacing, np.multiply((4, 3, 2), factor))
+
+
+def test_display_range_of_the_header_is_a_window(save_nifti: Save) -> None:
+    volume = read_volume(save_nifti(CUBE, cal_min=4, cal_max=12))
+    assert volume.windows == (Window(8, 8),)
+    assert default_window(volume).limits == (4, 12)
+
+
+def test_no_orientation_opens_with_a_warning(save_nifti: Save) -> None:
+    volume = read_volume(save_nifti(CUBE, sform_code=0))
+    assert volume.report.notes == (
+        "image.nii.gz: no orientation stored; left and right are unverified.",
+    )
+
+
+def test_trailing_axis_of_one_is_dropped(save_nifti: Save) -> None:
+    assert read_volume(save_nifti(CUBE[..., None])).shape == (4, 3, 2)
+
+
+def test_two_dimensions_are_one_slice(save_nifti: Save) -> None:
+    volume = read_volume(save_nifti(CUBE[:, :, 0]))
+    assert volume.shape == (1, 3, 2)
+
+
+def test_four_dimensions_are_refused(save_nifti: Save) -> None:
+    path = save_nifti(np.zeros((2, 3, 4, 5), np.int16))
+    assert refusal(path) == "image.nii.gz: 5 images in one file (4D); not supported yet."
+
+
+def test_colours_and_complex_numbers_are_refused(save_nifti: Save) -> None:
+    colours = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    assert refusal(save_nifti(colours)) == (
+        "image.nii.gz: colours instead of grey values; not supported yet."
+    )
+    assert refusal(save_nifti(CUBE.astype(np.complex64))) == (
+        "image.nii.gz: complex numbers instead of grey values; not supported yet."
+    )
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[1, 1, 0], [0, 0, 0], [0, 0, 1]],
+        [[np.nan, 0, 0], [0, 1, 0], [0, 0, 1]],
+    ],
+)
+def test_singular_affine_is_refused(save_nifti: Save, matrix: list[list[float]]) -> None:
+    path = save_nifti(CUBE, name="image.nii")
+    rows = np.zeros((3, 4), "<f4")
+    rows[:, :3] = matrix
+    with path.open("r+b") as file:
+        # srow_x, srow_y and srow_z stand at byte 280.
+        file.seek(280)
+        file.write(rows.tobytes())
+    assert refusal(path) == "image.nii: the orientation matrix is invalid. Not opened."
+
+
+def test_shear_is_refused(save_nifti: Save) -> None:
+    affine = np.eye(4)
+    affine[0, 1] = 0.002
+    assert refusal(save_nifti(CUBE, affine)) == (
+        "image.nii.gz: the axes are not at right angles (sheared); not supported yet."
+    )
+    affine[0, 1] = 0.0005
+    read_volume(save_nifti(CUBE, affine))
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+def test_truncated_file_is_one_sentence(save_nifti: Save, name: str) -> None:
+    noise = np.random.default_rng(0).integers(-9999, 9999, (20, 20, 20)).astype(np.int16)
+    path = save_nifti(noise, name=name)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read_volume(path)
+    assert str(caught.value) == f"{name}: image data incomplete or damaged; not opened."
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image at all", bytes(400)])
+def test_damaged_header_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    for name, data in (
+        ("a.nii", content),
+        ("a.nii.gz", gzip.compress(content)),
+        ("b.nii.gz", content),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert refusal(path) == (
+            f"{name}: not a readable NIfTI file; its header is damaged or incomplete."
+        )
+
+
+def test_impossible_size_is_refused_before_it_is_allocated(
+    save_nifti: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("image.nii", "image.nii.gz"):
+        path = save_nifti(CUBE, name=name)
+        opener = gzip.open if name.endswith(".gz") else open
+        with opener(path, "rb") as file:
+            content = bytearray(file.read())
+        # dim stands at byte 40.
+        content[40:48] = np.array([3, 30000, 30000, 30000], "<i2").tobytes()
+        with opener(path, "wb") as file:
+            file.write(content)
+        with pytest.raises(UnsupportedStudyError, match="claims 30000 × 30000 × 30000 voxels"):
+            read_volume(path)
+        content[40:48] = np.array([3, 300, 300, 300], "<i2").tobytes()
+        with opener(path, "wb") as file:
+            file.write(content)
+        monkeypatch.setattr(np, "empty", None)
+        assert refusal(path) == f"{name}: image data incomplete or damaged; not opened."
+        monkeypatch.undo()
