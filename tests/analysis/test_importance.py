@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.analysis import FeatureMask
-from napari_ifa.analysis.importance import ContributionSums
+from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.errors import AnalysisError
 
 #: Three cases of two features and two classes; the first and the last are of class 0.
@@ -15,7 +15,7 @@ IS_TRUE = np.array([[True, False], [False, True], [True, False]])
 
 
 def test_importance_over_all_cases_by_hand() -> None:
-    found = ContributionSums.of(CONTRIBUTIONS, np.ones((3, 2), bool))
+    found = ContributionStatistics.of(CONTRIBUTIONS, np.ones((3, 2), bool))
 
     np.testing.assert_allclose(found.mean, [[3.0, 5 / 3], [0.0, 5 / 3]])
     # feature 0, class 0: values 1, 3, 5
@@ -24,7 +24,7 @@ def test_importance_over_all_cases_by_hand() -> None:
 
 
 def test_importance_over_the_cases_of_the_class_by_hand() -> None:
-    found = ContributionSums.of(CONTRIBUTIONS, IS_TRUE)
+    found = ContributionStatistics.of(CONTRIBUTIONS, IS_TRUE)
 
     np.testing.assert_allclose(found.mean, [[3.0, 4.0], [0.0, 5.0]])
     assert found.cases.tolist() == [2, 1]
@@ -33,20 +33,32 @@ def test_importance_over_the_cases_of_the_class_by_hand() -> None:
 
 
 def test_a_class_without_cases_is_not_a_number() -> None:
-    found = ContributionSums.of(CONTRIBUTIONS, np.array([[True, False]] * 3))
+    found = ContributionStatistics.of(CONTRIBUTIONS, np.array([[True, False]] * 3))
 
     assert np.isnan(found.mean[:, 1]).all()
     assert np.isfinite(found.mean[:, 0]).all()
 
 
 def test_shards_add_up_to_the_whole() -> None:
-    whole = ContributionSums.of(CONTRIBUTIONS, IS_TRUE)
-    first = ContributionSums.of(CONTRIBUTIONS[:1], IS_TRUE[:1])
-    rest = ContributionSums.of(CONTRIBUTIONS[1:], IS_TRUE[1:])
+    whole = ContributionStatistics.of(CONTRIBUTIONS, IS_TRUE)
+    first = ContributionStatistics.of(CONTRIBUTIONS[:1], IS_TRUE[:1])
+    rest = ContributionStatistics.of(CONTRIBUTIONS[1:], IS_TRUE[1:])
 
     for merged in (first.merged(rest), rest.merged(first)):
         np.testing.assert_allclose(merged.mean, whole.mean)
         np.testing.assert_allclose(merged.variance, whole.variance)
+
+
+def test_a_small_spread_beside_a_large_mean_is_kept() -> None:
+    """Σk² − (Σk)²/n would give 0 here, or less."""
+    values = np.array([1e9, 1e9 + 1, 1e9 + 2]).reshape(3, 1, 1)
+    counted = np.ones((3, 1), bool)
+    parts = [ContributionStatistics.of(values[n : n + 1], counted[:1]) for n in range(3)]
+
+    merged = parts[2].merged(parts[0]).merged(parts[1])
+
+    assert merged.variance[0, 0] == pytest.approx(1.0)
+    assert ContributionStatistics.of(values, counted).variance[0, 0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

@@ -15,64 +15,70 @@ Ranking = Literal["value", "abs", "contrast"]
 
 
 @dataclass(frozen=True, eq=False)
-class ContributionSums:
-    """Sums of contributions over cases, from which a column's mean, variance and frequency follow.
+class ContributionStatistics:
+    """Contributions over cases: a column's mean, variance and frequency, mergeable among shards.
 
-    Merging is addition, so a cohort may be split among shards in any way.
+    Mean and squared deviations follow Chan's parallel update, which stays exact where the mean is
+    large beside the spread.
 
     Attributes
     ----------
-    total, squares : ``[F, C]`` sums of k and k² over the cases that count for the class.
+    average : ``[F, C]`` mean of k over the cases that count for the class; 0 where none does.
+    deviations : ``[F, C]`` squared deviations from it, summed.
     positive : ``[F, C]`` cases with k > 0.
     cases : ``[C]`` cases that count for the class.
     """
 
-    total: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    average: NDArray[np.float64]
+    deviations: NDArray[np.float64]
     positive: NDArray[np.int64]
     cases: NDArray[np.int64]
 
     @classmethod
-    def of(cls, contributions: NDArray[np.float64], counted: NDArray[np.bool_]) -> ContributionSums:
-        """Sums of ``contributions [B, F, C]`` where ``counted [B, C]``."""
+    def of(
+        cls, contributions: NDArray[np.float64], counted: NDArray[np.bool_]
+    ) -> ContributionStatistics:
+        """Of ``contributions [B, F, C]`` where ``counted [B, C]``."""
         weight = counted[:, None, :]
+        cases = counted.sum(axis=0, dtype=np.int64)
         kept = np.where(weight, contributions, 0.0)
+        average = kept.sum(axis=0) / np.maximum(cases, 1)
+        deviation = np.where(weight, contributions - average, 0.0)
         return cls(
-            total=kept.sum(axis=0),
-            squares=(kept**2).sum(axis=0),
+            average=average,
+            deviations=(deviation**2).sum(axis=0),
             positive=(kept > 0).sum(axis=0, dtype=np.int64),
-            cases=counted.sum(axis=0, dtype=np.int64),
+            cases=cases,
         )
 
-    def merged(self, other: ContributionSums) -> ContributionSums:
-        """The sums over both sets of cases."""
-        return ContributionSums(
-            self.total + other.total,
-            self.squares + other.squares,
-            self.positive + other.positive,
-            self.cases + other.cases,
+    def merged(self, other: ContributionStatistics) -> ContributionStatistics:
+        """Of both sets of cases."""
+        cases = self.cases + other.cases
+        share = other.cases / np.maximum(cases, 1)
+        difference = other.average - self.average
+        return ContributionStatistics(
+            average=self.average + share * difference,
+            deviations=self.deviations + other.deviations + difference**2 * share * self.cases,
+            positive=self.positive + other.positive,
+            cases=cases,
         )
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """The importance matrix ``[F, C]``; NaN for a class without a case."""
-        return self._per_case(self.total)
+        return np.where(self.cases > 0, self.average, np.nan)
 
     @property
     def variance(self) -> NDArray[np.float64]:
         """Unbiased variance of the contributions over cases, ``[F, C]``; NaN below two cases."""
-        deviations = np.maximum(self.squares - self.total * np.nan_to_num(self.mean), 0.0)
         degrees = np.where(self.cases > 1, self.cases - 1.0, np.nan)
-        result: NDArray[np.float64] = deviations / degrees
+        result: NDArray[np.float64] = self.deviations / degrees
         return result
 
     @property
     def frequency(self) -> NDArray[np.float64]:
         """Share of cases in which the feature speaks for the class, ``[F, C]``."""
-        return self._per_case(self.positive)
-
-    def _per_case(self, sums: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = sums / np.where(self.cases > 0, self.cases, np.nan)
+        result: NDArray[np.float64] = self.positive / np.where(self.cases > 0, self.cases, np.nan)
         return result
 
 

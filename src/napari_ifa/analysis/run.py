@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohort import Case, Cohort
 from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.importance import ContributionSums
+from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.store import Analysis, identity_attributes
 from napari_ifa.analysis.variables import described
 from napari_ifa.errors import BundleError, Cancelled, CohortError, IfaError
@@ -109,9 +109,9 @@ class _Part:
 
     rows: _Rows
     distribution: Distribution
-    all: ContributionSums
-    true: ContributionSums
-    correct: ContributionSums
+    all: ContributionStatistics
+    true: ContributionStatistics
+    correct: ContributionStatistics
 
     @classmethod
     def of(cls, activation: ClassActivation, truth: NDArray[np.int64]) -> _Part:
@@ -137,9 +137,11 @@ class _Part:
         return cls(
             rows=rows,
             distribution=Distribution.of(values),
-            all=ContributionSums.of(contributions, np.ones_like(is_true)),
-            true=ContributionSums.of(contributions, is_true),
-            correct=ContributionSums.of(contributions, is_true & (truth == predicted)[:, None]),
+            all=ContributionStatistics.of(contributions, np.ones_like(is_true)),
+            true=ContributionStatistics.of(contributions, is_true),
+            correct=ContributionStatistics.of(
+                contributions, is_true & (truth == predicted)[:, None]
+            ),
         )
 
     def merged(self, other: _Part) -> _Part:
