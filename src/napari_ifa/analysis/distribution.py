@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_ifa.analysis.moments import merged_moments
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -105,17 +106,17 @@ class Distribution:
         counts = np.zeros((self.counts.shape[0], bins.size), np.int64)
         counts[:, np.searchsorted(bins, self.bins)] += self.counts
         counts[:, np.searchsorted(bins, other.bins)] += other.counts
-        total = np.maximum(self.number + other.number, 1)
-        difference = other.mean - self.mean
+        mean, sum_of_squares = merged_moments(
+            (self.number, self.mean, self.sum_of_squares),
+            (other.number, other.mean, other.sum_of_squares),
+        )
         return Distribution(
             bins=bins,
             counts=counts,
             minimum=np.minimum(self.minimum, other.minimum),
             maximum=np.maximum(self.maximum, other.maximum),
-            mean=(self.number * self.mean + other.number * other.mean) / total,
-            sum_of_squares=self.sum_of_squares
-            + other.sum_of_squares
-            + difference**2 * (self.number / total) * other.number,
+            mean=mean,
+            sum_of_squares=sum_of_squares,
             not_finite=self.not_finite + other.not_finite,
         )
 

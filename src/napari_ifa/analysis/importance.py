@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_ifa.analysis.moments import merged_moments
 from napari_ifa.errors import AnalysisError
 
 Ranking = Literal["value", "abs", "contrast"]
@@ -53,14 +54,12 @@ class ContributionStatistics:
 
     def merged(self, other: ContributionStatistics) -> ContributionStatistics:
         """Of both sets of cases."""
-        cases = self.cases + other.cases
-        share = other.cases / np.maximum(cases, 1)
-        difference = other.average - self.average
+        average, deviations = merged_moments(
+            (self.cases, self.average, self.deviations),
+            (other.cases, other.average, other.deviations),
+        )
         return ContributionStatistics(
-            average=self.average + share * difference,
-            deviations=self.deviations + other.deviations + difference**2 * share * self.cases,
-            positive=self.positive + other.positive,
-            cases=cases,
+            average, deviations, self.positive + other.positive, self.cases + other.cases
         )
 
     @property
