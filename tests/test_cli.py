@@ -239,3 +239,12 @@ def test_bad_input_ends_with_code_2_one_line_and_nothing_written(
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_method_stands_in_the_help(capsys):
+    from napari_ifa.cam import METHODS
+
+    with pytest.raises(SystemExit):
+        main(["analyze", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").replace(";", " ").split()
+    assert set(METHODS) <= set(words)

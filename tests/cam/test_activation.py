@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from napari_ifa.cam import class_activation
 from napari_ifa.errors import ExplanationError
@@ -99,117 +98,6 @@ def test_weighted_features_by_hand(by_hand):
         result = class_activation(network, X, "features", method, "all")
         expected = torch.stack([X[0, 0] / 8, X[0, 0]])
         torch.testing.assert_close(result.weighted_features(1)[0], expected)
-
-
-class OneConvolution(nn.Module):
-    """The network of captum's own Grad CAM test: sums of 3 x 3 minus 50 and minus 75."""
-
-    def __init__(self, inplace):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 2, 3)
-        self.relu1 = nn.ReLU(inplace)
-        self.fc1 = nn.Linear(8, 4)
-        self.conv1.weight = nn.Parameter(torch.ones(2, 1, 3, 3))
-        self.conv1.bias = nn.Parameter(torch.tensor([-50.0, -75.0]))
-        self.fc1.weight = nn.Parameter(torch.cat([torch.ones(4, 5), -torch.ones(4, 3)], 1))
-        self.fc1.bias = nn.Parameter(torch.zeros(4))
-
-    def forward(self, x, more=None):
-        x = self.relu1(self.conv1(x if more is None else x + more))
-        return self.fc1(x.view(-1, 8)).relu()
-
-
-@pytest.mark.parametrize("inplace", [False, True])
-def test_captums_hand_calculated_case(inplace):
-    # conv1 = [[-5, 4], [31, 40]] and [[-30, -21], [6, 15]]; behind the ReLU the gradients are
-    # [[0, 1], [1, 1]] and [[0, 0], [-1, -1]]: weights 3/4 and -1/2.
-    network = OneConvolution(inplace)
-    image = torch.arange(16.0).reshape(1, 1, 4, 4)
-    result = class_activation(network, image, "conv1", class_idx=0)
-    torch.testing.assert_close(result.maps()[0, 0], torch.tensor([[11.25, 13.5], [20.25, 22.5]]))
-    result = class_activation(network, image, "relu1", class_idx=0)
-    # Gradients of ones, but for one more voxel: [[1, 1], [1, 1]] and [[1, -1], [-1, -1]].
-    torch.testing.assert_close(result.maps()[0, 0], torch.tensor([[0.0, 4.0], [28.0, 32.5]]))
-    two_inputs = (image, torch.ones(1, 1, 4, 4))
-    result = class_activation(network, two_inputs, "conv1", class_idx=0)
-    torch.testing.assert_close(result.maps()[0, 0], torch.tensor([[14.5, 19.0], [32.5, 37.0]]))
-
-
-@pytest.mark.parametrize("head", ["linear", "flatten", "mlp", "conv"])
-@pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize("method", ["gradcam", "pixelwise"])
-def test_batch_is_its_cases_one_by_one(small_network, images, same, dims, head, method):
-    network, batch = small_network(dims, head), images(dims, 4)
-    together = class_activation(network, batch, "stage", method, "predicted")
-    for i in range(4):
-        alone = class_activation(network, batch[i : i + 1], "stage", method, "predicted")
-        assert torch.equal(alone.class_idx[0], together.class_idx[i])
-        same(together.maps()[i], alone.maps()[0])
-        same(together.contributions()[i], alone.contributions()[0])
-
-
-@pytest.mark.parametrize("head", ["linear", "flatten", "mlp", "conv"])
-@pytest.mark.parametrize("method", ["gradcam", "pixelwise"])
-def test_all_classes_are_the_classes_one_by_one(small_network, images, same, head, method):
-    network, batch = small_network(3, head), images(3, 2)
-    every = class_activation(network, batch, "stage", method, "all")
-    assert every.class_idx.tolist() == [[0, 1, 2], [0, 1, 2]]
-    for c in range(3):
-        one = class_activation(network, batch, "stage", method, c)
-        same(every.maps()[:, c : c + 1], one.maps())
-    mixed = class_activation(network, batch, "stage", method, [2, 0])
-    same(mixed.maps()[0, 0], every.maps()[0, 2])
-    same(mixed.maps()[1, 0], every.maps()[1, 0])
-
-
-@pytest.mark.parametrize("head", ["linear", "mlp"])
-def test_plane_is_volume_of_depth_one(small_network, images, same, head):
-    class Flat(nn.Module):
-        """The 2D network on `[B, 1, 1, H, W]`: the same weights with a depth of one."""
-
-        def __init__(self, plane):
-            super().__init__()
-            self.before = nn.Sequential(plane.first, plane.stage)
-            self.stage = nn.Identity()
-            self.head = plane.head
-
-        def forward(self, x):
-            return self.head(self.stage(self.before(x[:, :, 0])[:, :, None]).squeeze(2))
-
-    network, batch = small_network(2, head), images(2, 2)
-    plane = class_activation(network, batch, "stage", class_idx="all")
-    volume = class_activation(Flat(network), batch[:, :, None], "stage", class_idx="all")
-    same(volume.maps()[:, :, 0], plane.maps())
-
-
-@pytest.mark.parametrize("dims", [2, 3])
-def test_pooled_linear_head_adds_up_to_the_logit(small_network, images, same, dims):
-    network, batch = small_network(dims), images(dims, 3)
-    gradcam = class_activation(network, batch, "stage", "gradcam", "all")
-    pixelwise = class_activation(network, batch, "stage", "pixelwise", "all")
-    same(gradcam.maps(), pixelwise.maps())
-    same(gradcam.contributions().sum(-1) + network.head[-1].bias, gradcam.logits)
-    same(gradcam.maps().flatten(2).sum(-1), gradcam.contributions().sum(-1))
-    same(gradcam.offset, network.head[-1].bias.expand(3, 3))
-
-
-@pytest.mark.parametrize("head", ["mlp", "conv"])
-def test_activation_in_place_after_the_layer_changes_nothing(small_network, images, same, head):
-    batch = images(3, 2)
-    kept = class_activation(small_network(3, head), batch, "stage", class_idx="all")
-    spoilt = class_activation(small_network(3, head, inplace=True), batch, "stage", class_idx="all")
-    assert kept.features.min() < 0  # there is something to spoil
-    same(spoilt.maps(), kept.maps())
-    same(spoilt.features, kept.features)
-
-
-@pytest.mark.parametrize("method", ["gradcam", "pixelwise"])
-def test_masked_with_ones_is_unmasked(small_network, images, same, method):
-    result = class_activation(small_network(2, "mlp"), images(2, 2), "stage", method, "all")
-    same(result.maps(torch.ones(6)), result.maps())
-    same(result.maps(torch.ones(2, 6))[:, 1], result.maps())
-    split = torch.tensor([1.0, 0, 1, 0, 0, 1])
-    same(result.maps(split) + result.maps(1 - split), result.maps())
 
 
 def test_single_output_is_one_class(small_network, images):

@@ -71,3 +71,63 @@ def test_layer_behind_which_the_other_cases_differ_is_not_affine(small_network, 
 
     network = Around(small_network(2))
     assert not class_activation(network, images(2, 3), "stage").affine_head
+
+
+class Counted(nn.Module):
+    """Passes on, and counts the backward passes through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.backwards = 0
+
+    def forward(self, x):
+        if x.requires_grad:
+            x = x.clone()
+            x.register_hook(self._count)
+        return x
+
+    def _count(self, _gradient):
+        self.backwards += 1
+
+
+def pooled_network(*head):
+    torch.manual_seed(2)
+    counted = Counted()
+    layers = [nn.Conv2d(1, 2, 1), counted, nn.AdaptiveAvgPool2d(1), *head, nn.Flatten()]
+    return nn.Sequential(*layers).double(), counted
+
+
+@pytest.mark.parametrize("head", [[nn.Flatten(), nn.Linear(2, 3)], [nn.Conv2d(2, 3, 1)]])
+def test_the_matrix_behind_the_pooling_needs_no_backward_pass_of_the_classes(head, same):
+    network, counted = pooled_network(*head)
+    x = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    result = class_activation(network, x, "0", "pixelwise", "all")
+    assert result.affine_head
+    assert result.additive
+    assert counted.backwards == 1  # whether cases mix
+    # Each weight is the matrix's own over 16 voxels, the same at every one of them.
+    expected = head[-1].weight.detach().reshape(1, 3, 2, 1, 1) / 16
+    same(result.weights, expected.expand(1, 3, 2, 4, 4))
+
+
+def test_a_matrix_of_the_right_shape_that_is_not_the_head_is_not_taken(same):
+    decoy = nn.Linear(2, 3)
+    network, counted = pooled_network(nn.Flatten(), nn.Linear(2, 5), nn.Linear(5, 3))
+    network.decoy = decoy.double()
+    network.forward = nn.Sequential(*list(network.children())[:-1]).forward
+    x = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    result = class_activation(network, x, "0", "gradcam", "all")
+    assert counted.backwards > 1
+    first, second = network[4].weight.detach(), network[5].weight.detach()
+    same(result.weights[0], second @ first / 16)
+
+
+def test_sums_in_place_of_means_are_not_taken_for_pooling(by_hand):
+    """Logits are the matrix times the sums over voxels, V times those behind average pooling."""
+    linear = nn.Linear(2, 2)
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    network = by_hand(lambda a: linear(a.sum((2, 3))))
+    network.linear = linear
+    result = class_activation(network, torch.ones(1, 1, 2, 2), "features", class_idx="all")
+    assert result.weights.tolist() == [[[1.0, 0.0], [0.0, 2.0]]]

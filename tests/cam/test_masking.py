@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_ifa.cam import CutNetwork, bypassed, class_activation, masked_logits, masking
+from napari_ifa.cam import CutNetwork, bypassed, class_activation, masked_logits, memory
 from napari_ifa.errors import ExplanationError
 
 X = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).reshape(1, 1, 2, 2)
@@ -69,7 +69,7 @@ def test_masks_beyond_the_memory_block_give_the_same(small_network, images, same
     expected = masked_logits(network, batch, "stage", torch.eye(6))
     # Two cases of 6 x 4 x 4 x 4: now two masks fit a block, and then none.
     for block in (2 * 2 * 6 * 64, 1):
-        monkeypatch.setattr(masking, "_BLOCK_SIZE", block)
+        monkeypatch.setattr(memory, "CPU_BLOCK", block)
         same(masked_logits(network, batch, "stage", torch.eye(6)), expected)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_ifa.cam import class_activation
 from napari_ifa.cam.targets import chosen_classes, logits_of
 from napari_ifa.errors import ExplanationError
 
@@ -84,3 +85,79 @@ def test_other_outputs_are_a_sentence(output, message):
 def test_named_output_is_taken():
     output = {"a": torch.zeros(2, 5), "b": torch.ones(2, 3)}
     assert logits_of(output, "b").shape == (2, 3)
+
+
+def test_several_classes_per_case():
+    assert chosen_classes(LOGITS, torch.tensor([[0, 2], [1, 2]])).tolist() == [[0, 2], [1, 2]]
+    with pytest.raises(ExplanationError, match=r"2 cases, and classes of shape \[1, 2\]"):
+        chosen_classes(LOGITS, [[0, 2]])
+
+
+def test_a_list_of_neither_classes_nor_functions_is_a_sentence():
+    with pytest.raises(ExplanationError, match="whole number"):
+        chosen_classes(LOGITS, [sum, "lesion"])
+
+
+def test_labels_of_a_multi_label_network_are_explained_together(small_network, images, same):
+    network, batch = small_network(2, "mlp"), images(2, 2)
+    every = class_activation(network, batch, "stage", class_idx="all")
+    labels = torch.tensor([[0, 2], [2, 1]])
+    found = class_activation(network, batch, "stage", class_idx=labels)
+    assert found.class_idx.tolist() == labels.tolist()
+    for case in range(2):
+        same(found.maps()[case], every.maps()[case, labels[case]])
+
+
+@pytest.mark.parametrize("method", ["gradcam", "pixelwise"])
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_a_function_that_takes_a_logit_explains_that_class(
+    small_network, images, same, head, method
+):
+    network, batch = small_network(2, head), images(2, 3)
+    expected = class_activation(network, batch, "stage", method, 1)
+    found = class_activation(network, batch, "stage", method, lambda logits: logits[1])
+    same(found.maps(), expected.maps())
+    same(found.logits, expected.logits[:, 1:2])
+    assert found.class_idx.tolist() == [[0]] * 3
+    mixed = class_activation(
+        network, batch, "stage", method, [lambda y, c=c: y[c] for c in (0, 2, 1)]
+    )
+    same(mixed.maps(), class_activation(network, batch, "stage", method, [0, 2, 1]).maps())
+
+
+def test_a_function_by_hand(by_hand):
+    """Features x and 2x of one voxel x = 3, logits their sums (3, 6): y = 3 · 6 by hand."""
+    network = by_hand(lambda a: a.sum((2, 3)))
+    x = torch.tensor([1.0, 2.0]).reshape(1, 1, 1, 2)
+    found = class_activation(network, x, "features", "pixelwise", lambda y: y[0] * y[1])
+    assert found.logits.tolist() == [[18.0]]
+    # dy/dA is 6 for the first feature and 3 for the second, at both voxels.
+    assert found.weights.tolist() == [[[[[6.0, 6.0]], [[3.0, 3.0]]]]]
+    assert found.contributions().tolist() == [[[18.0, 18.0]]]
+    assert not found.affine_head
+
+
+def test_a_function_sees_a_case_of_a_structured_output(by_hand):
+    network = by_hand(lambda a: {"main": a.sum((2, 3)), "other": [a.mean((2, 3)), "text"]})
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).reshape(2, 1, 1, 2)
+    found = class_activation(
+        network, x, "features", class_idx=lambda out: out["main"][0] + out["other"][0][1]
+    )
+    assert found.logits.tolist() == [[6.0], [14.0]]
+    chosen = class_activation(
+        network, x, "features", output="main", class_idx=lambda logits: logits[1]
+    )
+    assert chosen.logits.tolist() == [[6.0], [14.0]]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (lambda y: y, r"one element, and it gave \[3\]"),
+        (lambda y: 4.0, "it gave float"),
+        ([lambda y: y[0]], "2 cases, and 1 functions"),
+    ],
+)
+def test_a_function_that_gives_no_number_is_a_sentence(small_network, images, choice, message):
+    with pytest.raises(ExplanationError, match=message):
+        class_activation(small_network(2), images(2, 2), "stage", class_idx=choice)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
+from monai.networks.blocks.activation_checkpointing import ActivationCheckpointWrapper
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import (
@@ -100,3 +104,79 @@ def test_wrappers_are_taken_off():
     assert unwrapped(torch.compile(network, backend="eager")) is network
     with pytest.raises(ExplanationError, match="TorchScript"):
         unwrapped(torch.jit.script(network))
+
+
+def test_distributed_wrapper_is_taken_off():
+    network = nn.Sequential(nn.Linear(1, 1))
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        assert unwrapped(nn.parallel.DistributedDataParallel(network)) is network
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_part_on_several_devices_is_refused_with_advice():
+    network = nn.Sequential(nn.DataParallel(nn.ReLU()), nn.Flatten())
+    assert unwrapped(network) is network  # on one device, or none, it only hands on
+    network[0].device_ids = [0, 1]
+    with pytest.raises(ExplanationError, match=r"'0' is a DataParallel over 2.*put '0.module'"):
+        unwrapped(network)
+
+
+class Checkpointed(nn.Module):
+    """Runs its layer again in the backward pass where its flag is set."""
+
+    def __init__(self, flag, value):
+        super().__init__()
+        # The second pass ends where nothing more is needed: before the end of the last module.
+        self.layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+        self.flag = flag
+        setattr(self, flag, value)
+
+    def forward(self, x):
+        if getattr(self, self.flag) is True:
+            return checkpoint(self.layer, x, use_reentrant=False)
+        return self.layer(x)
+
+
+def calls_in_forward_and_backward(network, layer):
+    calls = []
+    handle = layer[0].register_forward_hook(lambda *_: calls.append(1))
+    x = torch.ones(1, 2, requires_grad=True)
+    network(x).sum().backward()
+    handle.remove()
+    return len(calls)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("flag", ["use_checkpoint", "memory_efficient", "gradient_checkpointing"])
+def test_checkpointing_is_off_inside_and_on_again_after(flag, fails):
+    network = nn.Sequential(Checkpointed(flag, True), Checkpointed(flag, False))
+    assert calls_in_forward_and_backward(network, network[0].layer) == 2
+    with contextlib.suppress(KeyboardInterrupt), undisturbed(network):
+        assert calls_in_forward_and_backward(network, network[0].layer) == 1
+        if fails:
+            raise KeyboardInterrupt
+    assert [getattr(part, flag) for part in network] == [True, False]
+    assert calls_in_forward_and_backward(network, network[0].layer) == 2
+
+
+def test_wrappers_that_checkpoint_hand_on_inside():
+    layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    network = nn.Sequential(ActivationCheckpointWrapper(layer))
+    state = set(vars(network[0]))
+    assert calls_in_forward_and_backward(network, layer) == 2
+    with undisturbed(network):
+        assert calls_in_forward_and_backward(network, layer) == 1
+        assert [name for name, _ in network.named_children()] == ["0"]
+        assert [name for name, _ in network[0].named_children()] == ["module"]
+    assert calls_in_forward_and_backward(network, layer) == 2
+    assert set(vars(network[0])) == state
+
+
+def test_attributes_of_that_name_that_are_no_switch_are_left_alone():
+    network = Checkpointed("use_checkpoint", "weights.pt")
+    with undisturbed(network):
+        assert network.use_checkpoint == "weights.pt"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import peers
 import pytest
 import torch
 from monai.networks.nets import (
+    UNETR,
+    BasicUNet,
     DenseNet121,
     EfficientNetBN,
+    HighResNet,
+    SegResNet,
     SEResNet50,
+    UNet,
+    ViT,
     resnet10,
     resnet50,
 )
+from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import nn
 
 from napari_ifa.errors import ExplanationError
@@ -137,6 +145,190 @@ def test_example_that_does_not_fit_is_refused():
     network = nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU())
     with pytest.raises(ExplanationError, match=r"takes \[batch, 1, 3 spatial sizes\]"):
         candidate_layers(network, torch.zeros(1, 3, 8, 8, 8))
+
+
+ONLY_CLASS_TOKEN = "only the class token goes on to the answer"
+
+
+def vit(**options):
+    torch.manual_seed(0)
+    return ViT(1, (8, 12), 4, 8, 8, 2, 2, classification=True, spatial_dims=2, **options)
+
+
+def test_class_token_head_is_explained_before_its_last_attention():
+    layers = {layer.name: layer for layer in candidate_layers(vit(), torch.zeros(1, 1, 8, 12))}
+    assert layers["blocks.1.norm1"] == CandidateLayer(
+        "blocks.1.norm1",
+        8,
+        (2, 3),
+        True,
+        f"last layer whose patch tokens the answer depends on; behind it {ONLY_CLASS_TOKEN}",
+    )
+    for name in ("blocks.1.attn", "blocks.1", "norm"):
+        assert layers[name].reason == f"behind blocks.1.norm1, where {ONLY_CLASS_TOKEN}"
+    for name in ("patch_embedding.patch_embeddings", "patch_embedding", "blocks.0"):
+        assert layers[name].grid == (2, 3)
+        assert layers[name].reason.startswith("earlier than blocks.1.norm1")
+
+
+def test_weights_between_tokens_are_no_features():
+    # `[1, heads, tokens, tokens]` looks like maps of 7 x 7.
+    names = [layer.name for layer in candidate_layers(vit(), torch.zeros(1, 1, 8, 12))]
+    assert "blocks.0.attn.drop_output" in names
+    assert "blocks.0.attn.drop_weights" not in names
+    # One window over all 4 x 4 voxels.
+    swin = SwinTransformer(1, 12, (4, 4), (2, 2), (1,) * 4, (2,) * 4, spatial_dims=2)
+    names = [layer.name for layer in candidate_layers(swin, torch.zeros(1, 1, 32, 32))]
+    assert "layers3.0.blocks.0.norm2" in names
+    assert not [name for name in names if name.endswith(("softmax", "attn_drop"))]
+
+
+def test_class_token_head_that_is_all_zero_is_explained_at_the_same_layer():
+    models = peers.usable_torchvision().models
+    network = models.VisionTransformer(16, 8, 3, 2, 8, 8, num_classes=3)
+    assert not network.heads.head.weight.any()  # as torchvision makes it
+    untrained = recommended(network, torch.zeros(1, 3, 16, 16))
+    nn.init.normal_(network.heads.head.weight)
+    trained = recommended(network, torch.zeros(1, 3, 16, 16))
+    assert untrained == trained
+    assert trained.name == "encoder.layers.encoder_layer_2.ln_1"
+
+
+class MeanOfTokens(nn.Module):
+    """A transformer whose head pools the patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.vit = ViT(1, (8, 12), 4, 8, 8, 2, 2, spatial_dims=2)
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.vit(x)[0].mean(1))
+
+
+def test_head_that_pools_the_patches_is_explained_at_the_last_norm():
+    assert recommended(MeanOfTokens(), torch.zeros(1, 1, 8, 12)) == CandidateLayer(
+        "vit.norm", 8, (2, 3), True, "last layer with a spatial output, followed by fc"
+    )
+
+
+def test_grid_of_tokens_can_be_given():
+    class Rows(nn.Module):
+        """Tokens without a patch embedding, behind a convolution."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(2, 2, 1)
+            self.norm = nn.LayerNorm(8)
+
+        def forward(self, x):
+            return self.norm(nn.functional.unfold(self.conv(x), 2, stride=2).mT).mean(1)
+
+    x = torch.zeros(1, 2, 4, 8)
+    assert recommended(Rows(), x).name == "conv"
+    (best,) = [
+        layer for layer in candidate_layers(Rows(), x, token_grid=(2, 4)) if layer.recommended
+    ]
+    assert (best.name, best.grid) == ("norm", (2, 4))
+
+
+def test_channels_last_are_counted_as_channels_and_views_are_passed_over():
+    models = peers.usable_torchvision().models
+    network = models.SwinTransformer([2, 2], 12, [1, 1], [2, 2], [2, 2], num_classes=3)
+    layers = candidate_layers(network, torch.zeros(1, 3, 16, 16))
+    (best,) = [layer for layer in layers if layer.recommended]
+    assert (best.name, best.channels, best.grid) == ("norm", 24, (4, 4))
+    (view,) = [layer for layer in layers if layer.name == "permute"]
+    assert (view.channels, view.grid) == (24, (4, 4))
+    assert view.reason == "only pools or passes on the output of norm"
+
+
+def test_segmentation_is_explained_at_its_bottleneck():
+    layers = {
+        layer.name: layer
+        for layer in candidate_layers(UNet(2, 1, 3, (4, 6, 8), (2, 2)), torch.zeros(1, 1, 8, 8))
+    }
+    # The skip connection around the bottom layer: 6 channels around, 8 from below.
+    assert layers["model.1.submodule.1"] == CandidateLayer(
+        "model.1.submodule.1",
+        14,
+        (2, 2),
+        True,
+        "the bottleneck, the last layer on the coarsest grid",
+    )
+    assert layers["model.1.submodule.1.submodule"].reason == "inside model.1.submodule.1"
+    assert layers["model.2"].reason == (
+        "behind model.1.submodule.1, and closer to the segmentation itself"
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        # The way up begins with a convolution on the coarsest grid.
+        (SegResNet(2, 8, 1, 3, blocks_down=(1, 1), blocks_up=(1,)), "down_layers.1"),
+        (BasicUNet(2, 1, 3, (4, 4, 4, 4, 4, 4), upsample="nontrainable"), "down_4"),
+        (UNETR(1, 3, 32, 4, 8, 8, 2, spatial_dims=2), "vit.norm"),
+    ],
+)
+def test_first_steps_up_are_no_bottleneck(network, name):
+    assert recommended(network, torch.zeros(1, 1, 32, 32)).name == name
+
+
+def test_segmentation_on_one_grid_is_explained_before_the_last_kernel():
+    layers = [
+        {"name": "conv_0", "n_features": 4, "kernel_size": 3},
+        {"name": "res_1", "n_features": 4, "kernels": (3, 3), "repeat": 1},
+        {"name": "res_2", "n_features": 6, "kernels": (3, 3), "repeat": 1},
+        {"name": "res_3", "n_features": 6, "kernels": (3, 3), "repeat": 1},
+        {"name": "conv_1", "n_features": 8, "kernel_size": 1},
+        {"name": "conv_2", "kernel_size": 1},
+    ]
+    network = HighResNet(2, 1, 3, layer_params=layers)
+    best = recommended(network, torch.zeros(1, 1, 8, 8))
+    assert best.name == "blocks.2"  # blocks.3 looks around last, blocks.4 and 5 do not
+    assert "before the last block" in best.reason
+    for kernel in (1, 3):  # nowhere, or nowhere but at the start
+        alone = nn.Sequential(nn.Conv2d(1, 4, kernel, padding="same"), nn.Conv2d(4, 2, 1))
+        best = recommended(alone, torch.zeros(1, 1, 8, 8))
+        assert best.name == "0"
+        assert "is the segmentation itself" in best.reason
+
+
+class TwoAnswers(nn.Module):
+    """A classifier, and behind it a reconstruction of the image on the way of its own."""
+
+    def __init__(self, dead=False):
+        super().__init__()
+        self.shared = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+        self.classes = nn.Conv2d(4, 4, 3, padding=1)
+        self.image = nn.ConvTranspose2d(4, 1, 2, 2)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        shared = self.shared(x)
+        logits = self.fc(self.classes(shared).mean((2, 3)))
+        return {"logits": logits, "image": self.image(shared)}
+
+
+@pytest.mark.parametrize(("output", "name"), [("logits", "classes"), ("image", "shared")])
+def test_layers_on_the_way_to_another_output_are_not_recommended(output, name):
+    layers = candidate_layers(TwoAnswers(), torch.zeros(1, 1, 8, 8), output)
+    assert [layer.name for layer in layers if layer.recommended] == [name]
+    first = candidate_layers(TwoAnswers(), torch.zeros(1, 1, 8, 8))
+    assert [layer.name for layer in first if layer.recommended] == ["classes"]
+
+
+def test_transformer_is_left_as_it_was_though_gradients_were_computed():
+    network = vit().train()
+    network.norm.weight.requires_grad_(False)
+    candidate_layers(network, torch.ones(1, 1, 8, 12))
+    assert all(module.training for module in network.modules())
+    assert not any(module._forward_hooks for module in network.modules())
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == [
+        "norm.weight"
+    ]
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("channels", [1, 2])  # one that fits and one that fails

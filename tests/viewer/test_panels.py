@@ -13,6 +13,7 @@ from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import analyze, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
+from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.prediction_table import LOGIT_CHOSEN, P_ALL, P_CHOSEN
 
@@ -321,3 +322,9 @@ def test_a_panel_that_was_closed_is_not_called(explained):
     explained.qtbot.wait(50)
     explained.session.select_class(1)
     assert explained.session.class_idx == 1
+
+
+def test_every_method_is_offered_for_an_analysis():
+    from napari_ifa.cam import METHODS
+
+    assert sorted(OFFERED) == sorted(METHODS)

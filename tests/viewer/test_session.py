@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from tiny import tiny_classifier, write_cohort, write_image
+from tiny import TinyNetwork, tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import FeatureMask, analyze, load_analysis, read_cohort
 from napari_ifa.errors import Cancelled, IfaError, UntrustedModelError
@@ -108,13 +110,33 @@ def test_contributions_are_of_the_class_on_show(explained):
 
 
 def test_a_mask_changes_picture_and_prediction_at_once(explained):
-    runs = len(explained._runner.titles)
+    explained._runner.titles.clear()
     explained.set_mask(FeatureMask.only(2, [1]))
     np.testing.assert_allclose(explained.prediction.masked_logits, [10.0, 11.0])
     np.testing.assert_allclose(explained.prediction.logits, [14.5, 13.25])
     assert explained.prediction.masked_probabilities.argmax() == 1
     assert explained.heard.masks[-1].mask.count == 1
-    assert len(explained._runner.titles) == runs
+    assert explained._runner.titles == ["Following the features"]  # and no "Predicting"
+
+
+def test_a_path_around_the_layer_is_said_once_for_a_model(session, volume):
+    class Around(TinyNetwork):
+        def forward(self, x):
+            return super().forward(x) + x.mean((2, 3, 4))
+
+    session.set_volume(volume)
+    session.set_classifier(replace(tiny_classifier(), network=Around().eval()))
+    assert not session.heard.sentences
+    for kept in ([1], [0]):
+        session.set_mask(FeatureMask.only(2, kept))
+    ((kind, sentence),) = session.heard.sentences
+    assert kind == "note"
+    assert sentence.startswith("Part of the answer goes around the layer 'features'")
+
+
+def test_no_path_around_the_layer_is_no_news(explained):
+    explained.set_mask(FeatureMask.only(2, [1]))
+    assert not explained.heard.sentences
 
 
 def test_a_head_that_is_not_affine_predicts_in_a_job(session, volume):

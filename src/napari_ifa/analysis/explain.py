@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ def explain(
     mask: FeatureMask | None = None,
     method: str | None = None,
     basis: Basis = "voxels",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Explanation:
     """Run one image through a model and bring its class activation back to the image.
 
@@ -42,11 +46,15 @@ def explain(
     method : id of a class activation method; the analysis's own, or ``"gradcam"``.
     basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
         ``"extremes"``, which suits evidence that fills a small part of the image.
+    progress : called with passes done and passes in all, by the methods that need many.
+    stop : asked between such passes; True ends the work.
 
     Raises
     ------
     AnalysisMismatchError
         The analysis was made with another model.
+    Cancelled
+        ``stop`` returned True.
     ExplanationError
         The image does not fit the network, or its position is lost on the way.
     """
@@ -68,6 +76,8 @@ def explain(
         classifier.target_layer,
         method=chosen_method,
         class_idx="all",
+        progress=progress,
+        stop=stop,
     )
     grid = FeatureGrid.from_network_input(
         input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
@@ -125,6 +135,16 @@ class CaseActivation:
             return None
         rest: NDArray[np.float64] = self.logits - self.contributions.sum(axis=0)
         return rest
+
+    @cached_property
+    def bypassed(self) -> bool:
+        """Whether part of the answer goes around the target layer; two passes, when first asked.
+
+        If so, switching features off does not show all that the answer rests on.
+        """
+        from napari_ifa.cam import bypassed
+
+        return bypassed(self.classifier.network, self.network_input, self.classifier.target_layer)
 
     def weighted_features(self, class_idx: int) -> NDArray[np.float32]:
         """``[F, *grid]``: every feature times its weight for a class, in three dimensions."""

@@ -74,7 +74,11 @@ def analyze(
             if stop is not None and stop():
                 raise Cancelled(f"The analysis was stopped after {done} of {len(cohort)} cases.")
             activation = class_activation(
-                cut, _stacked(batch).to(classifier.device), method=method, class_idx="all"
+                cut,
+                _stacked(batch).to(classifier.device),
+                method=method,
+                class_idx="all",
+                stop=stop,
             )
             truth = np.array(labels[done : done + len(batch)], dtype=np.int64)
             parts.append(_Part.of(activation, truth))

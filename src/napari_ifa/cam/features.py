@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
@@ -12,9 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_ifa.cam.gradients import Pass, no_gradient, rows_mix
+from napari_ifa.cam.gradients import Graph, Pass, no_gradient, rows_mix
 from napari_ifa.cam.head import AffineHead, full_precision, probe_features
-from napari_ifa.cam.targets import logits_of
+from napari_ifa.cam.layer import Replacement, Substitute, layer_name
+from napari_ifa.cam.memory import NoMemoryError, in_blocks, out_of_memory
+from napari_ifa.cam.regions import Region
+from napari_ifa.cam.targets import Function, Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import (
     FORWARD_ERRORS,
@@ -52,10 +54,13 @@ class CutNetwork:
 
     Parameters
     ----------
-    network : a classifier or regressor; a DataParallel wrapper is looked through.
+    network : any classifier, regressor or segmentation network; a DataParallel wrapper is looked
+        through.
     layer : a dotted name, the module itself, or None for the recommendation of
         `candidate_layers`.
     output : index or key of the logits where the network returns a tuple or dict.
+    region : what part of a segmentation is explained, see `regions.region_weights`.
+    token_grid : the grid of a transformer's tokens, where it cannot be inferred.
     """
 
     def __init__(
@@ -64,14 +69,20 @@ class CutNetwork:
         layer: str | nn.Module | None = None,
         *,
         output: int | str | None = None,
+        region: Region | None = None,
+        token_grid: Sequence[int] | None = None,
     ) -> None:
         self.network = unwrapped(network)
-        self._layer = None if layer is None else _layer_name(self.network, layer)
+        self._layer = None if layer is None else layer_name(self.network, layer)
         self._output = output
+        self._region = region
+        self._token_grid = token_grid
         self._stack: ExitStack | None = None
         self._heads: dict[tuple[int, ...], AffineHead | None] = {}
         # Whether the head mixes the cases of a batch; None as long as it is not known.
         self._mixing: bool | None = None
+        # How the outputs of the last batch are read.
+        self._reading = Reading(output)
 
     def __enter__(self) -> CutNetwork:
         if any(parameter.is_inference() for parameter in self.network.parameters()):
@@ -94,6 +105,7 @@ class CutNetwork:
         self._stack = None
         self._heads.clear()
         self._mixing = None
+        self._reading = Reading(self._output)
 
     @property
     def layer(self) -> str:
@@ -111,15 +123,16 @@ class CutNetwork:
         if not len(first_tensor(inputs)):
             raise ExplanationError("The batch holds no case.")
         if self._layer is None:
-            candidates = candidate_layers(self.network, inputs)
+            candidates = candidate_layers(self.network, inputs, self._output, self._token_grid)
             self._layer = next(layer.name for layer in candidates if layer.recommended)
         return inputs
 
-    def run(self, x: Any) -> Pass:
+    def run(self, x: Any, functions: tuple[Function, ...] = ()) -> Pass:
         """One forward pass over `x [B, C, *spatial]` (or a tuple or dict of tensors).
 
         Works under `torch.no_grad`, `torch.inference_mode` and autocast of the caller; under
-        autocast the head is computed in float32.
+        autocast the head is computed in float32. A batch that does not fit memory is halved.
+        `functions`, one per case, take the place of the logits: what they give is `logits [B, 1]`.
 
         Raises
         ------
@@ -128,14 +141,33 @@ class CutNetwork:
             depends on the layer.
         """
         inputs = self.prepared(x)
+        cases = len(first_tensor(inputs))
         with torch.inference_mode(False), torch.enable_grad():
-            graphs = [] if self._mixing else self._graphs(inputs)
-            if self._mixing:  # known before, or just found
-                graphs = [graph for case in each_case(inputs) for graph in self._graphs(case)]
-        result = Pass(graphs, self.layer)
+            known = self._mixing
+            parts = self._parts(inputs, cases, 1 if known else cases, functions)
+            if self._mixing and not known:  # just found, and made-up cases were in the batch
+                parts = self._parts(inputs, cases, 1, functions)
+        self._reading = parts[0][1]
+        for _, reading in parts[1:]:
+            self._reading = self._reading.joined(reading)
+        result = Pass([graph for graph, _ in parts], self._reading, self.layer)
         _check_finite(result.features, f"the output of layer '{self.layer}'")
         _check_finite(result.logits, "the network's logits")
         return result
+
+    def scores(self, inputs: Any, cases: Tensor) -> Tensor:
+        """Logits `[n, C]` of n inputs that go through the whole network, without gradients.
+
+        `cases [n]` says which case of the last batch that was run each of them belongs to.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            try:
+                output = call_network(self.network, inputs)
+            except FORWARD_ERRORS as error:
+                if out_of_memory(error):
+                    raise
+                raise input_error(self.network, inputs, error) from error
+            return self._reading.values(output, cases)
 
     def constant_jacobian(self, result: Pass, classes: list[int]) -> Tensor | None:
         """Gradients that hold for every case, `[k, F, *grid]`, or None if there are none.
@@ -144,7 +176,7 @@ class CutNetwork:
         the gradient is the same at every voxel (pooling).
         """
         grid = tuple(result.features.shape[1:])
-        head = self._heads.get(grid)
+        head = None if result.reading.functions else self._heads.get(grid)
         if head is None:
             return None
         with full_precision(result.logits):
@@ -161,45 +193,44 @@ class CutNetwork:
         if self._mixing is None:
             leaf = torch.empty(0)
 
-            def doubled(output: Tensor) -> Tensor:
+            def doubled(output: Tensor) -> tuple[Tensor, Tensor]:
                 nonlocal leaf
                 leaf = torch.cat([output, -output]).detach().requires_grad_()
-                return leaf.clone()
+                return leaf.clone(), same_case(output, 2)
 
             # A head that refuses two cases for one raises, which settles nothing about mixing.
             with torch.inference_mode(False), torch.enable_grad(), suppress(HeadRefusedError):
-                logits = self.forward(each_case(inputs)[0], doubled)
+                case = each_case(inputs)[0]
+                logits = self.forward(case, doubled, self.reading(case, slice(0, 1)))
                 with full_precision(leaf):
                     self._mixing = logits.requires_grad and rows_mix(logits, leaf)
         return bool(self._mixing)
 
-    def forward(self, inputs: Any, substitute: Callable[[Tensor], Tensor]) -> Tensor:
-        """Logits `[n, C]` with the layer's output replaced by `substitute(output)`, n cases.
+    def reading(self, inputs: Any, cases: slice = slice(None)) -> Reading:
+        """How to read the outputs for these inputs, the given cases of the batch that is explained.
 
-        Raises HeadRefusedError if the rest of the network cannot take n cases.
+        Costs one forward pass where a region of a segmentation is explained.
         """
-        calls, rows = 0, 0
-        cases = len(first_tensor(inputs))
+        if self._region is None:
+            return Reading(self._output)
+        with torch.no_grad():
+            output, rows = self._raw(inputs, lambda features: (features, every_case(features)))
+        region = _of_cases(self._region, cases, first_tensor(inputs).ndim - 2)
+        return Reading.of(output, self._output, region, (), len(rows))
+
+    def forward(self, inputs: Any, substitute: Substitute, reading: Reading) -> Tensor:
+        """Logits `[n, C]` with the layer's output replaced by `substitute(output)`, n rows.
+
+        Raises HeadRefusedError if the rest of the network cannot take n rows.
+        """
+        output, cases = self._raw(inputs, substitute)
+        return _checked_rows(reading.values(output, cases), cases)
+
+    def _raw(self, inputs: Any, substitute: Substitute) -> tuple[Any, Tensor]:
+        """What the network returns for the substituted features, and the case of each row."""
+        replacement = Replacement(self.network, self.layer, inputs, substitute, self._token_grid)
         device = first_tensor(inputs).device.type
-
-        def replace(_module: nn.Module, _args: Any, output: Any) -> Tensor:
-            nonlocal calls, rows
-            calls += 1
-            if calls > 1:
-                raise ExplanationError(
-                    f"Layer '{self.layer}' is called more than once in a forward pass: choose a"
-                    " block around it."
-                )
-            features = _checked_output(self.layer, output, inputs)
-            if torch.is_autocast_enabled(device):
-                # Restored when the autocast block below is left.
-                torch.set_autocast_enabled(device, False)
-                features = features.float()
-            features = substitute(features)
-            rows = len(features)
-            return features
-
-        handle = self.network.get_submodule(self.layer).register_forward_hook(replace)
+        handle = self.network.get_submodule(self.layer).register_forward_hook(replacement)
         try:
             with torch.autocast(
                 device,
@@ -208,58 +239,96 @@ class CutNetwork:
             ):
                 output = call_network(self.network, inputs)
         except FORWARD_ERRORS as error:
-            if rows != cases and calls:
+            cases, rows = len(first_tensor(inputs)), replacement.cases
+            if out_of_memory(error):
+                raise NoMemoryError(
+                    f"There is not enough memory on {device} for {cases} cases of this size: use"
+                    " fewer cases at a time, or a smaller image."
+                ) from error
+            if rows is not None and len(rows) != cases:
                 raise HeadRefusedError(
-                    f"The part after layer '{self.layer}' does not take {rows} cases for {cases}."
+                    f"The part after layer '{self.layer}' does not take {len(rows)} cases for"
+                    f" {cases}."
                 ) from error
             raise input_error(self.network, inputs, error) from error
         finally:
             handle.remove()
-        if not calls:
+        if replacement.cases is None:
             raise ExplanationError(
                 f"Layer '{self.layer}' is not reached in a forward pass: choose another layer."
             )
-        logits = logits_of(output, self._output)
-        if len(logits) != rows:
-            raise HeadRefusedError(
-                f"The network gives {len(logits)} rows of logits for {rows} cases."
-            )
-        return logits
+        return output, replacement.cases
 
-    def _graphs(self, inputs: Any) -> list[tuple[Tensor, Tensor, int]]:
-        """Logits, leaf and number of cases of a batch; sets `_mixing` if that can be known."""
+    def _parts(
+        self, inputs: Any, cases: int, length: int, functions: tuple[Function, ...]
+    ) -> list[tuple[Graph, Reading]]:
+        """The graphs of a batch in parts of up to `length` cases, fewer where memory is short."""
+
+        def part(block: slice) -> tuple[Graph, Reading]:
+            return self._graph(plain_inputs(inputs, block), block, functions[block])
+
+        return [graph for _, graph in in_blocks(cases, length, part, what="cases")]
+
+    def _graph(
+        self, inputs: Any, block: slice, functions: tuple[Function, ...]
+    ) -> tuple[Graph, Reading]:
+        """The graph of some cases' head and how to read them; sets `_mixing` if it can be known."""
         cases = len(first_tensor(inputs))
         leaf, probes = torch.empty(0), torch.empty(0)
 
-        def cut(output: Tensor) -> Tensor:
+        def cut(output: Tensor) -> tuple[Tensor, Tensor]:
             nonlocal leaf, probes
             features = output.detach()
             grid = tuple(features.shape[1:])
-            probed = grid in self._heads or self._mixing or math.prod(grid) > _LARGEST_PROBE
+            known = grid in self._heads or self._mixing or functions
+            probed = known or math.prod(grid) > _LARGEST_PROBE
             probes = features[:0] if probed else probe_features(features)
             leaf = torch.cat([features, probes]).requires_grad_()
             # The head gets a copy, so that an activation in place cannot spoil the features.
-            return leaf.clone()
+            return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
+
+        def forward() -> tuple[Tensor, Reading]:
+            output, rows = self._raw(inputs, cut)
+            region = _of_cases(self._region, block, first_tensor(inputs).ndim - 2)
+            reading = Reading.of(output, self._output, region, functions, cases)
+            return _checked_rows(reading.values(output, rows), rows), reading
 
         try:
-            logits = self.forward(inputs, cut)
+            logits, reading = forward()
         except HeadRefusedError:
             if not len(probes):
                 raise
             # A path around the layer brings the input's own number of cases: go without probes.
             self._heads[tuple(leaf.shape[1:])] = None
-            logits = self.forward(inputs, cut)
+            logits, reading = forward()
         if not logits.requires_grad:
             raise no_gradient(self.layer)
         if self._mixing is None and len(leaf) > 1:
             with full_precision(leaf):
                 self._mixing = rows_mix(logits, leaf)
-            if self._mixing:
-                return []
-        if len(probes):
-            head = AffineHead.tested(probes, logits[cases:])
+        if len(probes) and not self._mixing:
+            matrices = _matrices(self.network, logits.shape[1], leaf.shape[1])
+            head = AffineHead.tested(probes, logits[cases:], matrices)
             self._heads[tuple(leaf.shape[1:])] = head
-        return [(logits, leaf, cases)]
+        return Graph(logits, leaf, cases), reading
+
+
+def check_own(*given: Any) -> None:
+    """ExplanationError if any of what an open CutNetwork has of its own is given once more."""
+    if any(value is not None for value in given):
+        raise ExplanationError(
+            "The target layer, output, region and token grid of a CutNetwork are its own."
+        )
+
+
+def every_case(rows: Tensor) -> Tensor:
+    """Each row is a case of its own: `[0, 1, …]`."""
+    return torch.arange(len(rows), device=rows.device)
+
+
+def same_case(rows: Tensor, times: int = 1) -> Tensor:
+    """Every row, or each of `times` copies of them, belongs to the first case."""
+    return torch.zeros(len(rows) * times, dtype=torch.long, device=rows.device)
 
 
 def each_case(inputs: Any) -> list[Any]:
@@ -267,41 +336,28 @@ def each_case(inputs: Any) -> list[Any]:
     return [plain_inputs(inputs, slice(i, i + 1)) for i in range(len(first_tensor(inputs)))]
 
 
-def _layer_name(network: nn.Module, layer: str | nn.Module) -> str:
-    # A module known by several names answers to each of them.
-    names = dict(network.named_modules(remove_duplicate=False))
-    names.pop("")
-    if isinstance(layer, nn.Module):
-        for name, module in names.items():
-            if module is layer:
-                return name
-        raise ExplanationError("The target layer is not a module of this network.")
-    if layer in names:
-        return layer
-    near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5)
-    near = near or [name for name in names if "." not in name]
-    raise ExplanationError(
-        f"The network has no layer '{layer}': did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else f"The network has no layer '{layer}'."
-    )
+def _of_cases(region: Region | None, cases: slice, spatial_dims: int) -> Region | None:
+    """The region of some cases: a part of one mask per case, or what holds for all."""
+    if region is None or isinstance(region, str) or region.ndim <= spatial_dims:
+        return region
+    return region[cases]
 
 
-def _checked_output(layer: str, output: Any, inputs: Any) -> Tensor:
-    if not isinstance(output, Tensor):
-        raise ExplanationError(
-            f"Layer '{layer}' gives {type(output).__name__}, not one tensor of features."
+def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
+    if len(logits) != len(cases):
+        raise HeadRefusedError(
+            f"The network gives {len(logits)} rows of logits for {len(cases)} cases."
         )
-    given = first_tensor(inputs)
-    shape = list(output.shape)
-    spatial = output.ndim == given.ndim and output.ndim > 2 and math.prod(output.shape[2:]) > 1
-    if not spatial or len(output) != len(given) or not output.is_floating_point():
-        raise ExplanationError(
-            f"Layer '{layer}' has no spatial output: it gives {shape} for an input of shape"
-            f" {list(given.shape)}, where [cases, features, grid of more than one voxel] is needed;"
-            " choose an earlier layer."
-        )
-    return output
+    return logits
+
+
+def _matrices(network: nn.Module, classes: int, features: int) -> list[Tensor]:
+    """The network's parameters that could be the matrix `[C, F]` of a pooled linear head."""
+    return [
+        parameter.detach().flatten(1)
+        for parameter in network.parameters()
+        if parameter.shape[:2] == (classes, features) and parameter.numel() == classes * features
+    ]
 
 
 def _check_finite(values: Tensor, what: str) -> None:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from napari_ifa.cam.memory import block_length, in_blocks, out_of_memory
+from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
 
-# Numbers in one block of gradients, 16 MiB of float32: larger blocks fall out of the cache.
-_BLOCK_SIZE = 2**22
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Logits `[n, C]` of a head, as a graph over the leaf `[n, F, *grid]`.
+
+    The first `cases` rows are cases of the batch; the others are made up.
+    """
+
+    logits: Tensor
+    leaf: Tensor
+    cases: int
 
 
 class Pass:
@@ -19,12 +31,14 @@ class Pass:
     Features and logits are detached. The graph, and with it memory, is freed with the object.
     """
 
-    def __init__(self, graphs: list[tuple[Tensor, Tensor, int]], layer: str) -> None:
-        """`graphs`: logits and leaf of each group of cases, and how many of its rows are cases."""
+    def __init__(self, graphs: list[Graph], reading: Reading, layer: str) -> None:
         self._graphs = graphs
         self._layer = layer
-        self.features = _joined([leaf.detach()[:cases] for _, leaf, cases in graphs])
-        self.logits = _joined([logits.detach()[:cases] for logits, _, cases in graphs])
+        # False once an operation of the head has turned out not to be batched by vmap.
+        self._batched = True
+        self.reading = reading
+        self.features = _joined([graph.leaf.detach()[: graph.cases] for graph in graphs])
+        self.logits = _joined([graph.logits.detach()[: graph.cases] for graph in graphs])
 
     def gradients(self, class_idx: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Gradients of the logits `class_idx [B, K]`, a block of columns of K at a time.
@@ -32,41 +46,54 @@ class Pass:
         Yields the columns and their gradients `[B, k, F, *grid]`: batched vector-Jacobian
         products, in blocks that fit memory. Raises ExplanationError if there is no gradient.
         """
-        for columns in blocks(class_idx.shape[1], self.features.numel()):
+
+        def block(columns: slice) -> Tensor:
             wanted = nn.functional.one_hot(class_idx[:, columns].T, self.logits.shape[1])
             parts, done = [], 0
-            for logits, leaf, cases in self._graphs:
-                vectors = logits.new_zeros((len(wanted), *logits.shape))
-                vectors[:, :cases] = wanted[:, done : done + cases].to(logits)
-                parts.append(self._products(logits, leaf, vectors)[:, :cases])
-                done += cases
-            yield columns, _joined(parts, 1).movedim(0, 1)
+            for graph in self._graphs:
+                vectors = graph.logits.new_zeros((len(wanted), *graph.logits.shape))
+                cases = wanted[:, done : done + graph.cases]
+                vectors[:, : graph.cases] = cases.to(graph.logits)
+                parts.append(self._products(graph, vectors)[:, : graph.cases])
+                done += graph.cases
+            return _joined(parts, 1).movedim(0, 1)
+
+        length = block_length(self.features.numel(), self.features.device)
+        yield from in_blocks(class_idx.shape[1], length, block, what="classes")
 
     def first_case_gradients(self, classes: list[int]) -> Iterator[Tensor]:
         """Gradients of these classes' logits for the first case, in blocks `[k, F, *grid]`."""
-        logits, leaf, _ = self._graphs[0]
-        for columns in blocks(len(classes), leaf.numel()):
-            vectors = logits.new_zeros((len(classes[columns]), *logits.shape))
+        graph = self._graphs[0]
+
+        def block(columns: slice) -> Tensor:
+            vectors = graph.logits.new_zeros((len(classes[columns]), *graph.logits.shape))
             vectors[range(len(vectors)), 0, classes[columns]] = 1
-            yield self._products(logits, leaf, vectors)[:, 0]
+            return self._products(graph, vectors)[:, 0]
 
-    def _products(self, logits: Tensor, leaf: Tensor, vectors: Tensor) -> Tensor:
+        length = block_length(graph.leaf.numel(), graph.leaf.device)
+        for _, gradients in in_blocks(len(classes), length, block, what="classes"):
+            yield gradients
+
+    def _products(self, graph: Graph, vectors: Tensor) -> Tensor:
         """`vectors [k, n, C]` times the Jacobian of logits `[n, C]`: `[k, n, F, *grid]`."""
-        if len(vectors) > 1:
+        if len(vectors) > 1 and self._batched:
             try:
-                return self._product(logits, leaf, vectors, batched=True)
-            except ExplanationError:
-                # An operation that vmap cannot batch, or too little memory for all at once.
-                pass
-        return torch.stack([self._product(logits, leaf, vector) for vector in vectors])
+                return self._product(graph, vectors, batched=True)
+            except GradientError:
+                self._batched = False
+        if len(vectors) == 1:
+            return self._product(graph, vectors[0])[None]
+        return torch.stack([self._product(graph, vector) for vector in vectors])
 
-    def _product(
-        self, logits: Tensor, leaf: Tensor, vector: Tensor, batched: bool = False
-    ) -> Tensor:
-        gradient = _gradient(logits, leaf, vector, batched)
+    def _product(self, graph: Graph, vector: Tensor, batched: bool = False) -> Tensor:
+        gradient = _gradient(graph.logits, graph.leaf, vector, batched)
         if gradient is None:
             raise no_gradient(self._layer)
         return gradient
+
+
+class GradientError(ExplanationError):
+    """torch cannot differentiate the head, or not for a batch of vectors at once."""
 
 
 def rows_mix(logits: Tensor, leaf: Tensor) -> bool:
@@ -96,18 +123,13 @@ def _gradient(logits: Tensor, leaf: Tensor, vector: Tensor, batched: bool = Fals
             is_grads_batched=batched,
         )
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         complaint = str(error).splitlines()[0].rstrip(".")
-        raise ExplanationError(
+        raise GradientError(
             f"The gradient of the part after the target layer cannot be computed: {complaint}."
         ) from error
     return gradient
-
-
-def blocks(count: int, size: int) -> Iterator[slice]:
-    """Slices of `count` things of `size` numbers each, so that a block stays within memory."""
-    step = max(1, _BLOCK_SIZE // max(1, size))
-    for start in range(0, count, step):
-        yield slice(start, min(count, start + step))
 
 
 def no_gradient(layer: str) -> ExplanationError:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from napari_ifa.cam.features import CutNetwork, HeadRefusedError, each_case
+from napari_ifa.cam.features import (
+    CutNetwork,
+    HeadRefusedError,
+    check_own,
+    each_case,
+    every_case,
+)
+from napari_ifa.cam.memory import NoMemoryError, block_length
+from napari_ifa.cam.regions import Region
+from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-# Numbers in the masked features of one pass: 64 MiB of float32.
-_BLOCK_SIZE = 2**24
 
 
 def masked_logits(
@@ -26,6 +32,8 @@ def masked_logits(
     masks: Tensor | np.ndarray | None = None,
     *,
     output: int | str | None = None,
+    region: Region | None = None,
+    token_grid: Sequence[int] | None = None,
 ) -> Tensor:
     """Logits `[B, M, C]` with the target layer's features times each of the masks `[M, F]`.
 
@@ -34,14 +42,14 @@ def masked_logits(
     cannot take a larger batch than the input has (a path around the layer), or mixes the cases of
     a batch, each mask has a pass of its own.
 
-    Network, layer, input, output and errors are those of `class_activation`; masks are bool or
-    float.
+    The other arguments and the errors are those of `class_activation`; masks are bool or float.
     """
     if isinstance(network, CutNetwork):
-        if target_layer is not None or output is not None:
-            raise ExplanationError("The target layer and output of a CutNetwork are its own.")
+        check_own(target_layer, output, region, token_grid)
         return _masked_logits(network, x, masks)
-    with CutNetwork(network, target_layer, output=output) as cut:
+    with CutNetwork(
+        network, target_layer, output=output, region=region, token_grid=token_grid
+    ) as cut:
         return _masked_logits(cut, x, masks)
 
 
@@ -55,36 +63,50 @@ def _masked_logits(cut: CutNetwork, x: Any, masks: Tensor | np.ndarray | None) -
     mixing = cut.mixes_cases(inputs)
     with torch.inference_mode(False), torch.no_grad():
         if not mixing:
+            reading = cut.reading(inputs)
             try:
-                return _in_one_batch(cut, inputs, masks)
+                return _in_one_batch(cut, inputs, masks, reading)
             except HeadRefusedError:
-                return _one_by_one(cut, inputs, masks)
-        return torch.cat([_one_by_one(cut, case, masks) for case in each_case(inputs)])
+                return _one_by_one(cut, inputs, masks, reading)
+        return torch.cat(
+            [
+                _one_by_one(cut, case, masks, cut.reading(case, slice(i, i + 1)))
+                for i, case in enumerate(each_case(inputs))
+            ]
+        )
 
 
-def _one_by_one(cut: CutNetwork, inputs: Any, masks: Tensor) -> Tensor:
-    return torch.cat([_in_one_batch(cut, inputs, mask) for mask in masks.split(1)], 1)
+def _one_by_one(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading) -> Tensor:
+    return torch.cat([_in_one_batch(cut, inputs, mask, reading) for mask in masks.split(1)], 1)
 
 
-def _in_one_batch(cut: CutNetwork, inputs: Any, masks: Tensor) -> Tensor:
+def _in_one_batch(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading) -> Tensor:
     cases = len(first_tensor(inputs))
     block = masks
 
-    def masked(features: Tensor) -> Tensor:
+    def masked(features: Tensor) -> tuple[Tensor, Tensor]:
         nonlocal block
         if masks.shape[1] != features.shape[1]:
             raise ExplanationError(
                 f"A feature mask has {masks.shape[1]} values, and layer '{cut.layer}' has"
                 f" {features.shape[1]} features."
             )
-        block = masks[done : done + max(1, _BLOCK_SIZE // features.numel())]
+        most = min(limit, block_length(features.numel(), features.device))
+        block = masks[done : done + most]
         weights = block.to(features).reshape(*block.shape, *[1] * (features.ndim - 2))
-        return (features[:, None] * weights).flatten(0, 1)
+        rows = every_case(features).repeat_interleave(len(block))
+        return (features[:, None] * weights).flatten(0, 1), rows
 
     logits: list[Tensor] = []
-    done = 0
+    done, limit = 0, len(masks)
     while done < len(masks):
-        rows = cut.forward(inputs, masked)
+        try:
+            rows = cut.forward(inputs, masked, reading)
+        except NoMemoryError:
+            if len(block) == 1:
+                raise
+            limit = len(block) // 2
+            continue
         logits.append(rows.reshape(cases, len(block), -1))
         done += len(block)
     return torch.cat(logits, 1)
@@ -96,6 +118,8 @@ def bypassed(
     target_layer: str | nn.Module | None = None,
     *,
     output: int | str | None = None,
+    region: Region | None = None,
+    token_grid: Sequence[int] | None = None,
 ) -> bool:
     """Whether the logits depend on the input even with all features of the layer at zero.
 
@@ -104,14 +128,22 @@ def bypassed(
     first of `x` and the same with its sign changed and its values mirrored.
     """
     if not isinstance(network, CutNetwork):
-        with CutNetwork(network, target_layer, output=output) as cut:
+        with CutNetwork(
+            network, target_layer, output=output, region=region, token_grid=token_grid
+        ) as cut:
             return bypassed(cut, x)
+    check_own(target_layer, output, region, token_grid)
     case = each_case(network.prepared(x))[0]
     with torch.inference_mode(False), torch.no_grad():
-        one = network.forward(case, torch.zeros_like)
-        other = network.forward(_other(case), torch.zeros_like)
+        reading = network.reading(case, slice(0, 1))
+        one = network.forward(case, _nothing, reading)
+        other = network.forward(_other(case), _nothing, reading)
     size = max(float(one.abs().max()), float(other.abs().max()))
     return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
+
+
+def _nothing(features: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(features), every_case(features)
 
 
 def _other(inputs: Any) -> Any:

@@ -1,17 +1,99 @@
-"""What is explained: which logit of which case."""
+"""What is explained: a class, a class in a region of a segmentation, or a number of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.regions import Region, region_weights
 from napari_ifa.errors import ExplanationError
 
-ClassChoice: TypeAlias = int | str | Sequence[int] | Tensor | np.ndarray
+#: Takes what the network returned for one case (without the batch axis), gives one number.
+Function: TypeAlias = Callable[[Any], Tensor]
+ClassChoice: TypeAlias = (
+    int | str | Sequence[int] | Tensor | np.ndarray | Function | Sequence[Function]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How the logits of B cases are read from what the network returned.
+
+    `key` names the entry of a tuple or dict. `region [B, C or 1, *spatial]` weighs the voxels of a
+    segmentation. `functions`, one per case, take the place of classes.
+    """
+
+    key: int | str | None = None
+    region: Tensor | None = None
+    functions: tuple[Function, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        output: Any,
+        key: int | str | None,
+        region: Region | None,
+        functions: tuple[Function, ...],
+        cases: int,
+    ) -> Reading:
+        """The reading for the cases whose unchanged output this is."""
+        if region is None or functions:
+            return cls(key, None, functions)
+        return cls(key, region_weights(entry_of(output, key), region, cases))
+
+    def values(self, output: Any, cases: Tensor) -> Tensor:
+        """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are."""
+        if self.functions:
+            return self._function_values(output, cases)
+        if self.region is None:
+            return logits_of(output, self.key)
+        voxels = entry_of(output, self.key)
+        region = self.region[cases]
+        if len(voxels) != len(region):  # the caller compares the number of rows
+            return voxels.flatten(1)[:, :1]
+        return (voxels * region).flatten(2).sum(-1)
+
+    def _function_values(self, output: Any, cases: Tensor) -> Tensor:
+        if self.key is not None or isinstance(output, Tensor):
+            output = entry_of(output, self.key)
+        values = []
+        for row, case in enumerate(cases.tolist()):
+            value = self.functions[case](_row(output, row))
+            if not isinstance(value, Tensor) or value.numel() != 1:
+                found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ExplanationError(
+                    f"A function that says what is explained must give one number, a tensor of one"
+                    f" element, and it gave {found}."
+                )
+            values.append(value.reshape(1))
+        return torch.stack(values)
+
+    def joined(self, other: Reading) -> Reading:
+        """The reading of this one's cases followed by the other's."""
+        regions = [part.region for part in (self, other) if part.region is not None]
+        return Reading(
+            self.key,
+            torch.cat(regions) if len(regions) > 1 else None,
+            self.functions + other.functions,
+        )
+
+
+def functions_of(class_idx: ClassChoice, cases: int) -> tuple[Function, ...]:
+    """The functions given instead of classes, one per case; none if classes were given."""
+    if callable(class_idx):
+        return (class_idx,) * cases
+    if isinstance(class_idx, list | tuple) and class_idx and all(map(callable, class_idx)):
+        if len(class_idx) != cases:
+            raise ExplanationError(
+                f"One function per case is needed: {cases} cases, and {len(class_idx)} functions."
+            )
+        return tuple(class_idx)
+    return ()
 
 
 def logits_of(output: Any, key: int | str | None = None) -> Tensor:
@@ -21,22 +103,29 @@ def logits_of(output: Any, key: int | str | None = None) -> Tensor:
     entry; it may be left out where only one entry is a tensor. Trailing axes of length one, as a
     fully convolutional head leaves them, are dropped. ExplanationError for anything else.
     """
-    if not isinstance(output, Tensor):
-        output = _entry(output, key)
+    output = entry_of(output, key)
     if output.ndim == 0:
         raise ExplanationError("The network returns a single number, not one logit per case.")
     logits = output.flatten(1) if output.ndim > 1 else output[:, None]
     if output.ndim > 2 and logits.shape[1] != output.shape[1]:
         raise ExplanationError(
             f"The network returns a map of {list(output.shape[1:])} for each case, not one logit"
-            " per class: class activation explains classifiers and regressors."
-        )
-    if not logits.is_floating_point():
-        raise ExplanationError(
-            f"The network returns {logits.dtype} values, not logits: explain the network without"
-            " the step that turns logits into classes."
+            " per class: to explain a segmentation, give the region whose class is asked for, a"
+            " mask or 'predicted'."
         )
     return logits
+
+
+def entry_of(output: Any, key: int | str | None = None) -> Tensor:
+    """The tensor that is explained: the output itself, or an entry of a tuple or dict."""
+    if not isinstance(output, Tensor):
+        output = _entry(output, key)
+    if not output.is_floating_point():
+        raise ExplanationError(
+            f"The network returns {output.dtype} values, not logits: explain the network without"
+            " the step that turns logits into classes."
+        )
+    return output
 
 
 def _entry(output: Any, key: int | str | None) -> Tensor:
@@ -57,12 +146,23 @@ def _entry(output: Any, key: int | str | None) -> Tensor:
     return tensors[key]
 
 
+def _row(output: Any, row: int) -> Any:
+    if isinstance(output, Tensor):
+        return output[row] if output.ndim else output
+    if isinstance(output, dict):
+        return {key: _row(value, row) for key, value in output.items()}
+    if isinstance(output, tuple | list):
+        return tuple(_row(value, row) for value in output)
+    return output
+
+
 def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
     """The classes to explain, `[B, K]` (int64, on the logits' device).
 
     `class_idx` is a class for all cases (K = 1), one class per case as a sequence or tensor `[B]`
-    (K = 1), "predicted" for each case's largest logit (K = 1), or "all" (K = C).
-    ExplanationError if a class does not exist or the number of classes is not the number of cases.
+    (K = 1), several per case as a tensor `[B, K]` (the labels of a multi-label network),
+    "predicted" for each case's largest logit (K = 1), or "all" (K = C).
+    ExplanationError if a class does not exist or the number of rows is not the number of cases.
     """
     cases, classes = logits.shape
     if isinstance(class_idx, str):
@@ -74,15 +174,13 @@ def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
             f"The class must be a number, one number per case, 'predicted' or 'all', not"
             f" '{class_idx}'."
         )
-    chosen = torch.as_tensor(class_idx, device=logits.device)
-    if chosen.is_floating_point() or chosen.dtype == torch.bool:
-        raise ExplanationError("A class is a whole number, from 0 to the number of classes - 1.")
+    chosen = _numbers(class_idx).to(logits.device)
     if chosen.ndim == 0:
         chosen = chosen.expand(cases)
-    if chosen.shape != (cases,):
+    if chosen.ndim > 2 or len(chosen) != cases or not chosen.numel():
         raise ExplanationError(
-            f"One class per case is needed: {cases} cases, and classes of shape"
-            f" {list(chosen.shape)}."
+            f"One class per case, or one row of classes per case, is needed: {cases} cases, and"
+            f" classes of shape {list(chosen.shape)}."
         )
     wrong = chosen[(chosen < 0) | (chosen >= classes)]
     if wrong.numel():
@@ -90,4 +188,14 @@ def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
             f"There is no class {int(wrong[0])}: the network has {classes} "
             + ("output, class 0." if classes == 1 else f"classes, 0 to {classes - 1}.")
         )
-    return chosen.long()[:, None]
+    return chosen.long().reshape(cases, -1)
+
+
+def _numbers(class_idx: Any) -> Tensor:
+    try:
+        chosen = torch.as_tensor(class_idx)
+    except (TypeError, ValueError, RuntimeError):
+        chosen = torch.empty(0)
+    if chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
+        raise ExplanationError("A class is a whole number, from 0 to the number of classes - 1.")
+    return chosen

@@ -4,6 +4,10 @@ A function takes the features `[B, F, *grid]` and the gradients of k logits with
 `[B, k, F, *grid]`, and returns the weights: `[B, k, F]`, one number per feature, or
 `[B, k, F, *grid]`, one per feature and voxel. Weights are signed and unscaled. To add a method,
 write its function and its line in `GRADIENT_METHODS`.
+
+Behind a pooled head the gradient is the same at every voxel, and a method that does not need the
+features may be given grid axes of length one. Quotients are guarded relative to their own size,
+never by an absolute number: the gradients of 3D networks are easily below 1e-7.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from napari_ifa.errors import ExplanationError
+# A sum that is this much smaller than the sum of its magnitudes has cancelled: what is left of it
+# is rounding, and nothing can be divided by it.
+_CANCELLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -26,18 +33,94 @@ class GradientMethod:
     where they do not and the head is affine, one case's weights hold for every case.
     `exact` says where the contributions are the features' exact shares of the logit: behind every
     "affine" head, only behind one that is "pooled" (its gradient is the same at every voxel), or
-    "never".
+    "never". `pooled_head_only` says that the method is not defined behind any other head.
     """
 
     name: str
     weigh: Callable[[Tensor, Tensor], Tensor]
     needs_features: bool = False
     exact: Literal["affine", "pooled", "never"] = "never"
+    pooled_head_only: bool = False
+
+
+def cam(features: Tensor, gradients: Tensor) -> Tensor:
+    """w_f^c = W[c, f] of the linear layer after global average pooling: CAM (Zhou et al., CVPR
+    2016, eq. 2), read from the gradient, which there is W[c, f] / V at every one of V voxels.
+
+    The maps are V times those of Grad CAM, and the contributions sum to V·(logit - bias).
+    """
+    return gradcam(features, gradients) * features[0, 0].numel()
 
 
 def gradcam(features: Tensor, gradients: Tensor) -> Tensor:
     """w_f^c = mean over voxels of G_f^c(v): Grad CAM (Selvaraju et al., ICCV 2017, eq. 1)."""
-    return gradients.flatten(3).mean(-1)
+    values = gradients.flatten(3)
+    return values[..., 0] if values.shape[-1] == 1 else values.mean(-1)
+
+
+def gradcam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
+    """w_f^c = Σ_v α·relu(G), α = G² / (2G² + Σ_u A·G³): Grad CAM++ (Chattopadhay et al., WACV
+    2018, eq. 19), without the factor exp(y): per-image scaling would hide it, a common scale
+    does not.
+
+    G is divided by its largest magnitude m per feature before it is raised to powers, for G³
+    underflows in float32 from |G| = 1e-13 on: with g = G/m, α = g² / (2g² + m·Σ_u A·g³). Behind
+    a pooled head g is 1 or -1. The guard is that of `from_moments`.
+    """
+    values = gradients.flatten(3)
+    size = torch.maximum(values.amax(-1), -values.amin(-1))
+    size = torch.where(size == 0, 1, size)  # no gradient: w = 0, whatever it is divided by
+    scaled = gradients / size.reshape(*size.shape, *[1] * (gradients.ndim - 3))
+    squared = scaled.square()
+    return from_moments(features, scaled, squared, squared * scaled, size)
+
+
+def from_moments(
+    features: Tensor, g1: Tensor, g2: Tensor, g3: Tensor, size: Tensor | None = None
+) -> Tensor:
+    """The weights of Grad CAM++ from the means of G, G² and G³ over samples, `[B, k, F, *grid]`
+    each: w = Σ_v α·relu(g1), α = g2 / (2·g2 + Σ_u A·g3), as `[B, k, F]`.
+
+    With `size [B, k, F]`, positive, the means are those of G/size: any size gives the same
+    weights, but one near the largest |G| keeps the powers in the range of float32.
+
+    The denominator is positive where features and gradients are; where they have signs its parts
+    can cancel, and α grows beyond every bound on either side of that. α is 0 where the
+    denominator is below 1e-6 of 2·g2 + Σ_u |A·g3|, and so where all the samples' gradients are 0.
+    """
+    first, second = g1.flatten(3), g2.flatten(3)
+    products = features.flatten(2)[:, None] * g3.flatten(3)
+    total = products.sum(-1, keepdim=True)
+    magnitude = torch.linalg.vector_norm(products, 1, dim=-1, keepdim=True)
+    del products  # as large as the gradients
+    if size is not None:
+        total, magnitude = total * size[..., None], magnitude * size[..., None]
+    denominator = torch.add(total, second, alpha=2)
+    smallest = torch.add(magnitude, second, alpha=2).mul_(_CANCELLED)
+    denominator.masked_fill_(denominator.abs() <= smallest, torch.inf)
+    del smallest
+    weights = (second / denominator).mul_(first.relu()).sum(-1)
+    return weights if size is None else weights * size
+
+
+def xgradcam(features: Tensor, gradients: Tensor) -> Tensor:
+    """w_f^c = Σ_v G·A / Σ_v A: XGrad CAM (Fu et al., BMVC 2020).
+
+    A feature's contribution is Σ_v G·A, as with the pixel-wise method. For features of both signs
+    the quotient is unstable; the weight is 0 where |Σ A| is at most 1e-6 of Σ |A|. Behind a pooled
+    head that costs at most this millionth, behind any other it can cost the whole contribution:
+    the contributions count as exact shares behind pooled heads only.
+    """
+    values = features.flatten(2)
+    total = values.sum(-1)[:, None]
+    size = torch.linalg.vector_norm(values, 1, dim=-1)[:, None]
+    total = total.masked_fill(total.abs() <= _CANCELLED * size, torch.inf)
+    return (values[:, None] * gradients.flatten(3)).sum(-1) / total
+
+
+def layercam(features: Tensor, gradients: Tensor) -> Tensor:
+    """w_f^c(v) = relu(G_f^c(v)): Layer CAM (Jiang et al., IEEE TIP 2021, eq. 6)."""
+    return gradients.relu()
 
 
 def pixelwise(features: Tensor, gradients: Tensor) -> Tensor:
@@ -49,18 +132,12 @@ GRADIENT_METHODS = MappingProxyType(
     {
         method.name: method
         for method in (
+            GradientMethod("cam", cam, pooled_head_only=True),
             GradientMethod("gradcam", gradcam, exact="pooled"),
+            GradientMethod("gradcam++", gradcam_plus_plus, needs_features=True),
+            GradientMethod("xgradcam", xgradcam, needs_features=True, exact="pooled"),
+            GradientMethod("layercam", layercam),
             GradientMethod("pixelwise", pixelwise, exact="affine"),
         )
     }
 )
-
-
-def gradient_method(name: str) -> GradientMethod:
-    """The method of that name; ExplanationError, naming the known ones, if there is none."""
-    try:
-        return GRADIENT_METHODS[name]
-    except KeyError:
-        raise ExplanationError(
-            f"There is no method '{name}': choose one of {', '.join(GRADIENT_METHODS)}."
-        ) from None

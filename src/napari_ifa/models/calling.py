@@ -14,15 +14,34 @@ from napari_ifa.errors import ExplanationError
 # What torch and networks raise on an input they were not made for.
 FORWARD_ERRORS = (RuntimeError, ValueError, IndexError, TypeError)
 
+# Attributes that turn gradient checkpointing on: MONAI's (SwinUNETR, AutoencoderKL; VQVAE),
+# torchvision's (DenseNet), timm's, and that of the transformers library.
+_CHECKPOINTING = (
+    "use_checkpoint",
+    "use_checkpointing",
+    "memory_efficient",
+    "grad_checkpointing",
+    "gradient_checkpointing",
+)
+# Modules that checkpoint the one module inside them: MONAI's CheckpointUNet, torch.distributed.
+_CHECKPOINTING_WRAPPERS = ("ActivationCheckpointWrapper", "CheckpointWrapper")
+
 
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself: what DataParallel copies or torch.compile traces cannot be hooked.
 
-    Raises ExplanationError for TorchScript, inside which no layer can be reached.
+    Raises ExplanationError for TorchScript, inside which no layer can be reached, and for a part
+    of the network that is copied to several devices.
     """
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     network = getattr(network, "_orig_mod", network)
+    for name, part in network.named_modules():
+        if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
+            raise ExplanationError(
+                f"The network's part '{name}' is a DataParallel over {len(part.device_ids)}"
+                f" devices, whose copies cannot be watched: put '{name}.module' in its place."
+            )
     if isinstance(network, torch.jit.ScriptModule):
         raise ExplanationError(
             "The network is a TorchScript program, whose layers cannot be reached: load it as a"
@@ -36,31 +55,90 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
     """Eval mode with frozen parameters for the length of the block, then everything as before.
 
     Per-module training flags, `requires_grad` of every parameter and the contents of every buffer
-    are put back, also when the block raises. Hooks are the business of whoever sets them.
+    are put back, also when the block raises. Hooks are the business of whoever sets them. Gradient
+    checkpointing is off meanwhile: it would run parts of the network again in the backward pass,
+    then without the hooks.
     """
-    training = [(module, module.training) for module in network.modules()]
+    modules = list(network.modules())
+    training = [(module, module.training) for module in modules]
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     buffers = [
-        (module, name, buffer, buffer.detach().clone())
-        for module in network.modules()
+        (module, name, buffer)
+        for module in modules
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
+    contents = _contents([buffer for _, _, buffer in buffers])
+    checkpointing = [
+        (module, name)
+        for module in modules
+        for name in _CHECKPOINTING
+        if vars(module).get(name) is True
+    ]
+    wrappers = [
+        (module, vars(module).get("forward"))
+        for module in modules
+        if type(module).__name__ in _CHECKPOINTING_WRAPPERS
+    ]
     try:
-        network.eval()
+        if any(flag for _, flag in training):
+            network.eval()
         for parameter in trainable:
             parameter.requires_grad_(False)
+        for module, name in checkpointing:
+            setattr(module, name, False)
+        for module, _ in wrappers:
+            # On the instance, before the method of the class; a module there would be registered.
+            vars(module)["forward"] = next(module.children()).__call__
         yield
     finally:
+        for module, name in checkpointing:
+            setattr(module, name, True)
+        for module, forward in wrappers:
+            vars(module).pop("forward", None)
+            if forward is not None:
+                vars(module)["forward"] = forward
         for module, flag in training:
-            module.training = flag
+            if module.training != flag:
+                module.training = flag
         for parameter in trainable:
             parameter.requires_grad_(True)
-        with torch.no_grad():
-            for module, name, buffer, before in buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
-                module._buffers[name] = buffer
+        for module, name, buffer in buffers:
+            module._buffers[name] = buffer
+        _put_back(contents)
+
+
+def _contents(buffers: list[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
+    """Buffers of one kind together, with a copy of their contents in one tensor.
+
+    A network has hundreds of small buffers, and each copy and comparison has its price on a GPU.
+    """
+    groups: dict[tuple[Any, ...], list[Tensor]] = {}
+    for buffer in buffers:
+        # What is not plain memory (sparse, quantised) is on its own.
+        plain = buffer.layout == torch.strided and not buffer.is_quantized
+        key = (buffer.dtype, buffer.device, None if plain else id(buffer))
+        groups.setdefault(key, []).append(buffer.detach())
+    return [(group, _joined(group)) for group in groups.values()]
+
+
+def _joined(group: list[Tensor]) -> Tensor:
+    if len(group) == 1:
+        return group[0].clone()
+    return torch.cat([buffer.flatten() for buffer in group])
+
+
+def _put_back(contents: list[tuple[list[Tensor], Tensor]]) -> None:
+    with torch.no_grad():
+        for group, before in contents:
+            if torch.equal(_joined(group), before):
+                continue
+            if len(group) == 1:
+                group[0].copy_(before)
+                continue
+            parts = before.split([buffer.numel() for buffer in group])
+            for buffer, part in zip(group, parts, strict=True):
+                buffer.copy_(part.reshape(buffer.shape))
 
 
 def call_network(network: nn.Module, inputs: Any) -> Any:

@@ -20,9 +20,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-_METHODS = {
+METHODS = {
     "gradcam": "Grad CAM: one weight for each feature",
     "pixelwise": "pixel-wise Grad CAM: a weight for each place",
+    "cam": "CAM: the weights of the last layer",
+    "gradcam++": "Grad CAM++: favours places with a strong gradient",
+    "xgradcam": "XGrad CAM: gradients weighed with the features",
+    "layercam": "Layer CAM: only gradients that speak for the class",
+    "scorecam": "Score CAM: no gradients, a pass for each feature (slow)",
+    "ss-cam": "SS-CAM: Score CAM with noise (35 times as slow)",
+    "is-cam": "IS-CAM: Score CAM in steps (10 times as slow)",
+    "smoothgradcam++": "Smooth Grad CAM++: Grad CAM++ over noisy images",
 }
 
 
@@ -48,7 +56,7 @@ class AnalysisDialog(QDialog):
         self.split = QComboBox()
         self.split.setToolTip("Usually the cases that the model was trained with")
         self.method = QComboBox()
-        for key, text in _METHODS.items():
+        for key, text in METHODS.items():
             self.method.addItem(text, key)
         self.problem = QLabel()
         self.problem.setWordWrap(True)

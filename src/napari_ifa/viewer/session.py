@@ -105,6 +105,8 @@ class Session:
         self.basis: Basis = "voxels"
         # None: all features, however many the model has.
         self._mask: FeatureMask | None = None
+        # The model whose paths around the layer have been looked for.
+        self._looked_at: Classifier | None = None
 
     # ---------------------------------------------------------------- study
 
@@ -335,6 +337,28 @@ class Session:
         self.explanation = self.explanation.select(mask=mask)
         self.mask_changed.emit(self.explanation)
         self._predict()
+        self._look_for_a_path_around()
+
+    def _look_for_a_path_around(self) -> None:
+        """Say, once for each model, if switching features off cannot show the whole answer."""
+        explanation = self.explanation
+        if explanation is None or self._looked_at is self.classifier:
+            return
+        self._looked_at = self.classifier
+
+        def work(progress: Any, stop: Any) -> bool:
+            return explanation.case.bypassed
+
+        def done(bypassed: bool) -> None:
+            if bypassed and explanation.case.classifier is self.classifier:
+                self.say(
+                    "note",
+                    "Part of the answer goes around the layer"
+                    f" '{explanation.case.classifier.target_layer}': switching its features off"
+                    " does not show all that the answer rests on.",
+                )
+
+        self._runner.start("Following the features", work, done, self._fail, key="path")
 
     def _explain(self) -> None:
         volume, classifier, analysis = self.volume, self.classifier, self.analysis
@@ -345,7 +369,15 @@ class Session:
         def work(progress: Any, stop: Any) -> Explanation:
             from napari_ifa.analysis import explain
 
-            return explain(classifier, volume, analysis, class_idx=class_idx, mask=mask)
+            return explain(
+                classifier,
+                volume,
+                analysis,
+                class_idx=class_idx,
+                mask=mask,
+                progress=progress,
+                stop=stop,
+            )
 
         self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")
 

@@ -1,0 +1,217 @@
+"""From a network and a batch to class activations: the method, the target layers, the classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_ifa.cam.activation import ClassActivation
+from napari_ifa.cam.features import CutNetwork, check_own
+from napari_ifa.cam.fused import FusedActivation
+from napari_ifa.cam.gradients import Pass
+from napari_ifa.cam.head import full_precision
+from napari_ifa.cam.perturbation import (
+    PERTURBATION_METHODS,
+    PerturbationMethod,
+    perturbation_weights,
+)
+from napari_ifa.cam.regions import Region, check_predicted
+from napari_ifa.cam.targets import ClassChoice, chosen_classes, functions_of
+from napari_ifa.cam.weighting import (
+    HeldWeights,
+    StreamedWeights,
+    weights_from_graph,
+    weights_from_jacobian,
+)
+from napari_ifa.cam.weights import GRADIENT_METHODS, GradientMethod
+from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import first_tensor
+
+#: The ids of all methods, those by gradients first.
+METHODS: tuple[str, ...] = (*GRADIENT_METHODS, *PERTURBATION_METHODS)
+
+
+def class_activation(
+    network: nn.Module | CutNetwork,
+    x: Any,
+    target_layers: str | nn.Module | None = None,
+    method: str = "gradcam",
+    class_idx: ClassChoice = "predicted",
+    *,
+    output: int | str | None = None,
+    region: Region | None = None,
+    token_grid: Sequence[int] | None = None,
+    samples: int | None = None,
+    noise: float | None = None,
+    seed: int = 0,
+    autocast: torch.dtype | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> ClassActivation:
+    """The class activation of a batch, signed and unscaled, in one forward pass.
+
+    A batch gives the same result as its cases one by one. Works under `torch.no_grad`,
+    `torch.inference_mode` and autocast; results are detached. The methods that perturb the input
+    (`PERTURBATION_METHODS`) need further passes, F of them for Score CAM.
+
+    Parameters
+    ----------
+    network : a classifier, regressor or segmentation network, left exactly as it was; or an open
+        `CutNetwork`, which keeps target layer, output and what is known about the head over a
+        cohort.
+    x : `[B, C, *spatial]` with 1, 2 or 3 spatial axes, as the network takes it; a tuple is passed
+        as positional and a dict as keyword arguments.
+    target_layers : dotted name or module; None takes the recommendation of
+        `models.layers.candidate_layers`, which costs one more forward of one case. For several
+        layers see `fused_class_activation`.
+    method : a name in `METHODS` (Li et al., arXiv 2407.01142).
+    class_idx : a class, one class per case, several per case `[B, K]`, "predicted", or "all"; or a
+        function, or one per case, from what the network returned for one case to the one number
+        that is explained.
+    output : index or key of the logits where the network returns a tuple or dict.
+    region : for a segmentation network, where its class is explained: a mask of the output's
+        spatial size, for all cases or each, or "predicted" for the voxels where the class wins.
+    token_grid : the grid of a transformer's tokens, where it cannot be inferred.
+    samples, noise, seed : of the methods that sample; their own numbers by default.
+    autocast : the type in which perturbed inputs run, `torch.float16` or `torch.bfloat16`; by
+        default that of the caller.
+    progress : called with perturbed passes done and passes in all.
+    stop : asked between blocks of perturbed passes; True ends the work.
+
+    Raises
+    ------
+    ExplanationError
+        In one sentence: a layer, class or input that does not fit, values that are not finite,
+        logits that do not depend on the layer (a zero map is never drawn for a zero gradient).
+    Cancelled
+        `stop` returned True.
+    """
+    chosen_method = _method(method)
+    options = {
+        "samples": samples,
+        "noise": noise,
+        "seed": seed,
+        "autocast": autocast,
+        "progress": progress,
+        "stop": stop,
+    }
+    if isinstance(network, CutNetwork):
+        check_own(target_layers, output, region, token_grid)
+        return _activation(network, x, chosen_method, class_idx, options)
+    if isinstance(target_layers, list | tuple):
+        raise ExplanationError(
+            "Several target layers are explained together by fused_class_activation; name one here."
+        )
+    with CutNetwork(
+        network, target_layers, output=output, region=region, token_grid=token_grid
+    ) as cut:
+        return _activation(cut, x, chosen_method, class_idx, options)
+
+
+def fused_class_activation(
+    network: nn.Module,
+    x: Any,
+    target_layers: Sequence[str | nn.Module],
+    method: str = "gradcam",
+    class_idx: ClassChoice = "predicted",
+    **options: Any,
+) -> FusedActivation:
+    """The class activations at several target layers, and the mean of their maps on the image grid.
+
+    One pass per layer; arguments and errors are those of `class_activation`.
+    """
+    if isinstance(target_layers, str | nn.Module) or not target_layers:
+        raise ExplanationError("The target layers must be a list of one or more layers.")
+    activations = [
+        class_activation(network, x, layer, method, class_idx, **options) for layer in target_layers
+    ]
+    return FusedActivation(tuple(activations), tuple(first_tensor(x).shape[2:]))
+
+
+def _method(name: str) -> GradientMethod | PerturbationMethod:
+    """The method of that name; ExplanationError, with the near or all names, if there is none."""
+    method = GRADIENT_METHODS.get(name) or PERTURBATION_METHODS.get(name)
+    if method is None:
+        near = difflib.get_close_matches(name.lower(), METHODS, n=2, cutoff=0.7)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ExplanationError(
+            f"There is no method '{name}': {hint}choose one of {', '.join(METHODS)}."
+        )
+    return method
+
+
+def _activation(
+    cut: CutNetwork,
+    x: Any,
+    method: GradientMethod | PerturbationMethod,
+    class_idx: ClassChoice,
+    options: dict[str, Any],
+) -> ClassActivation:
+    functions = functions_of(class_idx, len(first_tensor(x)))
+    result = cut.run(x, functions)
+    chosen = _chosen(result, class_idx)
+    classes: list[int] = chosen.unique().tolist()
+    jacobian = cut.constant_jacobian(result, classes)
+    pooled = jacobian is not None and jacobian[0, 0].numel() == 1
+    source: HeldWeights | StreamedWeights
+    additive = False
+    if isinstance(method, PerturbationMethod):
+        source = HeldWeights(
+            perturbation_weights(cut, cut.prepared(x), result, chosen, method, **options)
+        )
+    else:
+        if method.pooled_head_only and not pooled:
+            raise ExplanationError(
+                f"Method '{method.name}' is for networks whose layer '{cut.layer}' is followed by"
+                " global average pooling and a linear layer alone, and here it is not: choose"
+                " another layer or gradcam."
+            )
+        with full_precision(result.logits), torch.no_grad():
+            source = _weights(result, chosen, method, cut.layer, jacobian, classes)
+        additive = jacobian is not None and (
+            method.exact == "affine" or (method.exact == "pooled" and pooled)
+        )
+    return ClassActivation(
+        logits=result.logits,
+        features=result.features,
+        source=source,
+        class_idx=chosen,
+        method=method.name,
+        layer=cut.layer,
+        affine_head=jacobian is not None,
+        additive=additive,
+    )
+
+
+def _chosen(result: Pass, class_idx: ClassChoice) -> Tensor:
+    """The classes to explain, `[B, K]`; the one column there is where functions are explained."""
+    if result.reading.functions:
+        return chosen_classes(result.logits, 0)
+    region = result.reading.region
+    if region is not None and isinstance(class_idx, str) and class_idx == "predicted":
+        raise ExplanationError(
+            "A segmentation network predicts a class for every voxel: say which class to explain."
+        )
+    chosen = chosen_classes(result.logits, class_idx)
+    if region is not None:
+        check_predicted(region, chosen)
+    return chosen
+
+
+def _weights(
+    result: Pass,
+    chosen: Tensor,
+    method: GradientMethod,
+    layer: str,
+    jacobian: Tensor | None,
+    classes: list[int],
+) -> HeldWeights | StreamedWeights:
+    if jacobian is None:
+        return weights_from_graph(result, chosen, method, layer)
+    known = torch.tensor(classes, device=chosen.device)
+    rows = torch.searchsorted(known, chosen.contiguous())
+    return weights_from_jacobian(result, chosen, method, layer, jacobian, rows)

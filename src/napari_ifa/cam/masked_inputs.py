@@ -1,0 +1,96 @@
+"""Masked inputs: the image times one feature's map, brought to the image's size and to [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import first_tensor
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+# A map whose range is below this many roundings of its largest value is constant: its range is
+# rounding, which min-max would blow up to a mask.
+_ROUNDINGS = 8
+
+
+def varying(features: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Which features `[B, F, *grid]` can be made a mask of: `[B, F]`, False for constant maps.
+
+    Linear interpolation to as many or more voxels keeps a map that varies varying; to fewer, it
+    may not, so that the map is judged at the size of the mask.
+    """
+    if any(given < wanted for wanted, given in zip(features.shape[2:], size, strict=True)):
+        features = _resized(features, size)
+    flat = features.flatten(2)
+    low, high = flat.amin(-1), flat.amax(-1)
+    rounding = _ROUNDINGS * torch.finfo(flat.dtype).eps
+    return high - low > rounding * torch.maximum(low.abs(), high.abs())
+
+
+def feature_masks(features: Tensor, rows: Tensor, size: tuple[int, ...]) -> Tensor:
+    """M_f of Score CAM (Wang et al., CVPRW 2020, eq. 5 and 8): `[r, 1, *size]`, from 0 to 1.
+
+    `rows [r, 2]` are case and feature of each mask. The map is brought to the image's size by
+    linear interpolation (half-voxel rule) and min-max scaled there, in this order: interpolation
+    can miss the extremes of the grid.
+    """
+    masks = _resized(features[rows[:, 0], rows[:, 1]][:, None], size)
+    axes = tuple(range(2, masks.ndim))
+    masks -= masks.amin(axes, keepdim=True)
+    masks /= masks.amax(axes, keepdim=True)
+    return masks
+
+
+def image_rows(inputs: Any, cases: Tensor, change: Callable[[Tensor], Tensor]) -> Any:
+    """Inputs of `len(cases)` rows, each row's image changed; what is no image is repeated.
+
+    Images are the floating-point tensors of the first tensor's spatial size: in a network of
+    several inputs, each modality. `cases` says whose rows they are; `change` takes and gives
+    `[n, C, *spatial]`. ExplanationError if no input is an image.
+    """
+    spatial = first_tensor(inputs).shape[2:]
+    images = 0
+
+    def rows_of(value: Any) -> Any:
+        nonlocal images
+        if isinstance(value, dict):
+            return {key: rows_of(entry) for key, entry in value.items()}
+        if isinstance(value, tuple | list):
+            return tuple(map(rows_of, value))
+        if not isinstance(value, Tensor):
+            return value
+        rows = value[cases]
+        if not value.is_floating_point() or value.ndim < 3 or value.shape[2:] != spatial:
+            return rows
+        images += 1
+        return change(rows)
+
+    changed = rows_of(inputs)
+    if not images:
+        raise ExplanationError(
+            f"This method perturbs the image, which must be of a floating-point type, and the"
+            f" input's is {first_tensor(inputs).dtype}: convert it, or choose another method."
+        )
+    return changed
+
+
+def product(images: Tensor, masks: Tensor, channels_last: bool) -> Tensor:
+    """`images [r, C, *spatial]` times `masks [r, 1, *spatial]`, in the order of memory asked for.
+
+    An image of one channel has both orders at once, and the convolutions take the one that its
+    strides spell, so that it must be made with them.
+    """
+    masks = masks.to(images)
+    if not channels_last:
+        return images * masks
+    order = _CHANNELS_LAST[images.ndim - 2]
+    return torch.mul(images, masks, out=torch.empty_like(images, memory_format=order))
+
+
+def _resized(features: Tensor, size: tuple[int, ...]) -> Tensor:
+    return nn.functional.interpolate(features, size, mode=_LINEAR[len(size)], align_corners=False)

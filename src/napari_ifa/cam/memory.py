@@ -1,0 +1,71 @@
+"""Work in blocks that fit memory: how large they may be, and what to do when they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from napari_ifa.errors import ExplanationError
+
+Result = TypeVar("Result")
+
+
+class NoMemoryError(ExplanationError):
+    """A computation that did not fit memory; in smaller parts it may."""
+
+
+#: Numbers in a block on the CPU, 16 MiB of float32: larger blocks fall out of the cache.
+CPU_BLOCK = 2**22
+# Share of a GPU's free memory that one block may take; its intermediate results need the rest.
+_SHARE = 0.25
+
+
+def block_numbers(device: torch.device, bytes_per_number: int = 4) -> int:
+    """How many numbers one block of intermediate results may hold on this device."""
+    if device.type != "cuda":
+        return CPU_BLOCK
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(CPU_BLOCK, int((free + unused) * _SHARE) // bytes_per_number)
+
+
+def block_length(size: int, device: torch.device, bytes_per_number: int = 4) -> int:
+    """How many things of `size` numbers each go into one block; at least one."""
+    return max(1, block_numbers(device, bytes_per_number) // max(1, size))
+
+
+def in_blocks(
+    count: int, length: int, compute: Callable[[slice], Result], *, what: str
+) -> Iterator[tuple[slice, Result]]:
+    """`compute(block)` for slices of up to `length` that together cover `count` things, in order.
+
+    A block that runs out of memory is halved and tried again, and the later ones keep that length.
+    NoMemoryError, which says how much of `what` was tried ("cases", "classes"), if even a block
+    of one does not fit.
+    """
+    start = 0
+    while start < count:
+        block = slice(start, min(count, start + length))
+        try:
+            result = compute(block)
+        except (RuntimeError, NoMemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            held = block.stop - block.start
+            if held == 1:
+                raise NoMemoryError(
+                    f"There is not enough memory for one of {count} {what} at a time: use a"
+                    " smaller image or a device with more memory."
+                ) from error
+            length = held // 2
+            continue
+        yield block, result
+        start = block.stop
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory, on a GPU or on the CPU, whose error has no type."""
+    known = isinstance(error, torch.OutOfMemoryError | NoMemoryError)
+    return known or "can't allocate memory" in str(error)

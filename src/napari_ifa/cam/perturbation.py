@@ -1,0 +1,199 @@
+"""Methods that weigh a feature by what the network answers to a perturbed input.
+
+Score CAM and its relatives show the network the image through each feature's map in turn: F
+forward passes, whatever the number of classes. Smooth Grad CAM++ shows it noisy images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_ifa.cam.features import CutNetwork
+from napari_ifa.cam.gradients import Pass
+from napari_ifa.cam.masked_forward import Change, MaskedForward
+from napari_ifa.cam.masked_inputs import varying
+from napari_ifa.cam.memory import in_blocks
+from napari_ifa.cam.sampling import Progress, Sampling, Stop, noise_field
+from napari_ifa.cam.smoothing import smooth_weights
+from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import first_tensor
+
+#: What each sample makes of masks `[r, 1, *size]`, from settings, size and a source of noise.
+Changes = Callable[[Sampling, tuple[int, ...], torch.Generator], Iterator[Change]]
+
+
+@dataclass(frozen=True)
+class PerturbationMethod:
+    """A named method with the number of samples and the noise of its paper.
+
+    `changes` says what its samples make of a mask; None for the method that changes the image.
+    `noise` is None for a method without any, and then `samples` of 1 means that nothing is sampled.
+    """
+
+    name: str
+    samples: int
+    noise: float | None
+    changes: Changes | None
+
+
+def once(sampling: Sampling, size: tuple[int, ...], generator: torch.Generator) -> Iterator[Change]:
+    """x ∘ M_f: Score CAM (Wang et al., CVPRW 2020, eq. 6 and 7)."""
+    yield torch.clone
+
+
+def noisy(
+    sampling: Sampling, size: tuple[int, ...], generator: torch.Generator
+) -> Iterator[Change]:
+    """x ∘ (M_f + δ_i), δ_i ~ N(0, σ²) at each voxel: SS-CAM (Wang et al., arXiv 2006.14255).
+
+    Sample i of every feature and case has the same noise δ_i, so that scores differ because masks
+    do, and equal maps weigh the same. Nothing is clipped.
+    """
+    for _ in range(sampling.samples):
+        yield partial(_plus, sampling.noise * noise_field((1, 1, *size), generator))
+
+
+def rising(
+    sampling: Sampling, size: tuple[int, ...], generator: torch.Generator
+) -> Iterator[Change]:
+    """x ∘ (i/n)·M_f for i from 1 to n: IS-CAM (Naidu et al., arXiv 2010.03023)."""
+    for i in range(1, sampling.samples + 1):
+        yield partial(torch.mul, other=i / sampling.samples)
+
+
+PERTURBATION_METHODS = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            PerturbationMethod("scorecam", 1, None, once),
+            PerturbationMethod("ss-cam", 35, 2.0, noisy),
+            PerturbationMethod("is-cam", 10, None, rising),
+            PerturbationMethod("smoothgradcam++", 4, 0.3, None),
+        )
+    }
+)
+
+
+def perturbation_weights(
+    cut: CutNetwork,
+    inputs: Any,
+    result: Pass,
+    chosen: Tensor,
+    method: PerturbationMethod,
+    *,
+    samples: int | None = None,
+    noise: float | None = None,
+    seed: int = 0,
+    autocast: torch.dtype | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Tensor:
+    """Weights `[B, K, F]` for the classes `chosen [B, K]`, the same ones for a seed.
+
+    Parameters
+    ----------
+    cut, inputs, result : the open network, `cut.prepared(x)`, and the last `cut.run` of them.
+    samples, noise : in place of the method's own. The noise is a standard deviation: of ss-cam
+        beside masks from 0 to 1, of smoothgradcam++ beside an image's range.
+    autocast : `torch.float16` or `torch.bfloat16`, for the perturbed passes alone.
+    progress : called with the rows that went through the network and those in all.
+    stop : asked between forward passes; True ends the work.
+
+    Raises
+    ------
+    ExplanationError
+        A setting that the method does not have, no feature that varies over its grid, scores that
+        are not finite, no memory for a single row.
+    Cancelled
+        `stop` returned True.
+    """
+    if (samples is not None and method.samples == 1) or (noise is not None and not method.noise):
+        what = "samples" if method.noise or noise is None else "noise"
+        raise ExplanationError(f"Method '{method.name}' has no {what} to be set: leave it out.")
+    sampling = Sampling(
+        method.samples if samples is None else samples,
+        (method.noise or 0.0) if noise is None else noise,
+        seed,
+        autocast,
+        progress,
+        stop,
+    )
+    with torch.inference_mode(False):
+        if method.changes is None:
+            return smooth_weights(cut, inputs, result, chosen, sampling)
+        with torch.no_grad():
+            return _score_weights(cut, inputs, result, chosen, method.changes, sampling)
+
+
+def _score_weights(
+    cut: CutNetwork,
+    inputs: Any,
+    result: Pass,
+    chosen: Tensor,
+    changes: Changes,
+    sampling: Sampling,
+) -> Tensor:
+    """softmax over f of the mean score of the masked inputs, `[B, K, F]`.
+
+    Score CAM subtracts the score of a baseline from each, which is the same for all features and
+    so cancels in the softmax: it is not computed. A constant map makes no mask; its weight is 0,
+    and it stands outside the softmax.
+    """
+    features, size = result.features, tuple(first_tensor(inputs).shape[2:])
+    alive = varying(features, size)
+    rows = alive.nonzero()
+    if not len(rows):
+        raise ExplanationError(
+            f"Every feature of layer '{cut.layer}' is constant over its grid, so that no mask can"
+            " be made of any: check the image, or choose another layer."
+        )
+    masked = MaskedForward(cut, inputs, features, sampling)
+    length = masked.rows_at_once(rows)
+    scores = torch.zeros(
+        (*alive.shape, chosen.shape[1]),
+        dtype=torch.promote_types(features.dtype, torch.float32),
+        device=features.device,
+    )
+    done, total = 0, len(rows) * sampling.samples
+    sampling.advance(done, total)
+    for change in changes(sampling, size, sampling.generator(features.device)):
+
+        def score(block: slice, change: Change = change) -> Tensor:
+            logits = masked.logits(rows[block], change)
+            return logits.gather(1, chosen[rows[block, 0]])
+
+        longest = 1
+        for block, found in in_blocks(len(rows), length, score, what="masked inputs"):
+            _check_finite(found, rows[block])
+            scores[tuple(rows[block].T)] += found.to(scores.dtype)
+            longest = max(longest, len(found))
+            done += len(found)
+            sampling.advance(done, total)
+        length = longest  # less than before where memory was short
+    scores = (scores / sampling.samples).masked_fill_(~alive[..., None], -torch.inf)
+    # A case without any mask is -inf throughout, and its softmax not a number.
+    return scores.softmax(1).nan_to_num_(nan=0.0).movedim(1, 2)
+
+
+def _check_finite(scores: Tensor, rows: Tensor) -> None:
+    wrong = ~torch.isfinite(scores).all(1)
+    count = int(wrong.sum())
+    if count:
+        case, feature = rows[wrong][0].tolist()
+        raise ExplanationError(
+            f"{count} of {len(scores)} masked inputs have a score that is not finite (NaN or"
+            f" infinite), the first of them case {case} of the batch with the mask of feature"
+            f" {feature}: this network does not take partly darkened images (or the type of"
+            " autocast is too narrow), so choose a method by gradients."
+        )
+
+
+def _plus(field: Tensor, masks: Tensor) -> Tensor:
+    return masks + field.to(masks.dtype)

@@ -1,0 +1,92 @@
+"""The part of a segmentation that is explained: one number per class from a map of logits.
+
+y_c is the mean of class c's logits over the region. Seg-Grad-CAM (Vinogradova et al., AAAI 2020)
+sums them; the mean keeps regions of different sizes comparable.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_ifa.errors import ExplanationError
+
+#: A mask of the output's spatial size for all cases or each, or "predicted".
+Region: TypeAlias = Tensor | np.ndarray | str
+
+
+def region_weights(voxels: Tensor, region: Region, cases: int) -> Tensor:
+    """Weights `[B, C or 1, *spatial]` that sum to one over the region of each case.
+
+    Parameters
+    ----------
+    voxels : `[n, C, *spatial]`, the network's output; the first `cases` rows are the cases.
+    region : a mask `[*spatial]`, `[B, *spatial]` or `[B, 1, *spatial]`, for every class; or
+        "predicted": for each class the voxels where its logit is the largest (above zero, where
+        there is but one class). The weights of a class that is predicted nowhere are all zero.
+
+    Raises
+    ------
+    ExplanationError
+        The network does not return a map, or the mask does not fit it or is empty.
+    """
+    if voxels.ndim < 3 or voxels.shape[2:].numel() < 2:
+        raise ExplanationError(
+            f"A region is for networks that return a map of logits, and this one returns"
+            f" {list(voxels.shape[1:])} for each case: leave the region out."
+        )
+    voxels = voxels.detach()[:cases]
+    if isinstance(region, str):
+        if region != "predicted":
+            raise ExplanationError(f"The region must be a mask or 'predicted', not '{region}'.")
+        inside = _predicted(voxels)
+    else:
+        inside = _given(voxels, region)
+    weights = inside.to(voxels)
+    sizes = weights.flatten(2).sum(-1).clamp(min=1)
+    return weights / sizes.reshape(*sizes.shape, *[1] * (voxels.ndim - 2))
+
+
+def _predicted(voxels: Tensor) -> Tensor:
+    if voxels.shape[1] == 1:
+        return voxels > 0
+    classes = torch.arange(voxels.shape[1], device=voxels.device)
+    return voxels.argmax(1, keepdim=True) == classes.reshape(-1, *[1] * (voxels.ndim - 2))
+
+
+def _given(voxels: Tensor, region: Tensor | np.ndarray) -> Tensor:
+    mask = torch.as_tensor(region, device=voxels.device).as_subclass(Tensor) != 0
+    spatial = voxels.shape[2:]
+    if mask.ndim == voxels.ndim - 2:
+        mask = mask[None, None].expand(len(voxels), 1, *mask.shape)
+    elif mask.ndim == voxels.ndim - 1:
+        mask = mask[:, None]
+    if mask.shape != (len(voxels), 1, *spatial):
+        raise ExplanationError(
+            f"The region must have the spatial size of the network's output, {list(spatial)}, for"
+            f" all cases or each of {len(voxels)}, not the shape {list(region.shape)}."
+        )
+    empty = ~mask.flatten(1).any(1)
+    if bool(empty.any()):
+        raise ExplanationError(
+            f"The region of case {int(empty.nonzero()[0])} of the batch holds no voxel."
+        )
+    return mask
+
+
+def check_predicted(weights: Tensor, chosen: Tensor) -> None:
+    """ExplanationError if a class of `chosen [B, K]` has no voxel in its case's region."""
+    if weights.shape[1] == 1:
+        filled = weights.flatten(1).any(1)[:, None].expand_as(chosen)
+    else:
+        filled = weights.flatten(2).any(2).gather(1, chosen)
+    missing = (~filled).nonzero()
+    if len(missing):
+        case, column = missing[0].tolist()
+        raise ExplanationError(
+            f"The network predicts class {int(chosen[case, column])} at no voxel of case {case} of"
+            " the batch: give a mask as the region, or choose another class."
+        )

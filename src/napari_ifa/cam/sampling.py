@@ -1,0 +1,72 @@
+"""How a method that perturbs the input samples: how often, how strongly, from which seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_ifa.errors import Cancelled, ExplanationError
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The settings of one run of a perturbation method.
+
+    `samples` are averaged; `noise` is the standard deviation, in the unit that the method gives it;
+    `autocast` is the type in which the perturbed inputs run, None for the caller's own.
+    """
+
+    samples: int
+    noise: float = 0.0
+    seed: int = 0
+    autocast: torch.dtype | None = None
+    progress: Progress | None = None
+    stop: Stop | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples != int(self.samples) or self.samples < 1:
+            raise ExplanationError(
+                f"The number of samples must be 1 or a larger whole number, not {self.samples}."
+            )
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise ExplanationError(
+                f"The noise is a standard deviation, 0 or larger, and not {self.noise}."
+            )
+        if self.autocast not in (None, torch.float16, torch.bfloat16):
+            raise ExplanationError(
+                "Perturbed inputs run under autocast in torch.float16 or torch.bfloat16, not in"
+                f" {self.autocast}."
+            )
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """A new source of noise, the same one each time."""
+        return torch.Generator(device).manual_seed(self.seed)
+
+    def casting(self, device: torch.device) -> AbstractContextManager[object]:
+        """The autocast block for a forward pass; none of its own if none was asked for."""
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self.autocast)
+
+    def advance(self, done: int, total: int) -> None:
+        """Tell how many of the forward passes are done; Cancelled, if the rest is not wanted."""
+        if self.progress is not None:
+            self.progress(done, total)
+        if done < total and self.stop is not None and self.stop():
+            raise Cancelled(f"The explanation was stopped after {done} of {total} forward passes.")
+
+
+def noise_field(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard normal noise on the generator's device.
+
+    Drawn in float32 whatever the network's type, so that a seed means the same noise for each.
+    """
+    return torch.randn(shape, generator=generator, device=generator.device)

@@ -1,0 +1,124 @@
+"""The weights of a batch: held, or made anew from the head's graph when they would be too large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_ifa.cam.gradients import Pass
+from napari_ifa.cam.head import full_precision
+from napari_ifa.cam.memory import block_length, block_numbers, in_blocks
+from napari_ifa.cam.weights import GradientMethod
+from napari_ifa.errors import ExplanationError
+
+# Weights per voxel of several classes are held up to this many blocks; beyond, they are made anew.
+_HELD_BLOCKS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class HeldWeights:
+    """`weights [B, K, F]` or `[B, K, F, *grid]`, in memory; may share it between cases, voxels."""
+
+    weights: Tensor
+
+    @property
+    def per_voxel(self) -> bool:
+        """Whether there is a weight per voxel, not one per feature."""
+        return self.weights.ndim > 3
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Columns of K with their weights `[B, k, F(, *grid)]`."""
+        yield slice(0, self.weights.shape[1]), self.weights
+
+    def column(self, k: int) -> Tensor:
+        """Weights of the k-th explained class, `[B, F(, *grid)]`."""
+        return self.weights[:, k]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedWeights:
+    """Weights per voxel `[B, K, F, *grid]` that come from the head's graph, a block at a time."""
+
+    result: Pass
+    chosen: Tensor
+    method: GradientMethod
+    per_voxel: bool = True
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Columns of K with their weights `[B, k, F, *grid]`."""
+        with full_precision(self.result.logits):
+            for columns, gradients in self.result.gradients(self.chosen):
+                yield columns, self.method.weigh(self.result.features, gradients)
+
+    def column(self, k: int) -> Tensor:
+        """Weights of the k-th explained class, `[B, F, *grid]`."""
+        with full_precision(self.result.logits):
+            ((_, gradients),) = self.result.gradients(self.chosen[:, k : k + 1])
+            return self.method.weigh(self.result.features, gradients)[:, 0]
+
+    @property
+    def weights(self) -> Tensor:
+        """All of them at once, `[B, K, F, *grid]`."""
+        return torch.cat([weights for _, weights in self.blocks()], 1)
+
+
+def weights_from_graph(
+    result: Pass, chosen: Tensor, method: GradientMethod, layer: str
+) -> HeldWeights | StreamedWeights:
+    """Weights for the classes `chosen [B, K]`, by backward passes through the head.
+
+    ExplanationError if the gradient of all of them is exactly zero.
+    """
+    held, zero = [], True
+    limit = _HELD_BLOCKS * block_numbers(result.features.device)
+    large = chosen.shape[1] * result.features.numel() > limit
+    for _, gradients in result.gradients(chosen):
+        zero = zero and not gradients.any()
+        weights = method.weigh(result.features, gradients)
+        if large and weights.ndim > 3:
+            if not zero:
+                return StreamedWeights(result, chosen, method)
+        else:
+            held.append(weights)
+    if zero:
+        raise _zero_gradient(layer)
+    return HeldWeights(held[0] if len(held) == 1 else torch.cat(held, 1))
+
+
+def weights_from_jacobian(
+    result: Pass, chosen: Tensor, method: GradientMethod, layer: str, jacobian: Tensor, rows: Tensor
+) -> HeldWeights:
+    """The same from the constant Jacobian `[k, F, *grid or ones]` of an affine head.
+
+    `rows [B, K]` says which of its rows belongs to each chosen class.
+    """
+    if not (jacobian[0].any() or jacobian.any()):  # the first row alone says it, usually
+        raise _zero_gradient(layer)
+    cases, grid = len(rows), result.features.shape[2:]
+    if method.needs_features:
+
+        def block(columns: slice) -> Tensor:
+            gradients = jacobian[rows[:, columns]].expand(-1, -1, -1, *grid)
+            return method.weigh(result.features, gradients)
+
+        length = block_length(result.features.numel(), result.features.device)
+        held = [w for _, w in in_blocks(rows.shape[1], length, block, what="classes")]
+        return HeldWeights(held[0] if len(held) == 1 else torch.cat(held, 1))
+    weights = method.weigh(result.features[:1], jacobian[None])[0]
+    if bool((rows == rows[:1]).all()):  # the same classes for every case: nothing is copied
+        if not torch.equal(rows[0], torch.arange(len(weights), device=rows.device)):
+            weights = weights[rows[0]]
+        weights = weights.expand(cases, *[-1] * weights.ndim)
+    else:
+        weights = weights[rows]
+    return HeldWeights(weights.expand(*weights.shape[:3], *grid) if weights.ndim > 3 else weights)
+
+
+def _zero_gradient(layer: str) -> ExplanationError:
+    return ExplanationError(
+        f"The gradient with respect to layer '{layer}' is exactly zero for the chosen class:"
+        " the answer does not depend on this layer here, so choose another layer."
+    )

@@ -1,0 +1,151 @@
+"""Which of a network's spatial layers to explain, by what kind of network it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.probing import Call, Probe, reaching
+
+# These change no feature in eval mode, or only the grid: the layer before them is the one to name.
+_PASSED_OVER = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.Identity,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
+)
+
+
+def recommended_call(
+    network: nn.Module, example: Any, probe: Probe, output: int | str | None
+) -> tuple[Call, str, str]:
+    """The call to recommend, the reason for it, and the reason against those after it."""
+    kept = [call for call in probe.candidates if not _passed_over(call)] or probe.candidates
+    dims = first_tensor(example).ndim - 2
+    if len(probe.answer) == dims + 2 and math.prod(probe.answer[2:]) > 1:
+        return _of_segmentation(network, example, probe, kept, output)
+    kept = _towards_the_answer(network, example, probe, kept, output)
+    if kept[-1].layout is not None and not kept[-1].layout.channels_last:
+        return _of_transformer(network, example, probe, kept, output)
+    best = kept[-1]
+    return best, _last_of_all(best, probe), f"only pools or passes on the output of {best.name}"
+
+
+def _towards_the_answer(
+    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
+) -> list[Call]:
+    """Of a network with several outputs, the layers that are not only on the way to another one."""
+    if not probe.several_outputs or reaching(network, example, kept[-1:], output):
+        return kept
+    return reaching(network, example, kept, output) or kept
+
+
+def _passed_over(call: Call) -> bool:
+    return isinstance(call.module, _PASSED_OVER) or call.rearranged
+
+
+def _last_of_all(best: Call, probe: Probe) -> str:
+    after = probe.calls[probe.calls.index(best) + 1 :]
+    following = next((call.name for call in after if not call.handed_on), None)
+    return "last layer with a spatial output" + (f", followed by {following}" if following else "")
+
+
+def _of_transformer(
+    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
+) -> tuple[Call, str, str]:
+    """The last block or norm of the residual stream with a gradient on its patch tokens."""
+    width = kept[-1].channels
+    stream = [
+        call
+        for call in kept
+        if call.channels == width and (_is_norm(call.module) or any(call.module.children()))
+    ] or kept
+    reached = reaching(network, example, stream, output)
+    best = reached[-1] if reached else _first_norm_of_last_block(stream)
+    if best is stream[-1]:
+        return best, _last_of_all(best, probe), f"only passes on the output of {best.name}"
+    only = "only the class token goes on to the answer"
+    return (
+        best,
+        f"last layer whose patch tokens the answer depends on; behind it {only}",
+        (f"behind {best.name}, where {only}"),
+    )
+
+
+def _first_norm_of_last_block(stream: list[Call]) -> Call:
+    """What the gradient would say, where there is none (a head that is all zero)."""
+    of_blocks: dict[str, list[Call]] = {}
+    for call in stream:
+        if _is_norm(call.module):
+            of_blocks.setdefault(call.name.rpartition(".")[0], []).append(call)
+    pairs = [norms for norms in of_blocks.values() if len(norms) > 1]
+    layout = stream[-1].layout
+    return pairs[-1][0] if pairs and layout is not None and layout.first else stream[-1]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "Norm" in type(module).__name__
+
+
+def _of_segmentation(
+    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
+) -> tuple[Call, str, str]:
+    """The last layer on the coarsest grid, or before the last block that looks around."""
+    best, why = _bottleneck(probe, kept)
+    if probe.several_outputs and not reaching(network, example, [best], output):
+        best, why = _bottleneck(probe, reaching(network, example, kept, output) or kept)
+    return best, why, f"behind {best.name}, and closer to the segmentation itself"
+
+
+def _bottleneck(probe: Probe, kept: list[Call]) -> tuple[Call, str]:
+    coarsest = min(call.voxels for call in kept)
+    if coarsest >= math.prod(probe.answer[2:]):
+        return _before_last_neighbourhood(probe.calls, kept)
+    level = [call for call in kept if call.voxels == coarsest]
+    # The first steps of a block that goes up from there belong to the way up.
+    ups = [call for call in kept if _entered_at(call, coarsest) and call.voxels > coarsest]
+    before = [call for call in level if not any(call.name.startswith(f"{up.name}.") for up in ups)]
+    return (before or level)[-1], "the bottleneck, the last layer on the coarsest grid"
+
+
+def _entered_at(call: Call, voxels: int) -> bool:
+    return len(call.entered) > 2 and math.prod(call.entered[2:]) == voxels
+
+
+def _before_last_neighbourhood(calls: list[Call], kept: list[Call]) -> tuple[Call, str]:
+    """The last layer before the outermost block with the last kernel of more than one voxel."""
+    looking = [
+        call
+        for call in kept
+        if isinstance(call.module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        and max(call.module.kernel_size) > 1
+    ]
+    trivial = "the map of every layer is the segmentation itself here"
+    if not looking:
+        return kept[-2:][0], trivial
+    block = looking[-1].name
+    last = calls[-1].name
+    while "." in block:
+        parent = block.rpartition(".")[0]
+        if last.startswith(f"{parent}.") or last == parent:  # that is the rest of the network
+            break
+        block = parent
+    started = next(i for i, call in enumerate(calls) if f"{call.name}.".startswith(f"{block}."))
+    before = [call for call in kept if calls.index(call) < started]
+    if not before:
+        return looking[-1], trivial
+    return before[-1], (
+        "before the last block that looks at a voxel's neighbours, behind which the map is the"
+        " segmentation itself"
+    )

@@ -1,0 +1,255 @@
+"""Transformers: from tokens `[B, T, E]` to features on a grid `[B, E, *grid]`, and back.
+
+A vision transformer cuts the image into patches and lines them up, often behind one or more class
+or register tokens (Dosovitskiy et al., ICLR 2021; Darcet et al., ICLR 2024). Swin transformers keep
+the grid, with the channels last: `[B, *grid, E]` (Liu et al., ICCV 2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import first_tensor
+
+# More tokens than these in front of the patches are another grid, not class and register tokens.
+_MOST_CLASS_TOKENS = 16
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Where the voxels of the grid are in a layer's output.
+
+    `grid` is the shape of the feature grid and `first` the number of class and register tokens in
+    front of the patches, which are in row-major order. With `channels_last` the output is
+    `[B, *grid, E]` instead of `[B, T, E]`.
+    """
+
+    grid: tuple[int, ...]
+    first: int = 0
+    channels_last: bool = False
+
+    def fold(self, output: Tensor) -> Tensor:
+        """The features `[B, E, *grid]` in the layer's output; class tokens are left out."""
+        if self.channels_last:
+            return output.movedim(-1, 1)
+        return output[:, self.first :].transpose(1, 2).unflatten(2, self.grid)
+
+    def unfold(self, features: Tensor, output: Tensor, cases: Tensor) -> Tensor:
+        """The layer's output with other features: `[n, T, E]`, or `[n, *grid, E]`.
+
+        `features [n, E, *grid]` are n rows, and `cases [n]` says which case of `output [B, T, E]`
+        each belongs to: its class tokens are that case's own, without a gradient.
+        """
+        if self.channels_last:
+            return features.movedim(1, -1)
+        patches = features.flatten(2).transpose(1, 2)
+        if not self.first:
+            return patches
+        front = output[:, : self.first].detach()[cases.to(output.device)]
+        return torch.cat([front.to(patches), patches], 1)
+
+
+def token_layout(
+    network: nn.Module,
+    inputs: Any,
+    shape: Sequence[int],
+    token_grid: Sequence[int] | None = None,
+    layer: nn.Module | None = None,
+) -> TokenLayout | None:
+    """How a layer's output of this shape holds the feature grid; None for `[B, F, *grid]`.
+
+    None as well for what is neither (a vector per case, say). Nothing is run: the grid comes from
+    the input's size and the patch embedding, a convolution, a stem of them, or a linear layer on
+    patches.
+
+    Parameters
+    ----------
+    inputs : what the network is given, `[B, C, *spatial]` or a tuple or dict of tensors.
+    shape : of the layer's output.
+    token_grid : the grid, where the user knows it.
+    layer : the layer itself; settles whether the channels are first or last where sizes do not.
+
+    Raises
+    ------
+    ExplanationError
+        The grid of tokens cannot be inferred, or the one given does not fit them.
+    """
+    given = first_tensor(inputs)
+    image, dims = tuple(given.shape[2:]), given.ndim - 2
+    if len(shape) == dims + 2 and dims > 1:
+        if not _channels_last(network, shape, image, layer):
+            return None
+        grid = tuple(shape[1:-1])
+        if math.prod(grid) < 2:
+            raise ExplanationError(
+                f"The layer gives {list(shape)}, features of a single voxel: choose an earlier"
+                " layer."
+            )
+        return TokenLayout(grid, channels_last=True)
+    if len(shape) != 3 or dims < 1:
+        return None
+    if token_grid is not None:
+        return _given_layout(shape[1], tuple(token_grid))
+    # In one dimension [B, F, L] and [B, T, E] look alike; only a layer on the last axis tells.
+    if dims == 1 and not _on_last_axis(shape, layer):
+        return None
+    layouts = {
+        TokenLayout(grid, shape[1] - math.prod(grid))
+        for grid in _embedding_grids(network, given.shape[1], image)
+        if 0 <= shape[1] - math.prod(grid) <= _MOST_CLASS_TOKENS and math.prod(grid) > 1
+    }
+    fewest = min((layout.first for layout in layouts), default=0)
+    fitting = [layout for layout in layouts if layout.first == fewest]
+    if len(fitting) == 1:
+        return fitting[0]
+    if dims == 1:
+        return None
+    raise ExplanationError(
+        f"The grid of {shape[1]} tokens cannot be inferred from a patch embedding and the input's"
+        f" size {list(image)}: choose the patch embedding as the layer, or give the grid of the"
+        " tokens."
+    )
+
+
+def _given_layout(tokens: int, grid: tuple[int, ...]) -> TokenLayout:
+    first = tokens - math.prod(grid)
+    if not 0 <= first <= max(_MOST_CLASS_TOKENS, math.prod(grid)):
+        raise ExplanationError(
+            f"The grid {' × '.join(map(str, grid))} does not fit a layer that gives {tokens}"
+            f" tokens: it needs {math.prod(grid)}, and a few more for the classes."
+        )
+    return TokenLayout(grid, first)
+
+
+def _channels_last(
+    network: nn.Module, shape: Sequence[int], image: tuple[int, ...], layer: nn.Module | None
+) -> bool:
+    """Whether an output with as many axes as the image is `[B, *grid, E]`, not `[B, F, *grid]`.
+
+    The widths of the layers inside say so; where they fit both, the grid that is more like the
+    image in its proportions, as a square one is to a square image.
+    """
+    widths = _last_axis_widths(layer if layer is not None else network)
+    if shape[-1] not in widths:
+        own = layer is not None and bool(widths or _first_axis_widths(layer))
+        if own or shape[-1] not in _last_axis_widths(network):
+            return False
+    elif layer is not None:
+        first = _first_axis_widths(layer)
+        if shape[1] not in first and shape[1] not in widths:
+            return True
+    one, other = _distortion(image, shape[2:]), _distortion(image, shape[1:-1])
+    if one != other:
+        return other < one
+    return layer is not None and shape[-1] in widths and not _first_axis_widths(layer)
+
+
+def _on_last_axis(shape: Sequence[int], layer: nn.Module | None) -> bool:
+    return (
+        layer is not None
+        and shape[-1] in _last_axis_widths(layer)
+        and shape[1] not in _first_axis_widths(layer)
+    )
+
+
+def _last_axis_widths(module: nn.Module) -> set[int]:
+    """The widths of the layers inside that work on the last axis."""
+    widths = set()
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            widths.add(part.out_features)
+        elif isinstance(part, nn.LayerNorm) and len(part.normalized_shape) == 1:
+            widths.add(part.normalized_shape[0])
+    return widths
+
+
+def _first_axis_widths(module: nn.Module) -> set[int]:
+    """The widths of the layers inside that work on axis 1."""
+    widths = set()
+    for part in module.modules():
+        if isinstance(part, _CONVOLUTIONS + _TRANSPOSED):
+            widths.add(part.out_channels)
+        elif isinstance(part, nn.GroupNorm):
+            widths.add(part.num_channels)
+        elif isinstance(part, nn.modules.batchnorm._NormBase):
+            widths.add(part.num_features)
+    return widths
+
+
+def _distortion(image: Sequence[int], grid: Sequence[int]) -> float:
+    """How much the axes differ in their ratio to the image's, 1 for not at all."""
+    ratios = [size / max(1, voxels) for size, voxels in zip(image, grid, strict=True)]
+    return max(ratios) / min(ratios)
+
+
+def _embedding_grids(
+    network: nn.Module, channels: int, image: tuple[int, ...]
+) -> Iterator[tuple[int, ...]]:
+    """The grids that the network's possible patch embeddings make of an image."""
+    for module in network.modules():
+        if isinstance(module, _CONVOLUTIONS) or type(module) is nn.Sequential:
+            stem = [part for part in module.modules() if isinstance(part, _CONVOLUTIONS + _POOLS)]
+            first = stem[0] if stem else None
+            if isinstance(first, _CONVOLUTIONS) and first.in_channels == channels:
+                grid = _after(stem, image)
+                if grid is not None:
+                    yield grid
+        patch = _patch_size(module, len(image))
+        if patch is not None and any(
+            isinstance(part, nn.Linear) and part.in_features == channels * math.prod(patch)
+            for part in module.modules()
+        ):
+            yield tuple(size // step for size, step in zip(image, patch, strict=True))
+
+
+def _after(stem: Sequence[nn.Module], image: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The grid after convolutions and pools one behind the other; None if they do not fit."""
+    grid = image
+    for part in stem:
+        kernel, stride, padding, dilation = (
+            _per_axis(getattr(part, name), len(image))
+            for name in ("kernel_size", "stride", "padding", "dilation")
+        )
+        if kernel is None or stride is None or dilation is None:
+            return None
+        if padding is None:  # "valid" or "same"
+            if part.padding == "same":  # which goes with a stride of one only
+                continue
+            padding = (0,) * len(image)
+        axes = zip(grid, kernel, stride, padding, dilation, strict=True)
+        grid = tuple((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in axes)
+        if min(grid) < 1:
+            return None
+    return grid
+
+
+def _patch_size(module: nn.Module, dims: int) -> tuple[int, ...] | None:
+    """The patch size that a module states, itself or in einops' Rearrange right inside it."""
+    stated = _per_axis(getattr(module, "patch_size", None), dims)
+    if stated is not None:
+        return stated
+    for part in module.children():
+        lengths = getattr(part, "axes_lengths", None)
+        if lengths and len(lengths) == dims:
+            return tuple(lengths[name] for name in sorted(lengths))
+    return None
+
+
+def _per_axis(value: Any, dims: int) -> tuple[int, ...] | None:
+    """One whole number for each axis, from one for all or one each; None for anything else."""
+    if isinstance(value, int):
+        return (value,) * dims
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == dims:
+        return tuple(value) if all(isinstance(number, int) for number in value) else None
+    return None

@@ -1,0 +1,456 @@
+"""The methods that perturb the input: numbers for paper, and what must not change them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from napari_ifa.cam import CutNetwork, class_activation, masked_forward, sampling, smoothing
+from napari_ifa.cam.masked_inputs import feature_masks, varying
+from napari_ifa.cam.perturbation import PERTURBATION_METHODS
+from napari_ifa.errors import Cancelled, ExplanationError
+
+METHODS = tuple(PERTURBATION_METHODS)
+MASKED = ("scorecam", "ss-cam", "is-cam")
+# The features are x and -x, so that the masks are x/4 and 1 - x/4, and the masked images
+# [0, 1/4, 1, 4] with a sum of 21/4 and [0, 3/4, 1, 0] with a sum of 7/4.
+X = torch.tensor([[0.0, 1.0], [2.0, 4.0]]).reshape(1, 1, 2, 2)
+LN3 = math.log(3)
+
+
+class Opposites(nn.Module):
+    """Layer `features` gives x and -x; the logits are head(features)."""
+
+    def __init__(self, head, bias=(0.0, 0.0)):
+        super().__init__()
+        self.features = nn.Conv2d(1, 2, 1)
+        self.features.weight = nn.Parameter(torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1))
+        self.features.bias = nn.Parameter(torch.tensor(bias))
+        self._head = head
+
+    def forward(self, x):
+        return self._head(self.features(x))
+
+
+def sums(features):
+    """One logit, the sum of the image."""
+    return features[:, :1].sum((2, 3))
+
+
+def weights(network, x, method="scorecam", class_idx=0, layer="features", **options):
+    if method != "scorecam" and method != "smoothgradcam++":
+        options.setdefault("samples", 3)
+    return class_activation(network, x, layer, method, class_idx, **options).weights
+
+
+# ---- by hand ----
+
+
+def test_score_cam_by_hand():
+    # Scores 5.25 and 1.75, times ln(3) / 3.5: odds of 3 to 1, and 1 to 3 for their negative.
+    def head(features):
+        return sums(features) * torch.tensor([[1.0, -1.0]]) * LN3 / 3.5
+
+    result = class_activation(Opposites(head), X, "features", "scorecam", "all")
+    torch.testing.assert_close(result.weights, torch.tensor([[[0.75, 0.25], [0.25, 0.75]]]))
+    # 0.75·x - 0.25·x and 0.25·x - 0.75·x: signed, unscaled.
+    torch.testing.assert_close(result.maps()[0], torch.cat([X[0] / 2, -X[0] / 2]))
+    assert result.method == "scorecam"
+    assert not result.additive
+
+
+def test_is_cam_by_hand():
+    # Squared sums of half and of all of the mask: (1/4 + 1) / 2 times 21²/16 and 7²/16, which is
+    # 15.3125 apart.
+    def head(features):
+        return sums(features) ** 2 * LN3 / 15.3125
+
+    found = weights(Opposites(head), X, "is-cam", samples=2)
+    torch.testing.assert_close(found, torch.tensor([[[0.75, 0.25]]]))
+
+
+def test_ss_cam_by_hand(monkeypatch):
+    # Two fields of noise, +1 and -1 everywhere, with a deviation of 1/2: they add ±3.5 to the sums
+    # of the masked images, and the mean of (s + 3.5)² and (s - 3.5)² is s² + 3.5². The squares of
+    # 21/4 and 7/4 are 24.5 apart.
+    signs = iter([1.0, -1.0])
+    monkeypatch.setattr(
+        "napari_ifa.cam.perturbation.noise_field",
+        lambda shape, generator: torch.full(shape, next(signs)),
+    )
+
+    def head(features):
+        return sums(features) ** 2 * LN3 / 24.5
+
+    found = weights(Opposites(head), X, "ss-cam", samples=2, noise=0.5)
+    torch.testing.assert_close(found, torch.tensor([[[0.75, 0.25]]]))
+    assert next(signs, None) is None  # a field per sample, not one per feature
+
+
+def test_smooth_grad_cam_plus_plus_by_hand(monkeypatch):
+    # Noise of +1 and -1: a quarter of the range, 4. The gradient of half the square of the first
+    # feature is that feature, x ± 1: means x, x² + 1, x³ + 3x. Σ x·(x³ + 3x) = 273 + 63 = 336.
+    signs = iter([1.0, -1.0])
+    monkeypatch.setattr(
+        smoothing, "noise_field", lambda shape, generator: torch.full(shape, next(signs))
+    )
+    network = Opposites(lambda a: (a[:, :1] ** 2 / 2).sum((2, 3)))
+    found = weights(network, X, "smoothgradcam++", samples=2, noise=0.25)
+    expected = 1 * 2 / (2 * 2 + 336) + 2 * 5 / (2 * 5 + 336) + 4 * 17 / (2 * 17 + 336)
+    torch.testing.assert_close(found, torch.tensor([[[expected, 0.0]]]))
+
+
+def test_mask_is_resized_first_and_scaled_after():
+    # [0, 1, 0] at six voxels is [0, 1/4, 3/4, 3/4, 1/4, 0]: the middle of the peak is missed.
+    features = torch.tensor([[[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]])
+    masks = feature_masks(features, torch.tensor([[0, 0], [0, 1]]), (6,))
+    torch.testing.assert_close(masks[0, 0], torch.tensor([0, 1 / 3, 1, 1, 1 / 3, 0]))
+    torch.testing.assert_close(masks[1, 0], torch.tensor([1, 0.75, 0.25, 0, 0, 0]))
+
+
+def test_constant_map_weighs_nothing_and_has_no_share():
+    # The second feature is 7 everywhere: all the weight is the first one's, not half of it.
+    network = Opposites(sums, bias=(0.0, 7.0))
+    network.features.weight.data[1] = 0
+    for method in MASKED:
+        assert weights(network, X, method).tolist() == [[[1.0, 0.0]]]
+    # The second case is constant as a whole: no mask, no weight, and the first case is as before.
+    found = weights(network, torch.cat([X, torch.ones_like(X)]))
+    assert found.tolist() == [[[1.0, 0.0]], [[0.0, 0.0]]]
+    with pytest.raises(ExplanationError, match="Every feature of layer 'features' is constant"):
+        weights(network, torch.ones_like(X))
+
+
+def test_constant_up_to_rounding_is_constant():
+    features = torch.ones(1, 3, 4)
+    features[0, 1, 0] += 2e-7  # two roundings of float32
+    features[0, 2, 0] += 2e-5
+    assert varying(features, (8,)).tolist() == [[False, False, True]]
+    # Every second voxel of a grid finer than the image: what is left of it is constant.
+    assert varying(torch.tensor([[[1.0, 0.0, 1.0, 0.0]]]), (2,)).tolist() == [[False]]
+
+
+def test_noise_that_all_masks_share_cancels_where_the_network_is_affine(same):
+    network, x = Opposites(sums).double(), X.double()
+    same(weights(network, x, "ss-cam", noise=5.0), weights(network, x))
+
+
+# ---- what the weights must not depend on ----
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_batch_is_its_cases_one_by_one(small_network, images, same, method, dims):
+    network, batch = small_network(dims, "mlp"), images(dims, 4)
+    together = weights(network, batch, method, "all", "stage")
+    for i in range(4):
+        alone = weights(network, batch[i : i + 1], method, "all", "stage")
+        same(together[i], alone[0], rtol=1e-12)
+    mixed = weights(network, batch, method, [2, 0, 1, 1], "stage")
+    same(mixed[:, 0], together[range(4), [2, 0, 1, 1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", MASKED)
+def test_number_of_rows_at_a_time_does_not_matter(small_network, images, same, monkeypatch, method):
+    network, batch = small_network(2, "conv"), images(2, 2)
+    expected = weights(network, batch, method, "all", "stage")
+    for rows in (1, 5):
+        monkeypatch.setattr(masked_forward, "_MOST_ROWS", rows)
+        same(weights(network, batch, method, "all", "stage"), expected, rtol=1e-12)
+
+
+def test_classes_in_groups_give_the_same(small_network, images, same, monkeypatch):
+    network, batch = small_network(2, "conv"), images(2, 2)
+    expected = weights(network, batch, "smoothgradcam++", "all", "stage")
+    monkeypatch.setattr(smoothing, "_HELD_BLOCKS", 0)  # one class at a time
+    told = []
+    found = weights(
+        network, batch, "smoothgradcam++", "all", "stage", progress=lambda *n: told.append(n)
+    )
+    same(found, expected, rtol=1e-12)
+    assert told[-1] == (3 * 4 * 2, 3 * 4 * 2)  # classes, samples, cases
+
+
+def test_all_classes_cost_no_more_forward_passes_than_one(small_network, images):
+    network = small_network(2, "mlp")
+    rows = []
+    network.first.register_forward_hook(lambda module, args, output: rows.append(len(output)))
+    weights(network, images(2), class_idx=0, layer="stage")
+    one, rows[:] = sum(rows), []
+    weights(network, images(2), class_idx="all", layer="stage")
+    # The clean image, 6 masked ones, and 3 for whether the network mixes the rows of a batch.
+    assert one == sum(rows) == 1 + 6 + 3
+
+
+@pytest.mark.parametrize("method", ["ss-cam", "smoothgradcam++"])
+def test_seed_settles_the_noise(small_network, images, method):
+    network, x = small_network(2, "mlp"), images(2)
+    state = torch.get_rng_state()
+    found = [weights(network, x, method, 0, "stage", seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_float32_agrees_with_float64(small_network, images, same, method):
+    network, batch = small_network(3, "conv"), images(3, 2)
+    expected = weights(network, batch, method, "all", "stage")
+    found = weights(network.float(), batch.float(), method, "all", "stage")
+    assert found.dtype == torch.float32
+    same(found.double(), expected, rtol=1e-4)
+
+
+def test_network_that_views_features_in_their_order_is_explained(same):
+    # A tensor with its channels last cannot be viewed as flat.
+    network = Opposites(lambda a: a.view(-1, 8)[:, :4].sum(1, keepdim=True))
+    expected = weights(Opposites(sums).double(), X.double())
+    same(weights(network, X).double(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("place", ["before the layer", "after it"])
+def test_network_that_mixes_the_rows_of_a_batch_gets_one_at_a_time(same, monkeypatch, place):
+    torch.manual_seed(0)
+    mixing = nn.BatchNorm2d(2, track_running_stats=False)
+    stages = [nn.Conv2d(1, 2, 3, padding=1), mixing, nn.Conv2d(2, 4, 3, padding=1)]
+    layer = "2" if place == "before the layer" else "0"
+    network = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    # Equal masks, as the first two are, would not tell: their mean is that of each alone.
+    convolution = network.double()[int(layer)]
+    convolution.weight.data[1] = convolution.weight.data[0]
+    x = torch.randn(1, 1, 6, 6, dtype=torch.float64)
+    found = weights(network, x, layer=layer)
+    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 1)
+    same(found, weights(network, x, layer=layer), rtol=1e-12)
+
+
+# ---- inputs and targets ----
+
+
+class TwoImagesAndAge(nn.Module):
+    """Two images of a case and its age, as keyword or positional arguments."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage = nn.Conv2d(2, 3, 3, padding=1)
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, image, other, age):
+        features = self.stage(torch.cat([image, other], 1))
+        return self.fc(torch.cat([features.relu().mean((2, 3)), age], 1))
+
+
+class OfOneAge(nn.Module):
+    """The same network for cases of one age, with the images as the channels of one input."""
+
+    def __init__(self, network, age):
+        super().__init__()
+        self.network = network
+        self.age = age
+
+    def forward(self, x):
+        return self.network(x[:, :1], x[:, 1:], self.age.expand(len(x), 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_image_of_several_inputs_is_perturbed_and_the_rest_repeated(same, method):
+    torch.manual_seed(0)
+    network = TwoImagesAndAge().double()
+    x, age = torch.randn(3, 2, 5, 5).double(), torch.rand(3, 1).double()
+    inputs = {"image": x[:, :1], "other": x[:, 1:], "age": age}
+    # The range of one input with two channels is not the ranges of two inputs.
+    options = {"noise": 0.0} if method == "smoothgradcam++" else {}
+    found = weights(network, inputs, method, 1, "stage", **options)
+    for i in range(3):
+        one = OfOneAge(network, age[i])
+        same(found[i], weights(one, x[i : i + 1], method, 1, "network.stage", **options)[0])
+    same(weights(network, tuple(inputs.values()), method, 1, "stage", **options), found)
+
+
+def test_function_and_class_are_explained_alike(small_network, images, same):
+    network, batch = small_network(2, "mlp"), images(2, 2)
+    for method in METHODS:
+        expected = weights(network, batch, method, 2, "stage")
+        same(weights(network, batch, method, lambda row: row[2], "stage"), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_segmentation_is_explained_in_the_region_of_each_case(images, same, method):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 2, 1)).double()
+    batch = images(2, 2)
+    region = torch.zeros(2, 8, 8)
+    region[0, :3], region[1, :, 5:] = 1, 1
+    together = weights(network, batch, method, "all", "0", region=region)
+    for i in range(2):
+        alone = weights(network, batch[i : i + 1], method, "all", "0", region=region[i])
+        same(together[i], alone[0], rtol=1e-12)
+    assert not torch.allclose(
+        together[0], weights(network, batch, method, "all", "0", region=region.flip(0))[0]
+    )
+
+
+# ---- long work ----
+
+
+@pytest.mark.parametrize(("method", "passes"), [("ss-cam", 2 * 3 * 6), ("smoothgradcam++", 2 * 4)])
+def test_progress_counts_forward_passes(small_network, images, monkeypatch, method, passes):
+    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 5)
+    told = []
+    weights(
+        small_network(2),
+        images(2, 2),
+        method,
+        layer="stage",
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told[0] == (0, passes)
+    assert told[-1] == (passes, passes)
+    assert told == sorted(set(told))
+
+
+def state(network):
+    return (
+        [module.training for module in network.modules()],
+        [parameter.requires_grad for parameter in network.parameters()],
+        [parameter.grad for parameter in network.parameters()],
+        [len(module._forward_hooks) for module in network.modules()],
+        {name: value.tolist() for name, value in network.state_dict().items()},
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_work_is_stopped_when_asked_and_leaves_the_network_as_it_was(
+    small_network, images, monkeypatch, method
+):
+    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 2)
+    network = small_network(2, "mlp")
+    before = state(network)
+    weights(network, images(2, 2), method, layer="stage")
+    assert state(network) == before
+    told = []
+    with pytest.raises(Cancelled, match=r"stopped after [24] of"):
+        weights(
+            network,
+            images(2, 2),
+            method,
+            layer="stage",
+            progress=lambda done, total: told.append(done),
+            stop=lambda: len(told) > 2 - (method == "smoothgradcam++"),
+        )
+    assert state(network) == before
+
+
+def test_rows_that_do_not_fit_memory_are_halved(small_network, images, same, monkeypatch):
+    network, batch = small_network(2), images(2, 2)
+    expected = weights(network, batch, "ss-cam", layer="stage")
+    scores, tried = CutNetwork.scores, []
+
+    def limited(cut, inputs, cases):
+        tried.append(len(cases))
+        if len(cases) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return scores(cut, inputs, cases)
+
+    monkeypatch.setattr(CutNetwork, "scores", limited)
+    same(weights(network, batch, "ss-cam", layer="stage"), expected, rtol=1e-12)
+    # After the two tries with 1 and 2 rows: 12, 6 and then 3 at a time, also for later samples.
+    assert tried == [1, 2, 12, 6, *[3] * 12]
+
+
+def test_autocast_is_for_the_perturbed_passes_alone(small_network, images):
+    network, batch = small_network(2, "mlp").float(), images(2, 2).float()
+    expected = weights(network, batch, class_idx="all", layer="stage")
+    types = []
+    network.head.register_forward_hook(lambda module, args, output: types.append(output.dtype))
+    found = weights(network, batch, class_idx="all", layer="stage", autocast=torch.bfloat16)
+    assert types[0] == torch.float32
+    assert set(types[1:]) == {torch.bfloat16}
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0)
+    assert not torch.equal(found, expected)
+
+
+def test_works_in_inference_mode(small_network, images, same):
+    network, batch = small_network(2, "mlp"), images(2, 2)
+    for method in METHODS:
+        expected = weights(network, batch, method, layer="stage")
+        with torch.inference_mode():
+            found = weights(network, batch.clone(), method, layer="stage")
+        same(found, expected, rtol=1e-12)
+
+
+# ---- bad input ----
+
+
+def test_scores_that_are_not_finite_are_counted_and_named():
+    # The sums of the masked images are 2 and -1, and the logarithm of -1 is not a number.
+    x = torch.tensor([[-1.0, 2.0]]).reshape(1, 1, 1, 2)
+    network = Opposites(lambda a: sums(a).log())
+    with pytest.raises(ExplanationError, match=r"1 of 2 masked inputs .* mask of feature 1"):
+        weights(network, x)
+
+
+def test_image_of_whole_numbers_is_refused():
+    class Converting(Opposites):
+        def forward(self, x):
+            return super().forward(x.float())
+
+    for method in METHODS:
+        with pytest.raises(ExplanationError, match=r"floating-point type.*torch\.uint8"):
+            weights(Converting(sums), X.to(torch.uint8), method)
+
+
+def test_layer_without_influence_is_not_drawn_as_zero():
+    network = Opposites(lambda a: 0 * sums(a))
+    with pytest.raises(ExplanationError, match="exactly zero"):
+        weights(network, X, "smoothgradcam++")
+
+
+def test_tiny_gradients_do_not_underflow(small_network, images, same):
+    network, x = small_network(2, "conv"), images(2)
+    for parameter in network.head[-1].parameters():
+        parameter.data *= 1e-20
+    expected = weights(network, x, "smoothgradcam++", 0, "stage")
+    found = weights(network.float(), x.float(), "smoothgradcam++", 0, "stage")
+    assert 0 < expected.max() < 1e-15
+    same(found.double() * 1e20, expected * 1e20, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("scorecam", {"samples": 3}, "'scorecam' has no samples"),
+        ("scorecam", {"noise": 0.1}, "'scorecam' has no noise"),
+        ("is-cam", {"noise": 0.1}, "'is-cam' has no noise"),
+        ("ss-cam", {"samples": 0}, "1 or a larger whole number, not 0"),
+        ("is-cam", {"samples": 2.5}, r"1 or a larger whole number, not 2\.5"),
+        ("ss-cam", {"noise": -1.0}, r"0 or larger, and not -1\.0"),
+        ("smoothgradcam++", {"noise": math.nan}, "0 or larger, and not nan"),
+        ("ss-cam", {"autocast": torch.float32}, r"torch\.bfloat16, not in torch\.float32"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(method, options, words):
+    with pytest.raises(ExplanationError, match=words):
+        class_activation(Opposites(sums), X, "features", method, 0, **options)
+
+
+def test_methods_have_the_numbers_of_the_method():
+    table = {name: (it.samples, it.noise) for name, it in PERTURBATION_METHODS.items()}
+    assert table == {
+        "scorecam": (1, None),
+        "ss-cam": (35, 2.0),
+        "is-cam": (10, None),
+        "smoothgradcam++": (4, 0.3),
+    }
+    with pytest.raises(TypeError):
+        PERTURBATION_METHODS["mine"] = None
+
+
+def test_noise_is_the_same_for_every_type():
+    one = sampling.noise_field((2, 3), torch.Generator().manual_seed(4))
+    assert one.dtype == torch.float32
+    assert torch.equal(one, sampling.noise_field((2, 3), torch.Generator().manual_seed(4)))
