@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_ifa.cam import CutNetwork, class_activation, masked_forward, sampling, smoothing
-from napari_ifa.cam.masked_inputs import feature_masks, varying
+from napari_ifa.cam import class_activation, masked_forward, sampling, smoothing
 from napari_ifa.cam.perturbation import PERTURBATION_METHODS
 from napari_ifa.errors import Cancelled, ExplanationError
 
@@ -103,14 +102,6 @@ def test_smooth_grad_cam_plus_plus_by_hand(monkeypatch):
     torch.testing.assert_close(found, torch.tensor([[[expected, 0.0]]]))
 
 
-def test_mask_is_resized_first_and_scaled_after():
-    # [0, 1, 0] at six voxels is [0, 1/4, 3/4, 3/4, 1/4, 0]: the middle of the peak is missed.
-    features = torch.tensor([[[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]])
-    masks = feature_masks(features, torch.tensor([[0, 0], [0, 1]]), (6,))
-    torch.testing.assert_close(masks[0, 0], torch.tensor([0, 1 / 3, 1, 1, 1 / 3, 0]))
-    torch.testing.assert_close(masks[1, 0], torch.tensor([1, 0.75, 0.25, 0, 0, 0]))
-
-
 def test_constant_map_weighs_nothing_and_has_no_share():
     # The second feature is 7 everywhere: all the weight is the first one's, not half of it.
     network = Opposites(sums, bias=(0.0, 7.0))
@@ -122,15 +113,6 @@ def test_constant_map_weighs_nothing_and_has_no_share():
     assert found.tolist() == [[[1.0, 0.0]], [[0.0, 0.0]]]
     with pytest.raises(ExplanationError, match="Every feature of layer 'features' is constant"):
         weights(network, torch.ones_like(X))
-
-
-def test_constant_up_to_rounding_is_constant():
-    features = torch.ones(1, 3, 4)
-    features[0, 1, 0] += 2e-7  # two roundings of float32
-    features[0, 2, 0] += 2e-5
-    assert varying(features, (8,)).tolist() == [[False, False, True]]
-    # Every second voxel of a grid finer than the image: what is left of it is constant.
-    assert varying(torch.tensor([[[1.0, 0.0, 1.0, 0.0]]]), (2,)).tolist() == [[False]]
 
 
 def test_noise_that_all_masks_share_cancels_where_the_network_is_affine(same):
@@ -151,15 +133,6 @@ def test_batch_is_its_cases_one_by_one(small_network, images, same, method, dims
         same(together[i], alone[0], rtol=1e-12)
     mixed = weights(network, batch, method, [2, 0, 1, 1], "stage")
     same(mixed[:, 0], together[range(4), [2, 0, 1, 1]], rtol=1e-12)
-
-
-@pytest.mark.parametrize("method", MASKED)
-def test_number_of_rows_at_a_time_does_not_matter(small_network, images, same, monkeypatch, method):
-    network, batch = small_network(2, "conv"), images(2, 2)
-    expected = weights(network, batch, method, "all", "stage")
-    for rows in (1, 5):
-        monkeypatch.setattr(masked_forward, "_MOST_ROWS", rows)
-        same(weights(network, batch, method, "all", "stage"), expected, rtol=1e-12)
 
 
 def test_classes_in_groups_give_the_same(small_network, images, same, monkeypatch):
@@ -195,79 +168,7 @@ def test_seed_settles_the_noise(small_network, images, method):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_float32_agrees_with_float64(small_network, images, same, method):
-    network, batch = small_network(3, "conv"), images(3, 2)
-    expected = weights(network, batch, method, "all", "stage")
-    found = weights(network.float(), batch.float(), method, "all", "stage")
-    assert found.dtype == torch.float32
-    same(found.double(), expected, rtol=1e-4)
-
-
-def test_network_that_views_features_in_their_order_is_explained(same):
-    # A tensor with its channels last cannot be viewed as flat.
-    network = Opposites(lambda a: a.view(-1, 8)[:, :4].sum(1, keepdim=True))
-    expected = weights(Opposites(sums).double(), X.double())
-    same(weights(network, X).double(), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("place", ["before the layer", "after it"])
-def test_network_that_mixes_the_rows_of_a_batch_gets_one_at_a_time(same, monkeypatch, place):
-    torch.manual_seed(0)
-    mixing = nn.BatchNorm2d(2, track_running_stats=False)
-    stages = [nn.Conv2d(1, 2, 3, padding=1), mixing, nn.Conv2d(2, 4, 3, padding=1)]
-    layer = "2" if place == "before the layer" else "0"
-    network = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    # Equal masks, as the first two are, would not tell: their mean is that of each alone.
-    convolution = network.double()[int(layer)]
-    convolution.weight.data[1] = convolution.weight.data[0]
-    x = torch.randn(1, 1, 6, 6, dtype=torch.float64)
-    found = weights(network, x, layer=layer)
-    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 1)
-    same(found, weights(network, x, layer=layer), rtol=1e-12)
-
-
 # ---- inputs and targets ----
-
-
-class TwoImagesAndAge(nn.Module):
-    """Two images of a case and its age, as keyword or positional arguments."""
-
-    def __init__(self):
-        super().__init__()
-        self.stage = nn.Conv2d(2, 3, 3, padding=1)
-        self.fc = nn.Linear(4, 2)
-
-    def forward(self, image, other, age):
-        features = self.stage(torch.cat([image, other], 1))
-        return self.fc(torch.cat([features.relu().mean((2, 3)), age], 1))
-
-
-class OfOneAge(nn.Module):
-    """The same network for cases of one age, with the images as the channels of one input."""
-
-    def __init__(self, network, age):
-        super().__init__()
-        self.network = network
-        self.age = age
-
-    def forward(self, x):
-        return self.network(x[:, :1], x[:, 1:], self.age.expand(len(x), 1))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_image_of_several_inputs_is_perturbed_and_the_rest_repeated(same, method):
-    torch.manual_seed(0)
-    network = TwoImagesAndAge().double()
-    x, age = torch.randn(3, 2, 5, 5).double(), torch.rand(3, 1).double()
-    inputs = {"image": x[:, :1], "other": x[:, 1:], "age": age}
-    # The range of one input with two channels is not the ranges of two inputs.
-    options = {"noise": 0.0} if method == "smoothgradcam++" else {}
-    found = weights(network, inputs, method, 1, "stage", **options)
-    for i in range(3):
-        one = OfOneAge(network, age[i])
-        same(found[i], weights(one, x[i : i + 1], method, 1, "network.stage", **options)[0])
-    same(weights(network, tuple(inputs.values()), method, 1, "stage", **options), found)
 
 
 def test_function_and_class_are_explained_alike(small_network, images, same):
@@ -344,36 +245,6 @@ def test_work_is_stopped_when_asked_and_leaves_the_network_as_it_was(
     assert state(network) == before
 
 
-def test_rows_that_do_not_fit_memory_are_halved(small_network, images, same, monkeypatch):
-    network, batch = small_network(2), images(2, 2)
-    expected = weights(network, batch, "ss-cam", layer="stage")
-    scores, tried = CutNetwork.scores, []
-
-    def limited(cut, inputs, cases):
-        tried.append(len(cases))
-        if len(cases) > 4:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return scores(cut, inputs, cases)
-
-    monkeypatch.setattr(CutNetwork, "scores", limited)
-    same(weights(network, batch, "ss-cam", layer="stage"), expected, rtol=1e-12)
-    # After the two tries with 1 and 2 rows: 12, 6 and then 3 at a time, also for later samples.
-    assert tried == [1, 2, 12, 6, *[3] * 12]
-
-
-def test_autocast_is_for_the_perturbed_passes_alone(small_network, images):
-    network, batch = small_network(2, "mlp").float(), images(2, 2).float()
-    expected = weights(network, batch, class_idx="all", layer="stage")
-    types = []
-    network.head.register_forward_hook(lambda module, args, output: types.append(output.dtype))
-    found = weights(network, batch, class_idx="all", layer="stage", autocast=torch.bfloat16)
-    assert types[0] == torch.float32
-    assert set(types[1:]) == {torch.bfloat16}
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0)
-    assert not torch.equal(found, expected)
-
-
 def test_works_in_inference_mode(small_network, images, same):
     network, batch = small_network(2, "mlp"), images(2, 2)
     for method in METHODS:
@@ -392,16 +263,6 @@ def test_scores_that_are_not_finite_are_counted_and_named():
     network = Opposites(lambda a: sums(a).log())
     with pytest.raises(ExplanationError, match=r"1 of 2 masked inputs .* mask of feature 1"):
         weights(network, x)
-
-
-def test_image_of_whole_numbers_is_refused():
-    class Converting(Opposites):
-        def forward(self, x):
-            return super().forward(x.float())
-
-    for method in METHODS:
-        with pytest.raises(ExplanationError, match=r"floating-point type.*torch\.uint8"):
-            weights(Converting(sums), X.to(torch.uint8), method)
 
 
 def test_layer_without_influence_is_not_drawn_as_zero():

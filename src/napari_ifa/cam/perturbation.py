@@ -17,7 +17,7 @@ from torch import Tensor
 
 from napari_ifa.cam.features import CutNetwork
 from napari_ifa.cam.gradients import Pass
-from napari_ifa.cam.masked_forward import Change, MaskedForward
+from napari_ifa.cam.masked_forward import Change, MaskedForward, unchanged
 from napari_ifa.cam.masked_inputs import varying
 from napari_ifa.cam.memory import in_blocks
 from napari_ifa.cam.sampling import Progress, Sampling, Stop, noise_field
@@ -45,7 +45,7 @@ class PerturbationMethod:
 
 def once(sampling: Sampling, size: tuple[int, ...], generator: torch.Generator) -> Iterator[Change]:
     """x ∘ M_f: Score CAM (Wang et al., CVPRW 2020, eq. 6 and 7)."""
-    yield torch.clone
+    yield unchanged
 
 
 def noisy(
