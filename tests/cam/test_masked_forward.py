@@ -52,16 +52,16 @@ def test_rows_that_do_not_fit_memory_are_halved(small_network, images, same, mon
     expected = weights(network, batch, "ss-cam")
     scores, tried = CutNetwork.scores, []
 
-    def limited(cut, inputs, cases):
+    def limited(cut, inputs, cases, network):
         tried.append(len(cases))
         if len(cases) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return scores(cut, inputs, cases)
+        return scores(cut, inputs, cases, network)
 
     monkeypatch.setattr(CutNetwork, "scores", limited)
     same(weights(network, batch, "ss-cam"), expected, rtol=1e-12)
-    # After the two tries with 1 and 2 rows: 12, 6 and then 3 at a time, also for later samples.
-    assert tried == [1, 2, 12, 6, *[3] * 12]
+    # After tries with 1, 2 and again 2 rows: 12, 6, then 3 at a time, also for later samples.
+    assert tried == [1, 2, 2, 12, 6, *[3] * 12]
 
 
 @pytest.mark.parametrize("place", ["before the layer", "after it"])

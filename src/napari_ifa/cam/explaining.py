@@ -152,7 +152,7 @@ def _activation(
     options: dict[str, Any],
 ) -> ClassActivation:
     functions = functions_of(class_idx, len(first_tensor(x)))
-    result = cut.run(x, functions)
+    result = cut.run(x, cut.explaining(functions) if functions else None)
     chosen = _chosen(result, class_idx)
     classes: list[int] = chosen.unique().tolist()
     jacobian = cut.constant_jacobian(result, classes)

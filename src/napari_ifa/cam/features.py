@@ -114,6 +114,10 @@ class CutNetwork:
             raise ExplanationError("The target layer is chosen with the first input.")
         return self._layer
 
+    def explaining(self, functions: tuple[Function, ...]) -> Reading:
+        """The reading that explains what functions, one per case, give in place of classes."""
+        return Reading(self._output, functions=functions)
+
     def prepared(self, x: Any) -> Any:
         """The inputs as plain tensors, and the target layer chosen if none was given."""
         if self._stack is None:
@@ -127,12 +131,13 @@ class CutNetwork:
             self._layer = next(layer.name for layer in candidates if layer.recommended)
         return inputs
 
-    def run(self, x: Any, functions: tuple[Function, ...] = ()) -> Pass:
+    def run(self, x: Any, reading: Reading | None = None) -> Pass:
         """One forward pass over `x [B, C, *spatial]` (or a tuple or dict of tensors).
 
         Works under `torch.no_grad`, `torch.inference_mode` and autocast of the caller; under
         autocast the head is computed in float32. A batch that does not fit memory is halved.
-        `functions`, one per case, take the place of the logits: what they give is `logits [B, 1]`.
+        With a `reading`, logits are read by it: by functions in place of classes, or, for other
+        images of the same cases, as in the pass that it comes from, regions included.
 
         Raises
         ------
@@ -144,25 +149,26 @@ class CutNetwork:
         cases = len(first_tensor(inputs))
         with torch.inference_mode(False), torch.enable_grad():
             known = self._mixing
-            parts = self._parts(inputs, cases, 1 if known else cases, functions)
+            parts = self._parts(inputs, cases, 1 if known else cases, reading)
             if self._mixing and not known:  # just found, and made-up cases were in the batch
-                parts = self._parts(inputs, cases, 1, functions)
+                parts = self._parts(inputs, cases, 1, reading)
         self._reading = parts[0][1]
-        for _, reading in parts[1:]:
-            self._reading = self._reading.joined(reading)
+        for _, part in parts[1:]:
+            self._reading = self._reading.joined(part)
         result = Pass([graph for graph, _ in parts], self._reading, self.layer)
         _check_finite(result.features, f"the output of layer '{self.layer}'")
         _check_finite(result.logits, "the network's logits")
         return result
 
-    def scores(self, inputs: Any, cases: Tensor) -> Tensor:
+    def scores(self, inputs: Any, cases: Tensor, network: nn.Module | None = None) -> Tensor:
         """Logits `[n, C]` of n inputs that go through the whole network, without gradients.
 
-        `cases [n]` says which case of the last batch that was run each of them belongs to.
+        `cases [n]` says which case of the last batch that was run each of them belongs to;
+        `network` is one that gives the same, in place of this one.
         """
         with torch.inference_mode(False), torch.no_grad():
             try:
-                output = call_network(self.network, inputs)
+                output = call_network(network or self.network, inputs)
             except FORWARD_ERRORS as error:
                 if out_of_memory(error):
                     raise
@@ -216,7 +222,7 @@ class CutNetwork:
         with torch.no_grad():
             output, rows = self._raw(inputs, lambda features: (features, every_case(features)))
         region = _of_cases(self._region, cases, first_tensor(inputs).ndim - 2)
-        return Reading.of(output, self._output, region, (), len(rows))
+        return Reading.of(output, self._output, region, len(rows))
 
     def forward(self, inputs: Any, substitute: Substitute, reading: Reading) -> Tensor:
         """Logits `[n, C]` with the layer's output replaced by `substitute(output)`, n rows.
@@ -260,18 +266,21 @@ class CutNetwork:
         return output, replacement.cases
 
     def _parts(
-        self, inputs: Any, cases: int, length: int, functions: tuple[Function, ...]
+        self,
+        inputs: Any,
+        cases: int,
+        length: int,
+        reading: Reading | None,
     ) -> list[tuple[Graph, Reading]]:
         """The graphs of a batch in parts of up to `length` cases, fewer where memory is short."""
 
         def part(block: slice) -> tuple[Graph, Reading]:
-            return self._graph(plain_inputs(inputs, block), block, functions[block])
+            known = None if reading is None else reading.part(block)
+            return self._graph(plain_inputs(inputs, block), block, known)
 
         return [graph for _, graph in in_blocks(cases, length, part, what="cases")]
 
-    def _graph(
-        self, inputs: Any, block: slice, functions: tuple[Function, ...]
-    ) -> tuple[Graph, Reading]:
+    def _graph(self, inputs: Any, block: slice, known: Reading | None) -> tuple[Graph, Reading]:
         """The graph of some cases' head and how to read them; sets `_mixing` if it can be known."""
         cases = len(first_tensor(inputs))
         leaf, probes = torch.empty(0), torch.empty(0)
@@ -280,9 +289,11 @@ class CutNetwork:
             nonlocal leaf, probes
             features = output.detach()
             grid = tuple(features.shape[1:])
-            known = grid in self._heads or self._mixing or functions
-            probed = known or math.prod(grid) > _LARGEST_PROBE
-            probes = features[:0] if probed else probe_features(features)
+            probed = grid in self._heads or self._mixing or math.prod(grid) > _LARGEST_PROBE
+            if probed or (known is not None and known.functions):
+                probes = features[:0]
+            else:
+                probes = probe_features(features)
             leaf = torch.cat([features, probes]).requires_grad_()
             # The head gets a copy, so that an activation in place cannot spoil the features.
             return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
@@ -290,7 +301,7 @@ class CutNetwork:
         def forward() -> tuple[Tensor, Reading]:
             output, rows = self._raw(inputs, cut)
             region = _of_cases(self._region, block, first_tensor(inputs).ndim - 2)
-            reading = Reading.of(output, self._output, region, functions, cases)
+            reading = known or Reading.of(output, self._output, region, cases)
             return _checked_rows(reading.values(output, rows), rows), reading
 
         try:

@@ -48,7 +48,7 @@ def smooth_weights(
         for _ in range(sampling.samples):
             noisy = _noisy(inputs, sampling.noise, generator)
             with sampling.casting(device):
-                one = cut.run(noisy, result.reading.functions)
+                one = cut.run(noisy, reading=result.reading)
             for columns, gradients in one.gradients(classes):
                 moments.add(columns, gradients)
             done += cases

@@ -38,12 +38,11 @@ class Reading:
         output: Any,
         key: int | str | None,
         region: Region | None,
-        functions: tuple[Function, ...],
         cases: int,
     ) -> Reading:
-        """The reading for the cases whose unchanged output this is."""
-        if region is None or functions:
-            return cls(key, None, functions)
+        """The reading of classes for the cases whose unchanged output this is."""
+        if region is None:
+            return cls(key)
         return cls(key, region_weights(entry_of(output, key), region, cases))
 
     def values(self, output: Any, cases: Tensor) -> Tensor:
@@ -72,6 +71,11 @@ class Reading:
                 )
             values.append(value.reshape(1))
         return torch.stack(values)
+
+    def part(self, block: slice) -> Reading:
+        """The reading of some of its cases."""
+        region = None if self.region is None else self.region[block]
+        return Reading(self.key, region, self.functions[block])
 
     def joined(self, other: Reading) -> Reading:
         """The reading of this one's cases followed by the other's."""
