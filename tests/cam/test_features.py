@@ -25,6 +25,7 @@ def snapshot(network):
         "grad": [parameter.grad for parameter in network.parameters()],
         "identity": [id(tensor) for tensor in (*network.parameters(), *network.buffers())],
         "values": {name: value.tolist() for name, value in network.state_dict().items()},
+        "random numbers": torch.get_rng_state().tolist(),
     }
 
 
@@ -107,18 +108,17 @@ def test_one_forward_per_batch_and_graph_only_in_the_head(small_network, images)
 def test_affine_head_needs_one_backward_for_a_cohort(small_network, images, same, head, method):
     network = small_network(2, head)
     backwards = []
-    tagged = network.stage.register_forward_hook
+
+    def count(_module, args):
+        if args[0].requires_grad:
+            args[0].register_hook(lambda gradient: backwards.append(1))
+
     with CutNetwork(network, "stage") as cut:
+        network.head.register_forward_pre_hook(count)
         first = class_activation(cut, images(2, 2, seed=10), method=method, class_idx="all")
-        handle = tagged(
-            lambda module, args, output: (
-                output.register_hook(lambda g: backwards.append(1))
-                if output.requires_grad
-                else None
-            )
-        )
+        assert backwards
+        backwards.clear()
         second = class_activation(cut, images(2, 3, seed=11), method=method, class_idx="all")
-        handle.remove()
     assert first.affine_head
     assert second.affine_head
     assert backwards == []
@@ -434,3 +434,52 @@ def test_the_recommended_layer_is_the_default(small_network, images):
         with pytest.raises(ExplanationError, match="chosen with the first input"):
             _ = cut.layer
         assert class_activation(cut, images(2)).layer == cut.layer == "stage"
+
+
+def test_a_case_whose_head_is_dead_is_named_alone_and_in_a_batch(by_hand):
+    network = by_hand(lambda a: (a.mean((2, 3)) - 1).relu() * 2)
+    x = torch.tensor([2.0, 0.25]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
+    class_activation(network, x[:1], "features", class_idx="all")
+    for batch, case in ((x[1:], 0), (x, 1)):
+        with pytest.raises(ExplanationError, match=f"exactly zero .* in case {case} of the batch"):
+            class_activation(network, batch, "features", class_idx="all")
+
+
+def test_a_class_without_weights_is_an_error_alone_and_zero_among_others(by_hand):
+    matrix = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    network = by_hand(lambda a: a.mean((2, 3)) @ matrix.T)
+    x = torch.ones(1, 1, 2, 2)
+    every = class_activation(network, x, "features", class_idx="all")
+    assert every.contributions().tolist() == [[[1.0, 4.0], [0.0, 0.0]]]
+    with pytest.raises(ExplanationError, match="exactly zero"):
+        class_activation(network, x, "features", class_idx=1)
+
+
+def test_a_head_that_insists_on_the_number_of_cases_is_explained(images, same):
+    class Strict(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stage = nn.Conv2d(1, 4, 3)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            pooled = self.stage(x).mean((2, 3))
+            assert len(pooled) == len(x)
+            return self.fc(pooled)
+
+    torch.manual_seed(0)
+    network, batch = Strict().double(), images(2, 2)
+    found = class_activation(network, batch, "stage", class_idx="all")
+    same(found.weights, (network.fc.weight / 36).detach().expand(2, 2, 4))
+    with torch.no_grad():
+        same(found.logits, network(batch))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_networks_of_half_precision_are_explained(small_network, images, dtype, autocast):
+    network, batch = small_network(2, "mlp"), images(2, 2)
+    expected = class_activation(network, batch, "stage", "pixelwise", "all").maps()
+    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
+        found = class_activation(network.to(dtype), batch.to(dtype), "stage", "pixelwise", "all")
+    assert (found.maps().double() - expected).abs().max() < 0.05 * expected.abs().max()

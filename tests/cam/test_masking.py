@@ -58,7 +58,7 @@ def test_many_masks_are_one_forward(small_network, images):
     network = small_network(3, "mlp")
     calls = []
     with CutNetwork(network, "stage") as cut:
-        class_activation(cut, images(3))
+        class_activation(cut, images(3, 2))  # two cases tell whether they mix
         network.first.register_forward_hook(lambda *_: calls.append(1))
         masked_logits(cut, images(3, 2), masks=torch.eye(6))
     assert len(calls) == 1
@@ -130,3 +130,51 @@ def test_network_is_left_in_train_mode(small_network, images):
     bypassed(network, images(2), "stage")
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks for module in network.modules())
+
+
+class Path(nn.Module):
+    """A layer, pooled, and a path around it of some kind."""
+
+    def __init__(self, join):
+        super().__init__()
+        self.stage = nn.Conv2d(1, 3, 1)
+        self.table = nn.Embedding(5, 3)
+        self._join = join
+
+    def forward(self, x):
+        image = x if x.is_floating_point() else x.float()
+        return self._join(self, self.stage(image).mean((2, 3)), x)
+
+
+PATHS = {
+    "sum": lambda net, a, x: a + x.float().mean((2, 3)),
+    "gate": lambda net, a, x: a * x.float().mean((2, 3)).sigmoid(),
+    "table": lambda net, a, x: a + net.table(x.long().clamp(0, 4)).mean((1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", ["noise", "constant", "whole numbers"])
+def test_paths_of_every_kind_are_noticed_for_every_image(path, kind):
+    x = {
+        "noise": 4 * torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(1)),
+        "constant": torch.full((1, 1, 6, 6), 0.5),
+        "whole numbers": torch.arange(36).reshape(1, 1, 6, 6) % 5,
+    }[kind]
+    torch.manual_seed(0)
+    if kind == "constant" and path == "table":
+        x = x * 4  # the table has a row for each whole number
+    assert bypassed(Path(PATHS[path]), x, "stage")
+    assert not bypassed(Path(lambda net, a, x: a.relu()), x, "stage")
+
+
+def test_masked_logits_that_are_no_numbers_are_not_handed_on(small_network, images):
+    batch = images(2, 2)
+    batch[1, 0, 3, 3] = torch.nan
+    with pytest.raises(ExplanationError, match=r"with masked features are not finite.* in case 1"):
+        masked_logits(small_network(2, "mlp"), batch, "stage", MASKS)
+
+
+def test_masks_that_are_no_numbers_are_a_sentence(small_network, images):
+    with pytest.raises(ExplanationError, match="a tensor or array of numbers, not a str"):
+        masked_logits(small_network(2), images(2), "stage", "top")

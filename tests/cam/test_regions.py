@@ -18,7 +18,7 @@ MASK = torch.tensor([[1, 0], [1, 0]])
 
 
 def mean_logits(region):
-    return (VOXELS * region_weights(VOXELS, region, 1)).flatten(2).sum(-1).tolist()
+    return (VOXELS * region_weights(VOXELS, region, slice(0, 1), 1)).flatten(2).sum(-1).tolist()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,12 @@ def test_logit_of_the_predicted_region_is_the_mean_where_the_class_wins():
 
 def test_a_single_output_is_predicted_above_zero():
     voxels = VOXELS[:, :1] - 2.5  # -1.5, -0.5, 0.5, 1.5
-    assert region_weights(voxels, "predicted", 1).flatten().tolist() == [0, 0, 0.5, 0.5]
+    assert region_weights(voxels, "predicted", slice(0, 1), 1).flatten().tolist() == [
+        0,
+        0,
+        0.5,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,16 +49,18 @@ def test_a_single_output_is_predicted_above_zero():
         (VOXELS, torch.ones(2, 2, 2), r"not the shape \[2, 2, 2\]"),
         (VOXELS, torch.zeros(2, 2), "region of case 0 of the batch holds no voxel"),
         (VOXELS, "lesion", "mask or 'predicted', not 'lesion'"),
+        (VOXELS, [[1, 0], [1, 0, 1]], "not a list"),
+        (VOXELS, torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), "not finite"),
         (VOXELS[..., 0, 0], MASK, r"returns \[2\] for each case: leave the region out"),
     ],
 )
 def test_a_region_that_does_not_fit_is_a_sentence(voxels, region, message):
     with pytest.raises(ExplanationError, match=message):
-        region_weights(voxels, region, 1)
+        region_weights(voxels, region, slice(0, 1), 1)
 
 
 def test_a_class_that_is_predicted_nowhere_is_named():
-    weights = region_weights(torch.cat([VOXELS, VOXELS[:, :1]], 1), "predicted", 1)
+    weights = region_weights(torch.cat([VOXELS, VOXELS[:, :1]], 1), "predicted", slice(0, 1), 1)
     check_predicted(weights, torch.tensor([[0, 1]]))
     with pytest.raises(ExplanationError, match="class 2 at no voxel of case 0"):
         check_predicted(weights, torch.tensor([[0, 2]]))
@@ -179,3 +186,21 @@ def test_a_segmentation_says_what_it_needs():
         class_activation(network, IMAGE, "0", region="predicted")
     with CutNetwork(Segmenter(), "features") as cut, pytest.raises(ExplanationError, match="own"):
         class_activation(cut, IMAGE, region="predicted")
+
+
+def test_masks_for_another_number_of_cases_are_refused():
+    batch = IMAGE.expand(2, 1, 2, 2)
+    with pytest.raises(ExplanationError, match=r"each of 2, not the shape \[3, 2, 2\]"):
+        class_activation(Segmenter(), batch, "features", class_idx=0, region=torch.ones(3, 2, 2))
+
+
+def test_infinite_logits_outside_the_region_do_not_matter():
+    class Masked(Segmenter):
+        def forward(self, x):
+            outside = torch.tensor([[False, True], [False, True]])
+            return super().forward(x).masked_fill(outside, -torch.inf)
+
+    mask = torch.tensor([[1, 0], [1, 0]])
+    found = class_activation(Masked(), IMAGE, "features", "pixelwise", 1, region=mask)
+    assert found.logits.tolist() == [[2.0, -1.0]]
+    assert found.maps().tolist() == [[[[-0.5, 0.0], [-1.5, 0.0]]]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ifa.cam import class_activation
+from napari_ifa.cam import CutNetwork, class_activation, masked_logits
 from napari_ifa.cam.targets import chosen_classes, logits_of
 from napari_ifa.errors import ExplanationError
 
@@ -156,8 +156,33 @@ def test_a_function_sees_a_case_of_a_structured_output(by_hand):
         (lambda y: y, r"one element, and it gave \[3\]"),
         (lambda y: 4.0, "it gave float"),
         ([lambda y: y[0]], "2 cases, and 1 functions"),
+        (lambda y: y[7], "fails on the output of a case: IndexError"),
+        (lambda y: y.detach()[0], "no gradient: it must be computed"),
     ],
 )
 def test_a_function_that_gives_no_number_is_a_sentence(small_network, images, choice, message):
     with pytest.raises(ExplanationError, match=message):
         class_activation(small_network(2), images(2, 2), "stage", class_idx=choice)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_network_that_squeezes_its_output_keeps_its_one_case(
+    small_network, images, same, classes
+):
+    network = small_network(2, "mlp")
+    network.head[-1] = torch.nn.Linear(5, classes).double()
+    expected = class_activation(network, images(2), "stage", class_idx="all")
+    network.register_forward_hook(lambda module, args, output: output.squeeze())
+    with CutNetwork(network, "stage") as cut:
+        for _ in range(2):
+            found = class_activation(cut, images(2), class_idx="all")
+            same(found.logits, expected.logits)
+            same(found.maps(), expected.maps())
+        assert masked_logits(cut, images(2), masks=torch.ones(1, 6)).shape == (1, 1, classes)
+    scores = class_activation(network, images(2), "stage", "scorecam", "all")
+    assert scores.weights.shape == (1, classes, 6)
+
+
+def test_the_name_of_an_output_that_there_is_not_is_refused():
+    with pytest.raises(ExplanationError, match="without an entry 'main': leave out"):
+        logits_of(torch.zeros(1, 2), "main")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ class ClassActivation:
     source : the weights, see `weights`.
     class_idx : `[B, K]`, the explained classes.
     method, layer : the names of the method and the target layer.
-    affine_head : the logits are an affine function of the features, the same for every case.
+    affine_head : the logits are an affine function of the features, as far as the cases seen tell
+        the same for every case (a path around the layer may change it from case to case).
     additive : the contributions are the features' exact shares of the logit, so that switching
         features off changes the logit by just their contributions (see `masked_logits`).
     """
@@ -137,10 +138,20 @@ class ClassActivation:
             return offset[:, None] + (self.contributions() @ masks.T).movedim(-1, 1)
 
     def _masks(self, mask: Tensor | np.ndarray) -> Tensor:
-        masks = torch.as_tensor(mask).to(self.features)
+        masks = mask_tensor(mask).to(self.features)
         if masks.ndim not in (1, 2) or masks.shape[-1] != self.features.shape[1]:
             raise ExplanationError(
                 f"A feature mask needs {self.features.shape[1]} values, one per feature of layer"
                 f" '{self.layer}', and this one has the shape {list(masks.shape)}."
             )
         return masks
+
+
+def mask_tensor(mask: Any) -> Tensor:
+    """Feature masks as a tensor; ExplanationError if they are no numbers."""
+    try:
+        return torch.as_tensor(mask)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ExplanationError(
+            f"A feature mask is a tensor or array of numbers, not a {type(mask).__name__}."
+        ) from error

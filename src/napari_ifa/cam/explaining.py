@@ -91,6 +91,10 @@ def class_activation(
         `stop` returned True.
     """
     chosen_method = _method(method)
+    if isinstance(chosen_method, GradientMethod) and (samples, noise, autocast) != (None,) * 3:
+        raise ExplanationError(
+            f"Method '{method}' does not sample: leave samples, noise and autocast out."
+        )
     options = {
         "samples": samples,
         "noise": noise,
@@ -134,6 +138,7 @@ def fused_class_activation(
 
 def _method(name: str) -> GradientMethod | PerturbationMethod:
     """The method of that name; ExplanationError, with the near or all names, if there is none."""
+    name = str(name)
     method = GRADIENT_METHODS.get(name) or PERTURBATION_METHODS.get(name)
     if method is None:
         near = difflib.get_close_matches(name.lower(), METHODS, n=2, cutoff=0.7)

@@ -11,10 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_ifa.cam.gradients import Graph, Pass, no_gradient, rows_mix
-from napari_ifa.cam.head import AffineHead, full_precision, probe_features
+from napari_ifa.cam.finite import check_finite
+from napari_ifa.cam.gradients import Graph, Pass, gradient_of, no_gradient
+from napari_ifa.cam.head import (
+    AffineHead,
+    candidate_matrices,
+    full_precision,
+    may_be_affine,
+    probe_features,
+)
 from napari_ifa.cam.layer import Replacement, Substitute, layer_name
 from napari_ifa.cam.memory import NoMemoryError, in_blocks, out_of_memory
+from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Function, Reading
 from napari_ifa.errors import ExplanationError
@@ -92,6 +100,7 @@ class CutNetwork:
             )
         self._stack = ExitStack()
         self._stack.enter_context(undisturbed(self.network))
+        self._mixing = True if has_batch_statistics(self.network) else None
         return self
 
     def __exit__(
@@ -156,8 +165,8 @@ class CutNetwork:
         for _, part in parts[1:]:
             self._reading = self._reading.joined(part)
         result = Pass([graph for graph, _ in parts], self._reading, self.layer)
-        _check_finite(result.features, f"the output of layer '{self.layer}'")
-        _check_finite(result.logits, "the network's logits")
+        check_finite(result.features, f"the output of layer '{self.layer}'")
+        check_finite(result.logits, "the network's logits")
         return result
 
     def scores(self, inputs: Any, cases: Tensor, network: nn.Module | None = None) -> Tensor:
@@ -173,7 +182,7 @@ class CutNetwork:
                 if out_of_memory(error):
                     raise
                 raise input_error(self.network, inputs, error) from error
-            return self._reading.values(output, cases)
+            return _checked_rows(self._reading.values(output, cases), cases)
 
     def constant_jacobian(self, result: Pass, classes: list[int]) -> Tensor | None:
         """Gradients that hold for every case, `[k, F, *grid]`, or None if there are none.
@@ -207,22 +216,25 @@ class CutNetwork:
             # A head that refuses two cases for one raises, which settles nothing about mixing.
             with torch.inference_mode(False), torch.enable_grad(), suppress(HeadRefusedError):
                 case = each_case(inputs)[0]
-                logits = self.forward(case, doubled, self.reading(case, slice(0, 1)))
+                logits = self.forward(
+                    case, doubled, self.reading(case, 0, len(first_tensor(inputs)))
+                )
                 with full_precision(leaf):
                     self._mixing = logits.requires_grad and rows_mix(logits, leaf)
         return bool(self._mixing)
 
-    def reading(self, inputs: Any, cases: slice = slice(None)) -> Reading:
-        """How to read the outputs for these inputs, the given cases of the batch that is explained.
+    def reading(self, inputs: Any, case: int = 0, batch: int | None = None) -> Reading:
+        """How to read the outputs for these inputs.
 
-        Costs one forward pass where a region of a segmentation is explained.
+        They are a whole batch, or one case of a batch of that many. Costs one forward pass where a
+        region of a segmentation is explained.
         """
         if self._region is None:
             return Reading(self._output)
         with torch.no_grad():
             output, rows = self._raw(inputs, lambda features: (features, every_case(features)))
-        region = _of_cases(self._region, cases, first_tensor(inputs).ndim - 2)
-        return Reading.of(output, self._output, region, len(rows))
+        block = slice(case, case + len(rows))
+        return Reading.of(output, self._output, self._region, block, batch or len(rows))
 
     def forward(self, inputs: Any, substitute: Substitute, reading: Reading) -> Tensor:
         """Logits `[n, C]` with the layer's output replaced by `substitute(output)`, n rows.
@@ -244,7 +256,9 @@ class CutNetwork:
                 enabled=torch.is_autocast_enabled(device),
             ):
                 output = call_network(self.network, inputs)
-        except FORWARD_ERRORS as error:
+        except ExplanationError:
+            raise
+        except Exception as error:
             cases, rows = len(first_tensor(inputs)), replacement.cases
             if out_of_memory(error):
                 raise NoMemoryError(
@@ -256,6 +270,8 @@ class CutNetwork:
                     f"The part after layer '{self.layer}' does not take {len(rows)} cases for"
                     f" {cases}."
                 ) from error
+            if not isinstance(error, FORWARD_ERRORS):
+                raise
             raise input_error(self.network, inputs, error) from error
         finally:
             handle.remove()
@@ -276,32 +292,32 @@ class CutNetwork:
 
         def part(block: slice) -> tuple[Graph, Reading]:
             known = None if reading is None else reading.part(block)
-            return self._graph(plain_inputs(inputs, block), block, known)
+            return self._graph(plain_inputs(inputs, block), block, cases, known)
 
         return [graph for _, graph in in_blocks(cases, length, part, what="cases")]
 
-    def _graph(self, inputs: Any, block: slice, known: Reading | None) -> tuple[Graph, Reading]:
-        """The graph of some cases' head and how to read them; sets `_mixing` if it can be known."""
+    def _graph(
+        self, inputs: Any, block: slice, batch: int, known: Reading | None
+    ) -> tuple[Graph, Reading]:
+        """The graph of the head for a block of the batch's cases, and how to read them.
+
+        Sets `_mixing` and `_heads` if they can be known.
+        """
         cases = len(first_tensor(inputs))
         leaf, probes = torch.empty(0), torch.empty(0)
 
         def cut(output: Tensor) -> tuple[Tensor, Tensor]:
             nonlocal leaf, probes
             features = output.detach()
-            grid = tuple(features.shape[1:])
-            probed = grid in self._heads or self._mixing or math.prod(grid) > _LARGEST_PROBE
-            if probed or (known is not None and known.functions):
-                probes = features[:0]
-            else:
-                probes = probe_features(features)
+            probed = self._worth_probing(features) and not (known and known.functions)
+            probes = probe_features(features) if probed else features[:0]
             leaf = torch.cat([features, probes]).requires_grad_()
             # The head gets a copy, so that an activation in place cannot spoil the features.
             return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
 
         def forward() -> tuple[Tensor, Reading]:
             output, rows = self._raw(inputs, cut)
-            region = _of_cases(self._region, block, first_tensor(inputs).ndim - 2)
-            reading = known or Reading.of(output, self._output, region, cases)
+            reading = known or Reading.of(output, self._output, self._region, block, batch)
             return _checked_rows(reading.values(output, rows), rows), reading
 
         try:
@@ -313,15 +329,38 @@ class CutNetwork:
             self._heads[tuple(leaf.shape[1:])] = None
             logits, reading = forward()
         if not logits.requires_grad:
+            if reading.functions:
+                raise ExplanationError(
+                    "What the function gives has no gradient: it must be computed from the output"
+                    " by differentiable operations (not argmax), without detach() or no_grad()."
+                )
             raise no_gradient(self.layer)
         if self._mixing is None and len(leaf) > 1:
             with full_precision(leaf):
                 self._mixing = rows_mix(logits, leaf)
         if len(probes) and not self._mixing:
-            matrices = _matrices(self.network, logits.shape[1], leaf.shape[1])
-            head = AffineHead.tested(probes, logits[cases:], matrices)
-            self._heads[tuple(leaf.shape[1:])] = head
+            self._heads[tuple(leaf.shape[1:])] = self._head(logits, leaf, probes)
         return Graph(logits, leaf, cases), reading
+
+    def _worth_probing(self, features: Tensor) -> bool:
+        grid = tuple(features.shape[1:])
+        if grid in self._heads or self._mixing or math.prod(grid) > _LARGEST_PROBE:
+            return False
+        return may_be_affine(self.network, self.layer)
+
+    def _head(self, logits: Tensor, leaf: Tensor, probes: Tensor) -> AffineHead | None:
+        """What the probes, the last rows, and one gradient of the first case tell of the head."""
+        with full_precision(leaf):
+            head = AffineHead.tested(probes, logits[-len(probes) :])
+            if head is None:
+                return None
+            matrices = candidate_matrices(self.network, logits.shape[1], leaf.shape[1])
+            weights, vector = direction(logits), torch.zeros_like(logits)
+            vector[0] = weights
+            gradient = gradient_of(logits, leaf, vector) if matrices else None
+            if gradient is not None:
+                head.find(matrices, weights, gradient[0])
+        return head
 
 
 def check_own(*given: Any) -> None:
@@ -347,39 +386,9 @@ def each_case(inputs: Any) -> list[Any]:
     return [plain_inputs(inputs, slice(i, i + 1)) for i in range(len(first_tensor(inputs)))]
 
 
-def _of_cases(region: Region | None, cases: slice, spatial_dims: int) -> Region | None:
-    """The region of some cases: a part of one mask per case, or what holds for all."""
-    if region is None or isinstance(region, str) or region.ndim <= spatial_dims:
-        return region
-    return region[cases]
-
-
 def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
     if len(logits) != len(cases):
         raise HeadRefusedError(
             f"The network gives {len(logits)} rows of logits for {len(cases)} cases."
         )
     return logits
-
-
-def _matrices(network: nn.Module, classes: int, features: int) -> list[Tensor]:
-    """The network's parameters that could be the matrix `[C, F]` of a pooled linear head."""
-    return [
-        parameter.detach().flatten(1)
-        for parameter in network.parameters()
-        if parameter.shape[:2] == (classes, features) and parameter.numel() == classes * features
-    ]
-
-
-def _check_finite(values: Tensor, what: str) -> None:
-    if bool(torch.isfinite(values.sum())):  # one pass in the usual case
-        return
-    wrong = ~torch.isfinite(values)
-    count = int(wrong.sum())
-    if count:
-        cases = wrong.flatten(1).any(1).nonzero().flatten().tolist()
-        raise ExplanationError(
-            f"{count} of {values.numel()} values in {what} are not finite (NaN or infinite), in"
-            f" case {', '.join(map(str, cases))} of the batch: check the image and its"
-            " preprocessing."
-        )

@@ -86,7 +86,7 @@ class Pass:
         return torch.stack([self._product(graph, vector) for vector in vectors])
 
     def _product(self, graph: Graph, vector: Tensor, batched: bool = False) -> Tensor:
-        gradient = _gradient(graph.logits, graph.leaf, vector, batched)
+        gradient = gradient_of(graph.logits, graph.leaf, vector, batched)
         if gradient is None:
             raise no_gradient(self._layer)
         return gradient
@@ -96,22 +96,9 @@ class GradientError(ExplanationError):
     """torch cannot differentiate the head, or not for a batch of vectors at once."""
 
 
-def rows_mix(logits: Tensor, leaf: Tensor) -> bool:
-    """Whether the first case's logits depend on another case's features.
-
-    True for a normalisation over the batch, for instance. Such a head must see one case at a time,
-    or a case's map would depend on its neighbours.
-    """
-    first = torch.zeros_like(logits)
-    first[0] = 1
-    gradient = _gradient(logits, leaf, first)
-    if gradient is None:
-        return False
-    # A head may divide by the zero probe's norm; that NaN is its own, not the first case's.
-    return bool(torch.nan_to_num(gradient[1:], nan=0.0).any())
-
-
-def _gradient(logits: Tensor, leaf: Tensor, vector: Tensor, batched: bool = False) -> Tensor | None:
+def gradient_of(
+    logits: Tensor, leaf: Tensor, vector: Tensor, batched: bool = False
+) -> Tensor | None:
     """Gradient of `vector`·`logits`, or of each of a batch of vectors; None if there is none."""
     try:
         (gradient,) = torch.autograd.grad(

@@ -3,7 +3,7 @@
 A head y = offset + J·A (global pooling and a linear layer, say) has the same Jacobian J for every
 case, so one backward pass serves a whole cohort, and its masked logits are exact sums. Whether a
 head is affine is found out by numbers, never guessed from names: three made-up cases, a zero A, a
-large random A and its negative, ride through the head with the first batch, and every later batch
+random A and its negative, ride through the head with the first batch, and every later batch
 is checked against offset + J·A before J is used for it.
 """
 
@@ -13,14 +13,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Blocks [k, F, *grid] of gradients of the classes asked for.
 Gradients = Callable[[list[int]], Iterator[Tensor]]
 # Twice the rounding of a head of many layers, far below the kink of any activation function.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-# So large that every ReLU behind the features changes sides between R and -R.
-_PROBE_SIZE = 8.0
+# With these behind the layer a head is not affine; nor with an activation function, nor with
+# convolutions that look at a voxel's neighbours, between which there is always one.
+_NOT_AFFINE = (
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.RNNBase,
+)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @contextmanager
@@ -33,20 +42,53 @@ def full_precision(tensor: Tensor) -> Iterator[None]:
         yield
 
 
+def may_be_affine(network: nn.Module, layer: str) -> bool:
+    """Whether the head is worth testing, as far as the modules named after the layer tell.
+
+    The test costs the head three more cases, much behind an early layer. A head that is wrongly
+    passed over is explained all the same, by its gradients.
+    """
+    names = [name for name, _ in network.named_modules(remove_duplicate=False)]
+    inside = f"{layer}."
+    after = [name for name in names[names.index(layer) + 1 :] if not name.startswith(inside)]
+    return not any(_bends(network.get_submodule(name)) for name in after)
+
+
+def _bends(module: nn.Module) -> bool:
+    if isinstance(module, _CONVOLUTIONS):
+        return max(module.kernel_size) > 1
+    # torch's and MONAI's activation functions each have a module of that name.
+    activation = type(module).__module__.endswith(".activation")
+    return activation or isinstance(module, _NOT_AFFINE)
+
+
 def probe_features(features: Tensor) -> Tensor:
     """Three made-up cases for the head, `[3, F, *grid]`: 0, R and -R.
 
-    R is random and seeded. It has a part that is constant over the voxels, so that it survives
-    pooling, and one that is not.
+    R is random and seeded, no larger than the features, which would otherwise no longer set the
+    scale for a head that divides by their largest. It has a part that is constant over the voxels,
+    so that it survives pooling, and one that is not.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     shape = features.shape[1:]
-    constant = torch.randn((shape[0], *[1] * (len(shape) - 1)), generator=generator)
-    varying = torch.randn(tuple(shape), generator=generator)
+    ones = [1] * (len(shape) - 1)
+    constant, varying = (
+        2 * torch.rand(size, generator=generator, device="cpu", dtype=torch.float32) - 1
+        for size in ((shape[0], *ones), tuple(shape))
+    )
     size = features.abs().max()
-    size = torch.where((size > 0) & size.isfinite(), size, torch.ones_like(size)) * _PROBE_SIZE
-    probe = (constant + varying).to(features) * size
+    size = torch.where((size > 0) & size.isfinite(), size, torch.ones_like(size))
+    probe = (0.75 * constant + 0.25 * varying).to(features) * size
     return torch.stack([torch.zeros_like(probe), probe, -probe])
+
+
+def candidate_matrices(network: nn.Module, classes: int, features: int) -> list[Tensor]:
+    """The network's parameters that could be the matrix `[C, F]` of a pooled linear head."""
+    return [
+        parameter.detach().flatten(1)
+        for parameter in network.parameters()
+        if parameter.shape[:2] == (classes, features) and parameter.numel() == classes * features
+    ]
 
 
 class AffineHead:
@@ -62,28 +104,33 @@ class AffineHead:
         self._pooled: Tensor | None = None
 
     @classmethod
-    def tested(
-        cls, probes: Tensor, logits: Tensor, matrices: Sequence[Tensor] = ()
-    ) -> AffineHead | None:
-        """The head behind `logits [3, C]` of `probes [3, F, *grid]`; None if it is not affine.
-
-        `matrices [C, F]` are guesses: what global average pooling might be followed by. One that
-        gives every class's logit of the random probe, is J times the number of voxels, and no
-        backward pass is needed to know all its rows.
-        """
+    def tested(cls, probes: Tensor, logits: Tensor) -> AffineHead | None:
+        """The head behind `logits [3, C]` of `probes [3, F, *grid]`; None if it is not affine."""
         zero, plus, minus = logits.detach()
         head = cls(zero.clone(), probes[1].clone(), plus - zero)
-        if not head._near(plus - zero, zero - minus):
-            return None
-        voxels = probes.shape[2:].numel()
-        mean = head._probe.flatten(1).mean(-1)
+        bound = head._response.abs().max() + head.offset.abs().max() * 1e-2
+        same = _near(plus - zero, zero - minus, bound)
+        return head if same else None
+
+    def find(self, matrices: Sequence[Tensor], weights: Tensor, gradient: Tensor) -> None:
+        """Look for J among `matrices [C, F]`, which global average pooling might be followed by.
+
+        One is J times the number of voxels if it gives every class's logit of the random probe, and
+        the `gradient [F, *grid]` of a random sum of the logits, with these `weights [C]`, of a real
+        case. Then no backward pass is needed to know all the rows of J.
+        """
+        voxels = self._probe[0].numel()
+        mean, flat = self._probe.flatten(1).mean(-1), gradient.flatten(1)
         for matrix in matrices:
-            weights = matrix.to(head._probe)
-            if head._near(weights @ mean, head._response):
-                ones = [1] * (probes.ndim - 2)
-                head._pooled = (weights / voxels).reshape(*weights.shape, *ones)
-                break
-        return head
+            rows = matrix.to(self._probe)
+            size = rows.abs()
+            if not _near(rows @ mean, self._response, size @ mean.abs()):
+                continue
+            expected, bound = weights @ rows / voxels, weights.abs() @ size / voxels
+            if _near(flat, expected[:, None], bound[:, None]):
+                ones = [1] * (self._probe.ndim - 1)
+                self._pooled = (rows / voxels).reshape(*rows.shape, *ones)
+                return
 
     def learn(self, classes: Sequence[int], gradients: Gradients) -> bool:
         """Take in the missing rows of J; False if they contradict the probes' logits.
@@ -97,8 +144,10 @@ class AffineHead:
         done = 0
         for block in gradients(missing) if missing else ():
             part = missing[done : done + len(block)]
-            response = block.flatten(1) @ self._probe.flatten()
-            if not self._near(response, self._response[part]):
+            rows, probe = block.flatten(1), self._probe.flatten()
+            # A bound for each class: beside large logits the error of small ones would be lost.
+            bound = rows.abs() @ probe.abs() + self.offset[part].abs()
+            if not _near(rows @ probe, self._response[part], bound):
                 return False
             self._rows.update(zip(part, _pooled(block), strict=True))
             done += len(block)
@@ -140,9 +189,9 @@ class AffineHead:
         bound = offset[doubtful].abs() + size @ rows[doubtful].abs().T
         return bool((error[:, doubtful] <= tolerance * bound).all())
 
-    def _near(self, one: Tensor, other: Tensor) -> bool:
-        bound = self._response.abs().max() + self.offset.abs().max() * 1e-2
-        return bool(((one - other).abs() <= _tolerance(one) * bound).all())
+
+def _near(one: Tensor, other: Tensor, bound: Tensor) -> bool:
+    return bool(((one - other).abs() <= _tolerance(one) * bound).all())
 
 
 def _pooled(rows: Tensor) -> Tensor:

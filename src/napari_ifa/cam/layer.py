@@ -43,7 +43,7 @@ class Replacement:
     """A forward hook that gives the rest of the network other features than the layer's own.
 
     `cases [n]` is known after the forward: which case each of the n rows belongs to. Under
-    autocast the part of the network behind the layer runs in float32.
+    autocast the part of the network behind the layer runs in float32, if its weights are.
     """
 
     def __init__(
@@ -69,13 +69,19 @@ class Replacement:
             )
         layout = self._layout(module, output)
         device = output.device.type
-        if torch.is_autocast_enabled(device):
+        if torch.is_autocast_enabled(device) and self._is_full():
             # Restored when the autocast block around the forward is left.
             torch.set_autocast_enabled(device, False)
             output = output.float()
         features = output if layout is None else layout.fold(output)
         rows, self.cases = self._substitute(features)
         return rows if layout is None else layout.unfold(rows, output, self.cases)
+
+    def _is_full(self) -> bool:
+        """Whether the weights are in full precision; half ones could not take a float32 input."""
+        floats = (p for p in self._network.parameters() if p.is_floating_point())
+        first = next(floats, None)
+        return first is None or first.dtype in (torch.float32, torch.float64)
 
     def _layout(self, module: nn.Module, output: Any) -> TokenLayout | None:
         if not isinstance(output, Tensor):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from napari_ifa.cam.activation import mask_tensor
 from napari_ifa.cam.features import (
     CutNetwork,
     HeadRefusedError,
@@ -15,6 +16,7 @@ from napari_ifa.cam.features import (
     each_case,
     every_case,
 )
+from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.memory import NoMemoryError, block_length
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Reading
@@ -55,12 +57,12 @@ def masked_logits(
 
 def _masked_logits(cut: CutNetwork, x: Any, masks: Tensor | np.ndarray | None) -> Tensor:
     inputs = cut.prepared(x)
-    masks = torch.as_tensor(masks if masks is not None else [], device=first_tensor(inputs).device)
+    masks = mask_tensor(masks if masks is not None else []).to(first_tensor(inputs).device)
     if masks.ndim != 2 or not len(masks):
         raise ExplanationError(
             f"Feature masks must be [masks, features], not of shape {list(masks.shape)}."
         )
-    mixing = cut.mixes_cases(inputs)
+    mixing, batch = cut.mixes_cases(inputs), len(first_tensor(inputs))
     with torch.inference_mode(False), torch.no_grad():
         if not mixing:
             reading = cut.reading(inputs)
@@ -70,7 +72,7 @@ def _masked_logits(cut: CutNetwork, x: Any, masks: Tensor | np.ndarray | None) -
                 return _one_by_one(cut, inputs, masks, reading)
         return torch.cat(
             [
-                _one_by_one(cut, case, masks, cut.reading(case, slice(i, i + 1)))
+                _one_by_one(cut, case, masks, cut.reading(case, i, batch))
                 for i, case in enumerate(each_case(inputs))
             ]
         )
@@ -109,7 +111,9 @@ def _in_one_batch(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading)
             continue
         logits.append(rows.reshape(cases, len(block), -1))
         done += len(block)
-    return torch.cat(logits, 1)
+    found = torch.cat(logits, 1)
+    check_finite(found, "the logits with masked features")
+    return found
 
 
 def bypassed(
@@ -121,11 +125,11 @@ def bypassed(
     region: Region | None = None,
     token_grid: Sequence[int] | None = None,
 ) -> bool:
-    """Whether the logits depend on the input even with all features of the layer at zero.
+    """Whether the logits depend on the input even while the features of the layer stay the same.
 
-    True means that a path around the target layer (a skip connection) carries part of the answer,
-    so that switching features off does not show all of it. Two forward passes of one case: the
-    first of `x` and the same with its sign changed and its values mirrored.
+    True means that a path around the target layer (a skip connection, a gate, a class token)
+    carries part of the answer, so that switching features off does not show all of it. Two forward
+    passes of the first case: of `x`, and of noise with the features that `x` has.
     """
     if not isinstance(network, CutNetwork):
         with CutNetwork(
@@ -133,26 +137,43 @@ def bypassed(
         ) as cut:
             return bypassed(cut, x)
     check_own(target_layer, output, region, token_grid)
-    case = each_case(network.prepared(x))[0]
+    inputs = network.prepared(x)
+    case = each_case(inputs)[0]
+    kept = torch.empty(0)
+
+    def keep(features: Tensor) -> tuple[Tensor, Tensor]:
+        nonlocal kept
+        kept = features.clone()
+        return features, every_case(features)
+
+    def again(features: Tensor) -> tuple[Tensor, Tensor]:
+        return kept.clone(), every_case(features)
+
     with torch.inference_mode(False), torch.no_grad():
-        reading = network.reading(case, slice(0, 1))
-        one = network.forward(case, _nothing, reading)
-        other = network.forward(_other(case), _nothing, reading)
+        reading = network.reading(case, 0, len(first_tensor(inputs)))
+        one = network.forward(case, keep, reading)
+        other = network.forward(_noise(case, torch.Generator("cpu").manual_seed(0)), again, reading)
+    check_finite(one, "the network's logits")
     size = max(float(one.abs().max()), float(other.abs().max()))
     return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
 
 
-def _nothing(features: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.zeros_like(features), every_case(features)
-
-
-def _other(inputs: Any) -> Any:
-    """Inputs of the same shapes and sizes of values, but others."""
+def _noise(inputs: Any, generator: torch.Generator) -> Any:
+    """Inputs of the same shapes and about the same range, but others."""
     if isinstance(inputs, Tensor):
-        if not inputs.is_floating_point():
-            return inputs
-        axes = tuple(range(2, inputs.ndim))
-        return 1 - inputs.flip(axes) if axes else 1 - inputs
+        if inputs.dtype == torch.bool or inputs.is_complex() or not inputs.numel():
+            return ~inputs if inputs.dtype == torch.bool else inputs
+        random = torch.rand(inputs.shape, generator=generator, device="cpu", dtype=torch.float32)
+        low, high = inputs.min(), inputs.max()
+        if inputs.is_floating_point():
+            constant = low == high  # then a range around it
+            start = torch.where(constant, low - 1, low)
+            return start + random.to(inputs) * torch.where(constant, 2, high - low)
+        # Whole numbers stay among those that there are, for they may stand in a table.
+        steps = (random.to(inputs.device) * (high - low + 1)).to(inputs.dtype)
+        return (low + steps).clamp(max=high)
     if isinstance(inputs, dict):
-        return {key: _other(value) for key, value in inputs.items()}
-    return tuple(_other(value) for value in inputs) if isinstance(inputs, tuple) else inputs
+        return {key: _noise(value, generator) for key, value in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(_noise(value, generator) for value in inputs)
+    return inputs

@@ -18,12 +18,13 @@ from napari_ifa.errors import ExplanationError
 Region: TypeAlias = Tensor | np.ndarray | str
 
 
-def region_weights(voxels: Tensor, region: Region, cases: int) -> Tensor:
-    """Weights `[B, C or 1, *spatial]` that sum to one over the region of each case.
+def region_weights(voxels: Tensor, region: Region, block: slice, batch: int) -> Tensor:
+    """Weights `[b, C or 1, *spatial]` that sum to one over the region of each case.
 
     Parameters
     ----------
-    voxels : `[n, C, *spatial]`, the network's output; the first `cases` rows are the cases.
+    voxels : `[n, C, *spatial]`, the network's output; its first rows are the cases of `block`, a
+        part of a batch of that many cases.
     region : a mask `[*spatial]`, `[B, *spatial]` or `[B, 1, *spatial]`, for every class; or
         "predicted": for each class the voxels where its logit is the largest (above zero, where
         there is but one class). The weights of a class that is predicted nowhere are all zero.
@@ -38,13 +39,13 @@ def region_weights(voxels: Tensor, region: Region, cases: int) -> Tensor:
             f"A region is for networks that return a map of logits, and this one returns"
             f" {list(voxels.shape[1:])} for each case: leave the region out."
         )
-    voxels = voxels.detach()[:cases]
+    voxels = voxels.detach()[: block.stop - block.start]
     if isinstance(region, str):
         if region != "predicted":
             raise ExplanationError(f"The region must be a mask or 'predicted', not '{region}'.")
         inside = _predicted(voxels)
     else:
-        inside = _given(voxels, region)
+        inside = _given(voxels, region, block, batch)
     weights = inside.to(voxels)
     sizes = weights.flatten(2).sum(-1).clamp(min=1)
     return weights / sizes.reshape(*sizes.shape, *[1] * (voxels.ndim - 2))
@@ -57,23 +58,29 @@ def _predicted(voxels: Tensor) -> Tensor:
     return voxels.argmax(1, keepdim=True) == classes.reshape(-1, *[1] * (voxels.ndim - 2))
 
 
-def _given(voxels: Tensor, region: Tensor | np.ndarray) -> Tensor:
-    mask = torch.as_tensor(region, device=voxels.device).as_subclass(Tensor) != 0
-    spatial = voxels.shape[2:]
-    if mask.ndim == voxels.ndim - 2:
-        mask = mask[None, None].expand(len(voxels), 1, *mask.shape)
-    elif mask.ndim == voxels.ndim - 1:
-        mask = mask[:, None]
-    if mask.shape != (len(voxels), 1, *spatial):
+def _given(voxels: Tensor, region: Tensor | np.ndarray, block: slice, batch: int) -> Tensor:
+    try:
+        values = torch.as_tensor(region, device=voxels.device).as_subclass(Tensor)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ExplanationError(
+            f"The region must be a mask, a tensor or array, or 'predicted', not a"
+            f" {type(region).__name__}."
+        ) from error
+    if values.is_floating_point() and not bool(values.isfinite().all()):
+        raise ExplanationError("The region holds values that are not finite: give a mask.")
+    mask, spatial = values != 0, voxels.shape[2:]
+    if mask.shape == spatial:
+        mask = mask[None].expand(batch, *spatial)
+    if mask.shape not in ((batch, *spatial), (batch, 1, *spatial)):
         raise ExplanationError(
             f"The region must have the spatial size of the network's output, {list(spatial)}, for"
-            f" all cases or each of {len(voxels)}, not the shape {list(region.shape)}."
+            f" all cases or each of {batch}, not the shape {list(mask.shape)}."
         )
+    mask = mask.reshape(batch, 1, *spatial)[block]
     empty = ~mask.flatten(1).any(1)
     if bool(empty.any()):
-        raise ExplanationError(
-            f"The region of case {int(empty.nonzero()[0])} of the batch holds no voxel."
-        )
+        case = block.start + int(empty.nonzero()[0])
+        raise ExplanationError(f"The region of case {case} of the batch holds no voxel.")
     return mask
 
 

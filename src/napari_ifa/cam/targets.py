@@ -38,31 +38,40 @@ class Reading:
         output: Any,
         key: int | str | None,
         region: Region | None,
-        cases: int,
+        block: slice,
+        batch: int,
     ) -> Reading:
-        """The reading of classes for the cases whose unchanged output this is."""
+        """The reading of classes for the block of a batch whose unchanged output this is."""
         if region is None:
             return cls(key)
-        return cls(key, region_weights(entry_of(output, key), region, cases))
+        return cls(key, region_weights(entry_of(output, key), region, block, batch))
 
     def values(self, output: Any, cases: Tensor) -> Tensor:
         """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are."""
         if self.functions:
             return self._function_values(output, cases)
         if self.region is None:
-            return logits_of(output, self.key)
+            return logits_of(output, self.key, len(cases))
         voxels = entry_of(output, self.key)
         region = self.region[cases]
         if len(voxels) != len(region):  # the caller compares the number of rows
             return voxels.flatten(1)[:, :1]
-        return (voxels * region).flatten(2).sum(-1)
+        # Outside of the region a logit may be infinite, as where classes are masked away.
+        inside = torch.where(region > 0, voxels, torch.zeros_like(voxels))
+        return (inside * region).flatten(2).sum(-1)
 
     def _function_values(self, output: Any, cases: Tensor) -> Tensor:
         if self.key is not None or isinstance(output, Tensor):
             output = entry_of(output, self.key)
         values = []
         for row, case in enumerate(cases.tolist()):
-            value = self.functions[case](_row(output, row))
+            try:
+                value = self.functions[case](_row(output, row))
+            except Exception as error:
+                raise ExplanationError(
+                    "The function that says what is explained fails on the output of a case:"
+                    f" {type(error).__name__}: {error}."
+                ) from error
             if not isinstance(value, Tensor) or value.numel() != 1:
                 found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ExplanationError(
@@ -100,14 +109,17 @@ def functions_of(class_idx: ClassChoice, cases: int) -> tuple[Function, ...]:
     return ()
 
 
-def logits_of(output: Any, key: int | str | None = None) -> Tensor:
+def logits_of(output: Any, key: int | str | None = None, rows: int | None = None) -> Tensor:
     """The logits `[B, C]` in what the network returned.
 
     `[B]` and `[B, 1]` (regression, one output) have C = 1. Of a tuple or dict, `key` names the
     entry; it may be left out where only one entry is a tensor. Trailing axes of length one, as a
-    fully convolutional head leaves them, are dropped. ExplanationError for anything else.
+    fully convolutional head leaves them, are dropped. Where there is but one row, a network that
+    squeezes its output may have dropped its axis. ExplanationError for anything else.
     """
     output = entry_of(output, key)
+    if rows == 1 and (output.ndim == 0 or (output.ndim == 1 and len(output) > 1)):
+        output = output.reshape(1, -1)
     if output.ndim == 0:
         raise ExplanationError("The network returns a single number, not one logit per case.")
     logits = output.flatten(1) if output.ndim > 1 else output[:, None]
@@ -124,6 +136,11 @@ def entry_of(output: Any, key: int | str | None = None) -> Tensor:
     """The tensor that is explained: the output itself, or an entry of a tuple or dict."""
     if not isinstance(output, Tensor):
         output = _entry(output, key)
+    elif key is not None:
+        raise ExplanationError(
+            f"The network returns one tensor, without an entry {key!r}: leave out the name of the"
+            " output."
+        )
     if not output.is_floating_point():
         raise ExplanationError(
             f"The network returns {output.dtype} values, not logits: explain the network without"

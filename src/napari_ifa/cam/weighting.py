@@ -70,21 +70,24 @@ def weights_from_graph(
 ) -> HeldWeights | StreamedWeights:
     """Weights for the classes `chosen [B, K]`, by backward passes through the head.
 
-    ExplanationError if the gradient of all of them is exactly zero.
+    ExplanationError if a case's gradient is exactly zero for all of them.
     """
-    held, zero = [], True
+    held, streamed = [], False
+    alive = torch.zeros(len(chosen), dtype=torch.bool, device=chosen.device)
     limit = _HELD_BLOCKS * block_numbers(result.features.device)
     large = chosen.shape[1] * result.features.numel() > limit
     for _, gradients in result.gradients(chosen):
-        zero = zero and not gradients.any()
+        alive |= gradients.flatten(1).any(1)
+        if streamed and alive.all():
+            break
         weights = method.weigh(result.features, gradients)
-        if large and weights.ndim > 3:
-            if not zero:
-                return StreamedWeights(result, chosen, method)
-        else:
+        streamed = large and weights.ndim > 3
+        if not streamed:
             held.append(weights)
-    if zero:
-        raise _zero_gradient(layer)
+    if not alive.all():
+        raise _zero_gradient(layer, alive)
+    if streamed:
+        return StreamedWeights(result, chosen, method)
     return HeldWeights(held[0] if len(held) == 1 else torch.cat(held, 1))
 
 
@@ -95,8 +98,10 @@ def weights_from_jacobian(
 
     `rows [B, K]` says which of its rows belongs to each chosen class.
     """
-    if not (jacobian[0].any() or jacobian.any()):  # the first row alone says it, usually
-        raise _zero_gradient(layer)
+    if not jacobian[rows[:, 0]].flatten(1).any(1).all():  # the first class alone says it, usually
+        alive = jacobian.flatten(1).any(1)[rows].any(1)
+        if not alive.all():
+            raise _zero_gradient(layer, alive)
     cases, grid = len(rows), result.features.shape[2:]
     if method.needs_features:
 
@@ -117,8 +122,10 @@ def weights_from_jacobian(
     return HeldWeights(weights.expand(*weights.shape[:3], *grid) if weights.ndim > 3 else weights)
 
 
-def _zero_gradient(layer: str) -> ExplanationError:
+def _zero_gradient(layer: str, alive: Tensor) -> ExplanationError:
+    cases = (~alive).nonzero().flatten().tolist()
     return ExplanationError(
-        f"The gradient with respect to layer '{layer}' is exactly zero for the chosen class:"
-        " the answer does not depend on this layer here, so choose another layer."
+        f"The gradient with respect to layer '{layer}' is exactly zero for the chosen class, in"
+        f" case {', '.join(map(str, cases))} of the batch: the answer does not depend on this layer"
+        " there, so choose another layer."
     )

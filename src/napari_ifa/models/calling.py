@@ -119,19 +119,21 @@ def _contents(buffers: list[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
         plain = buffer.layout == torch.strided and not buffer.is_quantized
         key = (buffer.dtype, buffer.device, None if plain else id(buffer))
         groups.setdefault(key, []).append(buffer.detach())
-    return [(group, _joined(group)) for group in groups.values()]
+    return [(group, _side_by_side(group)) for group in groups.values()]
 
 
-def _joined(group: list[Tensor]) -> Tensor:
+def _side_by_side(group: list[Tensor]) -> Tensor:
     if len(group) == 1:
         return group[0].clone()
-    return torch.cat([buffer.flatten() for buffer in group])
+    # Into a tensor of their own type: autocast would choose another, or refuse.
+    together = group[0].new_empty(sum(buffer.numel() for buffer in group))
+    return torch.cat([buffer.flatten() for buffer in group], out=together)
 
 
 def _put_back(contents: list[tuple[list[Tensor], Tensor]]) -> None:
     with torch.no_grad():
         for group, before in contents:
-            if torch.equal(_joined(group), before):
+            if torch.equal(_side_by_side(group), before):
                 continue
             if len(group) == 1:
                 group[0].copy_(before)

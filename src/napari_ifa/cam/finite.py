@@ -1,0 +1,23 @@
+"""Values that are no numbers are counted and named, never drawn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_ifa.errors import ExplanationError
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """ExplanationError, with their number and cases, if any of `values [B, ...]` is NaN or inf."""
+    if bool(torch.isfinite(values.sum())):  # one pass in the usual case
+        return
+    wrong = ~torch.isfinite(values)
+    count = int(wrong.sum())
+    if count:
+        cases = wrong.flatten(1).any(1).nonzero().flatten().tolist()
+        raise ExplanationError(
+            f"{count} of {values.numel()} values in {what} are not finite (NaN or infinite), in"
+            f" case {', '.join(map(str, cases))} of the batch: check the image and its"
+            " preprocessing."
+        )
