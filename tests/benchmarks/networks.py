@@ -17,9 +17,9 @@ RESNET_LAYER, RESNET_LINEAR = "layer4", "fc"
 DENSENET_LAYER, DENSENET_LINEAR = "class_layers.relu", "class_layers.out"
 
 
-def resnet18_3d(classes: int = 3, **arguments: object) -> nn.Module:
+def resnet18_3d(classes: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=classes, **arguments)
+    network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=classes)
     return _settled(network, (1, 32, 32, 32))
 
 

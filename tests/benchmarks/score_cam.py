@@ -20,13 +20,12 @@ def times(settings: Settings) -> list[Line]:
 
     torch-cam scales a mask to [0, 1] before it is resized, method.md after. The two agree where
     resizing keeps the extremes, and it does where the image is an odd multiple of the feature grid:
-    the middle of each cell is then a voxel of the image. 34³ over 2³ and 75³ over 3³ are such.
+    the middle of each cell is then a voxel of the image. 26³ over 2³ and 45³ over 3³ are such.
     Features that are constant on the grid weigh nothing here and are scored by torch-cam, so the
     weights are compared over the other features, scaled to a sum of one.
     """
-    size = (34,) * 3 if settings.quick else (75,) * 3
-    # A first stride of two, as MONAI's pretrained networks have it: 512 forward passes are many.
-    network = networks.resnet18_3d(conv1_t_stride=2)
+    size = (26,) * 3 if settings.quick else (45,) * 3
+    network = networks.resnet18_3d()
     x = networks.image(1, *size, device=settings.device)
     calls = {
         name: prepare(networks.copy_of(network, settings.device), networks.RESNET_LAYER, x)

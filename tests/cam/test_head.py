@@ -215,3 +215,12 @@ def test_matrix_that_gradients_contradict_is_not_taken(same):
     result = class_activation(network, x, "0", class_idx="all")
     assert not result.affine_head
     same(result.weights[0], -2 * network[1].linear.weight.detach() / 16)
+
+
+def test_logits_whose_terms_cancel_are_judged_by_the_size_of_the_terms(by_hand):
+    """Features x and 2x: the two terms of the logit differ by their rounding only."""
+    network = by_hand(lambda a: (a[:, :1] * 0.7 - a[:, 1:] * 0.35).mean((2, 3))).double()
+    x = torch.rand(3, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    result = class_activation(network, x, "features", "pixelwise", "all")
+    assert result.affine_head
+    assert result.logits.abs().max() < 1e-12
