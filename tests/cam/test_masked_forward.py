@@ -60,8 +60,22 @@ def test_rows_that_do_not_fit_memory_are_halved(small_network, images, same, mon
 
     monkeypatch.setattr(CutNetwork, "scores", limited)
     same(weights(network, batch, "ss-cam"), expected, rtol=1e-12)
-    # After tries with 1, 2 and again 2 rows: 12, 6, then 3 at a time, also for later samples.
-    assert tried == [1, 2, 2, 12, 6, *[3] * 12]
+    # After tries with 1 and 2 rows: 12, 6, then 3 at a time, also for later samples.
+    assert tried == [1, 2, 12, 6, *[3] * 12]
+
+
+def test_memory_for_one_row_alone_is_enough(small_network, images, same, monkeypatch):
+    network, batch = small_network(2), images(2, 2)
+    expected = weights(network, batch)
+    scores = CutNetwork.scores
+
+    def limited(cut, inputs, cases, network):
+        if len(cases) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return scores(cut, inputs, cases, network)
+
+    monkeypatch.setattr(CutNetwork, "scores", limited)
+    same(weights(network, batch), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("place", ["before the layer", "after it"])
@@ -158,6 +172,44 @@ def test_every_image_of_several_inputs_is_perturbed_and_the_rest_repeated(same, 
         one = OfOneAge(network, age[i])
         same(found[i], weights(one, x[i : i + 1], method, 1, "network.stage", **options)[0])
     same(weights(network, tuple(inputs.values()), method, 1, **options), found)
+
+
+class Prompted(nn.Module):
+    """An answer per prompt, of which all cases have the same, and a factor for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage = nn.Conv2d(1, 6, 3, padding=1)
+
+    def forward(self, prompts, image, factor):
+        return self.stage(image).relu().mean((2, 3)) @ prompts.T * factor
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_cases_share_goes_along_whole(same, method):
+    torch.manual_seed(0)
+    network, x = Prompted().double(), torch.randn(3, 1, 5, 5).double()
+    prompts, factor = torch.randn(5, 6).double(), torch.tensor(2.0).double()
+    found = weights(network, (prompts, x, factor), method, 4)
+    for i in range(3):
+        same(found[i], weights(network, (prompts, x[i : i + 1], factor), method, 4)[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_half_precision_stays_half(small_network, images, same, method):
+    network, batch = small_network(2, "mlp"), images(2, 2)
+    expected = weights(network, batch, method, "all")
+    result = class_activation(
+        network.bfloat16(),
+        batch.bfloat16(),
+        "stage",
+        method,
+        "all",
+        samples=None if method == "scorecam" else (3 if method in MASKED else 4),
+    )
+    for tensor in (result.weights, result.maps(), result.contributions()):
+        assert tensor.dtype == torch.bfloat16
+    same(result.weights.double(), expected, rtol=0.1)
 
 
 def test_image_of_whole_numbers_is_refused():

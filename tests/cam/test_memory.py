@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from napari_ifa.cam import CutNetwork, class_activation, masked_logits, memory
-from napari_ifa.cam.memory import NoMemoryError, block_length, in_blocks, out_of_memory
+from napari_ifa.cam.memory import NoMemoryError, block_length, in_blocks
 from napari_ifa.cam.weighting import StreamedWeights
+from napari_ifa.models.calling import out_of_memory
 
 CPU = torch.device("cpu")
 # What the CPU's allocator says; it has no exception of its own.

@@ -268,3 +268,41 @@ def test_grid_of_tokens_can_be_given(same):
     same(result.offset, network.fc.bias.detach().expand(2, 3))
     patch = nn.functional.layer_norm(x[1, 0, 2:4, 4:6].flatten(), (4,))  # row 1, column 2
     same(result.features[1, :, 1, 2], patch)
+
+
+def test_lazy_network_and_what_is_no_network_are_refused_in_a_sentence():
+    x = torch.zeros(1, 1, 8, 8)
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten())
+    for explain in (candidate_layers, class_activation):
+        with pytest.raises(ExplanationError, match="lazy module"):
+            explain(lazy, x)
+        with pytest.raises(ExplanationError, match="of type function"):
+            explain(lambda image: image, x)
+
+
+def test_compiled_part_is_explained_as_it_is_written(same):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Conv2d(4, 3, 3)))
+    network = network.append(nn.Flatten()).append(nn.Linear(48, 2)).double()
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
+    for method in ("gradcam", "scorecam"):
+        expected = class_activation(network, x, "0.1", method, "all").maps()
+        part, network[0] = network[0], torch.compile(network[0], backend="eager")
+        assert "0._orig_mod.1" in [layer.name for layer in candidate_layers(network, x)]
+        same(class_activation(network, x, "0._orig_mod.1", method, "all").maps(), expected)
+        network[0] = part
+
+
+def test_network_that_asserts_its_size_is_told_in_a_sentence():
+    class Strict(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stage = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x):
+            assert x.shape[-1] == 64, "images of 64 only"
+            return self.stage(x).mean((2, 3))
+
+    for explain in (candidate_layers, class_activation):
+        with pytest.raises(ExplanationError, match="images of 64 only"):
+            explain(Strict(), torch.zeros(1, 1, 8, 8))

@@ -108,11 +108,17 @@ def test_constant_map_weighs_nothing_and_has_no_share():
     network.features.weight.data[1] = 0
     for method in MASKED:
         assert weights(network, X, method).tolist() == [[[1.0, 0.0]]]
-    # The second case is constant as a whole: no mask, no weight, and the first case is as before.
-    found = weights(network, torch.cat([X, torch.ones_like(X)]))
-    assert found.tolist() == [[[1.0, 0.0]], [[0.0, 0.0]]]
-    with pytest.raises(ExplanationError, match="Every feature of layer 'features' is constant"):
-        weights(network, torch.ones_like(X))
+
+
+@pytest.mark.parametrize("method", MASKED)
+@pytest.mark.parametrize("case", [0, 1])
+def test_case_without_any_mask_is_named_alone_and_in_a_batch(method, case):
+    flat = torch.ones_like(X)
+    batch = torch.cat([X, flat] if case else [flat, X])
+    with pytest.raises(ExplanationError, match=f"'features' is constant .* case {case} of"):
+        weights(Opposites(sums), batch, method)
+    with pytest.raises(ExplanationError, match=r"'features' is constant .* case 0 of"):
+        weights(Opposites(sums), flat, method)
 
 
 def test_noise_that_all_masks_share_cancels_where_the_network_is_affine(same):
@@ -289,6 +295,13 @@ def test_tiny_gradients_do_not_underflow(small_network, images, same):
         ("is-cam", {"noise": 0.1}, "'is-cam' has no noise"),
         ("ss-cam", {"samples": 0}, "1 or a larger whole number, not 0"),
         ("is-cam", {"samples": 2.5}, r"1 or a larger whole number, not 2\.5"),
+        ("is-cam", {"samples": "a"}, "1 or a larger whole number, not a"),
+        ("is-cam", {"samples": 2.0}, r"1 or a larger whole number, not 2\.0"),
+        ("ss-cam", {"seed": None}, "seed must be a whole number .* not None"),
+        ("ss-cam", {"seed": 1.5}, r"seed must be a whole number .* not 1\.5"),
+        ("smoothgradcam++", {"seed": 2**70}, f"seed must be a whole number .* not {2**70}"),
+        ("smoothgradcam++", {"seed": -1}, "seed must be a whole number .* not -1"),
+        ("ss-cam", {"noise": "x"}, "0 or larger, and not x"),
         ("ss-cam", {"noise": -1.0}, r"0 or larger, and not -1\.0"),
         ("smoothgradcam++", {"noise": math.nan}, "0 or larger, and not nan"),
         ("ss-cam", {"autocast": torch.float32}, r"torch\.bfloat16, not in torch\.float32"),
@@ -311,7 +324,15 @@ def test_methods_have_the_numbers_of_the_method():
         PERTURBATION_METHODS["mine"] = None
 
 
-def test_noise_is_the_same_for_every_type():
-    one = sampling.noise_field((2, 3), torch.Generator().manual_seed(4))
+def test_noise_is_the_same_whatever_torchs_defaults_are():
+    one = sampling.noise_field((2, 3), torch.Generator("cpu").manual_seed(4))
     assert one.dtype == torch.float32
-    assert torch.equal(one, sampling.noise_field((2, 3), torch.Generator().manual_seed(4)))
+    try:
+        torch.set_default_device("meta")
+        torch.set_default_dtype(torch.float64)
+        other = sampling.noise_field((2, 3), torch.Generator("cpu").manual_seed(4))
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert other.dtype == torch.float32
+    assert torch.equal(one, other)

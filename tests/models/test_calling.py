@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 import torch
-from monai.networks.blocks.activation_checkpointing import ActivationCheckpointWrapper
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import (
@@ -87,14 +83,54 @@ def test_inputs_without_a_tensor_are_refused():
         first_tensor((1, 2))
 
 
-def test_memory_error_asks_for_a_smaller_batch():
-    error = input_error(nn.ReLU(), torch.zeros(4, 1, 2), torch.OutOfMemoryError("no"))
-    assert str(error) == "There is not enough memory on cpu for a batch of 4: use a smaller batch."
+def test_image_is_the_tensor_with_the_most_axes():
+    age, image, other = torch.ones(2, 3), torch.ones(2, 1, 4), torch.ones(2, 1, 5)
+    assert first_tensor({"age": age, "image": image, "other": other}) is image
+    assert first_tensor((age, [other, image])) is other
+    assert first_tensor((torch.tensor(1.0), age)) is age
+    with pytest.raises(ExplanationError, match="single number"):
+        first_tensor(torch.tensor(1.0))
 
 
-def test_other_complaints_keep_their_first_line():
-    error = input_error(nn.ReLU(), torch.zeros(1, 2), RuntimeError("bad size.\nlong trace"))
-    assert str(error) == "The network cannot process an input of shape [1, 2]: bad size."
+def test_what_the_cases_share_is_not_cut_into_cases():
+    image, prompt, time = torch.ones(3, 1, 4), torch.ones(5, 6), torch.tensor(2.0)
+    found = plain_inputs({"prompt": prompt, "more": (image, time)}, slice(1, 2))
+    assert found["prompt"].shape == (5, 6)
+    assert found["more"][0].shape == (1, 1, 4)
+    assert found["more"][1] == 2
+    # Which is which cannot be told where the lengths agree.
+    assert plain_inputs((image, prompt[:3]), slice(1, 2))[1].shape == (1, 6)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("bad size.\nlong trace"), "bad size."),
+        (AssertionError("sizes of 64 only"), "sizes of 64 only."),
+        (AssertionError(), "AssertionError."),
+        (KeyError("image"), "KeyError 'image'."),
+    ],
+)
+def test_complaints_keep_their_first_line(error, words):
+    message = str(input_error(nn.ReLU(), torch.zeros(1, 2), error))
+    assert message == f"The network cannot process an input of shape [1, 2]: {words}"
+
+
+@pytest.mark.parametrize("network", [None, lambda x: x, nn.Identity])
+def test_what_is_no_network_is_refused(network):
+    with pytest.raises(ExplanationError, match=r"must be a torch\.nn\.Module.*type"):
+        unwrapped(network)
+
+
+def test_network_without_its_parameters_is_refused():
+    network = nn.Sequential(nn.LazyConv1d(2, 1), nn.LazyBatchNorm1d())
+    with pytest.raises(ExplanationError, match=r"'0\.weight'.*run the network once"):
+        unwrapped(network)
+    network[0](torch.ones(1, 1, 3))
+    with pytest.raises(ExplanationError, match=r"'1\.weight'.*run the network once"):
+        unwrapped(network)
+    network(torch.ones(1, 1, 3))
+    assert unwrapped(network) is network
 
 
 def test_wrappers_are_taken_off():
@@ -123,60 +159,3 @@ def test_part_on_several_devices_is_refused_with_advice():
     network[0].device_ids = [0, 1]
     with pytest.raises(ExplanationError, match=r"'0' is a DataParallel over 2.*put '0.module'"):
         unwrapped(network)
-
-
-class Checkpointed(nn.Module):
-    """Runs its layer again in the backward pass where its flag is set."""
-
-    def __init__(self, flag, value):
-        super().__init__()
-        # The second pass ends where nothing more is needed: before the end of the last module.
-        self.layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
-        self.flag = flag
-        setattr(self, flag, value)
-
-    def forward(self, x):
-        if getattr(self, self.flag) is True:
-            return checkpoint(self.layer, x, use_reentrant=False)
-        return self.layer(x)
-
-
-def calls_in_forward_and_backward(network, layer):
-    calls = []
-    handle = layer[0].register_forward_hook(lambda *_: calls.append(1))
-    x = torch.ones(1, 2, requires_grad=True)
-    network(x).sum().backward()
-    handle.remove()
-    return len(calls)
-
-
-@pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("flag", ["use_checkpoint", "memory_efficient", "gradient_checkpointing"])
-def test_checkpointing_is_off_inside_and_on_again_after(flag, fails):
-    network = nn.Sequential(Checkpointed(flag, True), Checkpointed(flag, False))
-    assert calls_in_forward_and_backward(network, network[0].layer) == 2
-    with contextlib.suppress(KeyboardInterrupt), undisturbed(network):
-        assert calls_in_forward_and_backward(network, network[0].layer) == 1
-        if fails:
-            raise KeyboardInterrupt
-    assert [getattr(part, flag) for part in network] == [True, False]
-    assert calls_in_forward_and_backward(network, network[0].layer) == 2
-
-
-def test_wrappers_that_checkpoint_hand_on_inside():
-    layer = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
-    network = nn.Sequential(ActivationCheckpointWrapper(layer))
-    state = set(vars(network[0]))
-    assert calls_in_forward_and_backward(network, layer) == 2
-    with undisturbed(network):
-        assert calls_in_forward_and_backward(network, layer) == 1
-        assert [name for name, _ in network.named_children()] == ["0"]
-        assert [name for name, _ in network[0].named_children()] == ["module"]
-    assert calls_in_forward_and_backward(network, layer) == 2
-    assert set(vars(network[0])) == state
-
-
-def test_attributes_of_that_name_that_are_no_switch_are_left_alone():
-    network = Checkpointed("use_checkpoint", "weights.pt")
-    with undisturbed(network):
-        assert network.use_checkpoint == "weights.pt"

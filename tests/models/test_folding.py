@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from monai.networks.nets import DenseNet, resnet10
@@ -96,12 +98,77 @@ def watched():
     return network
 
 
+class Around(nn.Module):
+    """What a convolution gives goes around its norm as well."""
+
+    def __init__(self, join):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.norm = nn.BatchNorm2d(2)
+        self.join = join
+
+    def forward(self, x):
+        given = self.conv(x)
+        return self.join(given, self.norm(given))
+
+
+class InPlace(nn.Module):
+    """The norm is given the very tensor of the convolution, but not with its values."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, x):
+        given = self.conv(x)
+        given += x.mean()
+        return self.norm(given)
+
+
+class TwoNorms(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(2), nn.BatchNorm2d(2)])
+
+    def forward(self, x):
+        given = self.conv(x)
+        return self.norms[0](given) * self.norms[1](given)
+
+
+def replaced():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    network[1].forward = torch.relu
+    return network
+
+
+def always_training():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, momentum=0.0))
+    network[1].train = lambda mode=True: network[1]
+    return network
+
+
+def hooked_elsewhere():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    network[2].register_forward_hook(lambda module, args, output: None)
+    return network
+
+
 @pytest.mark.parametrize(
     "make",
     [
         Shared,
         weight_normed,
         watched,
+        lambda: Around(torch.add),
+        lambda: Around(lambda given, normed: normed + 1e-9 * given),
+        lambda: Around(lambda given, normed: normed + (given - 1e9).relu()),  # dead for this input
+        InPlace,
+        TwoNorms,
+        replaced,
+        always_training,
+        hooked_elsewhere,
         lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)),
         lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.BatchNorm2d(2)),
         lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()),
@@ -115,3 +182,28 @@ def test_network_that_cannot_be_copied_is_left():
     network = settled(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
     network.result = network[0].weight * 2  # no leaf, which torch refuses to copy
     assert folded(network, X, False) is None
+
+
+class Single(nn.Sequential):
+    """Its copy is itself."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_network_that_would_share_with_its_copy_is_left(inside):
+    network = Single(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    network = settled(nn.Sequential(network) if inside else network)
+    assert folded_norms(network) is None
+    assert [type(module) for module in network.modules()][-2:] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+def test_network_without_norms_is_not_copied():
+    class Fragile(nn.Sequential):
+        def __deepcopy__(self, memo):
+            raise AssertionError("copied")
+
+    with pytest.raises(AssertionError, match="copied"):
+        copy.deepcopy(Fragile())
+    assert folded(settled(Fragile(nn.Conv2d(1, 2, 3), nn.ReLU())), X, False) is None

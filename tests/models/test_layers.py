@@ -136,6 +136,57 @@ def test_layer_called_twice_is_no_candidate():
     assert [layer.name for layer in candidate_layers(Twice(), torch.zeros(1, 1, 8, 8))] == ["conv"]
 
 
+def test_network_of_which_every_layer_is_called_twice_is_refused_for_that():
+    class Siamese(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc((self.conv(x) - self.conv(-x)).mean((2, 3)))
+
+    with pytest.raises(ExplanationError, match=r"'conv'.* called more than once"):
+        candidate_layers(Siamese(), torch.zeros(1, 1, 8, 8))
+
+
+def test_image_is_found_among_the_inputs():
+    class Aged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+            self.fc = nn.Linear(6, 2)
+
+        def forward(self, age, image):
+            return self.fc(torch.cat([self.conv(image).mean((2, 3)), age], 1))
+
+    inputs = {"age": torch.zeros(2, 2), "image": torch.zeros(2, 1, 8, 8)}
+    (layer,) = candidate_layers(Aged(), inputs)
+    assert (layer.name, layer.grid) == ("conv", (6, 6))
+
+
+def test_defaults_of_torch_do_not_matter():
+    network, x = vit(), torch.ones(1, 1, 8, 12)
+    expected = candidate_layers(network, x)
+    try:
+        torch.set_default_device("meta")
+        torch.set_default_dtype(torch.float64)
+        assert candidate_layers(network, x) == expected
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+
+
+def test_example_that_does_not_fit_memory_is_a_sentence(monkeypatch):
+    def forward(x):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes.")
+
+    network = nn.Sequential(nn.Conv2d(1, 4, 3))
+    monkeypatch.setattr(network, "forward", forward)
+    with pytest.raises(ExplanationError, match=r"not enough memory on cpu.*\[1, 8, 8\].*smaller"):
+        candidate_layers(network, torch.zeros(2, 1, 8, 8))
+
+
 def test_network_without_a_grid_is_refused():
     with pytest.raises(ExplanationError, match="No layer"):
         candidate_layers(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), torch.zeros(1, 1, 8, 8))

@@ -227,3 +227,84 @@ def test_single_voxel_with_the_channels_last_is_refused():
 def test_patch_embedding_of_another_size_than_it_was_made_for():
     network = PatchEmbeddingBlock(1, (8, 8), 4, 4, 1, "conv", "none", spatial_dims=2)
     assert layout_of(network, torch.zeros(1, 1, 8, 8), "dropout") == TokenLayout((2, 2))
+
+
+class Head(nn.Module):
+    """An activation in front of a linear layer whose width is the last size of the grid."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.act = nn.ReLU()
+        self.fc = nn.Linear(4, width)
+
+    def forward(self, x):
+        return self.fc(self.act(x).flatten(2).mean(-1))
+
+
+class Mixed(nn.Module):
+    """Layers without weights behind a convolution, and named in no order that tells."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 6)
+        self.conv = nn.Conv3d(1, 8, 3, padding=1)
+        self.pool = nn.AvgPool3d((1, 16, 16))
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.fc(self.act(self.pool(self.conv(x))).mean((2, 3, 4)))
+
+
+def test_width_of_another_layer_does_not_make_the_channels_last():
+    # Of [8, 16, 6, 6], pooled unevenly, [8, 16, 6] is more like the image than [16, 6, 6].
+    network, x = Mixed(), torch.zeros(1, 1, 16, 96, 96)
+    for name in ("conv", "pool", "act"):
+        assert layout_of(network, x, name) is None
+    mean = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    network = nn.Sequential(network.conv, network.pool, network.act, *mean, network.fc)
+    for name in ("0", "1", "2"):
+        assert layout_of(network, x, name) is None
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), Head(8))
+    assert layout_of(network, torch.zeros(1, 1, 8, 8), "1.act") is None
+
+
+def test_layer_without_weights_passes_on_what_it_is_given():
+    class Block(nn.Module):
+        """On the last axis, four wide as the axes before it are long."""
+
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.LayerNorm(4)
+            self.mlp = nn.Sequential(nn.Linear(4, 16), nn.Identity(), nn.GELU(), nn.Linear(16, 4))
+            self.drop = nn.Dropout()
+
+        def forward(self, x):
+            return self.drop(self.mlp(self.norm(x)))
+
+    class Permuted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 4, 4)
+            self.drop = nn.Dropout()
+            self.block = Block()
+
+        def forward(self, x):
+            return self.block(self.drop(self.conv(x)).movedim(1, -1))
+
+    network, x = Permuted(), torch.zeros(1, 1, 16, 16)
+    for name in ("conv", "drop"):
+        assert layout_of(network, x, name) is None
+    for name in ("block.norm", "block.mlp.1", "block.mlp.2", "block.mlp.3", "block.drop", "block"):
+        assert layout_of(network, x, name) == TokenLayout((4, 4), channels_last=True)
+
+
+def test_layer_before_it_in_a_sequence_tells_for_a_layer_without_weights():
+    # The convolution is as wide as the grid is long.
+    class Turned(nn.Module):
+        def forward(self, x):
+            return x.movedim(1, -1)
+
+    network = nn.Sequential(nn.Conv2d(1, 4, 4, 4), nn.ReLU(), Turned(), nn.Linear(4, 16), nn.GELU())
+    x = torch.zeros(1, 1, 16, 16)
+    assert layout_of(network, x, "1") is None
+    assert layout_of(network, x, "4") == TokenLayout((4, 4), channels_last=True)

@@ -21,7 +21,7 @@ from napari_ifa.cam.head import (
     probe_features,
 )
 from napari_ifa.cam.layer import Replacement, Substitute, layer_name
-from napari_ifa.cam.memory import NoMemoryError, in_blocks, out_of_memory
+from napari_ifa.cam.memory import NoMemoryError, in_blocks
 from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Function, Reading
@@ -31,6 +31,7 @@ from napari_ifa.models.calling import (
     call_network,
     first_tensor,
     input_error,
+    out_of_memory,
     plain_inputs,
     undisturbed,
     unwrapped,

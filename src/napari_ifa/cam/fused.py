@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_ifa.cam.activation import ClassActivation
-
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+from napari_ifa.cam.interpolation import resized
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +40,6 @@ class FusedActivation:
         Each is brought there by linear interpolation (half-voxel rule). Signed and unscaled, in
         logits: a layer with larger class activations weighs more.
         """
-        mode = _LINEAR[len(self.image_size)]
-        parts = [
-            nn.functional.interpolate(layer.maps(), self.image_size, mode=mode, align_corners=False)
-            for layer in self.layers
-        ]
-        return torch.stack(parts).mean(0)
+        return torch.stack([resized(layer.maps(), self.image_size) for layer in self.layers]).mean(
+            0
+        )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from napari_ifa.cam.memory import block_length, in_blocks, out_of_memory
+from napari_ifa.cam.memory import block_length, in_blocks
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,8 @@ def no_gradient(layer: str) -> ExplanationError:
     """The error for a layer on which no logit depends."""
     return ExplanationError(
         f"The logits have no gradient with respect to layer '{layer}': the network's answer does"
-        " not depend on it, so choose a layer on the way to the answer."
+        " not depend on it, or only through a checkpointed part; choose a layer on the way to the"
+        " answer, outside of such parts."
     )
 
 

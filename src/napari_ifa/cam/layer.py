@@ -28,6 +28,10 @@ def layer_name(network: nn.Module, layer: str | nn.Module) -> str:
             if module is layer:
                 return name
         raise ExplanationError("The target layer is not a module of this network.")
+    if not isinstance(layer, str):
+        raise ExplanationError(
+            f"The target layer must be a dotted name or a module, not a {type(layer).__name__}."
+        )
     if layer in names:
         return layer
     near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5)

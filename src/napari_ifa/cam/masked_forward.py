@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from napari_ifa.cam.masked_inputs import feature_masks, image_rows, product
 from napari_ifa.cam.memory import block_length
 from napari_ifa.cam.sampling import Sampling
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor, plain_inputs
+from napari_ifa.models.calling import first_tensor, out_of_memory, plain_inputs
 from napari_ifa.models.folding import folded
 
 #: What a sample makes of masks `[r, 1, *spatial]`.
@@ -67,8 +68,17 @@ class MaskedForward:
         """How many of these rows to pass at a time.
 
         One, where the network mixes the rows of a batch (a normalisation over the batch, before or
-        after the layer): tried with one row alone and beside its negative.
+        after the layer), tried with one row alone and beside its negative; or where there is no
+        memory for that trial.
         """
+        try:
+            return self._rows_at_once(rows)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return 1
+
+    def _rows_at_once(self, rows: Tensor) -> int:
         length = min(self._fitting(rows[:1]), _MOST_ROWS, len(rows))
         if length > 1:
             alone = self.logits(rows[:1], unchanged)
@@ -85,11 +95,13 @@ class MaskedForward:
         with torch.inference_mode(False), torch.no_grad():
             image = plain_inputs(self._inputs, slice(0, 1))
             self._network = folded(self._cut.network, image, self._channels_last)
-        if self._network is not None:
-            try:
+        if self._network is None:
+            return
+        same = False
+        try:
+            with suppress(ExplanationError):
                 same = self._near(beside, self.logits(rows[[0, 0]], _beside_negative), 0.5)
-            except ExplanationError:
-                same = False
+        finally:
             if not same:
                 self._network = None
 

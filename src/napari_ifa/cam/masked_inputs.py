@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from napari_ifa.cam.interpolation import resized
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.calling import first_tensor, mapped, of_cases
 
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 # A map whose range is below this many roundings of its largest value is constant: its range is
 # rounding, which min-max would blow up to a mask.
@@ -25,7 +25,7 @@ def varying(features: Tensor, size: tuple[int, ...]) -> Tensor:
     may not, so that the map is judged at the size of the mask.
     """
     if any(given < wanted for wanted, given in zip(features.shape[2:], size, strict=True)):
-        features = _resized(features, size)
+        features = resized(features, size)
     flat = features.flatten(2)
     low, high = flat.amin(-1), flat.amax(-1)
     rounding = _ROUNDINGS * torch.finfo(flat.dtype).eps
@@ -39,7 +39,7 @@ def feature_masks(features: Tensor, rows: Tensor, size: tuple[int, ...]) -> Tens
     linear interpolation (half-voxel rule) and min-max scaled there, in this order: interpolation
     can miss the extremes of the grid.
     """
-    masks = _resized(features[rows[:, 0], rows[:, 1]][:, None], size)
+    masks = resized(features[rows[:, 0], rows[:, 1]][:, None], size)
     axes = tuple(range(2, masks.ndim))
     masks -= masks.amin(axes, keepdim=True)
     masks /= masks.amax(axes, keepdim=True)
@@ -49,23 +49,21 @@ def feature_masks(features: Tensor, rows: Tensor, size: tuple[int, ...]) -> Tens
 def image_rows(inputs: Any, cases: Tensor, change: Callable[[Tensor], Tensor]) -> Any:
     """Inputs of `len(cases)` rows, each row's image changed; what is no image is repeated.
 
-    Images are the floating-point tensors of the first tensor's spatial size: in a network of
+    Images are the floating-point tensors of the first image's spatial size: in a network of
     several inputs, each modality. `cases` says whose rows they are; `change` takes and gives
-    `[n, C, *spatial]`. ExplanationError if no input is an image.
+    `[n, C, *spatial]`. What the cases share (see `of_cases`) goes along whole. ExplanationError if
+    no input is an image.
     """
-    spatial = first_tensor(inputs).shape[2:]
+    batch, _, *spatial = first_tensor(inputs).shape
     images = 0
 
     def rows_of(value: Any) -> Any:
         nonlocal images
-        if isinstance(value, dict):
-            return {key: rows_of(entry) for key, entry in value.items()}
-        if isinstance(value, tuple | list):
-            return tuple(map(rows_of, value))
         if not isinstance(value, Tensor):
-            return value
-        rows = value[cases]
-        if not value.is_floating_point() or value.ndim < 3 or value.shape[2:] != spatial:
+            return mapped(rows_of, value)
+        rows = of_cases(value, cases, batch)
+        per_case = value.ndim > 2 and len(value) == batch and list(value.shape[2:]) == spatial
+        if not per_case or not value.is_floating_point():
             return rows
         images += 1
         return change(rows)
@@ -90,7 +88,3 @@ def product(images: Tensor, masks: Tensor, channels_last: bool) -> Tensor:
         return images * masks
     order = _CHANNELS_LAST[images.ndim - 2]
     return torch.mul(images, masks, out=torch.empty_like(images, memory_format=order))
-
-
-def _resized(features: Tensor, size: tuple[int, ...]) -> Tensor:
-    return nn.functional.interpolate(features, size, mode=_LINEAR[len(size)], align_corners=False)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import out_of_memory
 
 Result = TypeVar("Result")
 
@@ -51,7 +52,7 @@ def in_blocks(
         try:
             result = compute(block)
         except (RuntimeError, NoMemoryError) as error:
-            if not out_of_memory(error):
+            if not isinstance(error, NoMemoryError) and not out_of_memory(error):
                 raise
             held = block.stop - block.start
             if held == 1:
@@ -63,9 +64,3 @@ def in_blocks(
             continue
         yield block, result
         start = block.stop
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, on a GPU or on the CPU, whose error has no type."""
-    known = isinstance(error, torch.OutOfMemoryError | NoMemoryError)
-    return known or "can't allocate memory" in str(error)

@@ -144,15 +144,17 @@ def _score_weights(
 
     Score CAM subtracts the score of a baseline from each, which is the same for all features and
     so cancels in the softmax: it is not computed. A constant map makes no mask; its weight is 0,
-    and it stands outside the softmax.
+    and it stands outside the softmax, which is computed in float32 or wider.
     """
     features, size = result.features, tuple(first_tensor(inputs).shape[2:])
     alive = varying(features, size)
     rows = alive.nonzero()
-    if not len(rows):
+    flat = (~alive.any(1)).nonzero().flatten().tolist()
+    if flat:
         raise ExplanationError(
-            f"Every feature of layer '{cut.layer}' is constant over its grid, so that no mask can"
-            " be made of any: check the image, or choose another layer."
+            f"Every feature of layer '{cut.layer}' is constant over its grid in case"
+            f" {', '.join(map(str, flat))} of the batch, so that no mask can be made of any: check"
+            " the image, or choose another layer."
         )
     masked = MaskedForward(cut, inputs, features, sampling)
     length = masked.rows_at_once(rows)
@@ -178,8 +180,7 @@ def _score_weights(
             sampling.advance(done, total)
         length = longest  # less than before where memory was short
     scores = (scores / sampling.samples).masked_fill_(~alive[..., None], -torch.inf)
-    # A case without any mask is -inf throughout, and its softmax not a number.
-    return scores.softmax(1).nan_to_num_(nan=0.0).movedim(1, 2)
+    return scores.softmax(1).movedim(1, 2).to(features.dtype)
 
 
 def _check_finite(scores: Tensor, rows: Tensor) -> None:

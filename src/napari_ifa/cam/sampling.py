@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -32,13 +33,18 @@ class Sampling:
     stop: Stop | None = None
 
     def __post_init__(self) -> None:
-        if self.samples != int(self.samples) or self.samples < 1:
+        if not isinstance(self.samples, Integral) or self.samples < 1:
             raise ExplanationError(
                 f"The number of samples must be 1 or a larger whole number, not {self.samples}."
             )
-        if not (math.isfinite(self.noise) and self.noise >= 0):
+        number = isinstance(self.noise, Real)
+        if not (number and math.isfinite(self.noise) and self.noise >= 0):
             raise ExplanationError(
                 f"The noise is a standard deviation, 0 or larger, and not {self.noise}."
+            )
+        if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**64:
+            raise ExplanationError(
+                f"The seed must be a whole number from 0 to 2**64 - 1, not {self.seed}."
             )
         if self.autocast not in (None, torch.float16, torch.bfloat16):
             raise ExplanationError(
@@ -48,7 +54,7 @@ class Sampling:
 
     def generator(self, device: torch.device) -> torch.Generator:
         """A new source of noise, the same one each time."""
-        return torch.Generator(device).manual_seed(self.seed)
+        return torch.Generator(device).manual_seed(int(self.seed))
 
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
         """The autocast block for a forward pass; none of its own if none was asked for."""
@@ -69,4 +75,4 @@ def noise_field(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
     Drawn in float32 whatever the network's type, so that a seed means the same noise for each.
     """
-    return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)

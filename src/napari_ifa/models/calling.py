@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.as_written import as_written
 
 # What torch and networks raise on an input they were not made for.
-FORWARD_ERRORS = (RuntimeError, ValueError, IndexError, TypeError)
-
-# Attributes that turn gradient checkpointing on: MONAI's (SwinUNETR, AutoencoderKL; VQVAE),
-# torchvision's (DenseNet), timm's, and that of the transformers library.
-_CHECKPOINTING = (
-    "use_checkpoint",
-    "use_checkpointing",
-    "memory_efficient",
-    "grad_checkpointing",
-    "gradient_checkpointing",
+FORWARD_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
 )
-# Modules that checkpoint the one module inside them: MONAI's CheckpointUNet, torch.distributed.
-_CHECKPOINTING_WRAPPERS = ("ActivationCheckpointWrapper", "CheckpointWrapper")
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself: what DataParallel copies or torch.compile traces cannot be hooked.
 
-    Raises ExplanationError for TorchScript, inside which no layer can be reached, and for a part
-    of the network that is copied to several devices.
+    Raises ExplanationError for what is no network, for one whose parameters are not there yet, for
+    TorchScript, inside which no layer can be reached, and for a part of the network that is copied
+    to several devices.
     """
+    if not isinstance(network, nn.Module):
+        raise ExplanationError(
+            f"The network must be a torch.nn.Module, and this is of type {type(network).__name__}."
+        )
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     network = getattr(network, "_orig_mod", network)
@@ -47,6 +51,12 @@ def unwrapped(network: nn.Module) -> nn.Module:
             "The network is a TorchScript program, whose layers cannot be reached: load it as a"
             " Python network with its weights."
         )
+    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
+        if is_lazy(tensor):
+            raise ExplanationError(
+                f"The network's '{name}' gets its size with the first input (a lazy module): run"
+                " the network once, or load its weights, before it is explained."
+            )
     return network
 
 
@@ -55,9 +65,8 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
     """Eval mode with frozen parameters for the length of the block, then everything as before.
 
     Per-module training flags, `requires_grad` of every parameter and the contents of every buffer
-    are put back, also when the block raises. Hooks are the business of whoever sets them. Gradient
-    checkpointing is off meanwhile: it would run parts of the network again in the backward pass,
-    then without the hooks.
+    are put back, also when the block raises. Hooks are the business of whoever sets them. Meanwhile
+    parts are neither checkpointed nor compiled, see `as_written`.
     """
     modules = list(network.modules())
     training = [(module, module.training) for module in modules]
@@ -69,35 +78,14 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         if buffer is not None
     ]
     contents = _contents([buffer for _, _, buffer in buffers])
-    checkpointing = [
-        (module, name)
-        for module in modules
-        for name in _CHECKPOINTING
-        if vars(module).get(name) is True
-    ]
-    wrappers = [
-        (module, vars(module).get("forward"))
-        for module in modules
-        if type(module).__name__ in _CHECKPOINTING_WRAPPERS
-    ]
     try:
         if any(flag for _, flag in training):
             network.eval()
         for parameter in trainable:
             parameter.requires_grad_(False)
-        for module, name in checkpointing:
-            setattr(module, name, False)
-        for module, _ in wrappers:
-            # On the instance, before the method of the class; a module there would be registered.
-            vars(module)["forward"] = next(module.children()).__call__
-        yield
+        with as_written(network):
+            yield
     finally:
-        for module, name in checkpointing:
-            setattr(module, name, True)
-        for module, forward in wrappers:
-            vars(module).pop("forward", None)
-            if forward is not None:
-                vars(module)["forward"] = forward
         for module, flag in training:
             if module.training != flag:
                 module.training = flag
@@ -156,43 +144,83 @@ def plain_inputs(inputs: Any, cases: slice | None = None) -> Any:
     """The inputs as plain tensors without history, all cases or the given ones.
 
     MONAI's MetaTensor is stripped of its metadata, which every operation would copy along, and an
-    inference tensor is copied, because autograd may have to keep it for the backward pass.
+    inference tensor is copied, because autograd may have to keep it for the backward pass. Which
+    tensors are cut into cases, `of_cases` says.
     """
-    if isinstance(inputs, Tensor):
-        tensor = inputs.detach().as_subclass(Tensor)
-        if tensor.is_inference():
-            tensor = tensor.clone()
-        return tensor if cases is None else tensor[cases]
+    batch = None if cases is None else len(first_tensor(inputs))
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            tensor = value.detach().as_subclass(Tensor)
+            if tensor.is_inference():
+                tensor = tensor.clone()
+            if cases is None or batch is None:
+                return tensor
+            return of_cases(tensor, cases, batch)
+        return mapped(plain, value)
+
+    return plain(inputs)
+
+
+def of_cases(tensor: Tensor, cases: slice | Tensor, batch: int) -> Tensor:
+    """The given cases of a tensor, or all of it, where its first axis is not `batch` long.
+
+    That is shared by the cases: a prompt, a step in time. One whose first axis happens to be as
+    long as the batch cannot be told from a tensor with a row per case, and is taken for one.
+    """
+    return tensor[cases] if tensor.ndim and len(tensor) == batch else tensor
+
+
+def mapped(change: Callable[[Any], Any], inputs: Any) -> Any:
+    """The same dict or tuple with each entry changed; what is neither stays as it is."""
     if isinstance(inputs, dict):
-        return {key: plain_inputs(value, cases) for key, value in inputs.items()}
+        return {key: change(value) for key, value in inputs.items()}
     if isinstance(inputs, tuple | list):
-        return tuple(plain_inputs(value, cases) for value in inputs)
+        return tuple(map(change, inputs))
     return inputs
 
 
-def first_tensor(inputs: Any) -> Tensor:
-    """The tensor that gives the batch its size, shape and device: the first among the inputs."""
-    if isinstance(inputs, Tensor):
-        return inputs
-    values = inputs.values() if isinstance(inputs, dict) else inputs
-    if isinstance(inputs, dict | tuple | list):
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    """The tensors among inputs or outputs, in dicts and tuples at any depth."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, dict):
+        for value in values.values():
+            yield from tensors_in(value)
+    elif isinstance(values, tuple | list):
         for value in values:
-            if isinstance(value, Tensor):
-                return value
-    raise ExplanationError(
-        "The network's input must be a tensor, or a tuple or dict of tensors, not"
-        f" {type(inputs).__name__}."
-    )
+            yield from tensors_in(value)
+
+
+def first_tensor(inputs: Any) -> Tensor:
+    """The tensor that gives the batch its size, shape and device: the (first) image.
+
+    Of several tensors it is the one with the most axes, the first of those. ExplanationError if
+    there is none, or only single numbers.
+    """
+    image = max(tensors_in(inputs), key=Tensor.dim, default=None)
+    if image is None:
+        raise ExplanationError(
+            "The network's input must be a tensor, or a tuple or dict of tensors, not"
+            f" {type(inputs).__name__}."
+        )
+    if not image.ndim:
+        raise ExplanationError(
+            "The network's input is a single number, and a batch of images is needed:"
+            " [batch, channels, spatial sizes]."
+        )
+    return image
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch ran out of memory, on a GPU or on the CPU, whose error has no type."""
+    known = isinstance(error, torch.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
 
 
 def input_error(network: nn.Module, inputs: Any, error: Exception) -> ExplanationError:
     """torch's complaint about an input, as one sentence: what was given, what the network takes."""
     given = first_tensor(inputs)
-    if isinstance(error, torch.OutOfMemoryError):
-        return ExplanationError(
-            f"There is not enough memory on {given.device} for a batch of {len(given)}: use a"
-            " smaller batch."
-        )
     convolution = next(
         (
             (name, module)
@@ -209,7 +237,9 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
                 f"The network takes [batch, {first.in_channels}, {dims} spatial sizes] (its first"
                 f" convolution is '{name}'), and the input has the shape {list(given.shape)}."
             )
-    complaint = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    complaint = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    if not complaint or isinstance(error, KeyError | AttributeError):  # which only name a thing
+        complaint = f"{type(error).__name__} {complaint}".strip()
     return ExplanationError(
         f"The network cannot process an input of shape {list(given.shape)}: {complaint}."
     )

@@ -63,6 +63,12 @@ def candidate_layers(
     """
     network = unwrapped(network)
     probe = probed(network, example, output, token_grid)
+    if not probe.candidates and probe.repeated:
+        raise ExplanationError(
+            f"Every layer with features on a grid (such as '{probe.repeated[-1]}') is called more"
+            " than once in a forward pass, so that none has one output to explain: explain the"
+            " network on one of the inputs that it combines."
+        )
     if not probe.candidates:
         raise ExplanationError(
             "No layer of the network gives features on a grid: class activation needs a network"

@@ -16,6 +16,7 @@ from napari_ifa.models.calling import (
     call_network,
     first_tensor,
     input_error,
+    out_of_memory,
     plain_inputs,
     undisturbed,
 )
@@ -56,12 +57,14 @@ class Call:
 class Probe:
     """The calls of one forward in the order in which they ended, and the shape of the answer.
 
-    `candidates` are the calls that give features on a grid, of modules that are called once.
-    `several_outputs` says that the network returns more than the answer.
+    `candidates` are the calls that give features on a grid, of modules that are called once, and
+    `repeated` the names of modules that give such features more than once. `several_outputs`
+    says that the network returns more than the answer.
     """
 
     calls: list[Call]
     candidates: list[Call]
+    repeated: list[str]
     answer: tuple[int, ...]
     several_outputs: bool
 
@@ -117,7 +120,7 @@ def probed(
     answer = _answer(returned, output)
     return Probe(
         calls,
-        _candidates(calls, dims),
+        *_candidates(calls, dims),
         () if answer is None else tuple(answer.shape),
         several_outputs=not isinstance(returned, Tensor) and len(_tensors(returned)) > 1,
     )
@@ -134,7 +137,7 @@ def reaching(
     """
     leaf: Tensor | None = None
     outputs: dict[str, Tensor] = {}
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     wanted = {call.name for call in candidates}
 
     def start(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
@@ -142,8 +145,7 @@ def reaching(
         if name not in wanted:
             return None
         if leaf is None:
-            noise = torch.randn(given.shape, generator=generator).to(given)
-            leaf = outputs[name] = noise.requires_grad_()
+            leaf = outputs[name] = _noise_like(given, generator).requires_grad_()
             return leaf.clone()
         outputs[name] = given
         return None
@@ -152,7 +154,7 @@ def reaching(
         answer = _answer(_watched(network, plain_inputs(example, slice(0, 1)), start), output)
         if answer is None or not answer.requires_grad:
             return []
-        direction = torch.randn(answer.shape, generator=generator).to(answer)
+        direction = _noise_like(answer, generator)
         linked = [call for call in candidates if outputs[call.name].requires_grad]
         try:
             gradients = torch.autograd.grad(
@@ -166,6 +168,12 @@ def reaching(
         if gradient is not None
         and bool((gradient if call.layout is None else call.layout.fold(gradient)).any())
     ]
+
+
+def _noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    # The same on every device and for every type, whatever torch's defaults are.
+    noise = torch.randn(tensor.shape, generator=generator, device="cpu", dtype=torch.float32)
+    return noise.to(tensor)
 
 
 def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]) -> Any:
@@ -186,24 +194,32 @@ def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]
         with torch.inference_mode(False), undisturbed(network):
             return call_network(network, inputs)
     except FORWARD_ERRORS as error:
+        if out_of_memory(error):
+            given = first_tensor(inputs)
+            raise ExplanationError(
+                f"There is not enough memory on {given.device} for one case of shape"
+                f" {list(given.shape[1:])}: use a smaller image."
+            ) from error
         raise input_error(network, inputs, error) from error
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _candidates(calls: list[Call], dims: int) -> list[Call]:
+def _candidates(calls: list[Call], dims: int) -> tuple[list[Call], list[str]]:
+    """The calls with features on a grid, and the names of modules that make several of them."""
     times: dict[str, int] = {}
     for call in calls:
         times[call.name] = times.get(call.name, 0) + 1
     tokens = {call.shape[1] for call in calls if len(call.shape) == 3 and dims > 1}
-    return [
+    spatial = [
         call
         for call in calls
-        if times[call.name] == 1
-        and (call.layout is not None or _is_spatial(call.shape, dims))
+        if (call.layout is not None or _is_spatial(call.shape, dims))
         and not _is_attention(call, tokens)
     ]
+    once = [call for call in spatial if times[call.name] == 1]
+    return once, list(dict.fromkeys(call.name for call in spatial if times[call.name] > 1))
 
 
 def _is_spatial(shape: tuple[int, ...], dims: int) -> bool:

@@ -24,6 +24,15 @@ _MOST_CLASS_TOKENS = 16
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+)
 
 
 @dataclass(frozen=True)
@@ -137,22 +146,52 @@ def _channels_last(
 ) -> bool:
     """Whether an output with as many axes as the image is `[B, *grid, E]`, not `[B, F, *grid]`.
 
-    The widths of the layers inside say so; where they fit both, the grid that is more like the
-    image in its proportions, as a square one is to a square image.
+    The widths of the layers inside say so, and for a layer without any those of its witness. Where
+    they fit both, it is the grid that is more like the image in its proportions, as a square one is
+    to a square image.
     """
-    widths = _last_axis_widths(layer if layer is not None else network)
-    if shape[-1] not in widths:
-        own = layer is not None and bool(widths or _first_axis_widths(layer))
-        if own or shape[-1] not in _last_axis_widths(network):
-            return False
-    elif layer is not None:
-        first = _first_axis_widths(layer)
-        if shape[1] not in first and shape[1] not in widths:
-            return True
+    witness = network if layer is None else _witness(network, layer)
+    first, last = _first_axis_widths(witness), _last_axis_widths(witness)
+    if shape[-1] not in last:
+        return False
     one, other = _distortion(image, shape[2:]), _distortion(image, shape[1:-1])
-    if one != other:
-        return other < one
-    return layer is not None and shape[-1] in widths and not _first_axis_widths(layer)
+    if layer is not None and _is_around(witness, layer):
+        # It may be in front of that width, which is as long as the axis by chance.
+        return shape[1] not in first and (other < one or (other == one and not first))
+    if shape[1] not in first and shape[1] not in last:
+        return True
+    return other < one or (other == one and not first)
+
+
+def _witness(network: nn.Module, layer: nn.Module) -> nn.Module:
+    """The module whose widths tell how a layer's output lies in memory.
+
+    The layer itself, if it has any. One that has none (an activation, a pool, a drop path) passes
+    on what it is given: by the layer before it in a Sequential, else by one of those around it.
+    """
+    if _has_widths(layer):
+        return layer
+    name = next((name for name, module in network.named_modules() if module is layer), "")
+    while name:
+        name, _, child = name.rpartition(".")
+        around = network.get_submodule(name)
+        if isinstance(around, nn.Sequential):
+            children = dict(around.named_children())
+            before = list(children.values())[: list(children).index(child)]
+            nearest = next(filter(_has_widths, reversed(before)), None)
+            if nearest is not None:
+                return nearest
+        elif _has_widths(around):
+            return around
+    return layer
+
+
+def _is_around(module: nn.Module, layer: nn.Module) -> bool:
+    return module is not layer and any(part is layer for part in module.modules())
+
+
+def _has_widths(module: nn.Module) -> bool:
+    return bool(_first_axis_widths(module) or _last_axis_widths(module))
 
 
 def _on_last_axis(shape: Sequence[int], layer: nn.Module | None) -> bool:
@@ -182,7 +221,7 @@ def _first_axis_widths(module: nn.Module) -> set[int]:
             widths.add(part.out_channels)
         elif isinstance(part, nn.GroupNorm):
             widths.add(part.num_channels)
-        elif isinstance(part, nn.modules.batchnorm._NormBase):
+        elif isinstance(part, _NORMS):
             widths.add(part.num_features)
     return widths
 
