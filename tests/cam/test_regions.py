@@ -184,6 +184,10 @@ def test_a_segmentation_says_what_it_needs():
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2))
     with pytest.raises(ExplanationError, match="leave the region out"):
         class_activation(network, IMAGE, "0", region="predicted")
+    with pytest.raises(ExplanationError, match="give one of the two"):
+        class_activation(
+            Segmenter(), IMAGE, "features", class_idx=lambda y: y.sum(), region="predicted"
+        )
     with CutNetwork(Segmenter(), "features") as cut, pytest.raises(ExplanationError, match="own"):
         class_activation(cut, IMAGE, region="predicted")
 

@@ -126,6 +126,10 @@ class CutNetwork:
 
     def explaining(self, functions: tuple[Function, ...]) -> Reading:
         """The reading that explains what functions, one per case, give in place of classes."""
+        if self._region is not None:
+            raise ExplanationError(
+                "A region is for a class; a function takes the whole output: give one of the two."
+            )
         return Reading(self._output, functions=functions)
 
     def prepared(self, x: Any) -> Any:
