@@ -87,6 +87,7 @@ class CutNetwork:
         self._region = region
         self._token_grid = token_grid
         self._stack: ExitStack | None = None
+        self._modules: list[nn.Module] = []
         self._heads: dict[tuple[int, ...], AffineHead | None] = {}
         # Whether the head mixes the cases of a batch; None as long as it is not known.
         self._mixing: bool | None = None
@@ -100,8 +101,8 @@ class CutNetwork:
                 " gradients: load the network outside of it."
             )
         self._stack = ExitStack()
-        self._stack.enter_context(undisturbed(self.network))
-        self._mixing = True if has_batch_statistics(self.network) else None
+        self._modules = self._stack.enter_context(undisturbed(self.network))
+        self._mixing = True if has_batch_statistics(self._modules) else None
         return self
 
     def __exit__(
@@ -359,7 +360,7 @@ class CutNetwork:
             head = AffineHead.tested(probes, logits[-len(probes) :])
             if head is None:
                 return None
-            matrices = candidate_matrices(self.network, logits.shape[1], leaf.shape[1])
+            matrices = candidate_matrices(self._modules, logits.shape[1], leaf.shape[1])
             weights, vector = direction(logits), torch.zeros_like(logits)
             vector[0] = weights
             gradient = gradient_of(logits, leaf, vector) if matrices else None

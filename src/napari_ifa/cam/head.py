@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from napari_ifa.models.calling import parameters_of
+
 # Blocks [k, F, *grid] of gradients of the classes asked for.
 Gradients = Callable[[list[int]], Iterator[Tensor]]
 # Twice the rounding of a head of many layers, far below the kink of any activation function.
@@ -82,11 +84,11 @@ def probe_features(features: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(probe), probe, -probe])
 
 
-def candidate_matrices(network: nn.Module, classes: int, features: int) -> list[Tensor]:
-    """The network's parameters that could be the matrix `[C, F]` of a pooled linear head."""
+def candidate_matrices(modules: list[nn.Module], classes: int, features: int) -> list[Tensor]:
+    """The modules' parameters that could be the matrix `[C, F]` of a pooled linear head."""
     return [
         parameter.detach().flatten(1)
-        for parameter in network.parameters()
+        for parameter in parameters_of(modules)
         if parameter.shape[:2] == (classes, features) and parameter.numel() == classes * features
     ]
 

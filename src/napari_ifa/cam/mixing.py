@@ -14,11 +14,10 @@ from napari_ifa.cam.gradients import gradient_of
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def has_batch_statistics(network: nn.Module) -> bool:
+def has_batch_statistics(modules: list[nn.Module]) -> bool:
     """Whether a normalisation takes its statistics from the batch, also in eval mode."""
     return any(
-        isinstance(module, _BATCH_NORMS) and module.running_mean is None
-        for module in network.modules()
+        isinstance(module, _BATCH_NORMS) and module.running_mean is None for module in modules
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,8 +24,8 @@ _ABSENT = object()
 
 
 @contextmanager
-def as_written(network: nn.Module) -> Iterator[None]:
-    """Every part just runs its forward for the length of the block, then everything as before.
+def as_written(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Every module just runs its forward for the length of the block, then everything as before.
 
     Gradient checkpointing would run parts of the network again in the backward pass, then without
     the hooks; a compiled part does not expect hooks to come and go. Reached are the switches and
@@ -35,7 +35,7 @@ def as_written(network: nn.Module) -> Iterator[None]:
     """
     before: list[tuple[dict[str, Any], str, Any]] = []
     try:
-        for module in network.modules():
+        for module in modules:
             own = vars(module)  # attributes of the instance come before methods of the class
             for name, value in _changes(module).items():
                 before.append((own, name, own.get(name, _ABSENT)))

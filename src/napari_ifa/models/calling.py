@@ -40,37 +40,39 @@ def unwrapped(network: nn.Module) -> nn.Module:
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     network = getattr(network, "_orig_mod", network)
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ExplanationError(
+            "The network is a TorchScript program, whose layers cannot be reached: load it as a"
+            " Python network with its weights."
+        )
     for name, part in network.named_modules():
         if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
             raise ExplanationError(
                 f"The network's part '{name}' is a DataParallel over {len(part.device_ids)}"
                 f" devices, whose copies cannot be watched: put '{name}.module' in its place."
             )
-    if isinstance(network, torch.jit.ScriptModule):
-        raise ExplanationError(
-            "The network is a TorchScript program, whose layers cannot be reached: load it as a"
-            " Python network with its weights."
-        )
-    for name, tensor in chain(network.named_parameters(), network.named_buffers()):
-        if is_lazy(tensor):
-            raise ExplanationError(
-                f"The network's '{name}' gets its size with the first input (a lazy module): run"
-                " the network once, or load its weights, before it is explained."
-            )
+        for own, tensor in chain(part._parameters.items(), part._buffers.items()):
+            if is_lazy(tensor):
+                raise ExplanationError(
+                    f"The network's '{f'{name}.{own}'.lstrip('.')}' gets its size with the first"
+                    " input (a lazy module): run the network once, or load its weights, before it"
+                    " is explained."
+                )
     return network
 
 
 @contextmanager
-def undisturbed(network: nn.Module) -> Iterator[None]:
+def undisturbed(network: nn.Module) -> Iterator[list[nn.Module]]:
     """Eval mode with frozen parameters for the length of the block, then everything as before.
 
     Per-module training flags, `requires_grad` of every parameter and the contents of every buffer
     are put back, also when the block raises. Hooks are the business of whoever sets them. Meanwhile
-    parts are neither checkpointed nor compiled, see `as_written`.
+    parts are neither checkpointed nor compiled, see `as_written`. Gives the network's modules: a
+    walk through hundreds of them is not to be repeated.
     """
     modules = list(network.modules())
     training = [(module, module.training) for module in modules]
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in parameters_of(modules) if parameter.requires_grad]
     buffers = [
         (module, name, buffer)
         for module in modules
@@ -83,8 +85,8 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
             network.eval()
         for parameter in trainable:
             parameter.requires_grad_(False)
-        with as_written(network):
-            yield
+        with as_written(modules):
+            yield modules
     finally:
         for module, flag in training:
             if module.training != flag:
@@ -94,6 +96,14 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         for module, name, buffer in buffers:
             module._buffers[name] = buffer
         _put_back(contents)
+
+
+def parameters_of(modules: list[nn.Module]) -> Iterator[nn.Parameter]:
+    """The modules' own parameters; those that several share come several times."""
+    for module in modules:
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                yield parameter
 
 
 def _contents(buffers: list[Tensor]) -> list[tuple[list[Tensor], Tensor]]:
