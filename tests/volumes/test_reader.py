@@ -115,13 +115,13 @@ def test_paths_without_an_image(tmp_path: Path, save_series: Save) -> None:
         file.writestr("a", "b")
     expected = {
         tmp_path / "nowhere": "nowhere: there is no such file or folder.",
-        text: "letter.txt: neither a DICOM nor a NIfTI file.",
+        text: "letter.txt: neither a DICOM, NIfTI, PNG nor JPEG file.",
         empty: "empty: the folder is empty.",
         letters / "b.dcm": "b.dcm: a DICOM object without an image; "
         "open the folder of the images instead.",
         report: "slice0.dcm: a DICOM object without an image; "
         "open the folder of the images instead.",
-        report.parent: "report: no DICOM or NIfTI image among 1 files, "
+        report.parent: "report: no DICOM, NIfTI, PNG or JPEG image among 1 files, "
         "1 DICOM objects without an image.",
         archive: "study.zip: zip archives are not opened; unpack it first.",
         tmp_path / ("x" * 300): f"{'x' * 300}: there is no such file or folder.",

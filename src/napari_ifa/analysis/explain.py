@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, Basis
-from napari_ifa.errors import AnalysisError
+from napari_ifa.analysis.store import Analysis, Basis, Scope
+from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine
 from napari_ifa.volumes import FeatureGrid, Volume
@@ -33,6 +34,9 @@ def explain(
     method: str | None = None,
     basis: Basis = "voxels",
     *,
+    low: float | None = None,
+    high: float = 90,
+    scope: Scope = "class",
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Explanation:
@@ -46,6 +50,7 @@ def explain(
     method : id of a class activation method; the analysis's own, or ``"gradcam"``.
     basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
         ``"extremes"``, which suits evidence that fills a small part of the image.
+    low, high, scope : of the common scale, see `Analysis.scale`.
     progress : called with passes done and passes in all, by the methods that need many.
     stop : asked between such passes; True ends the work.
 
@@ -68,17 +73,21 @@ def explain(
                 f" '{method}'."
             )
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
-    image = classifier.preprocess(volume)
+    with _misfit_said(classifier, volume):
+        image = classifier.preprocess(volume)
     network_input = image.as_tensor().float()[None].to(classifier.device)
-    activation = class_activation(
-        classifier.network,
-        network_input,
-        classifier.target_layer,
-        method=chosen_method,
-        class_idx="all",
-        progress=progress,
-        stop=stop,
-    )
+    # A network that cuts volumes into slices begins with a 2D convolution as well.
+    is_picture = volume.source.kind == "image"
+    with _misfit_said(classifier, volume) if is_picture else nullcontext():
+        activation = class_activation(
+            classifier.network,
+            network_input,
+            classifier.target_layer,
+            method=chosen_method,
+            class_idx="all",
+            progress=progress,
+            stop=stop,
+        )
     grid = FeatureGrid.from_network_input(
         input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
     )
@@ -92,6 +101,9 @@ def explain(
         ),
         mask=FeatureMask.all(case.features),
         basis=basis,
+        low=low,
+        high=high,
+        scope=scope,
     )
     return explanation if mask is None else explanation.select(mask=mask)
 
@@ -165,7 +177,7 @@ class Explanation:
     analysis : gives the common scale; None where there is none.
     class_idx : the class explained.
     mask : the features kept.
-    basis : of the common scale.
+    basis, low, high, scope : of the common scale, see `Analysis.scale`.
     """
 
     volume: Volume
@@ -174,6 +186,9 @@ class Explanation:
     class_idx: int
     mask: FeatureMask
     basis: Basis = "voxels"
+    low: float | None = None
+    high: float = 90
+    scope: Scope = "class"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -264,7 +279,9 @@ class Explanation:
         """The cohort's scale for this class; None without an analysis."""
         if self.analysis is None:
             return None
-        return self.analysis.scale(self.class_idx, basis=self.basis)
+        return self.analysis.scale(
+            self.class_idx, self.low, self.high, basis=self.basis, scope=self.scope
+        )
 
     @cached_property
     def activation_map(self) -> NDArray[np.float32]:
@@ -310,6 +327,33 @@ def predict_masked(case: CaseActivation, masks: list[FeatureMask]) -> NDArray[np
     return _numpy(
         masked_logits(classifier.network, case.network_input, classifier.target_layer, stack)[0]
     )
+
+
+@contextmanager
+def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
+    """Where an error comes of a picture for a 3D network, or a volume for a 2D one, say that.
+
+    torch takes a picture for a volume without a batch, and complains of something else.
+    """
+    from torch import nn
+
+    try:
+        yield
+    except ExplanationError as error:
+        kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        first = next((m for m in classifier.network.modules() if isinstance(m, kinds)), None)
+        is_picture = volume.source.kind == "image"
+        if is_picture and isinstance(first, nn.Conv3d):
+            raise ExplanationError(
+                "The model takes three-dimensional images and this is a picture; choose a model"
+                " for pictures."
+            ) from error
+        if not is_picture and isinstance(first, nn.Conv2d):
+            raise ExplanationError(
+                "The model takes pictures (2D) and this is a three-dimensional image; choose a"
+                " model for those."
+            ) from error
+        raise
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:

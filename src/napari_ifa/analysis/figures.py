@@ -89,6 +89,9 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
 
 def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -> int:
     """The slice with the strongest evidence for the class, of those that show much of the body."""
+    if volume.shape[axis] == 1:
+        # A picture, which may have channels of colour too.
+        return 0
     low, high = default_window(volume).limits
     other = tuple(a for a in range(3) if a != axis)
     body = (volume.array > low + _TISSUE * (high - low)).sum(axis=other)

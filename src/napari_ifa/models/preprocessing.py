@@ -38,8 +38,8 @@ _UNTRACKED = (
 class OpenedImage:
     """Stands in for ``LoadImage`` and ``LoadImaged``: hands on an image that is already open.
 
-    Takes the loader's own options that change what the network sees: the type of the values and
-    the place of the channels.
+    Takes the loader's own options that change what the network sees: the type of the values, the
+    place of the channels, and for a picture which of rows and columns comes first.
     """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
@@ -53,35 +53,53 @@ class OpenedImage:
         self.key = names[0] if names else None
         self._dtype = arguments.get("dtype", np.float32)
         self._channel_first = bool(arguments.get("ensure_channel_first", False))
+        # PILReader's own option, under the name that it has there.
+        self._rows_first = not arguments.get("reverse_indexing", True)
 
     def __call__(self, data: Any) -> Any:
         if self.key is None:
             return self._open(data)
         return {**data, self.key: self._open(data[self.key])}
 
+    def picture_place(self, picture: Volume) -> Affine:
+        """``[4, 4]``: a picture's index as the chain begins with it → RAS mm.
+
+        MONAI's ``PILReader`` knows no position, so that the chain of a picture begins at the
+        identity, which an ``Orientation`` or ``Spacing`` in it goes by.
+        """
+        _, place = picture.in_source_order()
+        return place[:, [1, 0, 2, 3]] if self._rows_first else place
+
     def _open(self, volume: Volume) -> MetaTensor:
         from monai.data import MetaTensor
         from monai.transforms import EnsureChannelFirst
-        from monai.utils import get_equivalent_dtype
+        from monai.utils import convert_to_tensor, get_equivalent_dtype
 
         array, ras_affine = volume.in_source_order()
-        if volume.source.kind == "image":
+        is_picture = volume.source.kind == "image"
+        if is_picture or _is_flat_nifti(volume):
             array = array[:, :, 0]
+        if is_picture:
+            ras_affine = np.eye(4)
+            if self._rows_first:
+                array = array.swapaxes(0, 1)
         if self._dtype is not None:
             array = array.astype(get_equivalent_dtype(self._dtype, np.ndarray))
         else:
             array = array.copy()
         colour = volume.array.ndim == 4
-        meta = {
+        meta: dict[str, Any] = {
             "original_channel_dim": array.ndim - 1 if colour else float("nan"),
             "original_affine": ras_affine.copy(),
             "spatial_shape": np.array(array.shape[:-1] if colour else array.shape),
-            "space": "RAS",
         }
+        if not is_picture:
+            meta["space"] = "RAS"
         import torch
 
+        # MONAI's own way to a tensor: torch cannot compute with uint16.
         image = MetaTensor(
-            torch.from_numpy(np.ascontiguousarray(array)),
+            convert_to_tensor(np.ascontiguousarray(array)),
             affine=torch.from_numpy(ras_affine),
             meta=meta,
         )
@@ -129,6 +147,7 @@ class Preprocessing:
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
+        import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
@@ -141,22 +160,35 @@ class Preprocessing:
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
-                f"The model's preprocessing fails on this image of shape {volume.shape}: {reason}."
+                f"The model's preprocessing fails on this {_in_words(volume)}: {reason}."
             ) from error
         if not isinstance(output, MetaTensor):
             raise ExplanationError(_loses_affine(self.chain))
+        if volume.source.kind == "image":
+            if output.ndim == 4 and output.shape[3] > 1:
+                # MONAI's Resize, for one, would give a picture a depth without a word.
+                raise ExplanationError(
+                    f"The model's preprocessing makes {output.shape[3]} slices of this"
+                    f" {_in_words(volume)}; choose a model for pictures."
+                )
+            place = self.image.picture_place(volume) @ _in_three_dimensions(output)
+            output.affine = torch.from_numpy(place)
         return output
 
     def _watched(self, data: Any) -> Any:
         """The chain step by step; a step after which the position is not known is named."""
         from monai.data import MetaTensor
+        from monai.transforms import EnsureChannelFirst, EnsureChannelFirstd
 
         before: MetaTensor | None = None
         for step in self.chain.flatten().transforms:
             data = step(data)
             image = self._taken_from(data)
             if not isinstance(image, MetaTensor) or (
-                before is not None and _changed_unnoted(before, image)
+                before is not None
+                # Brings the channels of a colour image to the front and leaves the grid alone.
+                and not isinstance(step, EnsureChannelFirst | EnsureChannelFirstd)
+                and _changed_unnoted(before, image)
             ):
                 raise ExplanationError(_loses_affine(step))
             before = image
@@ -171,12 +203,17 @@ class Preprocessing:
 
 def input_lps_affine(image: MetaTensor) -> Affine:
     """Index of the network's input → LPS mm, ``[4, 4]``; a 2D input lies in its own plane."""
+    return LPS_TO_RAS @ _in_three_dimensions(image)
+
+
+def _in_three_dimensions(image: MetaTensor) -> Affine:
+    """The affine as ``[4, 4]``; a 2D one lies in its own plane."""
     affine = np.eye(4)
     given = np.asarray(image.affine, dtype=float)
     size = given.shape[0] - 1
     affine[:size, :size] = given[:size, :size]
     affine[:size, 3] = given[:size, size]
-    return LPS_TO_RAS @ affine
+    return affine
 
 
 def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
@@ -187,6 +224,18 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
         and len(before.applied_operations) == len(after.applied_operations)
         and np.array_equal(np.asarray(before.affine), np.asarray(after.affine))
     )
+
+
+def _is_flat_nifti(volume: Volume) -> bool:
+    """Whether a NIfTI file's own header has two axes, which MONAI's reader leaves at that."""
+    header = volume.source.header
+    return header is not None and len(header.get_data_shape()) == 2
+
+
+def _in_words(volume: Volume) -> str:
+    if volume.source.kind == "image":
+        return f"picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
+    return f"image of shape {volume.shape}"
 
 
 def _loses_affine(step: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari_ifa.viewer.scene import VOLUME_KEY
+
 if TYPE_CHECKING:
     import napari
 
@@ -42,6 +44,11 @@ class OrientationLetters:
         if viewer is None:
             return
         shown = viewer.dims.ndisplay == 2 and viewer.dims.ndim == 3 and len(viewer.layers) > 0
+        visible = [layer for layer in viewer.layers if layer.visible]
+        studies = [x.metadata[VOLUME_KEY] for x in visible if VOLUME_KEY in x.metadata]
+        if studies and studies[-1].source.kind == "image":
+            # Nothing says where the sides of a picture's patient are.
+            shown = False
         if shown:
             vertical, horizontal = viewer.dims.order[-2:]
             for text, letter in zip(

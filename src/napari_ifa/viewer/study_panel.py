@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_ifa.volumes import Series, Volume, Window
 
-_FILE_FILTER = "Images (*.dcm *.ima *.nii *.nii.gz);;All files (*)"
+_FILE_FILTER = "Images (*.dcm *.ima *.nii *.nii.gz *.png *.jpg *.jpeg);;All files (*)"
 _INVITATION = "Drop a folder or file here,\nor open one above."
 _PLANES = ("axial", "coronal", "sagittal", "3D")
 
@@ -181,16 +181,20 @@ class StudyPanel(Panel):
             self.facts,
             self.window_choice,
             self.window_label,
-            *self.plane_buttons.values(),
         ):
             widget.setVisible(shown)
+        is_picture = volume is not None and volume.source.kind == "image"
+        for button in self.plane_buttons.values():
+            button.setVisible(shown and not is_picture)
         self.badge.hide()
         if volume is None:
             return
         self.title.setText(" · ".join(filter(None, (volume.modality, volume.description))))
         size = " × ".join(str(n) for n in volume.shape)
         # Lines break between these facts, not within them.
-        facts = (volume.plane, f"{size} voxels", f"{_millimetres(volume.spacing)} mm (I × P × L)")
+        facts = [volume.plane, f"{size} voxels", f"{_millimetres(volume.spacing)} mm (I × P × L)"]
+        if is_picture:
+            facts = [volume.plane, f"{volume.shape[2]} × {volume.shape[1]} pixels"]
         self.facts.setText(" · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts))
         notes = [text for text in (volume.report.badge, *volume.report.notes) if text]
         self.badge.setText("\n".join(notes))

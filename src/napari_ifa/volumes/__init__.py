@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_ifa.volumes.export import write_nifti
 from napari_ifa.volumes.grid import FeatureGrid, Sampler
+from napari_ifa.volumes.picture import picture_volume
 from napari_ifa.volumes.reader import list_series, read_volume
 from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.volume import (
@@ -35,6 +36,7 @@ __all__ = [
     "list_series",
     "offered_windows",
     "percentile_window",
+    "picture_volume",
     "read_volume",
     "volume_from_file_order",
     "write_nifti",

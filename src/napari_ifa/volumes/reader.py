@@ -25,7 +25,8 @@ def list_series(
     """What can be chosen in a folder (with all folders below it), or what a file belongs to.
 
     Only headers are read. Series that cannot be opened are listed too, with the reason in
-    ``unsupported``. A NIfTI file is one series; a DICOM file stands for its series in its folder.
+    ``unsupported``. A NIfTI file is one series, and so is a PNG or JPEG picture, each listed after
+    the studies; a DICOM file stands for its series in its folder.
 
     Parameters
     ----------
@@ -46,6 +47,10 @@ def list_series(
 
     if is_nifti_name(path):
         return [nifti_series(path, path.parent)]
+    from napari_ifa.volumes.picture import is_picture, picture_series
+
+    if is_picture(path):
+        return [picture_series(path, path.parent)]
     return _series_of_dicom_file(path, progress, stop)
 
 
@@ -60,9 +65,10 @@ def read_volume(
 
     Parameters
     ----------
-    path : a NIfTI file, a DICOM file (its whole series in that folder), a folder, or a Series.
+    path : a NIfTI file, a PNG or JPEG picture, a DICOM file (its whole series in that folder), a
+        folder, or a Series.
     series : which one of a folder: a Series, its key, or its DICOM series number. Without it,
-        the only one that can be opened.
+        the only one that can be opened; pictures beside a DICOM or NIfTI study do not count.
     progress : told (done, in all) while headers are scanned, then again while slices are read.
     stop : True ends the work.
 
@@ -85,6 +91,10 @@ def read_volume(
         from napari_ifa.volumes.nifti import read_nifti
 
         return read_nifti(chosen.path, progress, stop)
+    if chosen.kind == "image":
+        from napari_ifa.volumes.picture import read_picture
+
+        return read_picture(chosen.path)
     from napari_ifa.volumes.dicom import read_dicom
 
     return read_dicom(chosen, progress, stop)
@@ -99,6 +109,8 @@ def _choose(found: list[Series], wanted: str | int | None) -> Series:
                 raise UnsupportedStudyError(reasons[0])
             more = f" (and {len(reasons) - 1} more series that cannot be opened)."
             raise UnsupportedStudyError(reasons[0].rstrip(".") + more)
+        # A study on a disc comes with its viewer's icons and a preview.
+        candidates = [s for s in candidates if s.kind != "image"] or candidates
     else:
         candidates = [s for s in found if s.key == str(wanted)] or [
             s for s in found if s.number is not None and str(s.number) == str(wanted)
@@ -152,9 +164,11 @@ def _scan(
 ) -> list[Series]:
     from napari_ifa.volumes.dicom import dicom_series, scan_frames
     from napari_ifa.volumes.nifti import is_nifti_name, nifti_series
+    from napari_ifa.volumes.picture import is_picture, picture_series
 
-    volumes = [file for file in files if is_nifti_name(file)]
-    others = [file for file in files if not is_nifti_name(file)]
+    single = {file: nifti_series for file in files if is_nifti_name(file)}
+    single |= {file: picture_series for file in files if file not in single and is_picture(file)}
+    others = [file for file in files if file not in single]
 
     def scanned(done: int, _: int) -> None:
         if progress is not None:
@@ -162,14 +176,20 @@ def _scan(
 
     frames, skipped = scan_frames(others, scanned, stop)
     found = dicom_series(frames, root)
-    for done, file in enumerate(volumes, start=len(others) + 1):
+    for done, (file, series_of) in enumerate(single.items(), start=len(others) + 1):
         if stop is not None and stop():
             raise Cancelled("Reading was stopped.")
-        found.append(nifti_series(file, root))
+        found.append(series_of(file, root))
         scanned(done, len(files))
     if not found:
         raise UnsupportedStudyError(_nothing_found(root, files, skipped))
-    return sorted(found, key=lambda s: (s.number is None, s.number or 0, s.description, s.key))
+    return sorted(found, key=_place_in_list)
+
+
+def _place_in_list(series: Series) -> tuple[bool, bool, int, str, str]:
+    """Numbered series first, pictures last."""
+    number = series.number
+    return series.kind == "image", number is None, number or 0, series.description, series.key
 
 
 def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> str:
@@ -183,7 +203,7 @@ def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> 
         details.append(f"{objects} DICOM objects without an image")
     if unreadable := count[NotAnImage.UNREADABLE]:
         details.append(f"{unreadable} that cannot be read")
-    return f"{root.name}: no DICOM or NIfTI image among {', '.join(details)}."
+    return f"{root.name}: no DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}."
 
 
 def _series_of_dicom_file(path: Path, progress: Progress | None, stop: Stop | None) -> list[Series]:
@@ -210,7 +230,11 @@ def _series_of_dicom_file(path: Path, progress: Progress | None, stop: Stop | No
 
 
 def _not_an_image(path: Path) -> str:
+    from napari_ifa.volumes.picture import is_picture_name
+
     with path.open("rb") as file:
         if file.read(4) == _ZIP_START:
             return f"{path.name}: zip archives are not opened; unpack it first."
-    return f"{path.name}: neither a DICOM nor a NIfTI file."
+    if is_picture_name(path):
+        return f"{path.name}: not a PNG or JPEG picture, in spite of its name."
+    return f"{path.name}: neither a DICOM, NIfTI, PNG nor JPEG file."

@@ -18,13 +18,13 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Series:
-    """One DICOM series (or a part of it that is one image), or one NIfTI file.
+    """One DICOM series (or a part of it that is one image), one NIfTI file, or one picture.
 
     Attributes
     ----------
     key : eight hexadecimal digits, the same at every scan; carries no patient data.
     path : the file, or the folder that holds the first image.
-    kind : what reads it.
+    kind : what reads it; ``"image"`` for a PNG or JPEG picture.
     modality, description : of the series, never of the patient.
     number : DICOM series number, if any.
     image_count : slices (or frames) found.
@@ -37,7 +37,7 @@ class Series:
 
     key: str
     path: Path
-    kind: Literal["dicom", "nifti"]
+    kind: Literal["dicom", "nifti", "image"]
     modality: str = ""
     description: str = ""
     number: int | None = None

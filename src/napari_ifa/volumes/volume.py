@@ -115,6 +115,8 @@ class Volume:
     @property
     def plane(self) -> str:
         """The acquisition plane in words, from the source's own slice axis."""
+        if self.source.kind == "image":
+            return "picture"
         slice_axis = self.source.axes.index(2)
         angle = self.oblique_degrees
         plane = _PLANE_BY_SLICE_AXIS[slice_axis]
