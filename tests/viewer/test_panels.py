@@ -159,6 +159,7 @@ def test_running_an_analysis_by_click(desk, tmp_path, monkeypatch, qtbot):
     desk.click(desk.explain.run_analysis)
     [dialog] = desk.explain.findChildren(AnalysisDialog)
     dialog._browse()
+    qtbot.waitUntil(lambda: not dialog.jobs.busy)
     assert dialog.split.currentText() == "training (2 cases)"
     desk.click(dialog.run)
     desk.settle(lambda: desk.session.analysis is not None)
@@ -208,8 +209,8 @@ def test_cancel_button_stops_an_analysis(desk, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("[1, 2]", "This file lists no cases."),
-        ("no json", "This file is not a MONAI datalist (JSON)."),
+        ("[1, 2]", "list.json holds no splits"),
+        ("no json", "list.json is not JSON"),
         (json.dumps({"training": [{"image": "a"}], "test": [{"image": "b"}]}), ""),
     ],
 )
@@ -218,10 +219,26 @@ def test_dialog_offers_the_parts_of_a_datalist(qtbot, tmp_path, content, problem
     qtbot.addWidget(dialog)
     (tmp_path / "list.json").write_text(content)
     dialog.file.setText(str(tmp_path / "list.json"))
-    assert dialog.problem.text() == problem
+    qtbot.waitUntil(lambda: not dialog.jobs.busy)
+    assert dialog.problem.text().startswith(problem)
+    assert bool(dialog.problem.text()) == bool(problem)
     assert dialog.run.isEnabled() == (not problem)
     splits = [dialog.split.itemData(row) for row in range(dialog.split.count())]
     assert splits == ([] if problem else ["training", "test", None])
+
+
+def test_dialog_takes_a_folder_for_each_class(qtbot, tmp_path, monkeypatch):
+    for name in ("healthy", "lesion"):
+        (tmp_path / name).mkdir()
+        write_image(tmp_path / name / "case.nii", VALUES)
+    dialog = AnalysisDialog()
+    qtbot.addWidget(dialog)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
+    dialog._browse_folder()
+    qtbot.waitUntil(lambda: not dialog.jobs.busy)
+    assert dialog.split.currentText() == "all (2 cases)"
+    assert dialog.split.currentData() is None
+    assert dialog.run.isEnabled()
 
 
 @pytest.mark.parametrize("answer", ["Open", "Cancel"])

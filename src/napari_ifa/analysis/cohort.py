@@ -1,45 +1,51 @@
-"""The cases of a cohort, from a MONAI datalist."""
+"""A cohort: cases in a fixed order, from whatever lists them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from napari_ifa.analysis.case import Case
+from napari_ifa.analysis.cohort_checks import LabelKind, cohort_notes, label_kind
+from napari_ifa.analysis.datalist import read_datalist
+from napari_ifa.analysis.folders import read_folders
+from napari_ifa.analysis.listing import Listing
+from napari_ifa.analysis.root import Root
+from napari_ifa.analysis.stack import is_idx_name, read_idx, read_npz
+from napari_ifa.analysis.table import read_table
 from napari_ifa.errors import CohortError
 
-
-@dataclass(frozen=True)
-class Case:
-    """One image of a cohort.
-
-    Attributes
-    ----------
-    id : the image's path relative to the cohort's root, or what the datalist calls it.
-    path : of the image.
-    label : class number or name, or None.
-    mask : a lesion mask's path, or None.
-    """
-
-    id: str
-    path: Path
-    label: int | str | None = None
-    mask: Path | None = None
+_KINDS = "give a MONAI datalist (JSON), a CSV table, a folder per class, an idx pair or an npz file"
+_TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Cases in a fixed order, under a name."""
+    """Cases in a fixed order, under a name.
+
+    ``notes`` are sentences on what was found in the list, such as a case that stands in two splits.
+    """
 
     name: str
     cases: tuple[Case, ...]
     split: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """What the labels are: ``"class"`` (numbers or names), ``"value"`` or ``"none"``.
+
+        Raises
+        ------
+        CohortError
+            For values among class names.
+        """
+        return label_kind(self.cases)
 
     def manifest_sha256(self) -> str:
         """What tells one cohort from another: its cases' ids and labels, in any order."""
@@ -50,14 +56,21 @@ class Cohort:
 def read_cohort(
     path: str | Path, split: str | None = None, root: str | Path | None = None
 ) -> Cohort:
-    """Read a MONAI datalist JSON.
+    """Read a list of cases; only lists and headers are opened, no image.
 
     Parameters
     ----------
-    path : the file; its lists hold ``{"image": …, "label": …}``, and ``"mask"`` and ``"id"`` if
-        there are any.
-    split : the list's key (``"training"``, ``"validation"``, ``"test"``); all lists by default.
-    root : folder that the images' paths are relative to; the file's own by default. A path that
+    path : what lists the cases:
+
+        * a MONAI datalist (JSON); its lists hold ``{"image": …, "label": …}``, and ``"mask"`` and
+          ``"id"`` if there are any;
+        * a CSV table with columns ``image`` and ``label``, and ``mask``, ``id``, ``split`` if there
+          are any;
+        * a folder with one folder per class, or with one per split that holds these;
+        * an idx file or the folder of such files, as MNIST's;
+        * an npz file with arrays ``images`` and ``labels``.
+    split : its name, such as ``"training"`` or ``"test"``; all by default.
+    root : folder that the images' paths are relative to; by default the list's own. A path that
         leads out of it is refused.
 
     Raises
@@ -65,65 +78,72 @@ def read_cohort(
     CohortError
         What is wrong, in which entry.
     """
-    file = Path(path).expanduser()
-    content = _read_json(file)
-    base = Path(root).expanduser() if root is not None else file.parent
-    splits = {key: value for key, value in content.items() if _is_split(value)}
-    if split is not None and split not in splits:
-        known = ", ".join(splits) or "none"
-        raise CohortError(f"{file.name} has no split '{split}'; it has {known}.")
-    chosen = [split] if split is not None else list(splits)
-    entries = [(name, number, e) for name in chosen for number, e in enumerate(splits[name])]
-    if not entries:
-        raise CohortError(
-            f"{file.name} lists no case; a MONAI datalist holds lists of"
-            ' {"image": …, "label": …} under keys such as "training" and "test".'
-        )
-    cases = tuple(_case(entry, f"{file.name}, {name} {n}", base) for name, n, entry in entries)
-    return Cohort(str(content.get("name") or file.stem), cases, split)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise CohortError(f"{file.name}: no such file; give a MONAI datalist (JSON).")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise CohortError(f"{file.name} is not JSON; give a MONAI datalist.") from error
-    if not isinstance(content, dict):
-        raise CohortError(f"{file.name} holds no splits; a MONAI datalist is a table of lists.")
-    return content
-
-
-def _is_split(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(e, Mapping) and "image" in e for e in value)
-
-
-def _case(entry: Mapping[str, Any], where: str, base: Path) -> Case:
-    image = entry["image"]
-    if isinstance(image, list) and len(image) == 1:
-        image = image[0]
-    if not isinstance(image, str) or not image:
-        raise CohortError(f"{where}: 'image' is not one path; list one image for each case.")
-    label = entry.get("label")
-    if isinstance(label, bool) or not (label is None or isinstance(label, int | str)):
-        raise CohortError(f"{where}: the label is neither a class number nor a name; correct it.")
-    mask = entry.get("mask")
-    return Case(
-        id=str(entry.get("id", image)),
-        path=_below(base, image, where),
-        label=label,
-        mask=_below(base, mask, where) if isinstance(mask, str) and mask else None,
+    place = Path(path).expanduser().absolute()
+    listing = _listing(place, root)
+    chosen = listing.chosen(split)
+    cases = {
+        name: listing.cases(name) if name in chosen else listing.sound_cases(name)
+        for name in listing.splits
+    }
+    return Cohort(
+        name=listing.name,
+        cases=tuple(case for name in chosen for case in cases[name]),
+        split=None if split is None else chosen[0],
+        notes=(*listing.notes, *cohort_notes(cases, chosen)),
     )
 
 
-def _below(base: Path, relative: str, where: str) -> Path:
+def cohort_splits(path: str | Path) -> dict[str, int]:
+    """How many cases each split of a list holds, by its name; ``""`` for those in none.
+
+    Raises
+    ------
+    CohortError
+        Where it lists no case, or cannot be read.
+    """
+    listing = _listing(Path(path).expanduser().absolute(), None)
+    return {name: len(listing.splits[name]) for name in listing.chosen(None)}
+
+
+def _listing(place: Path, root: str | Path | None) -> Listing:
     try:
-        path = (base / relative).resolve()
-    except (ValueError, OSError, RuntimeError) as error:
-        raise CohortError(f"{where}: the path cannot be a file's; correct it.") from error
-    if not path.is_relative_to(base.resolve()):
-        raise CohortError(
-            f"{where}: the path leads out of the cohort's folder; give that folder as the root."
-        )
-    return path
+        is_folder, is_file = place.is_dir(), place.is_file()
+    except (OSError, ValueError):
+        is_folder = is_file = False
+    if not is_folder and not is_file:
+        raise CohortError(f"{place.name}: no such file or folder; {_KINDS}.")
+    below = _root(place if is_folder else place.parent, root)
+    if is_folder:
+        return read_idx(place) if _holds_idx(place) else read_folders(place, below)
+    suffix = place.suffix.lower()
+    if is_idx_name(place):
+        return read_idx(place)
+    if suffix == ".npz":
+        return read_npz(place)
+    if suffix == ".json" or _starts_as_json(place):
+        return read_datalist(place, below)
+    if suffix in _TABLES:
+        return read_table(place, below)
+    raise CohortError(f"{place.name} is no list of cases; {_KINDS}.")
+
+
+def _root(own: Path, given: str | Path | None) -> Root:
+    folder = own if given is None else Path(given).expanduser().absolute()
+    if not folder.is_dir():
+        raise CohortError(f"{folder.name}: no such folder; give the one that the paths start from.")
+    return Root(folder)
+
+
+def _holds_idx(folder: Path) -> bool:
+    try:
+        return any(is_idx_name(child) for child in folder.iterdir())
+    except OSError as error:
+        raise CohortError(f"{folder.name} cannot be read: {error.strerror}.") from error
+
+
+def _starts_as_json(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    except OSError as error:
+        raise CohortError(f"{file.name} cannot be read: {error.strerror}.") from error

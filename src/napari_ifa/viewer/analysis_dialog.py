@@ -1,9 +1,9 @@
-"""Which cohort to analyse: the datalist, its part, and the method."""
+"""Which cohort to analyse: the list of its cases, their part, and the method."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -20,6 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ifa.errors import IfaError
+from napari_ifa.viewer.jobs import Jobs
+
+_FILE_FILTER = "Lists of cases (*.json *.csv *.tsv *.npz *ubyte *ubyte.gz);;All files (*)"
 METHODS = {
     "gradcam": "Grad CAM: one weight for each feature",
     "pixelwise": "pixel-wise Grad CAM: a weight for each place",
@@ -39,7 +43,7 @@ class AnalysisDialog(QDialog):
 
     Signals
     -------
-    chosen(str, object, str) : datalist file, split (or None for all), method.
+    chosen(str, object, str) : file or folder, split (or None for all), method.
     """
 
     chosen = Signal(str, object, str)
@@ -49,10 +53,16 @@ class AnalysisDialog(QDialog):
         self.setWindowTitle("Analyse a cohort")
         self.setMinimumWidth(480)
         self.file = QLineEdit()
-        self.file.setPlaceholderText("a MONAI datalist (JSON)")
-        self.file.textChanged.connect(self._offer_splits)
-        browse = QPushButton("Choose…")
+        self.file.setPlaceholderText("a datalist, a table, or a folder for each class")
+        self.file.textChanged.connect(self._look)
+        # A folder of many images takes a moment to list.
+        self.jobs = Jobs(self)
+        browse = QPushButton("File…")
+        browse.setToolTip("A MONAI datalist (JSON), a CSV table, an idx or npz file")
         browse.clicked.connect(self._browse)
+        browse_folder = QPushButton("Folder…")
+        browse_folder.setToolTip("A folder with one folder for each class")
+        browse_folder.clicked.connect(self._browse_folder)
         self.split = QComboBox()
         self.split.setToolTip("Usually the cases that the model was trained with")
         self.method = QComboBox()
@@ -70,6 +80,7 @@ class AnalysisDialog(QDialog):
         row = QHBoxLayout()
         row.addWidget(self.file, 1)
         row.addWidget(browse)
+        row.addWidget(browse_folder)
         form = QFormLayout()
         form.addRow("Cohort", row)
         form.addRow("Cases", self.split)
@@ -78,49 +89,52 @@ class AnalysisDialog(QDialog):
         layout.addLayout(form)
         layout.addWidget(self.problem)
         layout.addWidget(self.buttons)
-        self._offer_splits("")
+        self._look("")
 
     def accept(self) -> None:
         """Tell what was chosen and close."""
         self.chosen.emit(self.file.text(), self.split.currentData(), self.method.currentData())
         super().accept()
-        self.deleteLater()
+        self._leave()
 
     def reject(self) -> None:
         """Close."""
         super().reject()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.jobs.close(0)
         self.deleteLater()
 
     def _browse(self) -> None:
-        file, _ = QFileDialog.getOpenFileName(
-            self, "Choose a cohort", "", "MONAI datalist (*.json);;All files (*)"
-        )
+        file, _ = QFileDialog.getOpenFileName(self, "Choose a cohort", "", _FILE_FILTER)
         if file:
             self.file.setText(file)
 
-    def _offer_splits(self, text: str) -> None:
-        splits, problem = _splits_of(Path(text)) if text else ({}, "")
+    def _browse_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose a cohort's folder")
+        if folder:
+            self.file.setText(folder)
+
+    def _look(self, text: str) -> None:
+        """See what the list holds, beside the window."""
+        self._offer({}, "")
+
+        def work(progress: Any, stop: Any) -> dict[str, int]:
+            from napari_ifa.analysis import cohort_splits
+
+            return cohort_splits(Path(text)) if text else {}
+
+        self.jobs.start("Looking", work, self._offer, self._say, key="look")
+
+    def _say(self, error: IfaError) -> None:
+        self._offer({}, str(error))
+
+    def _offer(self, splits: dict[str, int], problem: str = "") -> None:
         self.split.clear()
         for name, count in splits.items():
-            self.split.addItem(f"{name} ({count} cases)", name)
+            self.split.addItem(f"{name or 'all'} ({count} cases)", name or None)
         if len(splits) > 1:
             self.split.addItem(f"all ({sum(splits.values())} cases)", None)
         self.problem.setText(problem)
         self.run.setEnabled(bool(splits))
-
-
-def _splits_of(file: Path) -> tuple[dict[str, int], str]:
-    """Names and sizes of a datalist's parts, or why there are none."""
-    if not file.is_file():
-        return {}, "There is no such file."
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}, "This file is not a MONAI datalist (JSON)."
-    lists = content.items() if isinstance(content, dict) else ()
-    splits = {
-        name: len(cases)
-        for name, cases in lists
-        if isinstance(cases, list) and cases and all(isinstance(case, dict) for case in cases)
-    }
-    return splits, "" if splits else "This file lists no cases."

@@ -202,11 +202,13 @@ class ExplainPanel(Panel):
         if analysis is None:
             _set_name(self.analysis_name, "none open", "")
             return
-        count = int(analysis.cases.sizes["case"])
+        count = int(analysis.dataset.sizes["case"])
+        facts = [f"{count} cases, {analysis.features} features, method {analysis.method}"]
+        facts += [f"{len(analysis.skipped)} cases skipped"] if analysis.skipped else []
         _set_name(
             self.analysis_name,
             f"{count} cases, {analysis.method}",
-            f"{count} cases, {analysis.features} features, method {analysis.method}",
+            "\n".join([*facts, *analysis.notes]),
         )
 
     def _show_explanation(self, explanation: Explanation | None) -> None:

@@ -244,6 +244,13 @@ class Session:
         def done(analysis: Analysis) -> None:
             self.pending = analysis
             self._adopt(analysis, saved=False)
+            if analysis.skipped:
+                name, reason = analysis.skipped[0]
+                self.say(
+                    "note",
+                    f"{len(analysis.skipped)} of the cohort's cases could not be used and were"
+                    f" skipped; the first: {name}: {reason}",
+                )
 
         self._runner.start(
             "Analysing the cohort", work, done, self._fail, key="analysis", lane="analysis"
