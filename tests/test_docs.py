@@ -23,6 +23,22 @@ def test_examples_of_a_page_run_one_after_the_other(page):
     assert names["fused"].maps().shape == (2, 1, 32, 32, 32)
 
 
+def test_examples_of_the_analysis_run_one_after_the_other():
+    examples = PYTHON.findall((DOCS / "analysis.md").read_text("utf-8"))
+    names: dict[str, object] = {}
+    for example in examples:
+        exec(compile(example, "analysis.md", "exec"), names)
+    assert len(names["analysis"].labels) == len(names["cohort"])
+
+
+def test_every_variable_of_the_file_stands_in_the_table():
+    from napari_ifa.analysis.variables import VARIABLES
+
+    page = (DOCS / "analysis.md").read_text("utf-8")
+    table = page[page.index("| variable |") :]
+    assert set(VARIABLES) <= set(re.findall(r"`([a-z_]+)`", table))
+
+
 def test_every_method_stands_in_the_table():
     from napari_ifa.cam import METHODS
 

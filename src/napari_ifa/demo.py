@@ -12,8 +12,8 @@ import numpy as np
 from napari_ifa import samples
 from napari_ifa.analysis import Case, Explanation, analyze, explain, read_cohort
 from napari_ifa.analysis.colour import evidence_strength
-from napari_ifa.analysis.evaluation import localise
 from napari_ifa.analysis.figures import comparison_picture, save_picture, usual_cam
+from napari_ifa.analysis.localisation import localise
 from napari_ifa.analysis.store import Basis
 from napari_ifa.models import load_classifier
 from napari_ifa.report import Row, write_explanation, write_table
@@ -60,7 +60,7 @@ def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
     test = read_cohort(datalist, "test")
     with progress("cases") as bar:
         for done, case in enumerate(test.cases, start=1):
-            assert case.label is not None
+            assert isinstance(case.label, int | str)
             truth = classifier.class_names[classifier.class_index(case.label)]
             volume = read_volume(case.path)
             explanation = explain(classifier, volume, analysis, truth, basis=_BASIS)

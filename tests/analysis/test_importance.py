@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_ifa.analysis import FeatureMask
 from napari_ifa.analysis.importance import ContributionStatistics
@@ -14,35 +15,46 @@ CONTRIBUTIONS = np.array(
 IS_TRUE = np.array([[True, False], [False, True], [True, False]])
 
 
+#: The contributions to each case's own class.
+OWN = np.array([[1.0, 2.0], [4.0, 5.0], [5.0, -2.0]])
+
+
+def of_all(contributions: np.ndarray) -> ContributionStatistics:
+    return ContributionStatistics.of_all(torch.from_numpy(contributions).movedim(1, 2))
+
+
 def test_importance_over_all_cases_by_hand() -> None:
-    found = ContributionStatistics.of(CONTRIBUTIONS, np.ones((3, 2), bool))
+    found = of_all(CONTRIBUTIONS)
 
     np.testing.assert_allclose(found.mean, [[3.0, 5 / 3], [0.0, 5 / 3]])
     # feature 0, class 0: values 1, 3, 5
     assert found.variance[0, 0] == pytest.approx(4.0)
     np.testing.assert_allclose(found.frequency, [[1.0, 2 / 3], [1 / 3, 2 / 3]])
+    assert found.cases.tolist() == [3, 3]
 
 
 def test_importance_over_the_cases_of_the_class_by_hand() -> None:
-    found = ContributionStatistics.of(CONTRIBUTIONS, IS_TRUE)
+    found = ContributionStatistics.of_own(OWN, IS_TRUE)
 
     np.testing.assert_allclose(found.mean, [[3.0, 4.0], [0.0, 5.0]])
     assert found.cases.tolist() == [2, 1]
     assert found.variance[0, 0] == pytest.approx(8.0)
     assert np.isnan(found.variance[:, 1]).all(), "one case has no variance"
+    np.testing.assert_allclose(found.frequency, [[1.0, 1.0], [0.5, 1.0]])
 
 
 def test_a_class_without_cases_is_not_a_number() -> None:
-    found = ContributionStatistics.of(CONTRIBUTIONS, np.array([[True, False]] * 3))
+    found = ContributionStatistics.of_own(OWN, np.array([[True, False]] * 3))
 
     assert np.isnan(found.mean[:, 1]).all()
+    assert np.isnan(found.frequency[:, 1]).all()
     assert np.isfinite(found.mean[:, 0]).all()
 
 
 def test_shards_add_up_to_the_whole() -> None:
-    whole = ContributionStatistics.of(CONTRIBUTIONS, IS_TRUE)
-    first = ContributionStatistics.of(CONTRIBUTIONS[:1], IS_TRUE[:1])
-    rest = ContributionStatistics.of(CONTRIBUTIONS[1:], IS_TRUE[1:])
+    whole = ContributionStatistics.of_own(OWN, IS_TRUE)
+    first = ContributionStatistics.of_own(OWN[:1], IS_TRUE[:1])
+    rest = ContributionStatistics.of_own(OWN[1:], IS_TRUE[1:])
 
     for merged in (first.merged(rest), rest.merged(first)):
         np.testing.assert_allclose(merged.mean, whole.mean)
@@ -52,13 +64,12 @@ def test_shards_add_up_to_the_whole() -> None:
 def test_a_small_spread_beside_a_large_mean_is_kept() -> None:
     """Σk² − (Σk)²/n would give 0 here, or less."""
     values = np.array([1e9, 1e9 + 1, 1e9 + 2]).reshape(3, 1, 1)
-    counted = np.ones((3, 1), bool)
-    parts = [ContributionStatistics.of(values[n : n + 1], counted[:1]) for n in range(3)]
+    parts = [of_all(values[n : n + 1]) for n in range(3)]
 
     merged = parts[2].merged(parts[0]).merged(parts[1])
 
     assert merged.variance[0, 0] == pytest.approx(1.0)
-    assert ContributionStatistics.of(values, counted).variance[0, 0] == pytest.approx(1.0)
+    assert of_all(values).variance[0, 0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

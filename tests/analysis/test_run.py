@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import Analysis, analyze, load_analysis, read_cohort
+from napari_ifa.analysis import Analysis, Cohort, analyze, load_analysis, read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 
 # Means 1, 2 and 0; the features are (x, −x).
@@ -41,6 +44,14 @@ def test_every_number_of_a_tiny_cohort_by_hand(analysis: Analysis) -> None:
     np.testing.assert_allclose(
         data["activation_minimum"].values, [[0, -1.5], [0, -1.5], [-0.5, -0.75]]
     )
+    np.testing.assert_allclose(data["variance_true"].values[:, 0], [0.5, 0.0])
+    assert np.isnan(data["variance_true"].values[:, 1]).all(), "one case has no variance"
+    np.testing.assert_allclose(data["frequency_true"].values, [[0.5, 1.0], [0.0, 0.0]])
+    # the answers are class 1 throughout: only the second case is right
+    assert data["cases_correct"].values.tolist() == [0, 1]
+    np.testing.assert_allclose(data["importance_true_correct"].values[:, 1], [1.0, -4.0])
+    assert np.isnan(data["importance_true_correct"].values[:, 0]).all()
+    assert (int(data["cases_all"]), data["cases_true"].values.tolist()) == (3, [2, 1])
     assert data["label"].values.tolist() == [0, 1, 0]
     np.testing.assert_allclose(data["contribution"].values, [[1, 0], [1, -4], [0, 0]])
 
@@ -53,6 +64,21 @@ def test_every_voxel_of_every_case_is_in_the_distribution(analysis: Analysis) ->
     assert distribution.counts[0][distribution.bins == 0].tolist() == [19]
     assert distribution.maximum.tolist() == [1.0, 0.75]
     assert distribution.mean[0] == pytest.approx(3 / 24)
+    # 3 · 1² + 2 · ½² − 24 · (3/24)²
+    assert distribution.sum_of_squares[0] == pytest.approx(3.5 - 9 / 24)
+
+
+def test_the_percentile_of_a_value_says_how_much_of_the_cohort_is_lower(analysis: Analysis) -> None:
+    # class 0: −½ once, 0 nineteen times, ½ once, 1 three times
+    assert analysis.percentile_of(0.25, 0) == pytest.approx(100 * 20 / 24)
+    assert analysis.percentile_of(1.0, 0) == pytest.approx(100 * (21 + 1.5) / 24)
+    assert analysis.percentile_of(-1.0, 0) == 0.0
+    assert analysis.percentile_of(2.0, 0) == 100.0
+    # peaks 1, 1, ½
+    assert analysis.percentile_of(0.75, 0, "peaks") == pytest.approx(100 / 3)
+    assert analysis.percentile_of(-0.25, 0, "valleys") == pytest.approx(100 / 3)
+    # class 1 adds −1.5 three times, −0.75 once, 0.75 once, 0 nineteen times
+    assert analysis.percentile_of(-1.0, 0, scope="all") == pytest.approx(100 * 3 / 48)
 
 
 def test_the_scale_follows_the_basis_and_the_percentiles_asked_for(analysis: Analysis) -> None:
@@ -71,10 +97,11 @@ def test_the_scale_follows_the_basis_and_the_percentiles_asked_for(analysis: Ana
 
 
 def test_batches_of_any_size_give_the_same_analysis(cohort, analysis: Analysis) -> None:
-    for size in (2, 3, 16):
+    for size in (1, 2, 3, 16):
         other = analyze(tiny_classifier(), cohort, batch_size=size).dataset
         for name, variable in analysis.dataset.data_vars.items():
-            np.testing.assert_allclose(other[name].values, variable.values, rtol=1e-6, err_msg=name)
+            if variable.dtype.kind in "fiu":
+                np.testing.assert_allclose(other[name], variable, rtol=1e-6, err_msg=name)
 
 
 def test_the_file_gives_back_what_was_analysed(analysis: Analysis, tmp_path: Path) -> None:
@@ -117,7 +144,7 @@ def test_a_file_of_a_newer_version_is_refused(analysis: Analysis, tmp_path: Path
     [
         (lambda d: d.assign_attrs(format_version="x"), "newer napari-ifa"),
         (
-            lambda d: d.drop_attrs(deep=False).assign_attrs(format_version=1),
+            lambda d: d.drop_attrs(deep=False).assign_attrs(format_version=2),
             "lacks a right 'method'",
         ),
         (lambda d: d.drop_vars("voxel_count"), "lacks a right 'voxel_count'"),
@@ -150,6 +177,7 @@ def test_progress_is_told_and_a_stop_ends_the_work(cohort) -> None:
         analyze(
             tiny_classifier(),
             cohort,
+            batch_size=1,
             progress=lambda done, total: told.append((done, total)),
             stop=lambda: bool(told),
         )
@@ -170,5 +198,195 @@ def test_a_case_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     datalist = write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHT, 1)])
     (tmp_path / "case_1.nii").write_bytes(b"broken")
 
-    with pytest.raises(CohortError, match=r"case_1\.nii cannot be used"):
+    with pytest.raises(CohortError, match=r"case_1\.nii cannot be used.*1 such case where up to 0"):
         analyze(tiny_classifier(), read_cohort(datalist))
+
+
+def many(tmp_path: Path, broken: list[int]) -> Path:
+    datalist = write_cohort(tmp_path, [(BRIGHT, n % 2) for n in range(20)])
+    for n in broken:
+        (tmp_path / f"case_{n}.nii").write_bytes(b"broken")
+    return datalist
+
+
+def test_few_cases_that_cannot_be_read_are_skipped_and_listed(tmp_path: Path) -> None:
+    cohort = read_cohort(many(tmp_path, [7]))
+
+    found = analyze(tiny_classifier(), cohort, batch_size=4)
+    found.save(tmp_path / "analysis.nc")
+    again = load_analysis(tmp_path / "analysis.nc")
+
+    for analysis in (found, again):
+        assert int(analysis.dataset["cases_all"]) == 19
+        assert analysis.dataset["cases_true"].values.tolist() == [10, 9]
+        ((name, reason),) = analysis.skipped
+        assert name == "case_7.nii"
+        assert reason.endswith(".")
+        assert "case_7.nii" not in analysis.case_ids
+        assert len(analysis.labels) == len(analysis.case_ids) == 19
+    np.testing.assert_allclose(found.importance_all.values, [[1.0, 0.5], [0.0, -2.0]])
+
+
+def test_more_than_the_stated_share_of_skipped_cases_is_refused(tmp_path: Path) -> None:
+    cohort = read_cohort(many(tmp_path, [3, 7]))
+
+    with pytest.raises(CohortError, match=r"case_3\.nii cannot be used.*2 such cases where up to 1"):
+        analyze(tiny_classifier(), cohort)
+    assert len(analyze(tiny_classifier(), cohort, skip_up_to=0.1).skipped) == 2
+
+
+def test_skipped_cases_are_counted_over_shards(tmp_path: Path) -> None:
+    cohort = read_cohort(many(tmp_path, [1, 18]))
+
+    with pytest.raises(CohortError, match="2 such cases where up to 1"):
+        analyze(tiny_classifier(), cohort, shard_size=5)
+
+
+def test_a_case_whose_values_are_no_numbers_is_skipped_and_its_batch_is_not(tmp_path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), ([np.nan] * 8, 0), (BRIGHTER, 1)]))
+
+    found = analyze(tiny_classifier(), cohort, skip_up_to=0.5, batch_size=3)
+
+    assert [name for name, _ in found.skipped] == ["case_1.nii"]
+    assert "not finite" in found.skipped[0][1]
+    np.testing.assert_allclose(found.logits, [[11, 18.5], [12, 17]])
+
+
+def test_a_cohort_in_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match=r"case_0\.nii cannot be used"):
+        analyze(tiny_classifier(), read_cohort(many(tmp_path, list(range(20)))))
+    (tmp_path / "all").mkdir()
+    none = read_cohort(many(tmp_path / "all", list(range(20))))
+    with pytest.raises(AnalysisError, match="None of the cohort's cases"):
+        analyze(tiny_classifier(), none, skip_up_to=1)
+
+
+def test_an_empty_cohort_is_refused() -> None:
+    with pytest.raises(CohortError, match="holds no case"):
+        analyze(tiny_classifier(), Cohort("none", ()))
+
+
+def test_a_network_whose_answer_is_constant_is_refused(cohort) -> None:
+    classifier = tiny_classifier()
+    classifier.network.linear.weight.data.zero_()
+
+    with pytest.raises(CohortError, match="is exactly zero"):
+        analyze(classifier, cohort)
+
+
+def test_images_that_are_equal_to_the_network_are_reported(analysis, tmp_path: Path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (MIXED, 1), (BRIGHT, 1)]))
+
+    assert analyze(tiny_classifier(), cohort).duplicates == (("case_0.nii", "case_2.nii"),)
+    assert analysis.duplicates == ()
+
+
+def test_profiles_can_be_left_out_or_halved(cohort, analysis: Analysis) -> None:
+    without = analyze(tiny_classifier(), cohort, profiles="none")
+    half = analyze(tiny_classifier(), cohort, profiles="float16")
+
+    assert without.profiles is None
+    assert half.dataset["contribution"].dtype == np.float16
+    np.testing.assert_allclose(half.profiles, analysis.profiles, rtol=1e-3)
+    np.testing.assert_allclose(without.importance_true, analysis.importance_true)
+
+
+def test_rows_of_a_large_cohort_stay_in_the_file(cohort, analysis, tmp_path, monkeypatch) -> None:
+    import napari_ifa.analysis.store as store
+
+    monkeypatch.setattr(store, "_HELD_BYTES", 100)
+    large = analyze(tiny_classifier(), cohort)
+
+    assert large.file is not None
+    home = large.file.parent
+    np.testing.assert_array_equal(large.profiles, analysis.profiles)
+    large.save(tmp_path / "analysis.nc")
+    again = load_analysis(tmp_path / "analysis.nc")
+    assert again.file == tmp_path / "analysis.nc"
+    np.testing.assert_array_equal(again.logits, analysis.logits)
+    assert again.scale(0, low=0, high=100).p_high == 1.0
+    large.dataset.close()
+    del large
+    assert not home.exists(), "the temporary file goes with the analysis"
+
+
+def test_a_regression_has_values_in_place_of_classes(tmp_path: Path) -> None:
+    values = [(BRIGHT, 61.5), (BRIGHTER, 70), (MIXED, None)]
+    cohort = read_cohort(write_cohort(tmp_path, values))
+
+    found = analyze(replace(tiny_classifier(), output_activation="none"), cohort)
+
+    np.testing.assert_array_equal(found.targets, [61.5, 70.0, np.nan])
+    assert found.is_regression
+    assert found.labels.tolist() == [-1, -1, -1]
+    assert np.isnan(found.importance_true.values).all()
+    np.testing.assert_allclose(found.importance_all.values, [[1.0, 0.5], [0.0, -2.0]])
+
+
+def test_a_label_without_a_meaning_for_the_model_is_refused(tmp_path: Path) -> None:
+    text = read_cohort(write_cohort(tmp_path, [(BRIGHT, "old")]))
+    with pytest.raises(CohortError, match=r"case_0\.nii: the label is no number"):
+        analyze(replace(tiny_classifier(), output_activation="none"), text)
+    value = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0.5)]))
+    with pytest.raises(CohortError, match=r"case_0\.nii: the label 0\.5 is a value"):
+        analyze(tiny_classifier(), value)
+
+
+def test_one_output_says_present_or_absent(tmp_path: Path) -> None:
+    classifier = tiny_classifier()
+    classifier.network.linear = torch.nn.Linear(2, 1)
+    classifier.network.linear.weight.data = torch.tensor([[1.0, 0.0]])
+    classifier.network.linear.bias.data = torch.tensor([-1.5])
+    single = replace(classifier, class_names=("lesion",), output_activation="sigmoid")
+    cohort = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHTER, 1), (MIXED, 1)]))
+
+    found = analyze(single, cohort)
+
+    # logits −0.5, 0.5, −1.5: absent, present, absent
+    assert found.predicted.tolist() == [0, 1, 0]
+    assert found.labels.tolist() == [0, 1, 1]
+    # k of the lesion: 1, 2, 0; truly present in the last two
+    np.testing.assert_allclose(found.importance_all.values[:, 0], [1.0, 0.0])
+    np.testing.assert_allclose(found.importance_true.values[:, 0], [1.0, 0.0])
+    assert found.dataset["cases_true"].values.tolist() == [2]
+    assert found.dataset["cases_correct"].values.tolist() == [1]
+    np.testing.assert_allclose(found.profiles[:, 0], [1.0, 2.0, 0.0])
+
+
+def test_a_file_of_version_1_is_read(analysis: Analysis) -> None:
+    """Written by the release that knew neither skipped cases nor regressions."""
+    old = load_analysis(Path(__file__).parent / "data" / "format_1.nc", tiny_classifier())
+
+    assert old.dataset.attrs["format_version"] == 2
+    assert int(old.dataset["cases_all"]) == 3
+    assert old.skipped == ()
+    assert old.duplicates == ()
+    np.testing.assert_allclose(old.importance_all, analysis.importance_all)
+    np.testing.assert_allclose(old.profiles, analysis.profiles)
+    assert old.scale(0, low=0, high=100) == analysis.scale(0, low=0, high=100)
+
+
+def test_a_truncated_file_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    path = tmp_path / "analysis.nc"
+    analysis.save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    with pytest.raises(AnalysisError, match=r"analysis\.nc is damaged or is no analysis file"):
+        load_analysis(path)
+
+
+def test_no_space_for_the_file_leaves_the_old_one(analysis, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "analysis.nc"
+    path.write_bytes(b"the old one")
+
+    def full(self, file, **options):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+
+    with pytest.raises(AnalysisError, match="No space left on device"):
+        analysis.save(path)
+    assert path.read_bytes() == b"the old one"
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()].count("analysis.nc") == 1
+    assert not list(tmp_path.glob(".*"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_ifa.analysis.cohort import Case, Cohort, read_cohort
+from napari_ifa.analysis.cohort import Case, Cohort, cohort_splits, read_cohort
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.explain import Explanation, explain, predict_masked
 from napari_ifa.analysis.importance import FeatureMask
@@ -19,6 +19,7 @@ __all__ = [
     "Explanation",
     "FeatureMask",
     "analyze",
+    "cohort_splits",
     "explain",
     "load_analysis",
     "predict_masked",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.analysis.moments import merged_moments
 from napari_ifa.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import torch
 
 Ranking = Literal["value", "abs", "contrast"]
 
@@ -36,21 +39,58 @@ class ContributionStatistics:
     cases: NDArray[np.int64]
 
     @classmethod
-    def of(
+    def of_all(cls, contributions: torch.Tensor) -> ContributionStatistics:
+        """Of ``contributions [B, C, F]``, every case counting for every class."""
+        cases, classes = contributions.shape[:2]
+        # Apple's GPUs have no float64.
+        exact = contributions.cpu() if contributions.device.type == "mps" else contributions
+        exact = exact.double()
+        average = exact.mean(0)
+        return cls(
+            average=average.T.cpu().numpy(),
+            deviations=((exact - average) ** 2).sum(0).T.cpu().numpy(),
+            positive=(exact > 0).sum(0).T.cpu().numpy(),
+            cases=np.full(classes, cases, np.int64),
+        )
+
+    @classmethod
+    def of_shared(cls, weights: torch.Tensor, sums: torch.Tensor) -> ContributionStatistics:
+        """Of contributions w·s whose weights ``[C, F]`` are the same for every case.
+
+        ``sums [B, F]`` are the cases' features summed over the grid. The same as `of_all` of the
+        products, up to rounding, without making B·C·F of them.
+        """
+        # Apple's GPUs have no float64.
+        if sums.device.type == "mps":
+            weights, sums = weights.cpu(), sums.cpu()
+        weights, sums = weights.double(), sums.double()
+        average = sums.mean(0)
+        above, below = (sums > 0).sum(0), (sums < 0).sum(0)
+        return cls(
+            average=(weights * average).T.cpu().numpy(),
+            deviations=(weights**2 * ((sums - average) ** 2).sum(0)).T.cpu().numpy(),
+            positive=(above * (weights > 0) + below * (weights < 0)).T.cpu().numpy(),
+            cases=np.full(len(weights), len(sums), np.int64),
+        )
+
+    @classmethod
+    def of_own(
         cls, contributions: NDArray[np.float64], counted: NDArray[np.bool_]
     ) -> ContributionStatistics:
-        """Of ``contributions [B, F, C]`` where ``counted [B, C]``."""
-        weight = counted[:, None, :]
-        cases = counted.sum(axis=0, dtype=np.int64)
-        kept = np.where(weight, contributions, 0.0)
-        average = kept.sum(axis=0) / np.maximum(cases, 1)
-        deviation = np.where(weight, contributions - average, 0.0)
-        return cls(
-            average=average,
-            deviations=(deviation**2).sum(axis=0),
-            positive=(kept > 0).sum(axis=0, dtype=np.int64),
-            cases=cases,
-        )
+        """Of each case's contributions to its own class, ``[B, F]``.
+
+        ``counted [B, C]`` says for which class a case counts, for one at most.
+        """
+        features, classes = contributions.shape[1], counted.shape[1]
+        average = np.zeros((features, classes))
+        deviations = np.zeros((features, classes))
+        positive = np.zeros((features, classes), np.int64)
+        for c in np.flatnonzero(counted.any(axis=0)):
+            own = contributions[counted[:, c]]
+            average[:, c] = own.mean(axis=0)
+            deviations[:, c] = ((own - average[:, c]) ** 2).sum(axis=0)
+            positive[:, c] = (own > 0).sum(axis=0)
+        return cls(average, deviations, positive, counted.sum(axis=0, dtype=np.int64))
 
     def merged(self, other: ContributionStatistics) -> ContributionStatistics:
         """Of both sets of cases."""

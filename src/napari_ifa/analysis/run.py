@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
-
-from napari_ifa.analysis.cohort import Case, Cohort
-from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.importance import ContributionStatistics
-from napari_ifa.analysis.store import Analysis, identity_attributes
-from napari_ifa.analysis.variables import described
-from napari_ifa.errors import BundleError, Cancelled, CohortError, IfaError
+from napari_ifa.analysis.assembly import assemble
+from napari_ifa.analysis.cohort import Cohort
+from napari_ifa.analysis.loading import loaded_cases
+from napari_ifa.analysis.shard import Shard, Skipped
+from napari_ifa.analysis.shard_folder import ShardFolder
+from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, Stop, compute_shard
+from napari_ifa.analysis.store import Analysis, load_analysis
+from napari_ifa.analysis.truth import Truth
+from napari_ifa.errors import AnalysisError, Cancelled, CohortError
 from napari_ifa.models.classifier import Classifier
-from napari_ifa.volumes import read_volume
-
-if TYPE_CHECKING:
-    from monai.data import MetaTensor
-
-    from napari_ifa.cam import ClassActivation
 
 Progress = Callable[[int, int], None]
-Stop = Callable[[], bool]
 
-#: Inputs that are read ahead of the network.
-_AHEAD = 2
-#: Label of a case without one.
-_UNLABELLED = -1
+#: Cases of a shard: fewer cost time, more are lost when the work is interrupted.
+_SHARD_CASES = 32
+#: Shards of a large cohort, at most; each is a file.
+_MOST_SHARDS = 256
 
 
 def analyze(
@@ -43,217 +33,181 @@ def analyze(
     cohort: Cohort,
     method: str = "gradcam",
     *,
-    batch_size: int = 1,
+    batch_size: int | None = None,
+    profiles: Profiles = "float32",
+    skip_up_to: float = 0.05,
+    shard_size: int | None = None,
+    loaders: int | None = None,
+    resume_dir: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Analysis:
     """Run a cohort through a model once and keep what its common scale and importance need.
 
+    The cohort is divided into shards, runs of cases; their sums are added in the cohort's order,
+    so that the outcome is the same bit for bit however many workers there are, in whatever order
+    they finish, and wherever the work was interrupted. Another batch size, shard size or order of
+    cases changes it by rounding only (1e-6 of the values).
+
     Parameters
     ----------
     method : id of a class activation method.
-    batch_size : cases that go through the network together, where their inputs' sizes agree; the
-        result does not depend on it beyond rounding.
+    batch_size : cases that go through the network together, where their inputs' sizes agree; by
+        default what suits the inputs' size.
+    profiles : how the cases' contribution profiles ``[case, feature]`` are kept: ``"float32"``,
+        ``"float16"``, or ``"none"`` to leave them out, which leaves no outliers to be found.
+    skip_up_to : share of the cases that may be skipped because they cannot be read or explained;
+        the analysis lists them.
+    shard_size : cases of a shard; by default 32, more in large cohorts.
+    loaders : threads that open and preprocess images.
+    resume_dir : folder that keeps finished shards; an interrupted analysis goes on from there. It
+        is left to be removed by the caller once the analysis is saved.
+    workers : processes on this machine to share the shards, by Dask.
+    scheduler : address of a Dask scheduler whose workers do; they must see the bundle and the
+        images under the same paths.
     progress : called with cases done and cases in all.
     stop : asked before every batch; True ends the work.
 
     Raises
     ------
     CohortError
-        A case that cannot be read or has a label that the model lacks; the case is named.
+        An empty cohort, a label that the model lacks, or more cases than may be skipped.
+    AnalysisError
+        No space for the shards, a scheduler that does not answer.
+    AnalysisMismatchError
+        ``resume_dir`` holds shards of another analysis.
     Cancelled
-        ``stop`` returned True.
+        ``stop`` returned True; finished shards are kept.
     """
-    from napari_ifa.cam import CutNetwork, class_activation
-
-    labels = [_label(classifier, case) for case in cohort.cases]
-    parts: list[_Part] = []
-    done = 0
-    with CutNetwork(classifier.network, classifier.target_layer) as cut:
-        for batch in _batches(_inputs(classifier, cohort.cases), batch_size):
-            if stop is not None and stop():
-                raise Cancelled(f"The analysis was stopped after {done} of {len(cohort)} cases.")
-            activation = class_activation(
-                cut,
-                _stacked(batch).to(classifier.device),
-                method=method,
-                class_idx="all",
-                stop=stop,
-            )
-            truth = np.array(labels[done : done + len(batch)], dtype=np.int64)
-            parts.append(_Part.of(activation, truth))
-            done += len(batch)
-            if len(parts) > 1:
-                parts = [parts[0].merged(parts[1])]
-            if progress is not None:
-                progress(done, len(cohort))
-    if not parts:
+    if not cohort.cases:
         raise CohortError("The cohort holds no case; choose a split that does.")
-    return Analysis(_dataset(classifier, cohort, method, parts[0], np.array(labels)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """One row per case; see the file's variables of the same names."""
-
-    logits: list[NDArray[np.float64]]
-    activation_sum: list[NDArray[np.float64]]
-    activation_minimum: list[NDArray[np.float64]]
-    activation_maximum: list[NDArray[np.float64]]
-    contribution: list[NDArray[np.float32]]
-
-    def extend(self, other: _Rows) -> None:
-        for name in self.__dataclass_fields__:
-            getattr(self, name).extend(getattr(other, name))
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What a set of cases adds to the analysis; parts merge."""
-
-    rows: _Rows
-    distribution: Distribution
-    all: ContributionStatistics
-    true: ContributionStatistics
-    correct: ContributionStatistics
-
-    @classmethod
-    def of(cls, activation: ClassActivation, truth: NDArray[np.int64]) -> _Part:
-        """From a batch's class activation of all classes and its cases' labels ``[B]``."""
-        maps = activation.maps()
-        values = maps.movedim(1, 0).flatten(1)
-        contributions = activation.contributions().double().cpu().numpy().transpose(0, 2, 1)
-        logits = activation.logits.double().cpu().numpy()
-        classes = logits.shape[1]
-        predicted = logits.argmax(axis=1)
-        is_true = truth[:, None] == np.arange(classes)
-        flat = maps.double().flatten(2).cpu().numpy()
-        explained = np.where(truth >= 0, truth, predicted)
-        rows = _Rows(
-            logits=list(logits),
-            activation_sum=list(flat.sum(axis=2)),
-            activation_minimum=list(flat.min(axis=2)),
-            activation_maximum=list(flat.max(axis=2)),
-            contribution=[
-                contributions[n, :, c].astype(np.float32) for n, c in enumerate(explained)
-            ],
+    _check_options(batch_size, shard_size, skip_up_to, profiles)
+    truth = Truth.of(classifier, cohort.cases)
+    size = shard_size or max(_SHARD_CASES, -(-len(cohort) // _MOST_SHARDS))
+    options = PassOptions(method, batch_size, profiles, int(skip_up_to * len(cohort)))
+    tasks = _tasks(cohort, truth, size)
+    with TemporaryDirectory(prefix="napari-ifa-", ignore_cleanup_errors=True) as temporary:
+        folder = ShardFolder(
+            Path(resume_dir if resume_dir is not None else temporary).expanduser(),
+            _plan(classifier, cohort, options, size),
         )
-        return cls(
-            rows=rows,
-            distribution=Distribution.of(values),
-            all=ContributionStatistics.of(contributions, np.ones_like(is_true)),
-            true=ContributionStatistics.of(contributions, is_true),
-            correct=ContributionStatistics.of(
-                contributions, is_true & (truth == predicted)[:, None]
-            ),
-        )
+        done = _Done(cohort, options.most_skipped, progress)
+        missing = [task for task in tasks if not done.found(folder.finished(task.number), task)]
+        if scheduler is not None or workers is not None:
+            from napari_ifa.analysis.distributed import computed_by_workers
 
-    def merged(self, other: _Part) -> _Part:
-        self.rows.extend(other.rows)
-        return _Part(
-            self.rows,
-            self.distribution.merged(other.distribution),
-            self.all.merged(other.all),
-            self.true.merged(other.true),
-            self.correct.merged(other.correct),
-        )
-
-
-def _label(classifier: Classifier, case: Case) -> int:
-    if case.label is None:
-        return _UNLABELLED
-    try:
-        return classifier.class_index(case.label)
-    except BundleError as error:
-        raise CohortError(f"Case {case.id}: {error}") from error
-
-
-def _inputs(classifier: Classifier, cases: tuple[Case, ...]) -> Iterator[MetaTensor]:
-    """The network's inputs in order, read ahead by one thread while the network computes."""
-
-    def load(case: Case) -> MetaTensor:
+            shards = computed_by_workers(
+                classifier, missing, options, workers, scheduler, done.advance, stop
+            )
+        else:
+            shards = _computed_here(classifier, missing, options, loaders, done.advance, stop)
         try:
-            return classifier.preprocess(read_volume(case.path))
-        except IfaError as error:
-            raise CohortError(f"Case {case.id} cannot be used: {error}") from error
-
-    with ThreadPoolExecutor(1, thread_name_prefix="ifa-loader") as pool:
-        waiting = iter(cases)
-        ahead: list[Future[MetaTensor]] = [pool.submit(load, c) for c in islice(waiting, _AHEAD)]
-        try:
-            while ahead:
-                ready = ahead.pop(0).result()
-                ahead.extend(pool.submit(load, case) for case in islice(waiting, 1))
-                yield ready
-        finally:
-            for future in ahead:
-                future.cancel()
+            for shard in shards:
+                folder.keep(shard)
+                done.check(shard)
+        except Cancelled as error:
+            raise Cancelled(
+                f"The analysis was stopped after {done.cases} of {len(cohort)} cases."
+            ) from error
+        home = TemporaryDirectory(dir=resume_dir, prefix="napari-ifa-", ignore_cleanup_errors=True)
+        file = Path(home.name) / "analysis.nc"
+        numbers = [task.number for task in tasks]
+        assemble(file, folder, numbers, classifier, cohort, truth, method)
+        return load_analysis(file).kept_in(home)
 
 
-def _batches(inputs: Iterator[MetaTensor], size: int) -> Iterator[list[MetaTensor]]:
-    """Runs of up to ``size`` inputs of one shape, in order."""
-    batch: list[MetaTensor] = []
-    for image in inputs:
-        if batch and (len(batch) >= size or image.shape != batch[0].shape):
-            yield batch
-            batch = []
-        batch.append(image)
-    if batch:
-        yield batch
+class _Done:
+    """How many cases are done, told to the caller, and whether too many had to be skipped."""
+
+    def __init__(self, cohort: Cohort, most_skipped: int, progress: Progress | None) -> None:
+        self.cases = 0
+        self._cohort = cohort
+        self._most_skipped = most_skipped
+        self._skipped: list[Skipped] = []
+        self._progress = progress
+
+    def found(self, shard: Shard | None, task: ShardTask) -> bool:
+        """Count a shard that was finished earlier, if there is one."""
+        if shard is None:
+            return False
+        self.advance(len(task.cases))
+        self.check(shard)
+        return True
+
+    def advance(self, cases: int) -> None:
+        """So many more cases are done."""
+        self.cases += cases
+        if self._progress is not None:
+            self._progress(self.cases, len(self._cohort))
+
+    def check(self, shard: Shard) -> None:
+        """CohortError where more cases had to be skipped than may be."""
+        self._skipped += shard.skipped
+        if len(self._skipped) > self._most_skipped:
+            first = min(self._skipped, key=lambda case: case.position)
+            raise first.too_many(
+                self._cohort.cases[first.position].id, len(self._skipped), self._most_skipped
+            )
 
 
-def _stacked(batch: list[MetaTensor]) -> Any:
-    import torch
-
-    return torch.stack([image.as_tensor().float() for image in batch])
-
-
-def _dataset(
+def _computed_here(
     classifier: Classifier,
-    cohort: Cohort,
-    method: str,
-    part: _Part,
-    labels: NDArray[np.int64],
-) -> xr.Dataset:
-    voxels = part.distribution
-    rows = part.rows
-    values = {
-        "importance_all": part.all.mean,
-        "importance_true": part.true.mean,
-        "importance_true_correct": part.correct.mean,
-        "variance_all": part.all.variance,
-        "variance_true": part.true.variance,
-        "frequency_all": part.all.frequency,
-        "frequency_true": part.true.frequency,
-        "cases_true": part.true.cases,
-        "cases_correct": part.correct.cases,
-        "voxel_count": voxels.counts,
-        "voxel_minimum": voxels.minimum,
-        "voxel_maximum": voxels.maximum,
-        "voxel_mean": voxels.mean,
-        "voxel_sum_of_squares": voxels.sum_of_squares,
-        "voxel_not_finite": voxels.not_finite,
-        "label": labels,
-        "logits": np.array(rows.logits),
-        "activation_sum": np.array(rows.activation_sum),
-        "activation_minimum": np.array(rows.activation_minimum),
-        "activation_maximum": np.array(rows.activation_maximum),
-        "contribution": np.array(rows.contribution),
+    tasks: Sequence[ShardTask],
+    options: PassOptions,
+    loaders: int | None,
+    advance: Callable[[int], None],
+    stop: Stop | None,
+) -> Iterator[Shard]:
+    """The shards one after the other; images are read ahead across their borders."""
+    wanted = (entry for task in tasks for entry in zip(task.positions, task.cases, strict=True))
+    inputs = loaded_cases(classifier, wanted, loaders)
+    with closing(inputs):
+        for task in tasks:
+            yield compute_shard(classifier, task, inputs, options, progress=advance, stop=stop)
+
+
+def _tasks(cohort: Cohort, truth: Truth, size: int) -> list[ShardTask]:
+    return [
+        ShardTask(
+            number=number,
+            positions=tuple(range(start, min(start + size, len(cohort)))),
+            cases=cohort.cases[start : start + size],
+            labels=truth.labels[start : start + size],
+        )
+        for number, start in enumerate(range(0, len(cohort), size))
+    ]
+
+
+def _plan(
+    classifier: Classifier, cohort: Cohort, options: PassOptions, size: int
+) -> dict[str, str]:
+    """What finished shards depend on."""
+    digest = hashlib.sha256()
+    for case in cohort.cases:
+        digest.update(json.dumps([case.id, case.label, case.item]).encode())
+    return {
+        **classifier.identity(),
+        "method": options.method,
+        "profiles": options.profiles,
+        "shard size": str(size),
+        "cohort": digest.hexdigest(),
     }
-    coordinates = {
-        "class": ("class", np.array(classifier.class_names, dtype=object)),
-        "case": ("case", np.array([case.id for case in cohort.cases], dtype=object)),
-        "bin": ("bin", voxels.bins, {"long_name": "signed logarithmic bin, 0.1 % wide; 0 is zero"}),
-    }
-    libraries = [f"{name} {version(name)}" for name in ("torch", "monai", "numpy", "xarray")]
-    attributes = {
-        "method": method,
-        "model_name": classifier.name,
-        **identity_attributes(classifier),
-        "cohort_name": cohort.name,
-        "cohort_split": cohort.split or "",
-        "cohort_sha256": cohort.manifest_sha256(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": ", ".join([f"python {platform.python_version()}", *libraries]),
-    }
-    return described(values, coordinates, attributes)
+
+
+def _check_options(
+    batch_size: int | None, shard_size: int | None, skip_up_to: float, profiles: str
+) -> None:
+    for number, what in ((batch_size, "batch"), (shard_size, "shard")):
+        if number is not None and number < 1:
+            raise AnalysisError(f"A {what} of {number} cases is none; give 1 or more.")
+    if not 0 <= skip_up_to <= 1:
+        raise AnalysisError(
+            f"A share of {skip_up_to:g} of the cases is not between 0 and 1; give for example 0.05"
+            " to skip up to 5 %."
+        )
+    if profiles not in ("float32", "float16", "none"):
+        raise AnalysisError(
+            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none."
+        )

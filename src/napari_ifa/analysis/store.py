@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.variables import FORMAT_VERSION, VARIABLES
+from napari_ifa.analysis.truth import predicted_classes
+from napari_ifa.analysis.variables import COORDINATES, FORMAT_VERSION, OPTIONAL, VARIABLES
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -26,17 +31,27 @@ IDENTITY = ("weights", "network", "layer", "preprocessing", "class names")
 Basis = Literal["voxels", "extremes"]
 Scope = Literal["class", "all"]
 Kind = Literal["all", "true"]
+Values = Literal["voxels", "valleys", "peaks"]
+
+#: Rows of cases beyond this stay in the file and are read when they are asked for.
+_HELD_BYTES = 2**25
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """The integrated feature analysis of one cohort by one model.
 
-    ``dataset`` has the dimensions ``feature``, ``class``, ``case`` and ``bin``; every variable
-    carries its unit and long name. See ``variables``.
+    Attributes
+    ----------
+    dataset : has the dimensions ``feature``, ``class``, ``case``, ``skipped`` and ``bin``; every
+        variable carries its unit and long name. See ``variables``.
+    file : where the rows of a large cohort are read from; None where all is in memory.
+    home : a temporary folder that holds the file as long as the analysis is in use.
     """
 
     dataset: xr.Dataset
+    file: Path | None = None
+    home: TemporaryDirectory[str] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -57,6 +72,73 @@ class Analysis:
     def cases(self) -> xr.Dataset:
         """One row per case: id, label, logits, sums and extremes of the class activation."""
         return self.dataset[[name for name, v in self.dataset.items() if "case" in v.dims]]
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """One per case that was analysed."""
+        return tuple(str(name) for name in self.dataset["case"].values)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class numbers ``[N]``; -1 for a case without a label."""
+        result: NDArray[np.int64] = self.dataset["label"].values
+        return result
+
+    @property
+    def targets(self) -> NDArray[np.float64]:
+        """The values that a regression should give, ``[N]``; NaN where there is none."""
+        result: NDArray[np.float64] = self.dataset["target"].values
+        return result
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """The model's output, ``[N, C]``."""
+        result: NDArray[np.float64] = self.dataset["logits"].values
+        return result
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The class numbers that the model answers, ``[N]``."""
+        return predicted_classes(self.logits)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the model answers with values, so that there are no classes to be right about."""
+        return self.dataset.attrs.get("output_activation") == "none"
+
+    @property
+    def profiles(self) -> NDArray[np.float64] | None:
+        """Contributions ``[N, F]`` to the true class, or without a label to the predicted one.
+
+        In logits; None where they were left out.
+        """
+        if "contribution" not in self.dataset:
+            return None
+        return np.asarray(self.dataset["contribution"].values, dtype=float)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Cases that could not be analysed: their ids, and why in one sentence."""
+        rows = zip(
+            self.dataset["skipped"].values, self.dataset["skipped_reason"].values, strict=True
+        )
+        return tuple((str(name), str(reason)) for name, reason in rows)
+
+    @property
+    def duplicates(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of cases that are the same image to the network, by their ids."""
+        if "content" not in self.dataset:
+            return ()
+        groups = defaultdict(list)
+        for name, content in zip(self.case_ids, self.dataset["content"].values, strict=True):
+            groups[int(content)].append(name)
+        return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known about the cohort, one sentence each."""
+        text = str(self.dataset.attrs.get("notes", ""))
+        return tuple(line for line in text.split("\n") if line)
 
     @property
     def importance_all(self) -> xr.DataArray:
@@ -85,13 +167,17 @@ class Analysis:
     def distribution(self) -> Distribution:
         """The class activations of every voxel of every case."""
         data = self.dataset
+        counts = data["voxel_count"].values
+        totals, squares = moments_as_sums(
+            counts.sum(axis=1), data["voxel_mean"].values, data["voxel_sum_of_squares"].values
+        )
         return Distribution(
             bins=data["bin"].values,
-            counts=data["voxel_count"].values,
+            counts=counts,
             minimum=data["voxel_minimum"].values,
             maximum=data["voxel_maximum"].values,
-            mean=data["voxel_mean"].values,
-            sum_of_squares=data["voxel_sum_of_squares"].values,
+            totals=totals,
+            squares=squares,
             not_finite=data["voxel_not_finite"].values,
         )
 
@@ -139,6 +225,37 @@ class Analysis:
             p_low, p_high = values.percentile([low, high], row)
         return CommonScale(float(p_low), float(p_high), low, high, basis, scope)
 
+    def percentile_of(
+        self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
+    ) -> float:
+        """The percentage of the cohort's class activations that are lower than this one.
+
+        For readouts such as "higher than 97 % of the cohort".
+
+        Parameters
+        ----------
+        value : a class activation, in logits.
+        values : among all ``"voxels"``, the cases' least values (``"valleys"``) or their greatest
+            (``"peaks"``).
+        scope : among this class's activations, or those of all classes.
+
+        Raises
+        ------
+        AnalysisError
+            For an unknown class, or one without a finite activation.
+        """
+        self._check_class(class_idx)
+        row = 0 if scope == "all" else class_idx
+        if values == "voxels":
+            found = self.distribution()
+            return (found.over_classes() if scope == "all" else found).percentile_of(value, row)
+        name = {"valleys": "activation_minimum", "peaks": "activation_maximum"}[values]
+        import torch
+
+        extremes = self.dataset[name].values
+        extremes = extremes.reshape(1, -1) if scope == "all" else extremes.T.copy()
+        return Distribution.of(torch.from_numpy(extremes)).percentile_of(value, row)
+
     def check(self, classifier: Classifier) -> None:
         """Refuse a model that this analysis was not made with.
 
@@ -165,18 +282,34 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(path).expanduser()
-        encoding = {
-            name: {"zlib": True, "complevel": 4}
-            for name, variable in self.dataset.variables.items()
-            if variable.dtype.kind in "fiu" and variable.ndim
-        }
         try:
             with whole_file(target) as part:
-                self.dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+                if self.file is not None:
+                    shutil.copyfile(self.file, part)
+                else:
+                    self.dataset.to_netcdf(part, engine="h5netcdf", encoding=self._encoding())
         except OSError as error:
             raise AnalysisError(
-                f"{target.name} cannot be written there; choose another folder."
+                f"{target.name} cannot be written there ({error.strerror or error}); make space or"
+                " choose another folder."
             ) from error
+
+    def kept_in(self, home: TemporaryDirectory[str]) -> Analysis:
+        """The same analysis, whose file lies in a temporary folder that is no longer kept.
+
+        The folder goes at once where all is in memory, otherwise with the analysis.
+        """
+        if self.file is not None:
+            return replace(self, home=home)
+        home.cleanup()
+        return self
+
+    def _encoding(self) -> dict[str, dict[str, Any]]:
+        return {
+            str(name): {"zlib": True, "complevel": 4}
+            for name, variable in self.dataset.variables.items()
+            if variable.dtype.kind in "fiu" and variable.ndim and variable.size
+        }
 
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
@@ -199,8 +332,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     if not file.is_file():
         raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
     try:
-        with xr.open_dataset(file, engine="h5netcdf") as opened:
-            dataset = opened.load()
+        dataset, held = _opened(file)
     except Exception as error:
         raise AnalysisError(
             f"{file.name} is damaged or is no analysis file; run the analysis again."
@@ -213,20 +345,40 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
             f"{file.name} was written by a newer napari-ifa (format {version}, this one reads"
             f" up to {FORMAT_VERSION}); update napari-ifa."
         )
+    try:
+        dataset = migrated(dataset, int(version))
+    except (KeyError, ValueError) as error:
+        raise AnalysisError(
+            f"{file.name} is no whole analysis file of version {version}; run the analysis again."
+        ) from error
     wrong = [
         name
         for name, (dimensions, _, _) in VARIABLES.items()
-        if name not in dataset or dataset[name].dims != dimensions
+        if (name not in dataset and name not in OPTIONAL)
+        or (name in dataset and dataset[name].dims != dimensions)
     ]
     needed = ("method", *map(_attribute, IDENTITY))
     wrong += [name for name in needed if name not in dataset.attrs]
-    wrong += [name for name in ("class", "case", "bin") if name not in dataset.coords]
+    wrong += [name for name in COORDINATES if name not in dataset.coords]
     if wrong:
         raise AnalysisError(f"{file.name} lacks a right '{wrong[0]}'; run the analysis again.")
-    analysis = Analysis(dataset)
+    analysis = Analysis(dataset, None if held else file)
     if classifier is not None:
         analysis.check(classifier)
     return analysis
+
+
+def _opened(file: Path) -> tuple[xr.Dataset, bool]:
+    """The file's content, and whether all of it is in memory; large rows stay in the file."""
+    opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
+    rows = [name for name, variable in opened.items() if "case" in variable.dims]
+    if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
+        with opened:
+            return opened.load(), True
+    held = [name for name in opened if name not in rows]
+    dataset = opened.assign({name: opened[name].load() for name in held})
+    dataset.set_close(opened.close)
+    return dataset, False
 
 
 def identity_attributes(classifier: Classifier) -> dict[str, str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import xarray as xr
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
+_PER_CASE = ("case",)
 _PER_CASE_AND_CLASS = ("case", "class")
 
 #: Dimensions, unit and long name of every variable.
@@ -26,6 +27,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "variance_true": (_MATRIX, "logit^2", "variance over the cases of the class"),
     "frequency_all": (_MATRIX, "1", "share of all cases with a positive contribution"),
     "frequency_true": (_MATRIX, "1", "the same share of the cases of the class"),
+    "cases_all": ((), "1", "cases analysed"),
     "cases_true": (_PER_CLASS, "1", "cases of the class"),
     "cases_correct": (_PER_CLASS, "1", "rightly classified cases of the class"),
     "voxel_count": (("class", "bin"), "1", "feature-grid voxels by class activation"),
@@ -34,7 +36,10 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "voxel_mean": (_PER_CLASS, "logit", "mean class activation of the voxels"),
     "voxel_sum_of_squares": (_PER_CLASS, "logit^2", "squared deviations from that mean, summed"),
     "voxel_not_finite": (_PER_CLASS, "1", "voxels that are infinite or not a number"),
-    "label": (("case",), "1", "class number; -1 where none is given"),
+    "skipped_reason": (("skipped",), "1", "why a case of the cohort was not analysed"),
+    "label": (_PER_CASE, "1", "class number; -1 where none is given"),
+    "target": (_PER_CASE, "1", "the value a regression should give; NaN where none is given"),
+    "content": (_PER_CASE, "1", "hash of the network's input; equal for two equal inputs"),
     "logits": (_PER_CASE_AND_CLASS, "logit", "the model's output"),
     "activation_sum": (_PER_CASE_AND_CLASS, "logit", "class activation summed over the grid"),
     "activation_minimum": (_PER_CASE_AND_CLASS, "logit", "least class activation of the case"),
@@ -47,20 +52,29 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-def described(
-    values: Mapping[str, Any], coordinates: Mapping[str, Any], attributes: Mapping[str, Any]
-) -> xr.Dataset:
-    """A dataset of all variables, each with its dimensions, unit and long name."""
+#: Left out on request, or unknown in files of an earlier version.
+OPTIONAL = ("content", "contribution")
+#: The coordinate of each dimension that has one.
+COORDINATES = {
+    "class": "class names",
+    "case": "case ids",
+    "skipped": "ids of the cases that were not analysed",
+    "bin": "signed logarithmic bin, 0.1 % wide; 0 is zero",
+}
+
+
+def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.Dataset:
+    """A dataset of the variables given, each with its dimensions, unit and long name."""
     return xr.Dataset(
-        {
-            name: (dimensions, values[name], {"units": unit, "long_name": text})
-            for name, (dimensions, unit, text) in VARIABLES.items()
-        },
-        coords=coordinates,
-        attrs={
-            "title": "integrated feature analysis",
-            "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
-            "format_version": FORMAT_VERSION,
-            **attributes,
+        {name: (VARIABLES[name][0], value, description(name)) for name, value in values.items()},
+        coords={
+            name: (name, value, {"long_name": COORDINATES[name]})
+            for name, value in coordinates.items()
         },
     )
+
+
+def description(name: str) -> dict[str, str]:
+    """The attributes of a variable."""
+    _, unit, text = VARIABLES[name]
+    return {"units": unit, "long_name": text}

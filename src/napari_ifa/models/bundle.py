@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
-from napari_ifa.models.classifier import Classifier, OutputActivation
+from napari_ifa.models.classifier import BundleSource, Classifier, OutputActivation
 from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.layers import candidate_layers
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
@@ -73,6 +73,7 @@ def load_classifier(
         weights_sha256=weights_sha256,
         network_definition=_canonical(config.get("network_def")),
         preprocessing_definition=_canonical(config.get("preprocessing")),
+        source=BundleSource(folder.resolve(), None if device is None else str(device), trust),
     )
 
 

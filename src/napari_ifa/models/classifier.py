@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 OutputActivation = Literal["softmax", "sigmoid", "none"]
 
 
+@dataclass(frozen=True)
+class BundleSource:
+    """Where a model was loaded from, and as what, so that another process can load it too."""
+
+    folder: Path
+    device: str | None = None
+    trust: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Classifier:
     """A network with its preprocessing, class names and the layer whose features are explained.
@@ -30,6 +40,7 @@ class Classifier:
     target_layer : dotted name of the layer whose output holds the features.
     output_activation : how logits become probabilities; ``"none"`` for regression.
     weights_sha256, network_definition, preprocessing_definition : what identifies the model.
+    source : the bundle; None for a model that was made in Python.
     """
 
     network: torch.nn.Module
@@ -42,6 +53,7 @@ class Classifier:
     weights_sha256: str = ""
     network_definition: str = ""
     preprocessing_definition: str = ""
+    source: BundleSource | None = None
 
     def preprocess(self, volume: Volume) -> MetaTensor:
         """The network's input ``[C, *spatial]`` with its index → RAS affine, on the CPU."""

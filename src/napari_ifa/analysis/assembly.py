@@ -1,0 +1,214 @@
+"""The analysis file from finished shards, one shard in memory at a time."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.cohort import Cohort
+from napari_ifa.analysis.shard import Rows, Skipped, Sums
+from napari_ifa.analysis.shard_folder import ShardFolder
+from napari_ifa.analysis.truth import Truth
+from napari_ifa.analysis.variables import (
+    COORDINATES,
+    FORMAT_VERSION,
+    VARIABLES,
+    described,
+    description,
+)
+from napari_ifa.errors import AnalysisError
+from napari_ifa.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    import h5netcdf
+
+#: Rows that are compressed, and later read, together.
+_CHUNK_BYTES = 2**20
+
+
+def assemble(
+    file: Path,
+    folder: ShardFolder,
+    numbers: Sequence[int],
+    classifier: Classifier,
+    cohort: Cohort,
+    truth: Truth,
+    method: str,
+) -> None:
+    """Write the analysis of the shards in ``folder`` to ``file``, in the order of ``numbers``.
+
+    Raises
+    ------
+    AnalysisError
+        No case was analysed, a shard is gone, or there is no space.
+    """
+    skipped: list[Skipped] = []
+    positions: list[NDArray[np.int64]] = []
+
+    def sums() -> Iterator[Sums]:
+        for shard in map(folder.kept, numbers):
+            skipped.extend(shard.skipped)
+            if shard.sums is not None and shard.rows is not None:
+                positions.append(shard.rows.position)
+                yield shard.sums
+
+    found = list(_running(sums()))
+    if not found:
+        raise AnalysisError("None of the cohort's cases could be analysed; see why one is refused.")
+    analysed = np.concatenate(positions)
+    dataset = described(
+        _summary(found[0], len(analysed)),
+        {
+            "class": np.array(classifier.class_names, dtype=object),
+            "bin": found[0].distribution.bins,
+        },
+    ).assign_attrs(_provenance(classifier, cohort, method))
+    skipped.sort(key=lambda case: case.position)
+    try:
+        dataset.to_netcdf(file, engine="h5netcdf", encoding=_compressed(dataset))
+        _append_cases(file, folder, numbers, cohort, truth, analysed, skipped)
+    except OSError as error:
+        raise AnalysisError(
+            f"The analysis cannot be written ({error.strerror or error}); what was finished is"
+            " kept, so make space and resume."
+        ) from error
+
+
+def _running(sums: Iterator[Sums]) -> Iterator[Sums]:
+    """All of them merged, in their order; nothing where there is none."""
+    first = next(sums, None)
+    if first is not None:
+        yield reduce(Sums.merged, sums, first)
+
+
+def _summary(sums: Sums, cases: int) -> dict[str, Any]:
+    voxels = sums.distribution
+    return {
+        "importance_all": sums.all.mean,
+        "importance_true": sums.true.mean,
+        "importance_true_correct": sums.correct.mean,
+        "variance_all": sums.all.variance,
+        "variance_true": sums.true.variance,
+        "frequency_all": sums.all.frequency,
+        "frequency_true": sums.true.frequency,
+        "cases_all": np.int64(cases),
+        "cases_true": sums.true.cases,
+        "cases_correct": sums.correct.cases,
+        "voxel_count": voxels.counts,
+        "voxel_minimum": voxels.minimum,
+        "voxel_maximum": voxels.maximum,
+        "voxel_mean": voxels.mean,
+        "voxel_sum_of_squares": voxels.sum_of_squares,
+        "voxel_not_finite": voxels.not_finite,
+    }
+
+
+def _append_cases(
+    file: Path,
+    folder: ShardFolder,
+    numbers: Sequence[int],
+    cohort: Cohort,
+    truth: Truth,
+    analysed: NDArray[np.int64],
+    skipped: Sequence[Skipped],
+) -> None:
+    import h5netcdf
+
+    with h5netcdf.File(file, "a") as opened:
+        opened.dimensions["case"] = len(analysed)
+        opened.dimensions["skipped"] = len(skipped)
+        _append_texts(opened, "case", [cohort.cases[n].id for n in analysed])
+        _append_texts(opened, "skipped", [cohort.cases[case.position].id for case in skipped])
+        _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
+        start = 0
+        for rows in map(folder.kept_rows, numbers):
+            if rows is None:
+                continue
+            columns = _case_columns(rows, truth)
+            if start == 0:
+                for name, column in columns.items():
+                    _create(opened, name, column, len(analysed))
+            stop = start + len(rows.position)
+            for name, column in columns.items():
+                opened.variables[name][start:stop] = column
+            start = stop
+
+
+def _case_columns(rows: Rows, truth: Truth) -> dict[str, NDArray[Any]]:
+    columns = {
+        "label": truth.labels[rows.position],
+        "target": truth.targets[rows.position],
+        **rows.columns(),
+    }
+    del columns["position"]
+    if not rows.contribution.shape[1]:
+        del columns["contribution"]
+    return columns
+
+
+def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) -> None:
+    dimensions = VARIABLES[name][0]
+    bytes_per_case = max(1, column.nbytes // max(1, len(column)))
+    chunk = int(np.clip(_CHUNK_BYTES // bytes_per_case, 1, cases))
+    variable = opened.create_variable(
+        name,
+        dimensions,
+        column.dtype,
+        chunks=(chunk, *column.shape[1:]),
+        compression="gzip",
+        compression_opts=4,
+        shuffle=True,
+    )
+    for key, text in description(name).items():
+        variable.attrs[key] = text
+
+
+def _append_texts(
+    opened: h5netcdf.File, name: str, texts: Sequence[str], dimension: str | None = None
+) -> None:
+    import h5py
+
+    variable = opened.create_variable(name, (dimension or name,), h5py.string_dtype())
+    described_by = description(name) if name in VARIABLES else {"long_name": COORDINATES[name]}
+    for key, text in described_by.items():
+        variable.attrs[key] = text
+    if texts:
+        variable[:] = np.array(texts, dtype=object)
+
+
+def _compressed(dataset: Any) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"zlib": True, "complevel": 4}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiu" and variable.ndim
+    }
+
+
+def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str, Any]:
+    from napari_ifa.analysis.store import identity_attributes
+
+    packages = ("napari-ifa", "torch", "monai", "numpy", "xarray")
+    libraries = [f"{name} {version(name)}" for name in packages]
+    return {
+        "title": "integrated feature analysis",
+        "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
+        "format_version": FORMAT_VERSION,
+        "method": method,
+        "model_name": classifier.name,
+        "output_activation": classifier.output_activation,
+        **identity_attributes(classifier),
+        "cohort_name": cohort.name,
+        "cohort_split": cohort.split or "",
+        "cohort_sha256": cohort.manifest_sha256(),
+        "notes": "\n".join(cohort.notes),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": ", ".join([f"python {platform.python_version()}", *libraries]),
+    }

@@ -1,0 +1,203 @@
+"""Shards of an analysis on Dask workers: processes of this machine, or a cluster's."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from napari_ifa.analysis.loading import loaded_cases
+from napari_ifa.analysis.shard import Shard
+from napari_ifa.analysis.shard_run import PassOptions, ShardTask, Stop, compute_shard
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
+from napari_ifa.models.bundle import load_classifier
+from napari_ifa.models.classifier import BundleSource, Classifier
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+#: Seconds that a scheduler has to answer.
+_TIMEOUT = 15
+#: Seconds between two looks at whether the work was stopped.
+_LOOK = 0.3
+#: Shards that are submitted, for each thread of the workers: one runs, one waits.
+_AHEAD = 2
+
+
+def computed_by_workers(
+    classifier: Classifier,
+    tasks: Sequence[ShardTask],
+    options: PassOptions,
+    workers: int | None,
+    scheduler: str | None,
+    advance: Callable[[int], None],
+    stop: Stop | None,
+) -> Iterator[Shard]:
+    """The tasks' shards as they are finished, in any order.
+
+    A worker that dies is replaced, and its shards are computed again.
+
+    Raises
+    ------
+    AnalysisError
+        The model is of no bundle, the scheduler does not answer, or workers keep dying.
+    Cancelled
+        ``stop`` returned True.
+    """
+    source = _checked_source(classifier, workers, scheduler)
+    if not tasks:
+        return
+    with ExitStack() as stack:
+        client = _connected(stack, workers, scheduler)
+        threads = max(1, (os.cpu_count() or 1) // workers) if workers else None
+        waiting = list(reversed(tasks))
+        running: dict[Future, ShardTask] = {}
+        stack.callback(lambda: client.cancel(list(running), force=True))
+        while waiting or running:
+            for _ in range(_free_places(client, running, len(waiting))):
+                task = waiting.pop()
+                future = client.submit(
+                    _shard_on_worker,
+                    source,
+                    classifier.target_layer,
+                    classifier.identity(),
+                    task,
+                    options,
+                    threads,
+                    pure=False,
+                )
+                running[future] = task
+            for future in _finished(client, running, stop):
+                task = running.pop(future)
+                shard = _result(future, scheduler)
+                advance(len(task.cases))
+                yield shard
+
+
+def _checked_source(
+    classifier: Classifier, workers: int | None, scheduler: str | None
+) -> BundleSource:
+    if workers is not None and scheduler is not None:
+        raise AnalysisError(
+            "Workers of this machine and a scheduler's are two ways to share the work; give one."
+        )
+    if workers is not None and workers < 1:
+        raise AnalysisError(f"{workers} workers compute nothing; give 1 or more.")
+    if classifier.source is None:
+        raise AnalysisError(
+            "Workers load the model by themselves, so it has to be a bundle's; save it as a MONAI"
+            " bundle and open that with load_classifier."
+        )
+    return classifier.source
+
+
+def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> Client:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise AnalysisError(
+            "Sharing the work needs Dask; install 'napari-ifa[distributed]'."
+        ) from error
+    if scheduler is None:
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs="CRITICAL",
+        )
+        return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
+    try:
+        client = Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise AnalysisError(
+            f"No Dask scheduler answers at {scheduler} within {_TIMEOUT} s; check the address, such"
+            " as tcp://10.0.0.1:8786, and that the scheduler runs."
+        ) from error
+    return stack.enter_context(client)
+
+
+def _free_places(client: Client, running: Mapping[Future, ShardTask], waiting: int) -> int:
+    """How many more shards to submit: results wait in the workers' memory until they are taken."""
+    threads = sum(client.nthreads().values())
+    return min(waiting, max(0, max(1, threads) * _AHEAD - len(running)))
+
+
+def _finished(
+    client: Client, running: Mapping[Future, ShardTask], stop: Stop | None
+) -> list[Future]:
+    """Those that are done, as soon as there is one."""
+    from distributed import wait
+
+    while True:
+        if stop is not None and stop():
+            raise Cancelled("The analysis was stopped.")
+        if client.status != "running":
+            raise _lost()
+        try:
+            with client.as_current():
+                found = wait(list(running), timeout=_LOOK, return_when="FIRST_COMPLETED")
+            return list(found.done)
+        except TimeoutError:
+            continue
+
+
+def _result(future: Future, scheduler: str | None) -> Shard:
+    from concurrent.futures import CancelledError
+
+    from distributed.scheduler import KilledWorker
+
+    try:
+        shard: Shard = future.result()
+    except KilledWorker as error:
+        raise AnalysisError(
+            "Workers died again and again on the same cases, most likely for want of memory; what"
+            " was finished is kept, so resume with a smaller batch or fewer workers."
+        ) from error
+    except CancelledError as error:
+        raise _lost() from error
+    except BundleError as error:
+        where = f"A worker of {scheduler}" if scheduler else "A worker"
+        raise AnalysisError(
+            f"{where} cannot load the model: {error} Bundle and images must lie under the same"
+            " paths for all workers."
+        ) from error
+    return shard
+
+
+def _lost() -> AnalysisError:
+    return AnalysisError(
+        "The Dask scheduler went away; what was finished is kept, so start it again and resume."
+    )
+
+
+def _shard_on_worker(
+    source: BundleSource,
+    layer: str,
+    identity: Mapping[str, str],
+    task: ShardTask,
+    options: PassOptions,
+    threads: int | None,
+) -> Shard:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    # A network that is cut at its layer is for one thread at a time.
+    classifier = _classifier(source, layer, threading.get_ident())
+    if classifier.identity() != identity:
+        raise AnalysisMismatchError(
+            "A worker sees another bundle under the model's path; make it the same for all."
+        )
+    inputs = loaded_cases(classifier, zip(task.positions, task.cases, strict=True))
+    with closing(inputs):
+        return compute_shard(classifier, task, inputs, options)
+
+
+@lru_cache(maxsize=4)
+def _classifier(source: BundleSource, layer: str, thread: int) -> Classifier:
+    """The model, loaded once in every thread of a worker."""
+    return load_classifier(source.folder, source.device, layer, source.trust)

@@ -1,0 +1,89 @@
+"""The network's inputs in the cohort's order, read ahead by threads while the network computes."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from napari_ifa.analysis.cohort import Case
+from napari_ifa.errors import IfaError
+from napari_ifa.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_ifa.models.preprocessing import Preprocessing
+
+#: Inputs that wait for the network beside those that are being read.
+_AHEAD = 2
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A case as the network takes it, or why it cannot be.
+
+    Attributes
+    ----------
+    position : the case's place in the cohort.
+    image : ``[C, *spatial]`` float32 on the CPU; None where the case cannot be used.
+    content : equal for two cases whose inputs are equal.
+    reason : one sentence, where the case cannot be used.
+    """
+
+    position: int
+    image: torch.Tensor | None
+    content: int = 0
+    reason: str = ""
+
+
+def loaded_cases(
+    classifier: Classifier, cases: Iterable[tuple[int, Case]], threads: int | None = None
+) -> Generator[Loaded, None, None]:
+    """Cases with their places in the cohort, opened and preprocessed, in their order.
+
+    ``threads`` read at the same time; by default one for every two processors, up to four.
+    """
+    number = threads or min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
+    local = threading.local()
+
+    def load(position: int, case: Case) -> Loaded:
+        # A chain of transforms holds its random state, so every thread has its own.
+        if not hasattr(local, "preprocessing"):
+            local.preprocessing = copy.deepcopy(classifier.preprocessing)
+        return _loaded(local.preprocessing, position, case)
+
+    with ThreadPoolExecutor(number, thread_name_prefix="ifa-loader") as pool:
+        rest = iter(cases)
+        waiting: deque[Future[Loaded]] = deque(
+            pool.submit(load, *entry) for entry in islice(rest, number + _AHEAD)
+        )
+        try:
+            while waiting:
+                ready = waiting.popleft().result()
+                waiting.extend(pool.submit(load, *entry) for entry in islice(rest, 1))
+                yield ready
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _loaded(preprocessing: Preprocessing, position: int, case: Case) -> Loaded:
+    try:
+        image = preprocessing(case.read()).as_tensor().float().contiguous()
+    except IfaError as error:
+        return Loaded(position, None, reason=str(error))
+    except (OSError, MemoryError) as error:
+        text = error.strerror if isinstance(error, OSError) else "there is not enough memory for it"
+        return Loaded(position, None, reason=f"The image cannot be read: {text}.")
+    digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
+    digest.update(image.numpy())
+    return Loaded(position, image, int.from_bytes(digest.digest(), "little"))

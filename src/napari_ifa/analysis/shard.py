@@ -1,0 +1,209 @@
+"""What a run of cases adds to an analysis; shards merge, travel and wait in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
+from napari_ifa.analysis.importance import ContributionStatistics
+from napari_ifa.atomic import whole_file
+from napari_ifa.errors import CohortError
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One row per case that was analysed; see the file's variables of the same names.
+
+    Attributes
+    ----------
+    position : ``[n]`` place in the cohort.
+    content : ``[n]`` uint64, what tells one network input from another.
+    logits, activation_sum, activation_minimum, activation_maximum : ``[n, C]``.
+    contribution : ``[n, F]``, or ``[n, 0]`` where profiles are left out.
+    """
+
+    position: NDArray[np.int64]
+    content: NDArray[np.uint64]
+    logits: NDArray[np.float64]
+    activation_sum: NDArray[np.float64]
+    activation_minimum: NDArray[np.float64]
+    activation_maximum: NDArray[np.float64]
+    contribution: NDArray[np.floating]
+
+    @classmethod
+    def joined(cls, parts: Iterable[Rows]) -> Rows:
+        """All rows in order."""
+        columns = zip(*(part.columns().values() for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """The accumulators of any set of cases.
+
+    Attributes
+    ----------
+    distribution : of the class activation of every voxel.
+    all, true, correct : contributions over all cases, over those of the class, and over those of
+        the class that are answered rightly.
+    """
+
+    distribution: Distribution
+    all: ContributionStatistics
+    true: ContributionStatistics
+    correct: ContributionStatistics
+
+    def merged(self, other: Sums) -> Sums:
+        """Of both sets of cases."""
+        return Sums(
+            self.distribution.merged(other.distribution),
+            self.all.merged(other.all),
+            self.true.merged(other.true),
+            self.correct.merged(other.correct),
+        )
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A case that could not be analysed: its place in the cohort, and why in one sentence."""
+
+    position: int
+    reason: str
+
+    def too_many(self, case_id: str, count: int, most: int) -> CohortError:
+        """The error where ``count`` cases, of which this is one, are more than may be skipped."""
+        such = "case" if count == 1 else "cases"
+        return CohortError(
+            f"Case {case_id} cannot be used: {self.reason.rstrip('.')}; {count} such {such} where"
+            f" up to {most} may be skipped, so correct them or leave them out of the cohort."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """The outcome of one run of cases.
+
+    Attributes
+    ----------
+    number : which run it is.
+    sums, rows : None where every case was skipped.
+    skipped : the cases that could not be analysed.
+    """
+
+    number: int
+    sums: Sums | None
+    rows: Rows | None
+    skipped: tuple[Skipped, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write the shard as plain arrays; the file appears whole or not at all."""
+        arrays: dict[str, Any] = {
+            "number": np.array(self.number),
+            "skipped_position": np.array([s.position for s in self.skipped], np.int64),
+            "skipped_reason": np.array([s.reason for s in self.skipped], str),
+        }
+        if self.rows is not None and self.sums is not None:
+            arrays |= {f"rows_{name}": column for name, column in self.rows.columns().items()}
+            arrays |= _distribution_arrays(self.sums.distribution)
+            for name in ("all", "true", "correct"):
+                arrays |= _statistics_arrays(name, getattr(self.sums, name))
+        with whole_file(path) as part, part.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Shard:
+        """Read a shard.
+
+        Raises
+        ------
+        OSError, ValueError, KeyError
+            Where the file is missing or damaged.
+        """
+        with np.load(path, allow_pickle=False) as stored:
+            skipped = tuple(
+                Skipped(int(position), str(reason))
+                for position, reason in zip(
+                    stored["skipped_position"], stored["skipped_reason"], strict=True
+                )
+            )
+            rows = _rows_of(stored)
+            if rows is None:
+                return cls(int(stored["number"]), None, None, skipped)
+            sums = Sums(
+                _distribution_of(stored),
+                *(_statistics_of(name, stored) for name in ("all", "true", "correct")),
+            )
+            return cls(int(stored["number"]), sums, rows, skipped)
+
+
+def load_rows(path: Path) -> Rows | None:
+    """The rows of a shard's file alone, for its sums may be far larger; errors as `Shard.load`."""
+    with np.load(path, allow_pickle=False) as stored:
+        return _rows_of(stored)
+
+
+def _rows_of(stored: Any) -> Rows | None:
+    if "rows_position" not in stored:
+        return None
+    return Rows(*(stored[f"rows_{field.name}"] for field in fields(Rows)))
+
+
+def _distribution_arrays(distribution: Distribution) -> dict[str, NDArray[Any]]:
+    row, column = np.nonzero(distribution.counts)
+    return {
+        "bins": distribution.bins,
+        "count_class": row.astype(np.int32),
+        "count_bin": column.astype(np.int32),
+        "count": distribution.counts[row, column],
+        "minimum": distribution.minimum,
+        "maximum": distribution.maximum,
+        "totals": moments_text(distribution.totals),
+        "squares": moments_text(distribution.squares),
+        "not_finite": distribution.not_finite,
+    }
+
+
+def _distribution_of(stored: Any) -> Distribution:
+    bins, minimum = stored["bins"], stored["minimum"]
+    counts = np.zeros((minimum.size, bins.size), np.int64)
+    counts[stored["count_class"], stored["count_bin"]] = stored["count"]
+    return Distribution(
+        bins=bins,
+        counts=counts,
+        minimum=minimum,
+        maximum=stored["maximum"],
+        totals=moments_of_text(stored["totals"]),
+        squares=moments_of_text(stored["squares"]),
+        not_finite=stored["not_finite"],
+    )
+
+
+def _statistics_arrays(name: str, statistics: ContributionStatistics) -> dict[str, NDArray[Any]]:
+    """Only the columns of classes with a case: of a thousand classes, a shard meets few."""
+    met = statistics.cases > 0
+    return {
+        f"{name}_average": statistics.average[:, met],
+        f"{name}_deviations": statistics.deviations[:, met],
+        f"{name}_positive": statistics.positive[:, met],
+        f"{name}_cases": statistics.cases,
+    }
+
+
+def _statistics_of(name: str, stored: Any) -> ContributionStatistics:
+    cases = stored[f"{name}_cases"]
+    columns = {}
+    for column in ("average", "deviations", "positive"):
+        kept = stored[f"{name}_{column}"]
+        columns[column] = np.zeros((kept.shape[0], cases.size), kept.dtype)
+        columns[column][:, cases > 0] = kept
+    return ContributionStatistics(cases=cases, **columns)

@@ -1,0 +1,104 @@
+"""What is known to be right of each case: its class, or the value that a regression should give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_ifa.analysis.cohort import Case
+from napari_ifa.errors import BundleError, CohortError
+from napari_ifa.models.classifier import Classifier
+
+#: Class number of a case without one.
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of some cases.
+
+    Attributes
+    ----------
+    labels : ``[N]`` class numbers; -1 without a label, and in a regression.
+    targets : ``[N]`` the values of a regression; NaN elsewhere.
+    """
+
+    labels: NDArray[np.int64]
+    targets: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, classifier: Classifier, cases: Sequence[Case]) -> Truth:
+        """From the cases' labels.
+
+        Raises
+        ------
+        CohortError
+            For a label that the model lacks; the case is named.
+        """
+        regression = classifier.output_activation == "none"
+        labels = np.full(len(cases), UNLABELLED, np.int64)
+        targets = np.full(len(cases), np.nan)
+        for n, case in enumerate(cases):
+            if case.label is None:
+                continue
+            if regression:
+                targets[n] = _value(case)
+            else:
+                labels[n] = _class_number(classifier, case)
+        return cls(labels, targets)
+
+    def of_class(self, classes: int) -> NDArray[np.bool_]:
+        """Which cases are truly of which class, ``[N, C]``."""
+        return cases_of_class(self.labels, classes)
+
+
+def cases_of_class(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Which cases are truly of which class, ``[N, C]``; label 1 means the only class of one."""
+    if classes == 1:
+        return (labels == 1)[:, None]
+    result: NDArray[np.bool_] = labels[:, None] == np.arange(classes)
+    return result
+
+
+def predicted_classes(logits: ArrayLike) -> NDArray[np.int64]:
+    """The class numbers that logits ``[N, C]`` answer; with one output, 1 for its presence."""
+    values = np.asarray(logits)
+    if values.shape[1] == 1:
+        return (values[:, 0] > 0).astype(np.int64)
+    return values.argmax(axis=1).astype(np.int64)
+
+
+def _class_number(classifier: Classifier, case: Case) -> int:
+    label = case.label
+    # One sigmoid output: 0 and 1 say whether the class is absent or present.
+    if len(classifier.class_names) == 1 and str(label) in ("0", "1"):
+        return int(str(label))
+    if isinstance(label, float):
+        if not label.is_integer():
+            raise CohortError(
+                f"Case {case.id}: the label {label:g} is a value, but the model answers with"
+                " classes; give class numbers or names."
+            )
+        label = int(label)
+    assert label is not None
+    try:
+        number = classifier.class_index(label)
+    except BundleError as error:
+        raise CohortError(f"Case {case.id}: {error}") from error
+    return 1 if len(classifier.class_names) == 1 else number
+
+
+def _value(case: Case) -> float:
+    try:
+        value = float(case.label)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not np.isfinite(value):
+        raise CohortError(
+            f"Case {case.id}: the label is no number, but the model answers with values; give the"
+            " value it should answer."
+        )
+    return value

@@ -1,0 +1,120 @@
+"""Shards on Dask workers end as those of one process do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from tiny import tiny_classifier, write_cohort
+
+import napari_ifa.analysis.distributed as distributed
+from napari_ifa import samples
+from napari_ifa.analysis import Analysis, Cohort, analyze, read_cohort
+from napari_ifa.errors import AnalysisError, Cancelled
+from napari_ifa.models import Classifier, load_classifier
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier(samples.bundle("clean"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    whole = read_cohort(samples.cohort("clean"), "training")
+    return Cohort(whole.name, whole.cases[:16], whole.split)
+
+
+@pytest.fixture(scope="module")
+def alone(classifier, cohort) -> Analysis:
+    return analyze(classifier, cohort, shard_size=2, batch_size=2)
+
+
+def assert_same(one: Analysis, other: Analysis) -> None:
+    assert one.dataset.drop_attrs(deep=False).identical(other.dataset.drop_attrs(deep=False))
+
+
+def test_two_workers_give_the_same_file_bit_for_bit(classifier, cohort, alone) -> None:
+    told: list[tuple[int, int]] = []
+
+    shared = analyze(
+        classifier,
+        cohort,
+        shard_size=2,
+        batch_size=2,
+        workers=2,
+        progress=lambda done, total: told.append((done, total)),
+    )
+
+    assert_same(shared, alone)
+    assert told[-1] == (16, 16)
+
+
+def test_a_worker_killed_in_the_middle_is_survived(classifier, cohort, alone) -> None:
+    killed: list[int] = []
+
+    def kill_one(done: int, total: int) -> None:
+        if not killed:
+            workers = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            workers[0].send_signal(signal.SIGKILL)
+            killed.append(workers[0].pid)
+
+    shared = analyze(
+        classifier, cohort, shard_size=2, batch_size=2, workers=2, progress=kill_one
+    )
+
+    assert len(killed) == 1
+    assert killed[0] != os.getpid()
+    assert_same(shared, alone)
+
+
+def test_a_scheduler_that_is_there_is_used_and_a_stop_ends_it(classifier, cohort, alone) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        shared = analyze(
+            classifier, cohort, shard_size=2, batch_size=2, scheduler=cluster.scheduler_address
+        )
+        assert_same(shared, alone)
+        begun = time.monotonic()
+        with pytest.raises(Cancelled, match="stopped after 0 of 16"):
+            analyze(
+                classifier,
+                cohort,
+                scheduler=cluster.scheduler_address,
+                stop=lambda: time.monotonic() > begun + 0.1,
+            )
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(classifier, cohort, monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "_TIMEOUT", 1)
+
+    with pytest.raises(AnalysisError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        analyze(classifier, cohort, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(AnalysisError, match="No Dask scheduler answers at nonsense://x"):
+        analyze(classifier, cohort, scheduler="nonsense://x")
+
+
+def test_a_model_that_is_no_bundles_cannot_be_shared(tmp_path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, [([1.0] * 8, 0)]))
+
+    with pytest.raises(AnalysisError, match="it has to be a bundle's"):
+        analyze(tiny_classifier(), cohort, workers=2)
+
+
+def test_workers_and_a_scheduler_are_not_given_together(classifier, cohort) -> None:
+    with pytest.raises(AnalysisError, match="give one"):
+        analyze(classifier, cohort, workers=2, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(AnalysisError, match="0 workers"):
+        analyze(classifier, cohort, workers=0)

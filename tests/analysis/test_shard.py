@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_classifier, write_cohort
+
+from napari_ifa.analysis import Analysis, analyze, read_cohort
+from napari_ifa.analysis.shard import Shard, Skipped
+
+CASES = 17
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory):
+    rng = np.random.default_rng(6)
+    labels = [0, 1, None]
+    cases = [(rng.normal(size=8).tolist(), labels[n % 3]) for n in range(CASES)]
+    return read_cohort(write_cohort(tmp_path_factory.mktemp("cohort"), cases), "training")
+
+
+@pytest.fixture(scope="module")
+def whole(cohort) -> Analysis:
+    return analyze(tiny_classifier(), cohort, shard_size=CASES, batch_size=CASES)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(shard=st.integers(1, CASES + 3), batch=st.integers(1, CASES), loaders=st.integers(1, 4))
+def test_shards_and_batches_of_any_size_are_the_whole(shard, batch, loaders, cohort, whole) -> None:
+    found = analyze(
+        tiny_classifier(), cohort, shard_size=shard, batch_size=batch, loaders=loaders
+    ).dataset
+
+    for name, variable in whole.dataset.variables.items():
+        if variable.dtype.kind in "iu":
+            assert found[name].values.tobytes() == variable.values.tobytes(), name
+        elif variable.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], variable, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert found["case"].values.tolist() == whole.dataset["case"].values.tolist()
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(random=st.randoms(use_true_random=False))
+def test_the_order_of_cases_changes_rounding_only(random, cohort, whole) -> None:
+    shuffled = replace(cohort, cases=tuple(random.sample(cohort.cases, CASES)))
+
+    found = analyze(tiny_classifier(), shuffled, shard_size=5, batch_size=3).dataset
+
+    assert found.attrs["cohort_sha256"] == whole.dataset.attrs["cohort_sha256"]
+    for name in ("importance_all", "importance_true", "variance_all", "variance_true"):
+        np.testing.assert_allclose(found[name], whole.dataset[name], rtol=1e-6, err_msg=name)
+    assert found["voxel_count"].values.tobytes() == whole.dataset["voxel_count"].values.tobytes()
+    same_order = found.sel(case=whole.dataset["case"])
+    np.testing.assert_allclose(same_order["logits"], whole.dataset["logits"], rtol=1e-6)
+
+
+def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:
+    analyze(tiny_classifier(), cohort, shard_size=CASES, resume_dir=tmp_path)
+    shard = Shard.load(tmp_path / "shard_000000.npz")
+
+    shard.save(tmp_path / "again.npz")
+    again = Shard.load(tmp_path / "again.npz")
+
+    assert (shard.sums, again.sums) != (None, None)
+    for name, column in shard.rows.columns().items():
+        assert again.rows.columns()[name].tobytes() == column.tobytes(), name
+    for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
+        one, other = (getattr(s.sums.distribution, name) for s in (shard, again))
+        assert one.tobytes() == other.tobytes(), name
+    assert again.sums.distribution.totals.tolist() == shard.sums.distribution.totals.tolist()
+    assert again.sums.distribution.squares.tolist() == shard.sums.distribution.squares.tolist()
+    for name in ("average", "deviations", "positive", "cases"):
+        for which in ("all", "true", "correct"):
+            one, other = (getattr(getattr(s.sums, which), name) for s in (shard, again))
+            assert one.tobytes() == other.tobytes(), (which, name)
+
+
+def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
+    shard = Shard(4, None, None, (Skipped(9, "It is damaged."), Skipped(10, "It is no image.")))
+
+    shard.save(tmp_path / "shard.npz")
+    again = Shard.load(tmp_path / "shard.npz")
+
+    assert (again.number, again.sums, again.rows, again.skipped) == (4, None, None, shard.skipped)
