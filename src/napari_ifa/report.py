@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.figures import comparison_picture, save_picture
-from napari_ifa.atomic import whole_file
+from napari_ifa.tables import Row, write_table
 from napari_ifa.volumes import write_nifti
 
-Row = dict[str, Any]
+__all__ = ["Row", "prediction_rows", "write_explanation", "write_table"]
 
 
 def write_explanation(explanation: Explanation, folder: Path, stem: str = "") -> list[Path]:
@@ -73,18 +70,6 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         }
         for index, name in enumerate(explanation.class_names)
     ]
-
-
-def write_table(rows: list[Row], path: Path) -> list[Path]:
-    """A table as CSV and JSON beside each other; ``path`` has no suffix."""
-    as_csv, as_json = path.with_suffix(".csv"), path.with_suffix(".json")
-    with whole_file(as_csv) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    with whole_file(as_json) as part:
-        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return [as_csv, as_json]
 
 
 def _file_part(text: str) -> str:

@@ -68,9 +68,7 @@ def test_a_worker_killed_in_the_middle_is_survived(classifier, cohort, alone) ->
             workers[0].send_signal(signal.SIGKILL)
             killed.append(workers[0].pid)
 
-    shared = analyze(
-        classifier, cohort, shard_size=2, batch_size=2, workers=2, progress=kill_one
-    )
+    shared = analyze(classifier, cohort, shard_size=2, batch_size=2, workers=2, progress=kill_one)
 
     assert len(killed) == 1
     assert killed[0] != os.getpid()

@@ -77,9 +77,7 @@ def test_parts_merged_in_any_order_are_the_same_bit_for_bit(parts, random) -> No
     for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
         assert getattr(merged[0], name).tobytes() == getattr(whole, name).tobytes(), name
     np.testing.assert_allclose(merged[0].mean, whole.mean, rtol=1e-9, atol=1e-6)
-    np.testing.assert_allclose(
-        merged[0].sum_of_squares, whole.sum_of_squares, rtol=1e-6, atol=1e-3
-    )
+    np.testing.assert_allclose(merged[0].sum_of_squares, whole.sum_of_squares, rtol=1e-6, atol=1e-3)
 
 
 def merge_all(parts: list[list[float]]) -> Distribution:

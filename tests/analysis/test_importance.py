@@ -109,3 +109,17 @@ def test_a_feature_that_does_not_exist_is_named() -> None:
 def test_a_column_without_cases_has_no_top() -> None:
     with pytest.raises(AnalysisError, match="No case of the cohort counts"):
         FeatureMask.top([np.nan, np.nan], 0.5)
+
+
+def test_weights_that_all_cases_share_give_what_the_products_give() -> None:
+    weights = np.array([[1.0, -2.0], [0.0, 0.5]])
+    sums = np.array([[1.0, 3.0], [-2.0, 1.0], [4.0, 0.0]])
+
+    found = ContributionStatistics.of_shared(torch.from_numpy(weights), torch.from_numpy(sums))
+
+    products = ContributionStatistics.of_all(torch.from_numpy(weights * sums[:, None]))
+    np.testing.assert_allclose(found.mean, [[1.0, 0.0], [-8 / 3, 2 / 3]])
+    np.testing.assert_allclose(found.mean, products.mean)
+    np.testing.assert_allclose(found.variance, products.variance)
+    np.testing.assert_array_equal(found.frequency, products.frequency)
+    assert found.cases.tolist() == [3, 3]

@@ -177,6 +177,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, tmp_path, monkey
 
     monkeypatch.setattr(np, "savez", full)
 
-    with pytest.raises(AnalysisError, match="No space left on device.*what was finished is kept"):
+    with pytest.raises(AnalysisError, match=r"No space left on device.*what was finished is kept"):
         analyze(tiny_classifier(), cohort, resume_dir=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]

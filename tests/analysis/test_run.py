@@ -230,7 +230,9 @@ def test_few_cases_that_cannot_be_read_are_skipped_and_listed(tmp_path: Path) ->
 def test_more_than_the_stated_share_of_skipped_cases_is_refused(tmp_path: Path) -> None:
     cohort = read_cohort(many(tmp_path, [3, 7]))
 
-    with pytest.raises(CohortError, match=r"case_3\.nii cannot be used.*2 such cases where up to 1"):
+    with pytest.raises(
+        CohortError, match=r"case_3\.nii cannot be used.*2 such cases where up to 1"
+    ):
         analyze(tiny_classifier(), cohort)
     assert len(analyze(tiny_classifier(), cohort, skip_up_to=0.1).skipped) == 2
 

@@ -70,7 +70,7 @@ class Evaluation:
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """One per measure, in the order of the attributes."""
+        """One per measure, in the order of the attributes, and one of what was left out."""
         parts = (
             self.consistency,
             self.masked_accuracy,
@@ -78,7 +78,31 @@ class Evaluation:
             self.average_drop,
             self.localisation,
         )
-        return tuple(part.section() for part in parts if part is not None)
+        sections = [part.section() for part in parts if part is not None]
+        if self.notes:
+            sections.append(self._left_out())
+        return tuple(sections)
+
+    def _left_out(self) -> Section:
+        return Section(
+            key="left_out",
+            title="What was left out",
+            meaning=" ".join(self.notes),
+            limits="What is left out of one measure may count in the others; each states its n.",
+            rows=tuple(
+                {
+                    "case": case.id,
+                    "left_out": "lesion mask" if case.mask_alone else "case",
+                    "reason": case.reason,
+                }
+                for case in self.skipped
+            ),
+            columns={
+                "case": "the case's id",
+                "left_out": "whether the case could not be used, or its lesion mask alone",
+                "reason": "why",
+            },
+        )
 
 
 def evaluate(

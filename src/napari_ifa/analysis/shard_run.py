@@ -228,9 +228,7 @@ class _RunningSums:
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
         return Sums(self._distribution, self._all, true, correct), rows
 
-    def _contributed(
-        self, activation: ClassActivation, columns: list[int]
-    ) -> NDArray[np.float64]:
+    def _contributed(self, activation: ClassActivation, columns: list[int]) -> NDArray[np.float64]:
         """Each case's contributions to one class, ``[B, F]``; those to all wait to be counted."""
         weights = _shared_weights(activation)
         if weights is None:

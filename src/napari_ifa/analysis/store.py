@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,6 +167,10 @@ class Analysis:
 
     def distribution(self) -> Distribution:
         """The class activations of every voxel of every case."""
+        return self._distribution
+
+    @cached_property
+    def _distribution(self) -> Distribution:
         data = self.dataset
         counts = data["voxel_count"].values
         totals, squares = moments_as_sums(

@@ -1,0 +1,180 @@
+"""The cohort of an analysis: its cases by class, and what was found wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.performance import is_right
+from napari_ifa.analysis.section import Section
+from napari_ifa.analysis.store import Analysis
+from napari_ifa.analysis.wording import counted, listed
+
+Row = dict[str, Any]
+#: Analyses with what their cohorts are called in tables.
+Named = Sequence[tuple[str, Analysis]]
+
+COHORT_COLUMN = "name and split of the cohort"
+
+
+def cohort_names(analysis: Analysis, other: Analysis | None = None) -> tuple[str, ...]:
+    """What the cohorts are called in tables: name and split.
+
+    Two splits of one cohort are called by their splits; where both are the same they are numbered.
+    """
+    both = [analysis] if other is None else [analysis, other]
+    names = [str(one.dataset.attrs.get("cohort_name", "")) or "cohort" for one in both]
+    splits = [str(one.dataset.attrs.get("cohort_split", "")) for one in both]
+    if len(both) > 1 and len(set(names)) == 1 and all(splits) and len(set(splits)) > 1:
+        return tuple(splits)
+    titles = [f"{n} ({s})" if s else n for n, s in zip(names, splits, strict=True)]
+    if len(set(titles)) < len(titles):
+        titles = [f"{title}, {number}" for number, title in enumerate(titles, start=1)]
+    return tuple(titles)
+
+
+def cohort_section(named: Named, remarks: Sequence[Row]) -> Section:
+    rows: list[Row] = []
+    sentences = []
+    for name, analysis in named:
+        rows += _class_rows(name, analysis)
+        own = [row for row in remarks if row["cohort"] == name]
+        skipped = sum(row["what"] == "skipped" for row in own)
+        twice = sum(row["what"] == "duplicate" for row in own)
+        cases = len(analysis.case_ids)
+        labelled = int(_has_truth(analysis).sum())
+        sentences.append(
+            f"{name}: {counted(cases, 'case')} analysed, {labelled} with a"
+            f" {'value' if analysis.is_regression else 'label'}; {skipped} skipped, {twice} the"
+            " same image as another."
+        )
+    empty = sorted({str(row["class"]) for row in rows if row["cases"] == 0})
+    without = (
+        f" No case is of {quoted_names(empty)}, which has no importance of its own."
+        if empty
+        else ""
+    )
+    return Section(
+        key="cohort",
+        title="The cohort",
+        meaning=" ".join(sentences) + without,
+        limits=(
+            "How many cases there are does not tell whether they resemble the patients whom the"
+            " model will meet; cases of one patient are not told apart from those of several."
+        ),
+        rows=tuple(rows),
+        columns={
+            "cohort": COHORT_COLUMN,
+            "class": "the true class; all of them in a regression",
+            "cases": "cases analysed",
+            "right": "of these, answered rightly; empty in a regression",
+            "share_right": "share of these that are answered rightly",
+        },
+    )
+
+
+def _class_rows(name: str, analysis: Analysis) -> Iterator[Row]:
+    if analysis.is_regression:
+        cases = len(analysis.case_ids)
+        yield {"cohort": name, "class": "", "cases": cases, "right": None, "share_right": None}
+        return
+    labels = analysis.labels
+    right = is_right(analysis.logits, labels)
+    for number, class_name in answerable_classes(analysis):
+        cases = int((labels == number).sum())
+        correct = int(right[labels == number].sum())
+        share = correct / cases if cases else float("nan")
+        yield {
+            "cohort": name,
+            "class": class_name,
+            "cases": cases,
+            "right": correct,
+            "share_right": share,
+        }
+    if (labels < 0).any():
+        yield {
+            "cohort": name,
+            "class": "(no label)",
+            "cases": int((labels < 0).sum()),
+            "right": None,
+            "share_right": None,
+        }
+
+
+def answerable_classes(analysis: Analysis) -> list[tuple[int, str]]:
+    """Class numbers that a label can have; one output answers present (1) and absent (0)."""
+    names = analysis.class_names
+    if len(names) == 1:
+        return [(0, f"not {names[0]}"), (1, names[0])]
+    return list(enumerate(names))
+
+
+def remarks_on(named: Named) -> Iterator[Row]:
+    for name, analysis in named:
+        for case, reason in analysis.skipped:
+            yield {"cohort": name, "what": "skipped", "case": case, "remark": reason}
+        for group in analysis.duplicates:
+            for case in group[1:]:
+                yield {
+                    "cohort": name,
+                    "what": "duplicate",
+                    "case": case,
+                    "remark": f"the same image to the model as {group[0]}",
+                }
+        for note in analysis.notes:
+            yield {"cohort": name, "what": "note", "case": "", "remark": note}
+    if len(named) > 1:
+        (first, one), (second, other) = named
+        for case, twin in _shared_cases(one, other):
+            remark = f"the same image to the model as {twin} of {first}"
+            yield {"cohort": second, "what": "in both", "case": case, "remark": remark}
+
+
+def _shared_cases(one: Analysis, other: Analysis) -> Iterator[tuple[str, str]]:
+    """Cases of the second cohort that stand in the first too, with what they are called there."""
+    if any("content" not in a.dataset for a in (one, other)):
+        return
+    known = dict(zip(one.dataset["content"].values.tolist(), one.case_ids, strict=True))
+    for content, case in zip(other.dataset["content"].values.tolist(), other.case_ids, strict=True):
+        if content in known:
+            yield case, known[content]
+
+
+def remarks_section(remarks: Sequence[Row]) -> Section:
+    both = sum(row["what"] == "in both" for row in remarks)
+    leak = (
+        f"; {counted(both, 'image')} in both cohorts, so that one is no full test of the other"
+        if both
+        else ""
+    )
+    return Section(
+        key="cohort_remarks",
+        title="Cases and remarks to look at",
+        meaning=f"{counted(len(remarks), 'remark')} on the cohort's list and images{leak}.",
+        limits=(
+            "Only images that are equal to the last voxel after preprocessing are found to be"
+            " duplicates; another series of the same patient is not."
+        ),
+        rows=tuple(remarks),
+        columns={
+            "cohort": COHORT_COLUMN,
+            "what": "skipped, duplicate, in both cohorts, or a note on the list",
+            "case": "the case's id, as the cohort's list has it",
+            "remark": "why, or what it is",
+        },
+    )
+
+
+def _has_truth(analysis: Analysis) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = (
+        np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
+    )
+    return known
+
+
+def quoted_names(names: Sequence[str]) -> str:
+    """Class names in a row, the first few of many."""
+    return listed([f"'{name}'" for name in names])

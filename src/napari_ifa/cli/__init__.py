@@ -1,0 +1,213 @@
+"""The command line: the whole path without a viewer, and the way into it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_ifa.cli.arguments import percentiles, share
+from napari_ifa.cli.cohort import run_analyze, run_evaluate, run_findings, run_report
+from napari_ifa.cli.study import run_demo, run_explain, run_series, run_view
+from napari_ifa.errors import IfaError
+
+EXIT_BAD_INPUT = 2
+# Spelt out, for the list itself comes with torch, which takes seconds to start.
+_METHODS = (
+    "gradcam (default), pixelwise, gradcam++, xgradcam, layercam, cam, scorecam, ss-cam, is-cam"
+    " or smoothgradcam++; scorecam takes a pass for each feature, ss-cam and is-cam 35 and 10"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0, or 2 with one line on standard error that says what is wrong."""
+    options = _parser().parse_args(arguments)
+    # What libraries warn about is for developers; what a person must know is said by us.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        return _refuse("Stopped.")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except IfaError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{Path(error.filename or '').name}: {error.strerror or error}.")
+    return 0
+
+
+def _refuse(sentence: str) -> int:
+    print(f"napari-ifa: {' '.join(sentence.split())}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-ifa",
+        description="What a deep-learning model based its answer on, on a scale that is the same"
+        " for every patient.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser("demo", help="run the whole path on the sample data")
+    demo.add_argument("--out", type=Path, default=Path("napari-ifa-demo"), metavar="DIR")
+    demo.add_argument("--view", action="store_true", help="open napari on the outcome")
+    demo.set_defaults(run=run_demo)
+
+    series = commands.add_parser("series", help="list the image series of a folder")
+    series.add_argument("folder", type=Path)
+    series.add_argument("--json", action="store_true", help="machine-readable list")
+    series.set_defaults(run=run_series)
+
+    analyze = commands.add_parser("analyze", help="analyse a cohort with a model")
+    _add_bundle(analyze, required=True)
+    _add_cohort(analyze)
+    analyze.add_argument("--method", default="gradcam", metavar="M", help=_METHODS)
+    analyze.add_argument(
+        "--batch-size", type=int, metavar="N", help="by default what suits the images' size"
+    )
+    analyze.add_argument(
+        "--profiles",
+        choices=("float32", "float16", "none"),
+        default="float32",
+        help="how each case's contributions are kept; without them no outliers can be found",
+    )
+    analyze.add_argument(
+        "--skip-up-to",
+        type=share,
+        default=0.05,
+        metavar="SHARE",
+        help="cases that may be unreadable before the analysis is refused; 5%% by default",
+    )
+    analyze.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted analysis of this file"
+    )
+    where = analyze.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes of this machine")
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://10.0.0.1:8786"
+    )
+    analyze.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    analyze.set_defaults(run=run_analyze)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="how well explanations and principal features fit the model's answers"
+    )
+    _add_bundle(evaluate, required=True)
+    evaluate.add_argument("--analysis", type=Path, required=True, metavar="A")
+    _add_cohort(evaluate)
+    _add_top(evaluate)
+    _add_basis(evaluate)
+    evaluate.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    evaluate.set_defaults(run=run_evaluate)
+
+    findings = commands.add_parser(
+        "findings",
+        help="overfitting, confounders, outliers, redundancy of an analysis",
+        description="With --bundle and --cohort (the cases analysed) also maps of the confounder"
+        " candidates and the accuracy that remains without redundant features.",
+    )
+    findings.add_argument("analysis", type=Path, metavar="A", help="of the training cohort")
+    findings.add_argument(
+        "other", type=Path, nargs="?", metavar="OTHER", help="of the test cohort, by the same model"
+    )
+    _add_bundle(findings, required=False)
+    _add_cohort(findings, required=False)
+    _add_top(findings)
+    findings.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    findings.set_defaults(run=run_findings)
+
+    report = commands.add_parser("report", help="all of an analysis in one HTML file")
+    report.add_argument("analysis", type=Path, metavar="A")
+    report.add_argument("other", type=Path, nargs="?", metavar="OTHER", help="of the test cohort")
+    report.add_argument("--evaluation", type=Path, metavar="DIR", help="written by evaluate")
+    report.add_argument(
+        "--findings", type=Path, metavar="DIR", help="written by findings; made anew without it"
+    )
+    report.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
+    report.set_defaults(run=run_report)
+
+    explain = commands.add_parser("explain", help="explain a model's answer for one image")
+    _add_bundle(explain, required=True)
+    explain.add_argument("image", type=Path, metavar="IMAGE", help="DICOM folder or file, NIfTI")
+    explain.add_argument("--analysis", type=Path, help="gives the common scale")
+    explain.add_argument(
+        "--method", metavar="M", help="that of the analysis; without one, as with analyze"
+    )
+    explain.add_argument("--series", metavar="KEY", help="which series, where there are several")
+    explain.add_argument("--class", dest="class_name", metavar="C", help="name or number")
+    explain.add_argument(
+        "--features",
+        default="all",
+        metavar="F",
+        help="all (default), top:5%%, only:1,2 or not:3",
+    )
+    _add_basis(explain)
+    explain.add_argument(
+        "--percentiles",
+        type=percentiles,
+        default=(None, 90.0),
+        metavar="LOW,HIGH",
+        help="of the scale in place of these, such as 5,95",
+    )
+    explain.add_argument(
+        "--scope",
+        choices=("class", "all"),
+        default="class",
+        help="a scale for this class (default), or one for all classes, which then compare",
+    )
+    explain.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    explain.set_defaults(run=run_explain)
+
+    view = commands.add_parser("view", help="open napari")
+    view.add_argument("study", type=Path, nargs="?", metavar="STUDY")
+    view.add_argument("--analysis", type=Path)
+    _add_bundle(view, required=False)
+    view.set_defaults(run=run_view)
+    return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument("--bundle", type=Path, required=required, help="MONAI bundle folder")
+    parser.add_argument("--layer", help="target layer; the recommended one by default")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--trust", action="store_true", help="run the bundle's own code; only if you know it"
+    )
+
+
+def _add_cohort(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    parser.add_argument(
+        "--cohort",
+        type=Path,
+        required=required,
+        help="MONAI datalist (JSON), CSV table, folder with one folder per class, idx or npz file",
+    )
+    parser.add_argument("--split", help="such as training or test; all by default")
+    parser.add_argument("--root", type=Path, help="folder that the list's paths start from")
+
+
+def _add_top(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--top",
+        type=share,
+        default=0.05,
+        metavar="SHARE",
+        help="share of the features that count as principal; 5%% by default",
+    )
+
+
+def _add_basis(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--basis",
+        choices=("voxels", "extremes"),
+        default="voxels",
+        help="the scale: P10 to P90 of all voxels of the cohort (default), or P50 of its cases'"
+        " minima to P90 of their maxima, which suits evidence that fills little of the image",
+    )

@@ -1,0 +1,113 @@
+"""The commands for one study: demo, series, explain, view."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
+from napari_ifa.cli.bar import Bar
+from napari_ifa.errors import IfaError
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis.store import Basis
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    from napari_ifa.demo import run_demo as whole_path
+
+    checked_writable(options.out)
+    outcome = whole_path(options.out, progress=Bar)
+    print(outcome.report)
+    if options.view:
+        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, outcome.basis)
+
+
+def run_series(options: argparse.Namespace) -> None:
+    from napari_ifa.volumes import list_series
+
+    with Bar("files") as bar:
+        found = list_series(options.folder, progress=bar)
+    if options.json:
+        rows = [
+            {
+                "key": s.key,
+                "number": s.number,
+                "modality": s.modality,
+                "description": s.description,
+                "images": s.image_count,
+                "shape_ipl": s.shape,
+                "spacing_ipl_mm": s.spacing,
+                "orientation": s.orientation,
+                "unsupported": s.unsupported,
+            }
+            for s in found
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    for s in found:
+        size = " × ".join(map(str, s.shape)) if s.shape else "–"
+        spacing = " × ".join(f"{mm:.2f}" for mm in s.spacing) + " mm" if s.spacing else "–"
+        images = f"{s.image_count} image{'' if s.image_count == 1 else 's'}"
+        print(
+            f"{s.key}  {s.modality or '–':3} {s.description or '–'}: {images}, {size},"
+            f" {spacing}, {s.orientation or '–'}"
+        )
+        if s.unsupported:
+            print(f"          not opened: {s.unsupported}")
+
+
+def run_explain(options: argparse.Namespace) -> None:
+    from napari_ifa.analysis import explain, load_analysis
+    from napari_ifa.report import write_explanation
+    from napari_ifa.volumes import read_volume
+
+    checked_writable(options.out)
+    classifier = loaded_classifier(options)
+    analysis = load_analysis(options.analysis, classifier) if options.analysis else None
+    volume = read_volume(options.image, options.series)
+    with Bar("passes") as bar:
+        explanation = explain(
+            classifier,
+            volume,
+            analysis,
+            options.class_name,
+            method=options.method,
+            basis=options.basis,
+            low=options.percentiles[0],
+            high=options.percentiles[1],
+            scope=options.scope,
+            progress=bar,
+        )
+    mask = parse_features(options.features, explanation, analysis)
+    for path in write_explanation(explanation.select(mask=mask), options.out):
+        print(path)
+    if analysis is None:
+        print(
+            "No analysis was given, so there is no common scale: the map cannot be compared with"
+            " another patient's."
+        )
+    if not mask.keep.all() and explanation.case.bypassed:
+        print(
+            f"Part of the answer goes around layer '{classifier.target_layer}': switching its"
+            " features off does not show all that the answer rests on."
+        )
+
+
+def run_view(options: argparse.Namespace) -> None:
+    _open_viewer(options.study, options.bundle, options.analysis)
+
+
+def _open_viewer(
+    study: Path | None, bundle: Path | None, analysis: Path | None, basis: Basis = "voxels"
+) -> None:
+    try:
+        from napari_ifa.viewer.contributions import open_viewer
+
+        open_viewer(study=study, bundle=bundle, analysis=analysis, basis=basis, wait=True)
+    except ImportError as error:
+        raise IfaError(
+            f"napari's window cannot be opened ({error}); install 'napari-ifa[all]'."
+        ) from error

@@ -1,0 +1,151 @@
+"""The commands for a cohort, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from napari_ifa import samples
+from napari_ifa.analysis import load_analysis
+from napari_ifa.cli import main
+
+BUNDLE = str(samples.bundle("clean"))
+COHORT = str(samples.cohort("clean"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An analysis of the validation split, of 9 cases."""
+    place = tmp_path_factory.mktemp("cohort")
+    options = ["--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
+    assert main(["analyze", *options, "-o", str(place / "a.nc")]) == 0
+    return place
+
+
+def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> None:
+    analysis = str(folder / "a.nc")
+    cases = ["--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
+    evaluation, findings = str(folder / "evaluation"), str(folder / "findings")
+    report = folder / "report.html"
+
+    assert main(["evaluate", "--analysis", analysis, *cases, "--top", "10%", "-o", evaluation]) == 0
+    assert main(["findings", analysis, analysis, *cases, "-o", findings]) == 0
+    made = ["report", analysis, "--evaluation", evaluation, "--findings", findings]
+    assert main([*made, "-o", str(report)]) == 0
+
+    said = capsys.readouterr().out
+    assert "Accuracy after feature masking: The accuracy over 9 cases is" in said
+    assert "Confounder candidates: " in said
+    assert "top 10 % of each class" in said
+    for name in ("consistency", "masking_curve", "localisation", "average_drop"):
+        for suffix in ("csv", "json", "md", "png", "svg"):
+            assert (folder / "evaluation" / f"{name}.{suffix}").stat().st_size > 0
+    assert (folder / "findings" / "confounder_maps.png").is_file()
+    redundancy = (folder / "findings" / "redundancy.md").read_text("utf-8")
+    assert "accuracy" in redundancy
+    page = report.read_text("utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    for title in ("Consistency of maps and answers", "Confounder candidates", "Masking curve"):
+        assert title in page
+
+
+def test_nothing_is_left_of_the_way_to_an_analysis(folder: Path) -> None:
+    assert [file.name for file in folder.glob("a.nc*")] == ["a.nc"]
+
+
+def test_an_interrupted_analysis_is_resumed_on_request(folder, monkeypatch, capsys) -> None:
+    import napari_ifa.analysis.run as run
+
+    options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
+    options += ["--batch-size", "2", "-o", str(folder / "b.nc")]
+    monkeypatch.setattr(run, "_SHARD_CASES", 3)
+    computed: list[int] = []
+    original = run.compute_shard
+
+    def interrupted(classifier, task, *others, **more):
+        computed.append(task.number)
+        if task.number == 2 and computed.count(2) == 1:
+            raise KeyboardInterrupt
+        return original(classifier, task, *others, **more)
+
+    monkeypatch.setattr(run, "compute_shard", interrupted)
+
+    assert main(options) == 2
+    assert "b.nc.parts: the same command with --resume goes on" in capsys.readouterr().err
+    assert not (folder / "b.nc").exists()
+    assert main(options) == 2
+    assert "go on with it by --resume, or remove it" in capsys.readouterr().err
+    assert main([*options, "--resume"]) == 0
+    assert computed == [0, 1, 2, 2], "finished shards are not computed again"
+    assert not (folder / "b.nc.parts").exists()
+    assert len(load_analysis(folder / "b.nc").case_ids) == 9
+
+
+def test_skipped_cases_and_duplicates_are_told(tmp_path: Path, capsys) -> None:
+    content = json.loads(Path(COHORT).read_text("utf-8"))
+    entries = content["validation"][:4]
+    for number, entry in enumerate(entries):
+        shutil.copy(Path(COHORT).parent / entry["image"], tmp_path / f"{number}.nii.gz")
+        entry["image"] = f"{number}.nii.gz"
+    shutil.copy(tmp_path / "0.nii.gz", tmp_path / "1.nii.gz")
+    (tmp_path / "3.nii.gz").write_bytes(b"no image")
+    rows = [f"{entry['image']},{entry['label']}" for entry in entries]
+    (tmp_path / "cases.csv").write_text("\n".join(["image,label", *rows]))
+    options = ["analyze", "--bundle", BUNDLE, "--cohort", str(tmp_path / "cases.csv")]
+    options += ["-o", str(tmp_path / "a.nc")]
+
+    assert main(options) == 2
+    assert "Case 3.nii.gz cannot be used" in capsys.readouterr().err
+    assert not list(tmp_path.glob("a.nc*")), "nothing half-written is left"
+    assert main([*options, "--skip-up-to", "25%"]) == 0
+    said = capsys.readouterr().out
+    assert "3 cases (all splits) analysed" in said
+    assert "1 skipped: 3.nii.gz: " in said
+    assert "0.nii.gz = 1.nii.gz" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["findings", "missing.nc", "-o", "x"], "missing.nc: no such file"),
+        (["findings", "a.nc", "--bundle", BUNDLE, "-o", "x"], "give --bundle and --cohort"),
+        (["report", "a.nc", "--evaluation", "nowhere", "-o", "x.html"], "nowhere"),
+        (
+            ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--split", "none", "-o", "x.nc"],
+            "has no split 'none'",
+        ),
+        (
+            [*["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "-o", "x.nc"], "--workers", "0"],
+            "0 workers",
+        ),
+        (
+            [
+                *["evaluate", "--bundle", str(samples.bundle("confounded")), "--analysis", "a.nc"],
+                *["--cohort", COHORT, "-o", "x"],
+            ],
+            "made with another model: weights",
+        ),
+    ],
+    ids=["no analysis", "half a model", "no evaluation", "no split", "no workers", "other model"],
+)
+def test_bad_input_is_one_line_and_nothing_written(
+    arguments, reason, folder, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(folder)
+
+    assert main(arguments) == 2
+
+    said = capsys.readouterr().err.strip()
+    assert reason in said
+    assert len(said.splitlines()) == 1
+    assert not list(folder.glob("x*"))
+
+
+@pytest.mark.parametrize("text", ["150%", "-1", "half"])
+def test_a_share_that_is_none_is_refused(text: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["findings", "a.nc", "--top", text, "-o", "x"])
+    assert f"'{text}' is no share" in capsys.readouterr().err
