@@ -260,7 +260,9 @@ def test_a_class_without_a_scale_has_no_s_cam_and_is_named(tmp_path: Path, cohor
 
 @pytest.mark.parametrize("broken", ["image", "mask", "values"])
 def test_what_cannot_be_used_is_skipped_and_listed(broken: str, tmp_path: Path) -> None:
-    cohort = write(tmp_path / "many", range(20), (0, 1) * 10)
+    # case 3's label is not that of the last labelled case: a shift by one would be seen
+    labels = [*(0, 1) * 9, 0, None]
+    cohort = write(tmp_path / "many", range(20), labels)
     mask = write_image(tmp_path / "mask.nii", [1.0, 0, 0, 0, 0, 0, 0, 0])
     cases = [replace(case, mask=mask) for case in cohort.cases]
     analysis = analyze(tiny_classifier(), cohort)
@@ -288,9 +290,25 @@ def test_what_cannot_be_used_is_skipped_and_listed(broken: str, tmp_path: Path) 
     assert left_out.rows[0].keys() == left_out.columns.keys()
     # the other cases' measures are still beside their own labels
     assert found.masked_accuracy is not None
-    means = [m for m in range(20) if m != 3 or broken == "mask"]
-    expected = np.mean([(m >= 4) == (m % 2 == 0) for m in means])
+    means = [m for m in range(19) if m != 3 or broken == "mask"]
+    assert found.masked_accuracy.sets[0].n == len(means)
+    expected = np.mean([(m >= 4) == (labels[m] == 0) for m in means])
     assert found.masked_accuracy.sets[0].accuracy == pytest.approx(expected)
+
+
+def test_images_of_several_sizes_are_evaluated_and_said(cohort: Cohort, analysis) -> None:
+    wide = cohort.cases[2].path
+    array = np.zeros((4, 2, 2), np.float32)
+    array[0] = 3
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), wide)
+
+    found = evaluate(tiny_classifier(), analysis, cohort, batch_size=8)
+
+    # a mean of 12/16
+    np.testing.assert_allclose(found.consistency.logits[2], [10.75, 18.875])
+    np.testing.assert_allclose(found.consistency.logits[3, 0], 40)
+    assert found.consistency.sums[2, 0, 1] == pytest.approx(0.75)
+    assert any("2 different sizes" in note for note in found.notes)
 
 
 def test_localisation_explains_the_true_class(tmp_path: Path, analysis: Analysis) -> None:

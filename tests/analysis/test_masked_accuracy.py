@@ -76,13 +76,14 @@ def test_batches_of_any_size_answer_the_same(tmp_path: Path) -> None:
 
 
 def test_a_few_cases_that_cannot_be_read_are_skipped_and_listed(tmp_path: Path) -> None:
-    cohort = cohort_of(tmp_path, *((m, 0) for m in range(20)))
+    cohort = cohort_of(tmp_path, *((m, int(m > 10)) for m in range(20)))
     (tmp_path / "case_3.nii").write_bytes(b"broken")
 
     found = masked_predictions(tiny_classifier(), cohort, MASKS)
 
     assert len(found.logits) == 19
     assert "case_3.nii" not in found.case_ids
+    assert found.labels.tolist() == [0] * 10 + [1] * 9
     assert [skipped.id for skipped in found.skipped] == ["case_3.nii"]
     (tmp_path / "case_5.nii").write_bytes(b"broken")
     with pytest.raises(CohortError, match=r"case_3\.nii cannot be used.*2 such cases"):
@@ -152,6 +153,9 @@ def test_mcnemar_by_hand() -> None:
     one = np.array([True] * 6 + [False] * 4)
     # five are lost and none is won: 2 · (1/2)⁵
     assert mcnemar_p(one, np.array([True] + [False] * 9)) == pytest.approx(0.0625)
+    # four are lost and one is won: 2 · (1 + 5)/2⁵
+    won = np.array([True] * 2 + [False] * 4 + [True] + [False] * 3)
+    assert mcnemar_p(one, won) == pytest.approx(0.375)
     assert np.isnan(mcnemar_p(one, one))
 
 
