@@ -12,8 +12,8 @@ import numpy as np
 from napari_ifa import samples
 from napari_ifa.analysis import Case, Explanation, analyze, explain, read_cohort
 from napari_ifa.analysis.colour import evidence_strength
+from napari_ifa.analysis.evaluation.localisation import localise
 from napari_ifa.analysis.figures import comparison_picture, save_picture, usual_cam
-from napari_ifa.analysis.localisation import localise
 from napari_ifa.analysis.store import Basis
 from napari_ifa.models import load_classifier
 from napari_ifa.report import Row, write_explanation, write_table

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_ifa.analysis import Analysis
-from napari_ifa.analysis.cohort_summary import cohort_names
 from napari_ifa.analysis.section import Section
-from napari_ifa.analysis.summary import headline_measure, summary_sections
+from napari_ifa.analysis.summary.cases import cohort_names
+from napari_ifa.analysis.summary.summary import headline_measure, summary_sections
 from napari_ifa.analysis.wording import counted
 from napari_ifa.tables import (
     cell_text,

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
-from napari_ifa.analysis.localisation import localise
+from napari_ifa.analysis.evaluation.localisation import localise
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, ExplanationError
 from napari_ifa.volumes import read_volume
 

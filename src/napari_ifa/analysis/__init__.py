@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from napari_ifa.analysis.cohort import Case, Cohort, cohort_splits, read_cohort
+from napari_ifa.analysis.cohorts.cohort import Case, Cohort, cohort_splits, read_cohort
 from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.evaluation import Evaluation, evaluate
+from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
 from napari_ifa.analysis.explain import Explanation, explain, predict_masked
-from napari_ifa.analysis.findings import Findings, findings
+from napari_ifa.analysis.findings.findings import Findings, findings
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.run import analyze
 from napari_ifa.analysis.scale import CommonScale

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.cohort import Cohort
+from napari_ifa.analysis.cohorts.cohort import Cohort
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.truth import Truth

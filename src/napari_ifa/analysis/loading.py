@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_ifa.analysis.cohort import Case
+from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.errors import IfaError
 from napari_ifa.models.classifier import Classifier
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from napari_ifa.analysis.assembly import assemble
-from napari_ifa.analysis.cohort import Cohort
+from napari_ifa.analysis.cohorts.cohort import Cohort
 from napari_ifa.analysis.loading import loaded_cases
 from napari_ifa.analysis.shard import Shard, Skipped
 from napari_ifa.analysis.shard_folder import ShardFolder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.cohort import Case
+from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.loading import Loaded

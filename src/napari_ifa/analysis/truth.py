@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_ifa.analysis.cohort import Case
+from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.errors import BundleError, CohortError
 from napari_ifa.models.classifier import Classifier
 

@@ -102,8 +102,8 @@ def _with_model(
 ) -> tuple[Findings, list[Section]]:
     """What needs the model: the accuracy without redundant features, the candidates' maps."""
     from napari_ifa.analysis import FeatureMask
-    from napari_ifa.analysis.confounder_maps import confounder_maps_section
-    from napari_ifa.analysis.masked_accuracy import masked_predictions
+    from napari_ifa.analysis.evaluation.masked_accuracy import masked_predictions
+    from napari_ifa.analysis.findings.confounder_maps import confounder_maps_section
 
     cohort = _cohort(options)
     classifier = loaded_classifier(options)

@@ -1,0 +1,1 @@
+"""The cases of a cohort, from whatever lists them."""

@@ -1,0 +1,86 @@
+"""One image of a cohort, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, isnan
+from pathlib import Path
+from typing import Any
+
+from napari_ifa.errors import CohortError
+from napari_ifa.volumes import Volume, read_volume
+
+Label = int | str | float | None
+
+#: Up to here a double holds every whole number, so a label is the same as int and as float.
+_LARGEST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of a cohort.
+
+    Attributes
+    ----------
+    id : the image's path relative to the cohort's root, or what the list calls it.
+    path : of the image: a file, or the folder of a DICOM series.
+    label : class number or name, the value that a regression model should give, or None.
+    mask : a lesion mask's path, or None.
+    item : which image of a file that holds many, such as an idx or npz file; None where the file
+        is the image.
+    member : which array of an npz file the item is of; None elsewhere.
+    """
+
+    id: str
+    path: Path
+    label: Label = None
+    mask: Path | None = None
+    item: int | None = None
+    member: str | None = None
+
+    def read(self) -> Volume:
+        """The image.
+
+        Raises
+        ------
+        UnsupportedStudyError
+            Where it cannot be opened rightly.
+        CohortError
+            Where the file that holds it among others is damaged or has changed.
+        """
+        if self.item is None:
+            return read_volume(self.path)
+        from napari_ifa.analysis.cohorts.stack import read_item
+
+        return read_item(self.path, self.member, self.item)
+
+
+def label_of(value: Any, where: str) -> Label:
+    """A label as it stands in a list: a number, a name, None, or a list of one of them.
+
+    NaN is how numpy and pandas write that there is none.
+
+    Raises
+    ------
+    CohortError
+        For what is no label of one class or value, such as a list of several; ``where`` it stands
+        begins the sentence.
+    """
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise CohortError(
+                f"{where}: the label is a list of {len(value)}, neither a class number nor a name;"
+                " several labels for one case are not supported, give one."
+            )
+        value = value[0]
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CohortError(
+            f"{where}: the label is neither a class number nor a name nor a value; correct it."
+        )
+    if isinstance(value, float) and isnan(value):
+        return None
+    if abs(value) > _LARGEST or not isfinite(value):
+        raise CohortError(f"{where}: the label is too large for a class or a value; correct it.")
+    return value

@@ -1,0 +1,312 @@
+"""Consistency: how well the sum of a map tells the network's answer, from case to case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_ifa.analysis.evaluation.normality import henze_zirkler
+from napari_ifa.analysis.intervals import NO_INTERVAL, Interval, bootstrapped
+from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.analysis.section import Row, Section
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: The kinds of map that are summed, in the order of `MapSums`.
+KINDS = ("usual CAM", "class activation", "S-CAM")
+
+#: A difference below this many roundings of float32 is no variation.
+_ROUNDINGS = 8
+#: Cases that the test of normality looks at, at most; it takes time with their square.
+_MOST_TESTED = 5000
+#: With fewer cases a test of normality misses much, and an interval is wide.
+FEW = 20
+#: Above this number of correlated pairs, classes have no interval of their own.
+_MOST_RESAMPLED = 200_000
+
+
+def map_sums(
+    maps: Tensor, size: tuple[int, ...], scales: Sequence[CommonScale | None]
+) -> NDArray[np.float64]:
+    """s_n = Σ_v (map on the image grid), for each kind of map: `[B, C, 3]`.
+
+    Parameters
+    ----------
+    maps : class activation `[B, C, *grid]`, in logits.
+    size : spatial shape of the network's input, which is the image grid. The maps are brought
+        there by linear interpolation (half-voxel rule), before anything else is done to them.
+    scales : one per class; a class without one has NaN for S-CAM.
+
+    The kinds are the usual CAM (ReLU, then min-max over the image; a constant map gives 0), the
+    class activation itself, and S-CAM (eq. 1 of Li et al., arXiv 2407.01142). Classes go in blocks
+    that fit memory.
+    """
+    import torch
+
+    from napari_ifa.cam.interpolation import resized
+    from napari_ifa.cam.memory import block_length, in_blocks
+
+    voxels = math.prod(size)
+    # Apple's GPUs have no float64.
+    exact = torch.float32 if maps.device.type == "mps" else torch.float64
+    factors = [(s.alpha, s.beta) if s is not None else (math.nan, math.nan) for s in scales]
+    per_class = torch.tensor(factors, dtype=torch.float32, device=maps.device)
+
+    def sums(block: slice) -> Tensor:
+        image = resized(maps[:, block].float(), size).flatten(2)
+        positive = image.relu()
+        low, high = positive.aminmax(dim=-1)
+        spread = (high - low).to(exact)
+        above = positive.sum(-1, dtype=exact) - voxels * low.to(exact)
+        usual = torch.where(spread > 0, above / spread, torch.zeros_like(above))
+        plain = image.sum(-1, dtype=exact)
+        alpha, beta = per_class[block].T[..., None]
+        s_cam = image.mul_(alpha).add_(beta).tanh_().sum(-1, dtype=exact)
+        return torch.stack([usual, plain, s_cam], -1)
+
+    length = block_length(3 * len(maps) * voxels, maps.device)
+    with torch.no_grad():
+        parts = [found for _, found in in_blocks(maps.shape[1], length, sums, what="classes")]
+    result: NDArray[np.float64] = torch.cat(parts, 1).double().cpu().numpy()
+    return result
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How two quantities go together over cases; NaN where that cannot be said, with the reason.
+
+    Attributes
+    ----------
+    n : cases.
+    pearson, pearson_p, spearman, spearman_p : both coefficients with their two-sided p.
+    normality_p : p of Henze and Zirkler's test that the pair is bivariate normal.
+    chosen : ``"Pearson"`` where that p is above 0.05, else ``"Spearman"``; empty without either.
+    interval : 95 % interval of the chosen coefficient.
+    reason : why there is no number; empty where there is one.
+    """
+
+    n: int
+    pearson: float = float("nan")
+    pearson_p: float = float("nan")
+    spearman: float = float("nan")
+    spearman_p: float = float("nan")
+    normality_p: float = float("nan")
+    chosen: Literal["Pearson", "Spearman", ""] = ""
+    interval: Interval = NO_INTERVAL
+    reason: str = ""
+
+    @property
+    def coefficient(self) -> float:
+        """The chosen one."""
+        if not self.chosen:
+            return float("nan")
+        return self.pearson if self.chosen == "Pearson" else self.spearman
+
+    @property
+    def p(self) -> float:
+        """Of the chosen one."""
+        if not self.chosen:
+            return float("nan")
+        return self.pearson_p if self.chosen == "Pearson" else self.spearman_p
+
+
+def correlate(x: ArrayLike, y: ArrayLike, *, interval: bool = True, seed: int = 0) -> Correlation:
+    """Correlate two quantities ``[n]`` over cases, as `Correlation` says.
+
+    ``seed`` is that of the bootstrap and, above 5000 cases, of those that are tested for normality.
+    """
+    from scipy.stats import pearsonr, spearmanr
+
+    one, other = (np.asarray(values, dtype=float) for values in (x, y))
+    cases = len(one)
+    reason = _no_correlation(one, other)
+    if reason:
+        return Correlation(cases, reason=reason)
+    generator = np.random.default_rng(seed)
+    tested = np.stack([one, other], 1)
+    if cases > _MOST_TESTED:
+        tested = tested[generator.choice(cases, _MOST_TESTED, replace=False)]
+    normality = henze_zirkler(tested)
+    linear, ranked = pearsonr(one, other), spearmanr(one, other)
+    normal = normality.p > 0.05
+    return Correlation(
+        n=cases,
+        pearson=float(linear.statistic),
+        pearson_p=float(linear.pvalue),
+        spearman=float(ranked.statistic),
+        spearman_p=float(ranked.pvalue),
+        normality_p=normality.p,
+        chosen="Pearson" if normal else "Spearman",
+        interval=(
+            bootstrapped(_pearson if normal else _spearman, one, other, seed=seed)
+            if interval
+            else NO_INTERVAL
+        ),
+    )
+
+
+def _no_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    if np.isnan(one).any():
+        return "the class has no common scale"
+    if len(one) < 3:
+        return "fewer than 3 cases"
+    for values, what in ((one, "sum"), (other, "logit")):
+        rounding = _ROUNDINGS * np.finfo(np.float32).eps * np.abs(values).max()
+        if np.ptp(values) <= rounding:
+            return f"the {what} is the same in every case"
+    return ""
+
+
+def _pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    x = x - x.mean(axis=axis, keepdims=True)
+    y = y - y.mean(axis=axis, keepdims=True)
+    size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    result: NDArray[np.float64] = (x * y).sum(axis=axis) / size
+    return result
+
+
+def _spearman(
+    x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1
+) -> NDArray[np.float64]:
+    from scipy.stats import rankdata
+
+    return _pearson(rankdata(x, axis=axis), rankdata(y, axis=axis), axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Consistency:
+    """The sums of three kinds of map beside the logits, and how they go together.
+
+    Attributes
+    ----------
+    sums : ``[N, C, 3]``, see `map_sums`; the kinds are those of `KINDS`.
+    logits : ``[N, C]``.
+    predicted : ``[N]``, the class explained where it is the predicted one.
+    class_names : one per class.
+    seed : of the bootstrap.
+    """
+
+    sums: NDArray[np.float64]
+    logits: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    seed: int = 0
+
+    def pair(
+        self, kind: int, class_idx: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sums and logits of one class over all cases, or of each case's predicted class."""
+        rows = np.arange(len(self.logits))
+        column = self.predicted if class_idx is None else class_idx
+        return self.sums[rows, column, kind], self.logits[rows, column]
+
+    @cached_property
+    def correlations(self) -> dict[tuple[int | None, int], Correlation]:
+        """By class and number of the kind; class None is the predicted one, pooled over cases."""
+        classes = list(range(len(self.class_names)))
+        groups = [None, *classes] if len(classes) > 1 else classes
+        few = self.logits.size <= _MOST_RESAMPLED
+        return {
+            (c, kind): correlate(*self.pair(kind, c), interval=few or c is None, seed=self.seed)
+            for c in groups
+            for kind in range(len(KINDS))
+        }
+
+    def section(self) -> Section:
+        """The table and figure."""
+        from napari_ifa.analysis.evaluation.figures import consistency_figure
+
+        several = len(self.class_names) > 1
+        pooled = [self.correlations[None if several else 0, kind] for kind in range(len(KINDS))]
+        cases = len(self.logits)
+        limits = (
+            "A correlation says that the sum of a map goes with the logit, not that the map is"
+            " right; the class activation is summed as it is, since an affine scale cannot change"
+            " a correlation, while tanh (S-CAM) and the usual CAM's own scale for each image can;"
+            " pooled over predicted classes, each class brings a bias and, in S-CAM, a scale of its"
+            " own."
+        )
+        if cases < FEW:
+            limits += (
+                f" With {cases} cases the test of normality misses much and intervals are wide."
+            )
+        if self.logits.size > _MOST_RESAMPLED:
+            limits += " Classes have no interval of their own: there are too many to resample."
+        told = ", ".join(f"{kind} {_told(one)}" for kind, one in zip(KINDS, pooled, strict=True))
+        return Section(
+            key="consistency",
+            title="Consistency of maps and answers",
+            meaning=(
+                f"Over {cases} cases the sum of a map correlates with the logit of the"
+                f" {'predicted class' if several else 'output'}: {told}."
+            ),
+            limits=limits,
+            rows=tuple(
+                _row(PREDICTED if c is None else self.class_names[c], KINDS[kind], one)
+                for (c, kind), one in self.correlations.items()
+            ),
+            columns=_COLUMNS,
+            draw=lambda: consistency_figure(self),
+        )
+
+
+#: What the pooled rows are called.
+PREDICTED = "predicted class of each case"
+
+_COLUMNS = {
+    "class": "whose map and logit: a class over all cases, or the predicted class of each case",
+    "map": "what is summed over the voxels of the network's input grid, where it is brought by"
+    " linear interpolation: the usual CAM (ReLU, min-max of each image), the class activation"
+    " (logit), or S-CAM (tanh on the cohort's common scale)",
+    "n": "cases",
+    "coefficient": "the chosen correlation of that sum with the logit",
+    "chosen": "Pearson where the pair may be bivariate normal (Henze-Zirkler p > 0.05), else"
+    " Spearman",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "interval": "how the interval was found",
+    "p": "two-sided p of the chosen correlation, not corrected for the number of rows",
+    "pearson": "Pearson's r",
+    "pearson_p": "its two-sided p",
+    "spearman": "Spearman's rho",
+    "spearman_p": "its two-sided p (t approximation)",
+    "normality_p": "p of the Henze-Zirkler test of bivariate normality",
+    "note": "why there is no number",
+}
+
+
+def _row(name: str, kind: str, found: Correlation) -> Row:
+    return {
+        "class": name,
+        "map": kind,
+        "n": found.n,
+        "coefficient": found.coefficient,
+        "chosen": found.chosen,
+        "low": found.interval.low,
+        "high": found.interval.high,
+        "interval": found.interval.method,
+        "p": found.p,
+        "pearson": found.pearson,
+        "pearson_p": found.pearson_p,
+        "spearman": found.spearman,
+        "spearman_p": found.spearman_p,
+        "normality_p": found.normality_p,
+        "note": found.reason,
+    }
+
+
+def _told(found: Correlation) -> str:
+    if not found.chosen:
+        return f"none ({found.reason})"
+    letter = "r" if found.chosen == "Pearson" else "rho"
+    text = f"{letter} = {found.coefficient:.3f}"
+    if found.interval.method:
+        text += f" ({found.interval.low:.3f} to {found.interval.high:.3f})"
+    return text

@@ -1,0 +1,108 @@
+"""What an analysis shows about a model and its cohort: findings, each with its own statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_ifa.analysis.findings.confounders import Confounders, confounder_candidates
+from napari_ifa.analysis.findings.duplicates import Duplicates, duplicates
+from napari_ifa.analysis.findings.outliers import Outliers, outliers
+from napari_ifa.analysis.findings.overfitting import Overfitting, overfitting
+from napari_ifa.analysis.findings.principal import PrincipalFeatures, principal_features
+from napari_ifa.analysis.findings.redundancy import Redundancy, redundancy
+from napari_ifa.analysis.section import Section
+from napari_ifa.analysis.store import Analysis, Kind
+from napari_ifa.errors import AnalysisError
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All findings of one analysis, and of two where training and test were given.
+
+    Attributes
+    ----------
+    analysis : what they were found in; the training cases' where there are two.
+    overfitting : training against test; None with one analysis.
+    """
+
+    analysis: Analysis
+    overfitting: Overfitting | None
+    principal: PrincipalFeatures
+    confounders: Confounders
+    outliers: Outliers
+    duplicates: Duplicates
+    redundancy: Redundancy
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Every finding's tables with their figures, in the order of a report."""
+        parts = (
+            *((self.overfitting,) if self.overfitting is not None else ()),
+            self.principal,
+            self.confounders,
+            self.outliers,
+            self.duplicates,
+            self.redundancy,
+        )
+        return tuple(section for part in parts for section in part.sections)
+
+    def with_accuracy(self, with_all: float, without: float, cases: int) -> Findings:
+        """The same with the accuracy that remains without the redundant features.
+
+        Predict with ``findings.redundancy.mask`` and count; see ``Redundancy.with_accuracy``.
+        """
+        measured = self.redundancy.with_accuracy(with_all, without, cases)
+        return replace(self, redundancy=measured)
+
+
+def findings(
+    analysis: Analysis,
+    other: Analysis | None = None,
+    *,
+    top: float = 0.05,
+    level: float = 0.05,
+    kind: Kind = "true",
+) -> Findings:
+    """Overfitting, principal features, confounder candidates, outliers, duplicates, redundancy.
+
+    Parameters
+    ----------
+    analysis : of the cohort; of the training cases where ``other`` is given.
+    other : of cases that the model never saw, by the same model and method.
+    top : share of the features that is called principal.
+    level : of significance, each finding's table as a whole.
+    kind : the importance to judge by: ``"true"``, over the cases of each class (eq. 4), or
+        ``"all"`` (eq. 3). Where no case has a label there is ``"all"`` alone, and the findings
+        say so.
+
+    Raises
+    ------
+    AnalysisMismatchError
+        The two analyses are not of one model by one method.
+    AnalysisError
+        A share or level that is none.
+    """
+    if not 0 < level < 1:
+        raise AnalysisError(
+            f"A level of significance of {level:g} is not between 0 and 1; give for example 0.05."
+        )
+    chosen = kind if _has_labels(analysis) and (other is None or _has_labels(other)) else "all"
+    return Findings(
+        analysis=analysis,
+        overfitting=(
+            overfitting(analysis, other, top=top, level=level, kind=chosen)
+            if other is not None
+            else None
+        ),
+        principal=principal_features(analysis, top=top, kind=chosen),
+        confounders=confounder_candidates(analysis, level=level, kind=chosen),
+        outliers=outliers(analysis),
+        duplicates=duplicates(analysis),
+        redundancy=redundancy(analysis),
+    )
+
+
+def _has_labels(analysis: Analysis) -> bool:
+    return bool(np.any(analysis.dataset["cases_true"].values > 0))

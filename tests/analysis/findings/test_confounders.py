@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from known_analysis import known_analysis
+from scipy.stats import binomtest
+
+from napari_ifa import samples
+from napari_ifa.analysis import Analysis, FeatureMask, analyze, explain, read_cohort
+from napari_ifa.analysis.findings.confounder_maps import candidate_cases, confounder_maps
+from napari_ifa.analysis.findings.confounders import (
+    chance_of_share,
+    confounder_candidates,
+    robust_z,
+)
+from napari_ifa.analysis.findings.findings import findings
+from napari_ifa.errors import AnalysisError
+from napari_ifa.models import load_classifier
+from napari_ifa.phantoms.cohort import make_case, plan
+from napari_ifa.volumes import volume_from_file_order
+
+LESIONS = {"bright lesion": {29, 39}, "dark lesion": {32, 33}}
+
+
+def one_class(importance) -> Analysis:
+    """An analysis of one case whose contributions are these."""
+    return known_analysis(np.asarray(importance, float)[None, :, None], [0])
+
+
+def test_share_and_robust_z_by_hand():
+    # Shares 0.5, 0.2, 0.1, 0.1, 0.1; median 0.1; deviations 0.4, 0.1, 0, 0, 0 with median 0 and
+    # mean 0.1
+    found = confounder_candidates(one_class([-5.0, 2.0, 1.0, -1.0, 1.0]))
+
+    np.testing.assert_allclose(found.share[:, 0], [0.5, 0.2, 0.1, 0.1, 0.1])
+    np.testing.assert_allclose(
+        found.z[:, 0], np.array([0.4, 0.1, 0, 0, 0]) / 0.12533, rtol=1e-4, atol=1e-12
+    )
+    assert found.ranked[0] == (0, 0)
+
+
+def test_the_usual_robust_z_where_the_features_vary():
+    values = np.array([[1.0], [2.0], [3.0], [4.0], [5.0]])
+    # median 3, deviations 2 1 0 1 2: median 1 (·1.4826), mean 1.2 (·1.2533 = 1.504)
+    np.testing.assert_allclose(robust_z(values)[:, 0], np.arange(-2, 3) / 1.50396, rtol=1e-4)
+
+
+def test_features_alike_have_no_z_and_a_class_without_a_case_no_number():
+    equal = np.full((6, 1), 0.1 + 0.2) / 6
+
+    np.testing.assert_array_equal(robust_z(equal), np.zeros((6, 1)))
+    assert np.isnan(robust_z(np.full((6, 1), np.nan))).all()
+
+
+def test_chance_of_a_share_by_hand():
+    # One class of 3 features: 3 · (1 − 0.9)²; (1 − 0.05)² · 3 is more than 1
+    share = np.array([[0.9], [0.05], [0.05]])
+    np.testing.assert_allclose(chance_of_share(share)[:, 0], [0.03, 1.0, 1.0])
+
+
+def test_the_share_to_reach_is_that_of_the_level():
+    found = confounder_candidates(one_class(np.arange(1.0, 31.0)))
+
+    at = np.append(np.full(29, (1 - found.share_to_reach) / 29), found.share_to_reach)[:, None]
+    assert chance_of_share(at)[-1, 0] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("features", [10, 40, 512])
+def test_totals_broken_at_random_give_a_candidate_no_more_often_than_stated(features):
+    """Exponential numbers over their sum break a total uniformly at random."""
+    rng = np.random.default_rng(5)
+    runs, classes = 1000, 3
+    values = rng.exponential(size=(runs, features, classes))
+    shares = values / values.sum(axis=1, keepdims=True)
+    errors = sum(bool((chance_of_share(share) <= 0.05).any()) for share in shares)
+    assert binomtest(errors, runs, 0.05, alternative="greater").pvalue > 0.01
+    # Nor is it so cautious that it never speaks.
+    assert binomtest(errors, runs, 0.05, alternative="less").pvalue > 0.001
+
+
+def test_a_class_without_a_case_is_left_out():
+    rng = np.random.default_rng(6)
+    k = rng.normal(size=(5, 20, 2))
+    k[:, 4, 0] = 30.0
+
+    found = confounder_candidates(known_analysis(k, [0] * 5))
+
+    assert len(found.ranked) == 20
+    np.testing.assert_array_equal(np.argwhere(found.candidate), [[4, 0]])
+    assert {row["class"] for row in found.sections[0].rows} == {"class 0"}
+
+
+def test_without_any_case_it_is_said():
+    section = confounder_candidates(known_analysis(np.ones((2, 3, 2)), [-1, -1])).sections[0]
+
+    assert section.rows == ()
+    assert section.meaning.startswith("No class has a case")
+
+
+@pytest.fixture(scope="module")
+def analysed():
+    """Both sample cohorts' test cases."""
+
+    def analysis(version):
+        classifier = load_classifier(samples.bundle(version))
+        cohort = read_cohort(samples.cohort(version), "test")
+        return classifier, cohort, analyze(classifier, cohort, batch_size=4)
+
+    return {version: analysis(version) for version in samples.VERSIONS}
+
+
+@pytest.mark.parametrize("kind", ["true", "all"])
+def test_the_planted_confounder_ranks_first(analysed, kind):
+    found = confounder_candidates(analysed["confounded"][2], kind=kind)
+
+    first = [(found.class_names[c], f) for f, c in found.ranked[:4]]
+    assert {name: {f for n, f in first if n == name} for name in LESIONS} == LESIONS
+    candidates = {(found.class_names[c], int(f)) for f, c in np.argwhere(found.candidate)}
+    assert candidates <= set(first)
+    assert {name for name, _ in candidates} == set(LESIONS)
+
+
+@pytest.mark.parametrize("kind", ["true", "all"])
+def test_the_clean_cohort_has_no_candidate(analysed, kind):
+    found = confounder_candidates(analysed["clean"][2], kind=kind)
+
+    assert not found.candidate.any()
+    assert "No feature's share stands apart" in found.sections[0].meaning
+
+
+def test_the_first_feature_alone_lies_on_the_marker(analysed):
+    classifier, cohort, analysis = analysed["confounded"]
+    found = findings(analysis)
+    feature, class_idx = found.confounders.ranked[0]
+
+    planned = {case.id: case for case in plan("confounded")}
+    alone = FeatureMask.only(analysis.features, [feature])
+    for case in candidate_cases(cohort, found, feature, class_idx)[:1]:
+        explanation = explain(classifier, case.read(), analysis, class_idx, alone)
+        marker = marker_region(planned[case.path.name.removesuffix(".nii.gz")])
+        activation = explanation.class_activation.array
+        strongest = np.unravel_index(int(np.nanargmax(activation)), activation.shape)
+        apart = (np.argwhere(marker) - strongest) * explanation.volume.spacing
+        # A voxel of the feature grid is some 15 mm wide.
+        assert np.linalg.norm(apart, axis=1).min() < 25, "mm"
+        assert np.nanmean(activation[marker]) > 20 * np.nanmean(np.abs(activation[~marker]))
+
+
+def marker_region(case):
+    """Where a scan with its marker differs from the same scan without it, ``[I, P, L]``."""
+    scans = [make_case(case, marker=marker) for marker in (True, False)]
+    change = np.abs(np.subtract(*(np.asarray(scan.array, dtype=np.float32) for scan in scans)))
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scans[0].affine
+    found = volume_from_file_order(change, lps, "nifti").array
+    return found > 0.3 * found.max()
+
+
+def test_the_maps_show_the_cases_in_which_the_feature_contributes_most(analysed, tmp_path):
+    classifier, cohort, analysis = analysed["confounded"]
+    found = findings(analysis)
+    feature, class_idx = found.confounders.ranked[0]
+
+    figure = confounder_maps(classifier, cohort, found, features=1, cases=2)
+
+    data = analysis.dataset
+    own = data["contribution"].values[data["label"].values == class_idx, feature]
+    most = np.sort(own)[::-1][:2]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [f"k = {value:+.2g} logit" for value in most]
+    figure.savefig(tmp_path / "maps.png")
+
+
+def test_maps_need_the_cohort_that_was_analysed(analysed):
+    classifier, cohort, analysis = analysed["confounded"]
+
+    with pytest.raises(AnalysisError, match="give the cohort that was analysed"):
+        confounder_maps(classifier, replace(cohort, cases=()), findings(analysis))

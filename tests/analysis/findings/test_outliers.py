@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from known_analysis import known_analysis
+from scipy.stats import binomtest
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from napari_ifa import samples
+from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis.findings.outliers import (
+    correlation_distance,
+    mahalanobis_of_the_others,
+    outliers,
+    rank_p,
+)
+from napari_ifa.models import load_classifier
+
+
+@pytest.mark.parametrize(("cases", "features"), [(30, 6), (6, 6), (8, 40)])
+def test_mahalanobis_leaves_the_case_itself_out(cases, features):
+    """Against the definition: a mean and a covariance of the others for every case."""
+    profiles = np.random.default_rng(0).gamma(2, size=(cases, features)) * np.arange(
+        1, features + 1
+    )
+    centred = profiles - profiles.mean(axis=0)
+    a = ledoit_wolf_shrinkage(centred, assume_centered=True)
+    ridge = a * (centred**2).mean() * np.eye(features)
+
+    expected = []
+    for n in range(cases):
+        others = np.delete(profiles, n, axis=0)
+        covariance = (1 - a) * np.cov(others.T, bias=True) + ridge
+        away = profiles[n] - others.mean(axis=0)
+        expected.append(np.sqrt(away @ np.linalg.solve(covariance, away)))
+
+    np.testing.assert_allclose(mahalanobis_of_the_others(profiles), expected, rtol=1e-9)
+
+
+def test_cases_that_are_all_alike_have_no_distance():
+    np.testing.assert_array_equal(mahalanobis_of_the_others(np.ones((4, 3))), np.zeros(4))
+
+
+def test_correlation_distance_by_hand():
+    means = np.array([[1.0, 2.0, 3.0]])
+    profiles = np.array([[2.0, 4.0, 6.0], [3.0, 2.0, 1.0], [1.0, 1.0, 1.0], [1.0, 3.0, 2.0]])
+
+    np.testing.assert_allclose(correlation_distance(profiles, means), [0, 2, np.nan, 0.5])
+
+
+def test_p_is_the_place_within_the_class():
+    np.testing.assert_allclose(
+        rank_p(np.array([0.1, 0.4, 0.4, np.nan, 0.2])), [1, 2 / 4, 2 / 4, np.nan, 3 / 4]
+    )
+
+
+def cohort_of_patterns(rng, cases: int, features: int = 30):
+    """Contributions ``[N, F, 3]``: each class speaks by features of its own, and labels."""
+    labels = np.repeat([0, 1, 2], cases)
+    patterns = rng.gamma(0.5, size=(3, features))
+    weights = patterns.T + 0.1 * rng.normal(size=(features, 3))
+    activation = patterns[labels] * rng.gamma(8, size=(3 * cases, 1)) / 8
+    activation += 0.2 * rng.gamma(1, size=(3 * cases, features))
+    return activation[:, :, None] * weights, labels
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_planted_wrong_label_is_among_the_first_5_percent(seed):
+    rng = np.random.default_rng(seed)
+    k, labels = cohort_of_patterns(rng, 20)
+    wrong = int(rng.integers(len(labels)))
+    labels[wrong] = (labels[wrong] + 1) % 3
+
+    found = outliers(known_analysis(k, labels))
+
+    assert len(found.first) == 3
+    assert wrong in found.first
+    assert found.nearer_others[wrong]
+    assert found.predicted[wrong] != found.label[wrong]
+
+
+@pytest.mark.parametrize(("number", "step"), [(3, 1), (14, 2), (25, 1)])
+def test_a_wrong_label_in_the_sample_cohort_ranks_first(number, step):
+    classifier = load_classifier(samples.bundle("clean"))
+    cohort = read_cohort(samples.cohort("clean"), "test")
+    wrong = replace(cohort.cases[number], label=(cohort.cases[number].label + step) % 3)
+    cases = (*cohort.cases[:number], wrong, *cohort.cases[number + 1 :])
+
+    found = outliers(analyze(classifier, replace(cohort, cases=cases), batch_size=4))
+    row = found.sections[0].rows[0]
+
+    assert found.first.tolist() == [number], "5 % of 27 cases are one"
+    assert row["case"] == wrong.id
+    assert not row["agrees"]
+
+
+@pytest.mark.parametrize("by", ["correlation", "mahalanobis"])
+def test_p_holds_its_level_in_skewed_contributions(by):
+    """A case like the others of its class has p ≤ 0.1 in at most a tenth of the cohorts."""
+    rng = np.random.default_rng(7)
+    runs, errors = 400, 0
+    for _ in range(runs):
+        k = rng.gamma(0.6, size=(25, 8, 1)) * np.arange(1, 9)[:, None]
+        errors += outliers(known_analysis(k, [0] * 25), by=by).p[0] <= 0.1
+    assert binomtest(errors, runs, 0.1, alternative="greater").pvalue > 0.01
+
+
+def test_the_distances_of_a_class_do_not_depend_on_the_other_classes():
+    rng = np.random.default_rng(8)
+    k, labels = cohort_of_patterns(rng, 12)
+    of_one = labels == 1
+
+    whole = outliers(known_analysis(k, labels))
+    alone = outliers(known_analysis(k[of_one], labels[of_one]))
+
+    np.testing.assert_allclose(whole.correlation[of_one], alone.correlation)
+    np.testing.assert_allclose(whole.mahalanobis[of_one], alone.mahalanobis)
+    np.testing.assert_allclose(whole.p[of_one], alone.p)
+
+
+def test_few_cases_and_cases_without_a_label_are_not_ranked_and_said():
+    rng = np.random.default_rng(9)
+    labels = [0] * 5 + [1] * 2 + [-1]
+    analysis = known_analysis(rng.normal(size=(8, 6, 2)), labels, class_names=("much", "little"))
+
+    found = outliers(analysis)
+    section = found.sections[0]
+
+    np.testing.assert_array_equal(np.isfinite(found.p), [True] * 5 + [False] * 3)
+    assert len(section.rows) == 5
+    assert "5 of 8 cases ranked" in section.meaning
+    assert "Fewer than 3 cases, not ranked: little. Without a label: 1 case." in section.meaning
+
+
+def test_without_stored_contributions_it_says_so_in_a_sentence():
+    section = outliers(known_analysis(np.ones((4, 5, 2)), [0, 0, 1, 1], profiles=None)).sections[0]
+
+    assert section.rows == ()
+    assert section.draw is None
+    assert section.meaning.startswith("This analysis was made without the contributions")
+
+
+def test_half_precision_changes_no_rank():
+    k, labels = cohort_of_patterns(np.random.default_rng(10), 15)
+
+    exact = outliers(known_analysis(k, labels))
+    half = outliers(known_analysis(k, labels, profiles=np.float16))
+
+    np.testing.assert_array_equal(exact.ranked[:5], half.ranked[:5])
+    np.testing.assert_array_equal(exact.nearer_others, half.nearer_others)
+    np.testing.assert_allclose(half.correlation, exact.correlation, atol=1e-3)
+
+
+def test_with_two_features_the_mahalanobis_distance_ranks():
+    k = np.random.default_rng(11).normal(size=(9, 2, 1))
+    k[4] += 10
+
+    found = outliers(known_analysis(k, [0] * 9))
+
+    assert found.by == "mahalanobis"
+    assert found.ranked[0] == 4
+
+
+def test_a_case_without_any_contribution_has_no_correlation():
+    k = np.random.default_rng(12).gamma(2, size=(9, 6, 1))
+    k[3] = 0
+
+    found = outliers(known_analysis(k, [0] * 9))
+
+    assert np.isnan(found.p[3])
+    assert 3 not in found.ranked
+
+
+def test_a_model_of_one_output_has_one_group():
+    k = np.random.default_rng(13).normal(1, size=(10, 6, 1))
+
+    found = outliers(known_analysis(k, [-1] * 10))
+
+    assert len(found.ranked) == 10
+    assert "answered wrongly" not in found.sections[0].meaning
