@@ -34,7 +34,7 @@ def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> Non
     assert main(["evaluate", "--analysis", analysis, *cases, "--top", "10%", "-o", evaluation]) == 0
     assert main(["findings", analysis, analysis, *cases, "-o", findings]) == 0
     made = ["report", analysis, "--evaluation", evaluation, "--findings", findings]
-    assert main([*made, "-o", str(report)]) == 0
+    assert main([*made, "--tables", str(folder / "tables"), "-o", str(report)]) == 0
 
     said = capsys.readouterr().out
     assert "Accuracy after feature masking: The accuracy over 9 cases is" in said
@@ -46,6 +46,9 @@ def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> Non
     assert (folder / "findings" / "confounder_maps.png").is_file()
     redundancy = (folder / "findings" / "redundancy.md").read_text("utf-8")
     assert "accuracy" in redundancy
+    for name in ("cohort", "accuracy", "scale", "importance"):
+        assert (folder / "tables" / f"{name}.csv").is_file()
+    assert (folder / "tables" / "importance.svg").is_file()
     page = report.read_text("utf-8")
     assert page.startswith("<!DOCTYPE html>")
     for title in ("Consistency of maps and answers", "Confounder candidates", "Masking curve"):

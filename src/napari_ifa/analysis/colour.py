@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.colors import ListedColormap
 
 #: Strength below which nothing is drawn, so that rounding about neutral does not shimmer.
 _DEAD_ZONE = 0.04
@@ -31,3 +36,12 @@ def diverging_colours(s_cam: ArrayLike, neutral: float) -> NDArray[np.float64]:
     colour = ends[..., 0, :] * (1 - size) + ends[..., 1, :] * size
     opacity = np.clip((size - _DEAD_ZONE) / (1 - _DEAD_ZONE), 0.0, 1.0) ** 0.8
     return np.concatenate([colour, opacity], axis=-1)
+
+
+def diverging_colormap() -> ListedColormap:
+    """The colours of S-CAM over white: blue is against, white nothing, orange to red is for."""
+    from matplotlib.colors import ListedColormap
+
+    colours = diverging_colours(np.linspace(-1, 1, 257), 0.0)
+    opaque = colours[:, :3] * colours[:, 3:] + (1 - colours[:, 3:])
+    return ListedColormap(opaque, name="for and against")

@@ -130,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--findings", type=Path, metavar="DIR", help="written by findings; made anew without it"
     )
+    report.add_argument(
+        "--tables",
+        type=Path,
+        metavar="DIR",
+        help="also write the tables and figures of cohort, accuracy, scale and importance there",
+    )
     report.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
     report.set_defaults(run=run_report)
 

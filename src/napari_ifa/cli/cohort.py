@@ -123,14 +123,19 @@ def _with_model(
 def run_report(options: argparse.Namespace) -> None:
     """Write everything that is known of an analysis into one HTML file."""
     from napari_ifa.analysis import findings, load_analysis
+    from napari_ifa.analysis.summary import summary_sections
     from napari_ifa.html_report import write_report
     from napari_ifa.tables import read_sections
 
     checked_writable(options.out.parent)
+    if options.tables:
+        checked_writable(options.tables)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
     evaluated = read_sections(options.evaluation) if options.evaluation else ()
     found = read_sections(options.findings) if options.findings else findings(analysis, other)
+    if options.tables:
+        _write(summary_sections(analysis, other), options.tables)
     print(write_report(options.out, analysis, other, evaluated, found))
 
 

@@ -15,7 +15,6 @@ from torch import nn
 from napari_ifa import samples
 from napari_ifa.analysis import Analysis, Cohort, analyze, read_cohort
 from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
-from napari_ifa.analysis.evaluation.figures import importance_figure
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 from napari_ifa.models import Classifier, load_classifier
 
@@ -422,20 +421,3 @@ def test_a_way_around_the_layer_is_said(cohort: Cohort, analysis: Analysis) -> N
     for one, expected in ((found, True), (plain, False)):
         said = ["goes around the target layer" in section.limits for section in one.sections]
         assert said == [False, expected, expected, False]
-
-
-def test_importance_of_two_cohorts_in_one_figure(tmp_path: Path, analysis: Analysis) -> None:
-    healthy = analyze(tiny_classifier(), write(tmp_path / "healthy", (1, 2), (0, 0)))
-
-    alone, both = importance_figure(analysis), importance_figure(analysis, healthy)
-
-    titles = [axes.get_title(loc="left") for axes in both.axes]
-    titles = [title for title in titles if title]
-    assert len(titles) == 4
-    assert len([axes for axes in alone.axes if axes.get_title(loc="left")]) == 2
-    assert "no case of the class" in titles[2]
-    shown = [axes.images[0].get_clim() for axes in both.axes if axes.images]
-    assert shown[0] == shown[2], "both cohorts are on the same colours"
-    other = Analysis(healthy.dataset.isel(feature=[0]))
-    with pytest.raises(AnalysisError, match="2 features and 2 classes, the second 1 and 2"):
-        importance_figure(analysis, other)

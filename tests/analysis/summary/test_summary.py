@@ -10,16 +10,10 @@ from tiny import tiny_classifier, write_cohort
 
 from napari_ifa.analysis import Analysis, analyze, read_cohort
 from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.drawing import plain_label
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.summary.cases import cohort_names
-from napari_ifa.analysis.summary.figures import (
-    binned_shares,
-    diverging_colormap,
-    feature_order,
-    importance_figure,
-    plain_label,
-    without_class_mean,
-)
+from napari_ifa.analysis.summary.figures import binned_shares
 from napari_ifa.analysis.summary.summary import summary_sections
 from napari_ifa.errors import AnalysisMismatchError
 
@@ -182,7 +176,9 @@ def test_a_second_cohort_stands_beside_the_first(tmp_path: Path, analysis: Analy
     for key in ("cohort", "accuracy", "scale", "importance"):
         assert {row["cohort"] for row in found[key].rows} == {"train", "test"}
     assert len(found["accuracy"].draw().axes) == 3, "two tables and a colour bar"
-    assert len(found["importance"].draw().axes) == 6, "two rows of two, and a colour bar each"
+    assert len(found["importance"].draw().axes) == 8, (
+        "two rows for each cohort, and a colour bar each"
+    )
     found["scale"].draw().savefig(tmp_path / "scale.svg")
 
 
@@ -237,29 +233,6 @@ def test_bars_hold_all_but_the_zeros() -> None:
 
     np.testing.assert_allclose(share, [12.5, 12.5, 25, 12.5])
     assert zero == 37.5
-
-
-def test_features_are_sorted_by_class_and_value() -> None:
-    matrix = np.array([[1.0, np.nan, 5], [3, np.nan, 2], [9, np.nan, 0], [0, np.nan, 8]])
-
-    assert feature_order(matrix).tolist() == [2, 1, 3, 0]
-    np.testing.assert_array_equal(
-        without_class_mean(matrix)[:, [0, 2]], [[-2, 2], [0.5, -0.5], [4.5, -4.5], [-4, 4]]
-    )
-
-
-def test_the_matrix_is_drawn_in_that_order_about_white() -> None:
-    matrix = np.array([[1.0, -4.0], [0.5, 2.0], [3.0, 0.0]])
-
-    figure = importance_figure([matrix], ["train"], ["a", "b"])
-
-    image = figure.axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array(), matrix[[2, 0, 1]].T)
-    assert image.norm.vmin == -image.norm.vmax
-    assert [t.get_text() for t in figure.axes[1].get_xticklabels()] == ["2", "0", "1"]
-    np.testing.assert_allclose(diverging_colormap()(0.5)[:3], 1.0)
-    red, _, blue = diverging_colormap()(0.95)[:3]
-    assert red > blue, "for is red, against is blue"
 
 
 def test_a_label_is_short_and_no_formula() -> None:

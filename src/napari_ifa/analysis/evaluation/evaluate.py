@@ -324,6 +324,6 @@ def _skipped_notes(skipped: Sequence[SkippedCase]) -> Iterator[str]:
 
 
 def _importance_picture(analysis: Analysis, principal: FeatureMask, kind: Kind) -> Figure:
-    from napari_ifa.analysis.evaluation.figures import importance_figure
+    from napari_ifa.analysis.importance_figure import importance_figure
 
     return importance_figure(analysis, kind=kind, principal=principal)

@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.evaluation.average_drop import AverageDrop
 from napari_ifa.analysis.evaluation.consistency import KINDS, Consistency, Correlation
 from napari_ifa.analysis.evaluation.feature_order import RANDOM_ORDERS
 from napari_ifa.analysis.evaluation.localisation import CohortLocalisation
 from napari_ifa.analysis.evaluation.masking_curve import ORDERS, MaskingCurve
-from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.store import Analysis, Kind
-from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -167,131 +162,6 @@ def localisation_figure(localisation: CohortLocalisation) -> Figure:
     panels[0].set_ylabel("inside the lesion (%)", fontsize=9)
     _class_legend(figure, localisation.class_names, np.unique(classes).tolist())
     return figure
-
-
-def importance_figure(
-    analysis: Analysis,
-    other: Analysis | None = None,
-    *,
-    kind: Kind = "true",
-    principal: FeatureMask | None = None,
-) -> Figure:
-    """The importance matrix and its columns less the mean over classes (figure 11 of the paper).
-
-    Parameters
-    ----------
-    other : a second cohort's analysis by the same model, such as the test split's; drawn below,
-        on the same colours and in the same order of features.
-    kind : which importance, ``"true"`` (eq. 4) or ``"all"`` (eq. 3).
-    principal : features to mark.
-
-    Raises
-    ------
-    AnalysisError
-        The two analyses have different features or classes.
-    """
-    names = analysis.class_names
-    if other is not None and (other.features, other.class_names) != (analysis.features, names):
-        raise AnalysisError(
-            f"The first analysis has {analysis.features} features and {len(names)} classes, the"
-            f" second {other.features} and {len(other.class_names)}; give analyses by one model."
-        )
-    given = [analysis] if other is None else [analysis, other]
-    matrices = [one.dataset[f"importance_{kind}"].values for one in given]
-    order = _drawing_order(matrices[0])
-    several = len(names) > 1
-    panels: list[tuple[str, NDArray[np.float64], bool]] = []
-    for one, matrix in zip(given, matrices, strict=True):
-        cohort = _cohort_name(one)
-        panels.append((f"importance, {cohort}", matrix[order], False))
-        if several:
-            mean = np.nanmean(matrix[order], axis=1, keepdims=True)
-            panels.append((f"less the mean over classes, {cohort}", matrix[order] - mean, True))
-    height = min(max(0.26 * len(names), 0.8), 4.0)
-    figure = _figure(10.5, len(panels) * (height + 0.55) + 0.8)
-    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
-    for axes, (title, matrix, centred) in zip(rows, panels, strict=True):
-        limit = max(_largest(m) for _, m, c in panels if c == centred) or 1.0
-        image = axes.imshow(
-            matrix.T,
-            aspect="auto",
-            cmap=_diverging(),
-            interpolation="nearest",
-            vmin=-limit,
-            vmax=limit,
-        )
-        axes.set_facecolor("0.8")
-        if np.isnan(matrix).any():
-            title += " (grey: no case of the class)"
-        axes.set_title(title, fontsize=9, loc="left")
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=10)
-        bar.set_label("logit", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-        _name_classes(axes, names)
-    _name_features(rows[-1], order, principal)
-    return figure
-
-
-def _drawing_order(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Features by the class they matter most for, and the most important first."""
-    known = np.where(np.isnan(matrix), -np.inf, matrix)
-    result: NDArray[np.int64] = np.lexsort((-known.max(axis=1), known.argmax(axis=1)))
-    return result
-
-
-def _largest(matrix: NDArray[np.float64]) -> float:
-    return float(np.nan_to_num(np.abs(matrix)).max())
-
-
-def _diverging() -> ListedColormap:
-    from matplotlib.colors import ListedColormap
-
-    colours = diverging_colours(np.linspace(-1, 1, 255), 0.0)
-    return ListedColormap(colours[:, :3] * colours[:, 3:] + 1 - colours[:, 3:])
-
-
-def _cohort_name(analysis: Analysis) -> str:
-    attributes = analysis.dataset.attrs
-    return ", ".join(
-        str(attributes[key]) for key in ("cohort_name", "cohort_split") if attributes.get(key)
-    )
-
-
-def _name_classes(axes: Axes, names: Sequence[str]) -> None:
-    if len(names) > _MOST_NAMES:
-        axes.set_yticks([])
-        axes.set_ylabel(f"{len(names)} classes", fontsize=8)
-    else:
-        axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize=8)
-
-
-def _name_features(axes: Axes, order: NDArray[np.int64], principal: FeatureMask | None) -> None:
-    from matplotlib.transforms import ScaledTranslation
-
-    readable = order.size <= 2 * _MOST_NAMES
-    if readable:
-        axes.set_xticks(range(order.size), [str(f) for f in order], fontsize=7, rotation=90)
-    else:
-        axes.set_xticks([])
-    text = f"{order.size} features, by the class they speak for most"
-    if principal is not None:
-        marked = np.flatnonzero(principal.keep[order])
-        below = axes.get_xaxis_transform() + ScaledTranslation(
-            0, -7 / 72, axes.figure.dpi_scale_trans
-        )
-        axes.plot(
-            marked,
-            np.zeros(marked.size),
-            marker="^",
-            linestyle="",
-            color="black",
-            markersize=5,
-            transform=below,
-            clip_on=False,
-        )
-        axes.tick_params(axis="x", pad=12, length=0)
-        text += f"; marked: {marked.size} principal ones"
-    axes.set_xlabel(text, fontsize=9, labelpad=4 if readable else 16)
 
 
 def _figure(width: float, height: float) -> Figure:

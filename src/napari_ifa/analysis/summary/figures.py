@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_ifa.analysis.colour import diverging_colours
+from napari_ifa.analysis.colour import diverging_colormap
 from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.drawing import hatch_rows, name_classes, plain_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 #: Figures are 9 inches wide, which is 900 px on a page.
@@ -30,23 +30,6 @@ _MOST_FEATURES = 96
 #: Beyond this many cases a scatter's dots are drawn as pixels.
 _MANY_DOTS = 2000
 _INK, _FAINT = "#222222", "#8a8a8a"
-
-
-def plain_label(text: str, length: int = 30) -> str:
-    """A text for a figure: on one line, shortened, and with no dollar sign taken for a formula."""
-    line = " ".join(str(text).split())
-    line = "".join(letter if letter.isprintable() else "�" for letter in line)
-    line = line if len(line) <= length else f"{line[: length - 1]}…"
-    return line.replace("$", r"\$")
-
-
-def diverging_colormap() -> ListedColormap:
-    """The colours of S-CAM over white: blue is against, white nothing, orange to red is for."""
-    from matplotlib.colors import ListedColormap
-
-    colours = diverging_colours(np.linspace(-1, 1, 257), 0.0)
-    opaque = colours[:, :3] * colours[:, 3:] + (1 - colours[:, 3:])
-    return ListedColormap(opaque, name="for and against")
 
 
 def distribution_figure(
@@ -99,54 +82,6 @@ def distribution_figure(
     return figure
 
 
-def importance_figure(
-    matrices: Sequence[NDArray[np.float64]], cohorts: Sequence[str], class_names: Sequence[str]
-) -> Figure:
-    """Importance matrices ``[F, C]`` as images, one column per cohort, on one colour scale.
-
-    Below each stands the matrix with the mean over classes taken off. Features are sorted by the
-    class they speak most for, then by how much, as the first matrix has it. Classes without a
-    number are hatched.
-    """
-    from matplotlib.figure import Figure
-
-    classes = len(class_names)
-    order = feature_order(matrices[0])
-    rows = 1 if classes == 1 else 2
-    height = float(np.clip(0.28 * classes, 1.0, 4.5))
-    figure = Figure(figsize=(_WIDTH, 0.9 + rows * (height + 0.6)), layout="constrained")
-    panels = figure.subplots(rows, len(matrices), sharex=True, sharey=True, squeeze=False)
-    shown = [matrices] if rows == 1 else [matrices, [without_class_mean(m) for m in matrices]]
-    heads = ("importance", "minus the mean over classes")
-    for row, (values, head) in enumerate(zip(shown, heads, strict=False)):
-        finite = np.abs(np.concatenate([v[np.isfinite(v)] for v in values]))
-        limit = float(np.percentile(finite, 99)) if finite.size else 0.0
-        limit = limit or (float(finite.max()) if finite.size else 0.0) or 1.0
-        for axes, matrix, cohort in zip(panels[row], values, cohorts, strict=True):
-            image = axes.imshow(
-                matrix[order].T,
-                aspect="auto",
-                interpolation="nearest",
-                cmap=diverging_colormap(),
-                vmin=-limit,
-                vmax=limit,
-            )
-            _hatch(axes, np.all(np.isnan(matrix), axis=0), len(order))
-            title = head if len(matrices) == 1 else f"{plain_label(cohort)}: {head}"
-            axes.set_title(title, fontsize=9, loc="left")
-            axes.tick_params(labelsize=8)
-        _name_classes(panels[row][0], class_names)
-        bar = figure.colorbar(image, ax=list(panels[row]), extend="both", fraction=0.03, pad=0.01)
-        bar.set_label("logit", fontsize=9)
-        bar.ax.tick_params(labelsize=8)
-    few = len(order) * len(matrices) <= _MOST_FEATURES
-    for axes in panels[-1]:
-        axes.set_xticks(range(len(order)) if few else [], order.tolist() if few else [])
-        axes.tick_params(axis="x", labelsize=6, rotation=90)
-        axes.set_xlabel("feature" if few else f"{len(order)} features, sorted", fontsize=9)
-    return figure
-
-
 def confusion_figure(
     tables: Sequence[NDArray[np.int64]], cohorts: Sequence[str], class_names: Sequence[str]
 ) -> Figure:
@@ -161,7 +96,7 @@ def confusion_figure(
         total = table.sum(axis=1, keepdims=True)
         share = table / np.where(total > 0, total, np.nan)
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        _hatch(axes, total[:, 0] == 0, classes)
+        hatch_rows(axes, total[:, 0] == 0, classes)
         if classes <= _MOST_NUMBERS:
             for (row, column), count in np.ndenumerate(table):
                 dark = share[row, column] > 0.55
@@ -180,7 +115,7 @@ def confusion_figure(
         if classes <= _MOST_NAMES:
             labels = [plain_label(name, 18) for name in class_names]
             axes.set_xticks(range(classes), labels, rotation=40, ha="right")
-        _name_classes(axes, class_names)
+        name_classes(axes, class_names)
     panels[0].set_ylabel("true class", fontsize=9)
     bar = figure.colorbar(image, ax=list(panels), fraction=0.04, pad=0.02)
     bar.set_label("share of the true class", fontsize=9)
@@ -215,20 +150,6 @@ def scatter_figure(pairs: Sequence[tuple[ArrayLike, ArrayLike]], cohorts: Sequen
         axes.tick_params(labelsize=8)
     panels[0].set_ylabel("value answered", fontsize=9)
     return figure
-
-
-def feature_order(matrix: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Features ``[F]`` by the class they speak most for, and within it by how much."""
-    filled = np.where(np.isnan(matrix), -np.inf, matrix)
-    favourite, value = filled.argmax(axis=1), filled.max(axis=1)
-    return np.lexsort((-value, favourite))
-
-
-def without_class_mean(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``[F, C]`` minus each feature's mean over the classes that have numbers."""
-    known = ~np.isnan(matrix)
-    total = np.where(known, matrix, 0.0).sum(axis=1, keepdims=True)
-    return matrix - total / np.maximum(known.sum(axis=1, keepdims=True), 1)
 
 
 def _draw_distributions(
@@ -294,23 +215,3 @@ def binned_shares(
     # Zeros count half on either side of the edge at 0.
     share[middle - 1 : middle + 1] -= zero / 2
     return np.clip(share, 0.0, None), zero
-
-
-def _hatch(axes: Axes, rows: NDArray[np.bool_], length: int) -> None:
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
-    bars = [Rectangle((-0.5, row - 0.5), length, 1) for row in np.flatnonzero(rows)]
-    if bars:
-        hatched = PatchCollection(
-            bars, facecolor="#f0f0f0", edgecolor=_FAINT, hatch="///", linewidth=0
-        )
-        axes.add_collection(hatched, autolim=False)
-
-
-def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
-    if len(class_names) <= _MOST_NAMES:
-        labels = [plain_label(name, 18) for name in class_names]
-        axes.set_yticks(range(len(class_names)), labels)
-    else:
-        axes.set_ylabel("class number", fontsize=9)

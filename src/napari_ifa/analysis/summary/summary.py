@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.importance_figure import importance_figure
 from napari_ifa.analysis.performance import (
     Measured,
     accuracy,
@@ -343,5 +344,5 @@ def _principal_share(column: NDArray[np.float64], top: int) -> float:
 
 
 def _draw_importance(named: Named, kind: Kind) -> Any:
-    matrices = [a.dataset[f"importance_{kind}"].values for _, a in named]
-    return figures.importance_figure(matrices, [name for name, _ in named], named[0][1].class_names)
+    first, *others = (analysis for _, analysis in named)
+    return importance_figure(first, *others, kind=kind)
