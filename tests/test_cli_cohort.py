@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +90,26 @@ def test_an_interrupted_analysis_is_resumed_on_request(folder, monkeypatch, caps
     assert computed == [0, 1, 2, 2], "finished shards are not computed again"
     assert not (folder / "b.nc.parts").exists()
     assert len(load_analysis(folder / "b.nc").case_ids) == 9
+
+
+def test_ctrl_c_stops_the_workers_with_one_line(folder: Path) -> None:
+    """The terminal sends it to every process of the group."""
+    options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--workers", "2"]
+    command = [sys.executable, "-m", "napari_ifa.cli", *options, "-o", str(folder / "c.nc")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    begun = time.monotonic()
+    while not list(folder.glob("c.nc.parts/shard_*")) and time.monotonic() < begun + 120:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1].strip()
+
+    assert process.returncode == 2, said
+    assert said.splitlines() == [
+        "napari-ifa: Stopped; what was finished is kept in c.nc.parts: the same command with"
+        " --resume goes on."
+    ]
 
 
 def test_skipped_cases_and_duplicates_are_told(tmp_path: Path, capsys) -> None:

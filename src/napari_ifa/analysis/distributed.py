@@ -25,6 +25,8 @@ _TIMEOUT = 15
 _LOOK = 0.3
 #: Shards that are submitted, for each thread of the workers: one runs, one waits.
 _AHEAD = 2
+#: A terminal's Ctrl-C goes to the workers too; it is for the one who closes them.
+_IGNORE_INTERRUPT = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 
 
 def computed_by_workers(
@@ -108,6 +110,7 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
             processes=True,
             dashboard_address=None,
             silence_logs="CRITICAL",
+            preload=_IGNORE_INTERRUPT,
         )
         return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     try:
@@ -122,7 +125,10 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
 
 def _free_places(client: Client, running: Mapping[Future, ShardTask], waiting: int) -> int:
     """How many more shards to submit: results wait in the workers' memory until they are taken."""
-    threads = sum(client.nthreads().values())
+    try:
+        threads = sum(client.nthreads().values())
+    except (OSError, TimeoutError) as error:
+        raise _lost() from error
     return min(waiting, max(0, max(1, threads) * _AHEAD - len(running)))
 
 

@@ -60,7 +60,7 @@ def analyze(
         ``"float16"``, or ``"none"`` to leave them out, which leaves no outliers to be found.
     skip_up_to : share of the cases that may be skipped because they cannot be read or explained;
         the analysis lists them.
-    shard_size : cases of a shard; by default 32, more in large cohorts.
+    shard_size : cases of a shard; by default 32, more in large cohorts and with many classes.
     loaders : threads that open and preprocess images.
     resume_dir : folder that keeps finished shards; an interrupted analysis goes on from there. It
         is left to be removed by the caller once the analysis is saved.
@@ -85,7 +85,7 @@ def analyze(
         raise CohortError("The cohort holds no case; choose a split that does.")
     _check_options(batch_size, shard_size, skip_up_to, profiles)
     truth = Truth.of(classifier, cohort.cases)
-    size = shard_size or max(_SHARD_CASES, -(-len(cohort) // _MOST_SHARDS))
+    size = shard_size or _suitable_size(len(cohort), len(classifier.class_names))
     options = PassOptions(method, batch_size, profiles, int(skip_up_to * len(cohort)))
     tasks = _tasks(cohort, truth, size)
     with TemporaryDirectory(prefix="napari-ifa-", ignore_cleanup_errors=True) as temporary:
@@ -166,6 +166,11 @@ def _computed_here(
     with closing(inputs):
         for task in tasks:
             yield compute_shard(classifier, task, inputs, options, progress=advance, stop=stop)
+
+
+def _suitable_size(cases: int, classes: int) -> int:
+    """Cases of a shard; the sums of many classes are large, and are written once per shard."""
+    return max(_SHARD_CASES, classes // 4, -(-cases // _MOST_SHARDS))
 
 
 def _tasks(cohort: Cohort, truth: Truth, size: int) -> list[ShardTask]:
