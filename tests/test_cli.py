@@ -248,3 +248,18 @@ def test_every_method_stands_in_the_help(capsys):
         main(["analyze", "--help"])
     words = capsys.readouterr().out.replace(",", " ").replace(";", " ").split()
     assert set(METHODS) <= set(words)
+
+
+def test_every_method_is_offered() -> None:
+    from napari_ifa.cam import METHODS
+    from napari_ifa.cli import METHODS as OFFERED
+
+    assert sorted(OFFERED) == sorted(METHODS)
+
+
+def test_a_scope_without_a_cohort_is_refused(tmp_path: Path, capsys) -> None:
+    image = cases(tmp_path, "test", "healthy")[0]
+    bundle = str(samples.bundle("clean"))
+
+    assert main(["explain", "--bundle", bundle, str(image), "--scope", "all", "-o", "x"]) == 2
+    assert "give its analysis with --analysis" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         Where the place cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.part.{target.name}")
+    temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.part.{target.name}")
     try:
         yield temporary
         os.replace(temporary, target)

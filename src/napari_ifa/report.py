@@ -52,6 +52,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "layer": classifier.target_layer,
         "method": explanation.case.activation.method,
         "scale_basis": scale.basis if scale else "",
+        "scale_scope": scale.scope if scale else "",
         "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
         "purpose": "research, not for primary diagnosis",

@@ -100,8 +100,9 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(classifier, cohort, mo
 
     with pytest.raises(AnalysisError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         analyze(classifier, cohort, scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(AnalysisError, match="No Dask scheduler answers at nonsense://x"):
-        analyze(classifier, cohort, scheduler="nonsense://x")
+    for address in ("nonsense://x", "nonsense"):
+        with pytest.raises(AnalysisError, match=f"No Dask scheduler answers at {address} "):
+            analyze(classifier, cohort, scheduler=address)
 
 
 def test_a_model_that_is_no_bundles_cannot_be_shared(tmp_path) -> None:

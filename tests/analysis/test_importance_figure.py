@@ -66,6 +66,11 @@ def test_two_cohorts_stand_in_one_figure(tmp_path: Path, analysis: Analysis) -> 
     assert hatched.get_hatch() == "///"
     shown = [axes.images[0].get_clim() for axes in both.axes if axes.images]
     assert shown[0] == shown[2], "both cohorts are on the same colours"
+    for axes in both.axes:
+        for image in axes.images:
+            low, high = image.get_clim()
+            known = np.asarray(image.get_array().compressed())
+            assert low <= known.min() <= known.max() <= high, "no colour is clipped"
 
 
 def test_analyses_of_different_layers_are_refused(analysis: Analysis) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_classifier, write_cohort
+from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import Analysis, Cohort, analyze, read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled
@@ -163,6 +163,25 @@ def test_another_model_or_cohort_does_not_go_on(cohort, tmp_path) -> None:
         analyze(tiny_classifier(), fewer, shard_size=3, resume_dir=tmp_path)
 
 
+def test_images_that_changed_are_analysed_again(tmp_path) -> None:
+    cases = [([float(n)] * 8, n % 2) for n in range(6)]
+    cohort = read_cohort(write_cohort(tmp_path, cases), "training")
+    broken = cohort.cases[4].path
+    content = broken.read_bytes()
+    broken.write_bytes(b"broken")
+    parts = tmp_path / "parts"
+    first = analyze(tiny_classifier(), cohort, shard_size=2, resume_dir=parts, skip_up_to=0.2)
+    assert [name for name, _ in first.skipped] == ["case_4.nii"]
+
+    broken.write_bytes(content)
+    write_image(cohort.cases[0].path, [7.0] * 8)
+    resumed = analyze(tiny_classifier(), cohort, shard_size=2, resume_dir=parts, skip_up_to=0.2)
+
+    assert_same(resumed, analyze(tiny_classifier(), cohort, shard_size=2, skip_up_to=0.2))
+    assert resumed.skipped == ()
+    assert resumed.logits[0, 0] == 17.0
+
+
 def test_a_folder_of_something_else_is_refused(cohort, tmp_path) -> None:
     (tmp_path / "plan.json").write_text("no plan")
 
@@ -177,6 +196,20 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, tmp_path, monkey
 
     monkeypatch.setattr(np, "savez", full)
 
-    with pytest.raises(AnalysisError, match=r"No space left on device.*what was finished is kept"):
+    with pytest.raises(AnalysisError, match=r"No space left on device\); make space or choose"):
         analyze(tiny_classifier(), cohort, resume_dir=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_disk_that_fills_up_keeps_what_was_finished(cohort, tmp_path, monkeypatch) -> None:
+    original = np.savez
+
+    def filling(stream, **arrays):
+        if int(arrays["number"]) == 2:
+            raise OSError(28, os.strerror(28))
+        original(stream, **arrays)
+
+    monkeypatch.setattr(np, "savez", filling)
+
+    with pytest.raises(AnalysisError, match="the first 2 parts are kept, so make space and resume"):
+        analyze(tiny_classifier(), cohort, shard_size=3, resume_dir=tmp_path)

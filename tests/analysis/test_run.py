@@ -10,6 +10,7 @@ import xarray as xr
 from tiny import tiny_classifier, write_cohort
 
 from napari_ifa.analysis import Analysis, Cohort, analyze, load_analysis, read_cohort
+from napari_ifa.analysis.truth import Truth
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 
 # Means 1, 2 and 0; the features are (x, −x).
@@ -148,6 +149,11 @@ def test_a_file_of_a_newer_version_is_refused(analysis: Analysis, tmp_path: Path
             "lacks a right 'method'",
         ),
         (lambda d: d.drop_vars("voxel_count"), "lacks a right 'voxel_count'"),
+        (lambda d: d.assign(label=d["label"] + 7), "lacks a right 'label'"),
+        (lambda d: d.assign(voxel_count=-d["voxel_count"]), "lacks a right 'voxel_count'"),
+        (lambda d: d.assign(voxel_mean=d["voxel_mean"] * np.nan), "lacks a right 'voxel_mean'"),
+        (lambda d: d.assign(logits=d["logits"].astype(str)), "lacks a right 'logits'"),
+        (lambda d: d.assign_coords(bin=d["bin"][::-1].values), "lacks a right 'bin'"),
         (
             lambda d: d.assign(importance_all=d["importance_all"].T),
             "lacks a right 'importance_all'",
@@ -263,6 +269,11 @@ def test_a_cohort_in_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
         analyze(tiny_classifier(), none, skip_up_to=1)
 
 
+def test_a_method_that_there_is_not_is_said_to_be_none(cohort) -> None:
+    with pytest.raises(AnalysisError, match="There is no method 'gradcamm'; choose one of cam, "):
+        analyze(tiny_classifier(), cohort, "gradcamm")
+
+
 def test_an_empty_cohort_is_refused() -> None:
     with pytest.raises(CohortError, match="holds no case"):
         analyze(tiny_classifier(), Cohort("none", ()))
@@ -332,6 +343,52 @@ def test_a_label_without_a_meaning_for_the_model_is_refused(tmp_path: Path) -> N
     value = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0.5)]))
     with pytest.raises(CohortError, match=r"case_0\.nii: the label 0\.5 is a value"):
         analyze(tiny_classifier(), value)
+
+
+def test_whole_values_are_class_numbers_also_of_a_single_output(tmp_path: Path) -> None:
+    """An npz file's labels come as 0.0 and 1.0."""
+    single = replace(tiny_classifier(), class_names=("lesion",), output_activation="sigmoid")
+    cases = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0.0), (BRIGHT, 1.0), (BRIGHT, 1)])).cases
+
+    assert Truth.of(single, cases).labels.tolist() == [0, 1, 1]
+    assert Truth.of(tiny_classifier(), cases).labels.tolist() == [0, 1, 1]
+
+
+def test_numbers_that_are_names_of_other_classes_are_refused(tmp_path: Path) -> None:
+    named = replace(tiny_classifier(), class_names=("1", "2", "3"))
+    cases = read_cohort(write_cohort(tmp_path, [(BRIGHT, 1), (BRIGHT, 2)])).cases
+
+    with pytest.raises(CohortError, match="label 1 may be the class called '1' or class number 1"):
+        Truth.of(named, cases)
+    from_zero = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHT, 2)])).cases
+    assert Truth.of(named, from_zero).labels.tolist() == [0, 2]
+
+
+def test_profiles_too_large_for_float16_are_refused(tmp_path: Path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, [([1e6] * 8, 0)]))
+
+    with pytest.raises(AnalysisError, match="too large for float16"):
+        analyze(tiny_classifier(), cohort, profiles="float16")
+
+
+def test_a_misspelt_choice_is_no_default(analysis: Analysis) -> None:
+    for call in (
+        lambda: analysis.scale(0, basis="voxel"),
+        lambda: analysis.scale(0, scope="classes"),
+        lambda: analysis.percentile_of(0.0, 0, "peak"),
+        lambda: analysis.importance(0, "mean"),
+    ):
+        with pytest.raises(AnalysisError, match="choose one of"):
+            call()
+    # only the second case is answered rightly
+    np.testing.assert_allclose(analysis.importance(1, "true_correct"), [1.0, -4.0])
+
+
+def test_ids_that_a_file_cannot_hold_are_kept_readable(tmp_path: Path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (MIXED, 1)]))
+    odd = [replace(cohort.cases[0], id="a\0b"), replace(cohort.cases[1], id="c\udce9d")]
+
+    assert analyze(tiny_classifier(), replace(cohort, cases=tuple(odd))).case_ids == ("a�b", "c?d")
 
 
 def test_one_output_says_present_or_absent(tmp_path: Path) -> None:

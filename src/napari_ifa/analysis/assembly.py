@@ -62,7 +62,11 @@ def assemble(
 
     found = list(_running(sums()))
     if not found:
-        raise AnalysisError("None of the cohort's cases could be analysed; see why one is refused.")
+        first = min(skipped, key=lambda case: case.position)
+        raise AnalysisError(
+            f"None of the cohort's cases could be analysed; the first, case"
+            f" {cohort.cases[first.position].id}, cannot be used: {first.reason}"
+        )
     analysed = np.concatenate(positions)
     dataset = described(
         _summary(found[0], len(analysed)),
@@ -181,7 +185,12 @@ def _append_texts(
     for key, text in described_by.items():
         variable.attrs[key] = text
     if texts:
-        variable[:] = np.array(texts, dtype=object)
+        variable[:] = np.array([_storable(text) for text in texts], dtype=object)
+
+
+def _storable(text: str) -> str:
+    """The text as HDF5 can hold it: a name of a file may be no text, or hold a null."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _compressed(dataset: Any) -> dict[str, dict[str, Any]]:
@@ -205,10 +214,10 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
         "model_name": classifier.name,
         "output_activation": classifier.output_activation,
         **identity_attributes(classifier),
-        "cohort_name": cohort.name,
-        "cohort_split": cohort.split or "",
+        "cohort_name": _storable(cohort.name),
+        "cohort_split": _storable(cohort.split or ""),
         "cohort_sha256": cohort.manifest_sha256(),
-        "notes": "\n".join(cohort.notes),
+        "notes": "\n".join(_storable(" ".join(note.split())) for note in cohort.notes),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": ", ".join([f"python {platform.python_version()}", *libraries]),
     }

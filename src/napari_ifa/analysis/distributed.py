@@ -113,13 +113,17 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
             preload=_IGNORE_INTERRUPT,
         )
         return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
+    unanswered = AnalysisError(
+        f"No Dask scheduler answers at {scheduler} within {_TIMEOUT} s; check the address, such"
+        " as tcp://10.0.0.1:8786, and that the scheduler runs."
+    )
+    # Dask would take a minute over a word that is no address.
+    if "://" not in scheduler and ":" not in scheduler:
+        raise unanswered
     try:
         client = Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise AnalysisError(
-            f"No Dask scheduler answers at {scheduler} within {_TIMEOUT} s; check the address, such"
-            " as tcp://10.0.0.1:8786, and that the scheduler runs."
-        ) from error
+        raise unanswered from error
     return stack.enter_context(client)
 
 

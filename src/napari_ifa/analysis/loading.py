@@ -81,9 +81,16 @@ def _loaded(preprocessing: Preprocessing, position: int, case: Case) -> Loaded:
         image = preprocessing(case.read()).as_tensor().float().contiguous()
     except IfaError as error:
         return Loaded(position, None, reason=str(error))
-    except (OSError, MemoryError) as error:
-        text = error.strerror if isinstance(error, OSError) else "there is not enough memory for it"
+    except MemoryError:
+        return Loaded(position, None, reason="There is not enough memory to read the image.")
+    except Exception as error:
+        # One odd file must not end the work on a cohort, and its message may name a patient.
+        text = getattr(error, "strerror", None) or type(error).__name__
         return Loaded(position, None, reason=f"The image cannot be read: {text}.")
+    wrong = image.numel() - int(image.isfinite().sum())
+    if wrong:
+        reason = f"{wrong} of {image.numel()} values that the network would see are not finite."
+        return Loaded(position, None, reason=reason)
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
     digest.update(image.numpy())
     return Loaded(position, image, int.from_bytes(digest.digest(), "little"))

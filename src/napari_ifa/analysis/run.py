@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from napari_ifa.analysis.assembly import assemble
-from napari_ifa.analysis.cohorts.cohort import Cohort
+from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.loading import loaded_cases
-from napari_ifa.analysis.shard import Shard, Skipped
+from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, Stop, compute_shard
 from napari_ifa.analysis.store import Analysis, load_analysis
@@ -83,10 +84,10 @@ def analyze(
     """
     if not cohort.cases:
         raise CohortError("The cohort holds no case; choose a split that does.")
-    _check_options(batch_size, shard_size, skip_up_to, profiles)
+    _check_options(method, batch_size, shard_size, skip_up_to, profiles)
     truth = Truth.of(classifier, cohort.cases)
     size = shard_size or _suitable_size(len(cohort), len(classifier.class_names))
-    options = PassOptions(method, batch_size, profiles, int(skip_up_to * len(cohort)))
+    options = PassOptions(method, batch_size, profiles, most_skipped(skip_up_to, len(cohort)))
     tasks = _tasks(cohort, truth, size)
     with TemporaryDirectory(prefix="napari-ifa-", ignore_cleanup_errors=True) as temporary:
         folder = ShardFolder(
@@ -111,7 +112,7 @@ def analyze(
             raise Cancelled(
                 f"The analysis was stopped after {done.cases} of {len(cohort)} cases."
             ) from error
-        home = TemporaryDirectory(dir=resume_dir, prefix="napari-ifa-", ignore_cleanup_errors=True)
+        home = _new_folder(None if resume_dir is None else folder.folder)
         file = Path(home.name) / "analysis.nc"
         numbers = [task.number for task in tasks]
         assemble(file, folder, numbers, classifier, cohort, truth, method)
@@ -130,7 +131,7 @@ class _Done:
 
     def found(self, shard: Shard | None, task: ShardTask) -> bool:
         """Count a shard that was finished earlier, if there is one."""
-        if shard is None:
+        if shard is None or shard.files != task.files:
             return False
         self.advance(len(task.cases))
         self.check(shard)
@@ -168,6 +169,15 @@ def _computed_here(
             yield compute_shard(classifier, task, inputs, options, progress=advance, stop=stop)
 
 
+def _new_folder(beside: Path | None) -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(dir=beside, prefix="napari-ifa-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise AnalysisError(
+            f"The analysis cannot be written ({error.strerror or error}); make space and resume."
+        ) from error
+
+
 def _suitable_size(cases: int, classes: int) -> int:
     """Cases of a shard; the sums of many classes are large, and are written once per shard."""
     return max(_SHARD_CASES, classes // 4, -(-cases // _MOST_SHARDS))
@@ -180,9 +190,23 @@ def _tasks(cohort: Cohort, truth: Truth, size: int) -> list[ShardTask]:
             positions=tuple(range(start, min(start + size, len(cohort)))),
             cases=cohort.cases[start : start + size],
             labels=truth.labels[start : start + size],
+            files=_files(cohort.cases[start : start + size]),
         )
         for number, start in enumerate(range(0, len(cohort), size))
     ]
+
+
+def _files(cases: Sequence[Case]) -> str:
+    """Differs where an image's file is another or has changed since."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys(case.path for case in cases):
+        try:
+            found = path.stat()
+            state = [found.st_size, found.st_mtime_ns]
+        except OSError:
+            state = []
+        digest.update(json.dumps([str(path), *state]).encode())
+    return digest.hexdigest()
 
 
 def _plan(
@@ -191,9 +215,11 @@ def _plan(
     """What finished shards depend on."""
     digest = hashlib.sha256()
     for case in cohort.cases:
-        digest.update(json.dumps([case.id, case.label, case.item]).encode())
+        digest.update(json.dumps([case.id, case.label, case.item, case.member]).encode())
     return {
         **classifier.identity(),
+        "output": classifier.output_activation,
+        "napari-ifa": version("napari-ifa"),
         "method": options.method,
         "profiles": options.profiles,
         "shard size": str(size),
@@ -202,8 +228,12 @@ def _plan(
 
 
 def _check_options(
-    batch_size: int | None, shard_size: int | None, skip_up_to: float, profiles: str
+    method: str, batch_size: int | None, shard_size: int | None, skip_up_to: float, profiles: str
 ) -> None:
+    from napari_ifa.cam import METHODS
+
+    if method not in METHODS:
+        raise AnalysisError(f"There is no method '{method}'; choose one of {', '.join(METHODS)}.")
     for number, what in ((batch_size, "batch"), (shard_size, "shard")):
         if number is not None and number < 1:
             raise AnalysisError(f"A {what} of {number} cases is none; give 1 or more.")

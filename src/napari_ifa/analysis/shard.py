@@ -89,6 +89,12 @@ class Skipped:
         )
 
 
+def most_skipped(share: float, cases: int) -> int:
+    """How many of so many cases may be skipped."""
+    # 0.29 · 100 is a hair below 29.
+    return int(share * cases + 1e-9)
+
+
 @dataclass(frozen=True, eq=False)
 class Shard:
     """The outcome of one run of cases.
@@ -98,17 +104,20 @@ class Shard:
     number : which run it is.
     sums, rows : None where every case was skipped.
     skipped : the cases that could not be analysed.
+    files : what its images' files were when it was begun, see `ShardTask`.
     """
 
     number: int
     sums: Sums | None
     rows: Rows | None
     skipped: tuple[Skipped, ...] = ()
+    files: str = ""
 
     def save(self, path: Path) -> None:
         """Write the shard as plain arrays; the file appears whole or not at all."""
         arrays: dict[str, Any] = {
             "number": np.array(self.number),
+            "files": np.array(self.files, str),
             "skipped_position": np.array([s.position for s in self.skipped], np.int64),
             "skipped_reason": np.array([s.reason for s in self.skipped], str),
         }
@@ -136,14 +145,15 @@ class Shard:
                     stored["skipped_position"], stored["skipped_reason"], strict=True
                 )
             )
+            number, files = int(stored["number"]), str(stored["files"])
             rows = _rows_of(stored)
             if rows is None:
-                return cls(int(stored["number"]), None, None, skipped)
+                return cls(number, None, None, skipped, files)
             sums = Sums(
                 _distribution_of(stored),
                 *(_statistics_of(name, stored) for name in ("all", "true", "correct")),
             )
-            return cls(int(stored["number"]), sums, rows, skipped)
+            return cls(number, sums, rows, skipped, files)
 
 
 def load_rows(path: Path) -> Rows | None:

@@ -47,7 +47,10 @@ class ShardFolder:
                 " folder."
             ) from error
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise AnalysisError(
+                f"{folder.name}: cannot be written ({error.strerror or error}); make space or"
+                " choose another folder."
+            ) from error
 
     def finished(self, number: int) -> Shard | None:
         """A finished shard; None where it is not there or damaged."""
@@ -94,7 +97,12 @@ class ShardFolder:
         try:
             shard.save(self._file(shard.number))
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
+            kept = len(list(self.folder.glob("shard_*.npz")))
+            hint = f"the first {kept} parts are kept, so make space and resume"
+            raise AnalysisError(
+                f"{self.folder.name}: cannot be written ({error.strerror or error});"
+                f" {hint if kept else 'make space or choose another folder'}."
+            ) from error
 
     def _gone(self) -> AnalysisError:
         return AnalysisError(
@@ -113,10 +121,3 @@ class ShardFolder:
                 f"The interrupted analysis in {self.folder.name} was begun with another"
                 f" {', '.join(different)}; go on with the same, or begin anew in another folder."
             )
-
-
-def _unwritable(folder: Path, error: OSError) -> AnalysisError:
-    return AnalysisError(
-        f"{folder.name}: cannot be written ({error.strerror or error}); what was finished is kept,"
-        " so make space or choose another folder, and resume."
-    )

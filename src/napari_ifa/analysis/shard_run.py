@@ -15,7 +15,7 @@ from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.loading import Loaded
 from napari_ifa.analysis.shard import Rows, Shard, Skipped, Sums
 from napari_ifa.analysis.truth import cases_of_class, predicted_classes
-from napari_ifa.errors import Cancelled, ExplanationError
+from napari_ifa.errors import AnalysisError, Cancelled, ExplanationError
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -50,12 +50,21 @@ class PassOptions:
 
 @dataclass(frozen=True, eq=False)
 class ShardTask:
-    """A run of cases: its number, their places in the cohort, and their class numbers."""
+    """A run of cases.
+
+    Attributes
+    ----------
+    number : which run it is.
+    positions : the cases' places in the cohort.
+    labels : their class numbers, ``[n]``.
+    files : differs where one of their files is another or has changed.
+    """
 
     number: int
     positions: tuple[int, ...]
     cases: tuple[Case, ...]
     labels: NDArray[np.int64]
+    files: str = ""
 
 
 def compute_shard(
@@ -103,7 +112,7 @@ def compute_shard(
             if progress is not None:
                 progress(done)
     skipped.sort(key=lambda case: case.position)
-    return Shard(task.number, *sums.finished(), tuple(skipped))
+    return Shard(task.number, *sums.finished(), tuple(skipped), task.files)
 
 
 def _batches(
@@ -202,7 +211,7 @@ class _RunningSums:
                 activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
                 activation_minimum=_numpy(maps.amin(2)),
                 activation_maximum=_numpy(maps.amax(2)),
-                contribution=kept.astype("float16" if self._profiles == "float16" else "float32"),
+                contribution=_stored(kept, self._profiles),
             )
         )
         self._maps.append(maps.movedim(1, 0).flatten(1))
@@ -272,6 +281,17 @@ def _shared_weights(activation: ClassActivation) -> Tensor | None:
     weights = activation.weights
     # The engine repeats one case's weights without copying them.
     return weights[0] if len(weights) == 1 or weights.stride(0) == 0 else None
+
+
+def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[np.floating]:
+    if profiles != "float16":
+        return contributions.astype(np.float32)
+    if contributions.size and np.abs(contributions).max() > np.finfo(np.float16).max:
+        raise AnalysisError(
+            "The contributions are too large for float16, which ends at 65504; keep the profiles"
+            " as float32, or leave them out."
+        )
+    return contributions.astype(np.float16)
 
 
 def _numpy(values: Tensor) -> NDArray[np.float64]:

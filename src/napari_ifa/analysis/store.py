@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -19,7 +20,13 @@ from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import predicted_classes
-from napari_ifa.analysis.variables import COORDINATES, FORMAT_VERSION, OPTIONAL, VARIABLES
+from napari_ifa.analysis.variables import (
+    COORDINATES,
+    FORMAT_VERSION,
+    OPTIONAL,
+    VARIABLES,
+    wrong_values,
+)
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -31,7 +38,7 @@ IDENTITY = ("weights", "network", "layer", "preprocessing", "class names")
 
 Basis = Literal["voxels", "extremes"]
 Scope = Literal["class", "all"]
-Kind = Literal["all", "true"]
+Kind = Literal["all", "true", "true_correct"]
 Values = Literal["voxels", "valleys", "peaks"]
 
 #: Rows of cases beyond this stay in the file and are read when they are asked for.
@@ -152,8 +159,13 @@ class Analysis:
         return self.dataset["importance_true"]
 
     def importance(self, class_idx: int, kind: Kind = "all") -> NDArray[np.float64]:
-        """A column of the importance matrix, ``[F]``."""
+        """A column of the importance matrix, ``[F]``.
+
+        ``kind`` is ``"all"`` (eq. 3), ``"true"`` (eq. 4) or ``"true_correct"``, eq. 4 over the
+        cases that are answered rightly alone.
+        """
         self._check_class(class_idx)
+        _check_choice(kind, "importance", get_args(Kind))
         result: NDArray[np.float64] = self.dataset[f"importance_{kind}"].values[:, class_idx]
         return result
 
@@ -210,6 +222,8 @@ class Analysis:
             For an unknown class, percentiles out of order or a constant cohort.
         """
         self._check_class(class_idx)
+        _check_choice(basis, "basis", get_args(Basis))
+        _check_choice(scope, "scope", get_args(Scope))
         if low is None:
             low = 50.0 if basis == "extremes" else 10.0
         if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
@@ -250,6 +264,8 @@ class Analysis:
             For an unknown class, or one without a finite activation.
         """
         self._check_class(class_idx)
+        _check_choice(values, "set of values", get_args(Values))
+        _check_choice(scope, "scope", get_args(Scope))
         row = 0 if scope == "all" else class_idx
         if values == "voxels":
             found = self.distribution()
@@ -338,6 +354,10 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
         raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
     try:
         dataset, held = _opened(file)
+    except MemoryError as error:
+        raise AnalysisError(
+            f"{file.name} holds more numbers than there is memory for; open it on a larger machine."
+        ) from error
     except Exception as error:
         raise AnalysisError(
             f"{file.name} is damaged or is no analysis file; run the analysis again."
@@ -365,7 +385,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     needed = ("method", *map(_attribute, IDENTITY))
     wrong += [name for name in needed if name not in dataset.attrs]
     wrong += [name for name in COORDINATES if name not in dataset.coords]
-    if wrong:
+    if wrong or (wrong := wrong_values(dataset)):
         raise AnalysisError(f"{file.name} lacks a right '{wrong[0]}'; run the analysis again.")
     analysis = Analysis(dataset, None if held else file)
     if classifier is not None:
@@ -373,9 +393,17 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     return analysis
 
 
+def _check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise AnalysisError(f"There is no {what} '{given}'; choose one of {', '.join(known)}.")
+
+
 def _opened(file: Path) -> tuple[xr.Dataset, bool]:
     """The file's content, and whether all of it is in memory; large rows stay in the file."""
     opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
+    needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
+    if needed > psutil.virtual_memory().available:
+        raise MemoryError(f"{needed} bytes")
     rows = [name for name, variable in opened.items() if "case" in variable.dims]
     if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
         with opened:

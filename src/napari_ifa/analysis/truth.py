@@ -12,6 +12,7 @@ from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.errors import BundleError, CohortError
 from napari_ifa.models.classifier import Classifier
 
+_IF_VALUES = " If it answers with values, its metadata's task has to say 'regression'."
 #: Class number of a case without one.
 UNLABELLED = -1
 
@@ -39,6 +40,8 @@ class Truth:
             For a label that the model lacks; the case is named.
         """
         regression = classifier.output_activation == "none"
+        if not regression:
+            _check_unambiguous(classifier, cases)
         labels = np.full(len(cases), UNLABELLED, np.int64)
         targets = np.full(len(cases), np.nan)
         for n, case in enumerate(cases):
@@ -71,23 +74,38 @@ def predicted_classes(logits: ArrayLike) -> NDArray[np.int64]:
     return values.argmax(axis=1).astype(np.int64)
 
 
+def _check_unambiguous(classifier: Classifier, cases: Sequence[Case]) -> None:
+    """CohortError where classes are called "1", "2", "3" and numbers may be meant as names."""
+    names = classifier.class_names
+    numbers = {case.label for case in cases if isinstance(case.label, int)}
+    as_names = numbers and all(str(number) in names for number in numbers)
+    as_numbers = all(0 <= number < len(names) for number in numbers)
+    if as_names and as_numbers and any(names[number] != str(number) for number in numbers):
+        first = min(numbers)
+        raise CohortError(
+            f"The label {first} may be the class called '{first}' or class number {first}, which is"
+            f" '{names[first]}'; give the classes' names in the list of a folder or a datalist."
+        )
+
+
 def _class_number(classifier: Classifier, case: Case) -> int:
     label = case.label
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
     # One sigmoid output: 0 and 1 say whether the class is absent or present.
     if len(classifier.class_names) == 1 and str(label) in ("0", "1"):
         return int(str(label))
     if isinstance(label, float):
-        if not label.is_integer():
-            raise CohortError(
-                f"Case {case.id}: the label {label:g} is a value, but the model answers with"
-                " classes; give class numbers or names."
-            )
-        label = int(label)
+        raise CohortError(
+            f"Case {case.id}: the label {label:g} is a value, but the model answers with"
+            f" classes; give class numbers or names.{_IF_VALUES}"
+        )
     assert label is not None
     try:
         number = classifier.class_index(label)
     except BundleError as error:
-        raise CohortError(f"Case {case.id}: {error}") from error
+        hint = "" if isinstance(label, str) else _IF_VALUES
+        raise CohortError(f"Case {case.id}: {error}{hint}") from error
     return 1 if len(classifier.class_names) == 1 else number
 
 

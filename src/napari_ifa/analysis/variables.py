@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 FORMAT_VERSION = 2
@@ -61,6 +62,35 @@ COORDINATES = {
     "skipped": "ids of the cases that were not analysed",
     "bin": "signed logarithmic bin, 0.1 % wide; 0 is zero",
 }
+
+
+_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "cases_all", "cases_true"}
+_WHOLE |= {"cases_correct"}
+_TEXTS = {"skipped_reason"}
+
+
+def wrong_values(dataset: xr.Dataset) -> list[str]:
+    """Variables that hold another kind of value than they should, or impossible ones."""
+    wrong = []
+    for name in VARIABLES:
+        if name in dataset and dataset[name].size:
+            kinds = "iu" if name in _WHOLE else "OUS" if name in _TEXTS else "f"
+            if dataset[name].dtype.kind not in kinds:
+                wrong.append(name)
+    if wrong:
+        return wrong
+    labels, classes = dataset["label"].values, dataset.sizes["class"]
+    # With one class, label 1 says that it is present.
+    if labels.size and not (labels.min() >= -1 and labels.max() < max(2, classes)):
+        wrong.append("label")
+    counts = ("voxel_count", "voxel_not_finite", "cases_all", "cases_true", "cases_correct")
+    wrong += [name for name in counts if dataset[name].size and dataset[name].values.min() < 0]
+    moments = ("voxel_mean", "voxel_sum_of_squares")
+    wrong += [name for name in moments if not np.isfinite(dataset[name].values).all()]
+    bins = dataset["bin"].values
+    if bins.dtype.kind not in "iu" or bool(np.any(np.diff(bins) <= 0)):
+        wrong.append("bin")
+    return wrong
 
 
 def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.Dataset:

@@ -16,9 +16,13 @@ from napari_ifa.errors import IfaError
 
 EXIT_BAD_INPUT = 2
 # Spelt out, for the list itself comes with torch, which takes seconds to start.
+METHODS = (
+    *("gradcam", "pixelwise", "gradcam++", "xgradcam", "layercam", "cam"),
+    *("scorecam", "ss-cam", "is-cam", "smoothgradcam++"),
+)
 _METHODS = (
-    "gradcam (default), pixelwise, gradcam++, xgradcam, layercam, cam, scorecam, ss-cam, is-cam"
-    " or smoothgradcam++; scorecam takes a pass for each feature, ss-cam and is-cam 35 and 10"
+    f"{METHODS[0]} (default), {', '.join(METHODS[1:-1])} or {METHODS[-1]}; scorecam takes a pass"
+    " for each feature, ss-cam and is-cam 35 and 10"
 )
 
 
@@ -78,13 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         default="float32",
         help="how each case's contributions are kept; without them no outliers can be found",
     )
-    analyze.add_argument(
-        "--skip-up-to",
-        type=share,
-        default=0.05,
-        metavar="SHARE",
-        help="cases that may be unreadable before the analysis is refused; 5%% by default",
-    )
+    _add_skip(analyze)
     analyze.add_argument(
         "--resume", action="store_true", help="go on with an interrupted analysis of this file"
     )
@@ -102,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(evaluate, required=True)
     evaluate.add_argument("--analysis", type=Path, required=True, metavar="A")
     _add_cohort(evaluate)
+    _add_skip(evaluate)
     _add_top(evaluate)
     _add_basis(evaluate)
     evaluate.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
@@ -119,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_bundle(findings, required=False)
     _add_cohort(findings, required=False)
+    _add_skip(findings)
     _add_top(findings)
     findings.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     findings.set_defaults(run=run_findings)
@@ -144,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("image", type=Path, metavar="IMAGE", help="DICOM folder or file, NIfTI")
     explain.add_argument("--analysis", type=Path, help="gives the common scale")
     explain.add_argument(
-        "--method", metavar="M", help="that of the analysis; without one, as with analyze"
+        "--method",
+        metavar="M",
+        help="that of the analysis; without one, as with analyze",
     )
     explain.add_argument("--series", metavar="KEY", help="which series, where there are several")
     explain.add_argument("--class", dest="class_name", metavar="C", help="name or number")
@@ -197,6 +199,16 @@ def _add_cohort(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
     parser.add_argument("--split", help="such as training or test; all by default")
     parser.add_argument("--root", type=Path, help="folder that the list's paths start from")
+
+
+def _add_skip(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-up-to",
+        type=share,
+        default=0.05,
+        metavar="SHARE",
+        help="cases that may be unusable before the work is refused; 5%% by default",
+    )
 
 
 def _add_top(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import IfaError
+from napari_ifa.errors import AnalysisError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
@@ -64,6 +64,11 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.report import write_explanation
     from napari_ifa.volumes import read_volume
 
+    if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
+        raise AnalysisError(
+            "A scale's scope and percentiles are those of a cohort; give its analysis with"
+            " --analysis."
+        )
     checked_writable(options.out)
     classifier = loaded_classifier(options)
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None

@@ -132,7 +132,9 @@ class AnalysisDialog(QDialog):
 
     def _offer(self, splits: dict[str, int], problem: str = "") -> None:
         self.split.clear()
-        for name, count in splits.items():
+        # The scale is usually that of the cases that the model was trained with.
+        first = sorted(splits, key=lambda name: not name.lower().startswith("train"))
+        for name, count in ((name, splits[name]) for name in first):
             self.split.addItem(f"{name or 'all'} ({count} cases)", name or None)
         if len(splits) > 1:
             self.split.addItem(f"all ({sum(splits.values())} cases)", None)

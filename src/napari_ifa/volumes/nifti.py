@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def is_nifti_name(path: Path) -> bool:
 def nifti_series(path: Path, root: Path) -> Series:
     """The Series of one file, by its header alone; ``root`` is the folder scanned."""
     place = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-    key = hashlib.sha256(f"nifti|{place}".encode()).hexdigest()[:8]
+    key = hashlib.sha256(os.fsencode(f"nifti|{place}")).hexdigest()[:8]
     shape = spacing = unsupported = None
     orientation = ""
     try:

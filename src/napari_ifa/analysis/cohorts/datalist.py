@@ -75,6 +75,8 @@ def _case(entry: Any, where: str, root: Root) -> Case:
     if not isinstance(image, str) or not image:
         raise CohortError(f"{where}: 'image' is not one path; list one image for each case.")
     mask, name = entry.get("mask"), entry.get("id")
+    if isinstance(mask, list) and len(mask) == 1:
+        mask = mask[0]
     return Case(
         id=str(image if name is None else name),
         path=root.path(image, where),

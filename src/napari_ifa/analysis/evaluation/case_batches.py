@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.evaluation.localisation import on_image_grid
-from napari_ifa.analysis.shard import Skipped
+from napari_ifa.analysis.shard import Skipped, most_skipped
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError, ExplanationError, IfaError
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.volumes import Volume, read_volume
@@ -29,8 +29,6 @@ Result = TypeVar("Result")
 
 #: Cases that are read ahead of the network.
 _AHEAD = 2
-#: Share of a cohort that may be skipped.
-_MOST_SKIPPED = 0.05
 #: What a network holds while it runs, in inputs; a coarse guess, as memory is halved if short.
 _INPUTS_HELD = 8
 _LARGEST_BATCH = 16
@@ -79,6 +77,7 @@ class CaseBatches:
     masks : whether lesion masks are read.
     progress : called with cases done and cases in all.
     stop : asked before every case.
+    skip_up_to : share of the cases that may be skipped.
     skipped : what could not be used so far.
     """
 
@@ -88,6 +87,7 @@ class CaseBatches:
     masks: bool = False
     progress: Progress | None = None
     stop: Stop | None = None
+    skip_up_to: float = 0.05
     skipped: list[SkippedCase] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -199,7 +199,7 @@ class CaseBatches:
 
     def _skip(self, case: SkippedCase) -> None:
         self.skipped.append(case)
-        most = int(_MOST_SKIPPED * len(self.cohort))
+        most = most_skipped(self.skip_up_to, len(self.cohort))
         if len(self.skipped) > most:
             first = self.skipped[0]
             reason = f"its lesion mask: {first.reason}" if first.mask_alone else first.reason
