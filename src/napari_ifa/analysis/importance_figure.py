@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,17 @@ from napari_ifa.analysis.colour import diverging_colormap
 from napari_ifa.analysis.drawing import hatch_rows, name_classes
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.store import Analysis, Kind
+from napari_ifa.analysis.wording import counted
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 #: More names than this cannot be read beside a matrix.
 _MOST_NAMES = 40
+#: Height of what stands above the matrix, in inches.
+_ABOVE = 1.7
 
 
 def importance_figure(
@@ -27,6 +31,7 @@ def importance_figure(
     *,
     kind: Kind = "true",
     principal: FeatureMask | None = None,
+    above: Callable[[Axes], None] | None = None,
 ) -> Figure:
     """The importance matrix and its columns less the mean over classes (figure 11 of the paper).
 
@@ -36,6 +41,7 @@ def importance_figure(
         on the same colours and in the same order of features.
     kind : which importance, ``"true"`` (eq. 4) or ``"all"`` (eq. 3).
     principal : features to mark.
+    above : draws what belongs to the matrix into axes above it.
 
     Raises
     ------
@@ -62,13 +68,15 @@ def importance_figure(
             title = f"less the mean over classes, {cohort}"
             panels.append((title, without_class_mean(matrix[order]), True))
     height = min(max(0.26 * len(names), 0.8), 4.0)
-    figure = Figure(
-        figsize=(10.5, len(panels) * (height + 0.55) + 0.8),
-        dpi=100,
-        facecolor="white",
-        layout="constrained",
-    )
-    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    tall = len(panels) * (height + 0.55) + 0.8
+    extra = _ABOVE if above is not None else 0.0
+    figure = Figure(figsize=(10.5, tall + extra), dpi=100, facecolor="white", layout="constrained")
+    matrix_part: Figure | SubFigure = figure
+    if above is not None:
+        parts = figure.subfigures(2, 1, height_ratios=(extra, tall), squeeze=False)
+        upper, matrix_part = parts[:, 0]
+        above(upper.subplots())
+    rows = matrix_part.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (title, matrix, centred) in zip(rows, panels, strict=True):
         limit = max(_largest(m) for _, m, c in panels if c == centred) or 1.0
         image = axes.imshow(
@@ -84,11 +92,11 @@ def importance_figure(
         if empty.any():
             title += " (hatched: no case of the class)"
         axes.set_title(title, fontsize=9, loc="left")
-        bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=10)
+        bar = matrix_part.colorbar(image, ax=axes, pad=0.01, aspect=10)
         bar.set_label("logit", fontsize=8)
         bar.ax.tick_params(labelsize=7)
         name_classes(axes, names)
-    _name_features(rows[-1], order, principal)
+    _name_features(rows[-1], order, principal, several)
     return figure
 
 
@@ -117,7 +125,9 @@ def _cohort_name(analysis: Analysis) -> str:
     )
 
 
-def _name_features(axes: Axes, order: NDArray[np.intp], principal: FeatureMask | None) -> None:
+def _name_features(
+    axes: Axes, order: NDArray[np.intp], principal: FeatureMask | None, several: bool
+) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     readable = order.size <= 2 * _MOST_NAMES
@@ -125,7 +135,8 @@ def _name_features(axes: Axes, order: NDArray[np.intp], principal: FeatureMask |
         axes.set_xticks(range(order.size), [str(f) for f in order], fontsize=7, rotation=90)
     else:
         axes.set_xticks([])
-    text = f"{order.size} features, by the class they speak for most"
+    by = "the class they speak for most" if several else "importance"
+    text = f"{order.size} features, by {by}"
     if principal is not None:
         marked = np.flatnonzero(principal.keep[order])
         below = axes.get_xaxis_transform() + ScaledTranslation(
@@ -142,5 +153,5 @@ def _name_features(axes: Axes, order: NDArray[np.intp], principal: FeatureMask |
             clip_on=False,
         )
         axes.tick_params(axis="x", pad=12, length=0)
-        text += f"; marked: {marked.size} principal ones"
+        text += f"; marked: {counted(marked.size, 'principal one')}"
     axes.set_xlabel(text, fontsize=9, labelpad=4 if readable else 16)

@@ -12,7 +12,7 @@ _SHARE_OF_MEMORY = 0.8
 
 def refuse_if_too_large(shape: tuple[int, ...], bytes_per_voxel: int, label: str) -> None:
     """Raise UnsupportedStudyError where ``shape`` cannot be held in this computer's memory."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     needed = prod(int(n) for n in shape) * bytes_per_voxel
     total = psutil.virtual_memory().total

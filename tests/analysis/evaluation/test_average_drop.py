@@ -59,6 +59,18 @@ def test_increase_and_drop_by_hand() -> None:
     assert section.draw().axes
 
 
+def test_equal_cases_have_no_interval() -> None:
+    found = AverageDrop(np.full(16, 0.5), np.full(16, 0.6), np.ones(16, int), ("none", "lesion"))
+
+    (row,) = found.section().rows
+
+    assert row["drop"] == 0
+    assert np.isnan([row["drop_low"], row["drop_high"]]).all()
+    assert row["drop_interval"] == "no interval: all cases equal"
+    assert "nan" not in repr(found)
+    assert repr(found).startswith("AverageDrop: With the image masked")
+
+
 def test_one_predicted_class_has_one_row() -> None:
     found = AverageDrop(np.array([0.5]), np.array([0.6]), np.array([1]), ("none", "lesion"))
 

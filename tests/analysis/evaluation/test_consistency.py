@@ -161,7 +161,12 @@ def consistency(cases: int = 12) -> Consistency:
     logits = np.stack([10 + m, 20 - 1.5 * m], 1)
     raw = logits - [10, 20]
     sums = np.stack([np.abs(raw), raw, np.tanh(raw)], -1)
-    return Consistency(sums, logits, logits.argmax(1), ("none", "lesion"))
+    return Consistency(
+        sums,
+        logits,
+        logits.argmax(1),
+        ("none", "lesion"),
+    )
 
 
 def test_a_class_is_correlated_over_all_cases_and_the_predicted_one_pooled() -> None:
@@ -189,6 +194,7 @@ def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_f
         "none",
         "lesion",
     ]
+    assert [row["map"] for row in section.rows] == ["usual CAM", "class activation", "S-CAM"] * 3
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert "With 12 cases the test of normality misses much" in section.limits
     assert "With" not in consistency(40).section().limits
@@ -196,10 +202,46 @@ def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_f
     assert len(section.draw().axes) == 6
 
 
+def test_the_sentence_gives_the_range_by_class_beside_the_pooled_number() -> None:
+    found = consistency()
+
+    said = found.section().meaning
+
+    assert "[by class 1.000 to 1.000]" in said
+    assert repr(found) == f"Consistency: {said}"
+
+
+def test_a_p_value_is_never_nonsense() -> None:
+    few, many = np.arange(4.0), np.arange(60.0)
+
+    # 24 orders of four cases, two of them perfect
+    assert correlate(few, few**3).spearman_p == pytest.approx(2 / 24)
+    found = correlate(many, many**3)
+    assert (found.spearman_p, correlate(many, 2 * many).pearson_p) == (1e-16, 1e-16)
+    assert "1e-16 stands for that or less" in consistency().section().columns["p"]
+
+
+def test_the_figure_tells_each_panels_quantity_and_classes_coefficients() -> None:
+    figure = consistency().section().draw()
+
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels[1] == "class activation, summed over voxels\n(logit × voxels)"
+    assert labels[2] == "S-CAM, summed over voxels\n(voxels)"
+    assert labels[5] == "S-CAM, summed over voxels\n(voxels)"
+    assert "lesion: " in figure.axes[4].get_title()
+    (legend,) = figure.legends
+    assert "predicted class above" in legend.get_title().get_text()
+
+
 def test_one_output_has_no_predicted_class() -> None:
     both = consistency()
 
-    one = Consistency(both.sums[:, :1], both.logits[:, :1], np.zeros(12, int), ("size",))
+    one = Consistency(
+        both.sums[:, :1],
+        both.logits[:, :1],
+        np.zeros(12, int),
+        ("size",),
+    )
 
     assert list(one.correlations) == [(0, 0), (0, 1), (0, 2)]
     assert "logit of the output" in one.section().meaning

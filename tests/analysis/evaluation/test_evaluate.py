@@ -71,6 +71,12 @@ def test_numbers_of_a_tiny_cohort_by_hand(cohort: Cohort, analysis: Analysis) ->
     assert found.masking_curve.chance == 0.5
     assert (found.cases, found.unlabelled, found.skipped) == (6, 0, ())
     assert found.localisation is None
+    said = repr(found).splitlines()
+    assert said[0] == "Evaluation of 6 cases"
+    assert said[1:] == [f"{one.title}: {one.meaning}" for one in found.sections]
+    bars = found.sections[1].draw().axes[0]
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx([5 / 6, 4 / 6, 4 / 6])
+    assert "Wilson" in bars.get_title(loc="left")
     assert [section.key for section in found.sections] == [
         "consistency",
         "masked_accuracy",
@@ -379,6 +385,14 @@ def test_a_regression_is_compared_with_its_targets(tmp_path: Path) -> None:
         "left_out",
     ]
     assert found.sections[1].meaning.startswith("R² over 6 cases is 1.000")
+    for section in found.sections[:3]:
+        said = f"{section.title} {section.meaning} {section.limits} {section.columns}"
+        assert "accuracy" not in said.lower()
+    for section in found.sections[1:3]:
+        assert "class" not in f"{section.title} {section.meaning} {section.columns} {section.rows}"
+    left_out = found.sections[3].meaning
+    assert "average increase and drop, and accuracy, do not exist for it" in left_out
+    assert "counts for a class" not in left_out
     for section in found.sections[:3]:
         assert section.draw is not None
         assert section.draw().axes

@@ -99,3 +99,20 @@ def test_rows_for_each_class_explained_and_all() -> None:
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert section.draw is not None
     assert len(section.draw().axes) == 2
+    assert repr(found) == f"CohortLocalisation: {section.meaning}"
+
+
+def test_nothing_inside_is_drawn_at_0_and_has_no_interval() -> None:
+    nothing = Localisation(0.0, 0.0, False, 0.002)
+    found = CohortLocalisation((nothing,) * 16, (1,) * 16, 0, ("healthy", "bright"))
+
+    (row,) = found.section().rows
+    left, _ = found.section().draw().axes
+
+    assert row["positive_share"] == 0
+    assert np.isnan([row["positive_low"], row["s_cam_high"]]).all()
+    assert row["positive_interval"] == row["s_cam_interval"] == "no interval: all cases equal"
+    np.testing.assert_allclose(left.collections[0].get_offsets(), [(0.2, 0)] * 16)
+    low, high = left.get_ylim()
+    assert low < 0 < high
+    assert [tick.get_text() for tick in left.get_yticklabels()][:2] == ["0", "0.1"]

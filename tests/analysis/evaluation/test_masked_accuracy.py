@@ -8,12 +8,8 @@ from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 from tiny import tiny_classifier, write_cohort
 
 from napari_ifa.analysis import Cohort, FeatureMask, read_cohort
-from napari_ifa.analysis.evaluation.masked_accuracy import (
-    masked_predictions,
-    mcnemar_p,
-    set_accuracies,
-    set_fits,
-)
+from napari_ifa.analysis.evaluation.masked_accuracy import masked_predictions
+from napari_ifa.analysis.evaluation.set_measures import mcnemar_p, set_accuracies, set_fits
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError
 
 MASKS = [FeatureMask.all(2), FeatureMask.only(2, [0]), FeatureMask.only(2, [1])]
@@ -48,6 +44,7 @@ def test_masked_answers_by_hand(bent: bool, tmp_path: Path) -> None:
     assert found.labels.tolist() == [0, -1]
     assert found.case_ids == ("case_0.nii", "case_1.nii")
     assert not found.bypassed
+    assert repr(found).startswith("MaskedPredictions: 2 cases, 4 feature masks, 2 outputs; 0 skipp")
 
 
 def test_accuracy_of_masks_by_hand_leaves_out_cases_without_a_label(tmp_path: Path) -> None:
@@ -157,6 +154,7 @@ def test_mcnemar_by_hand() -> None:
     won = np.array([True] * 2 + [False] * 4 + [True] + [False] * 3)
     assert mcnemar_p(one, won) == pytest.approx(0.375)
     assert np.isnan(mcnemar_p(one, one))
+    assert mcnemar_p(np.ones(2000, bool), np.zeros(2000, bool)) == 1e-16
 
 
 def test_a_class_without_cases_counts_neither_for_balance_nor_for_the_auc() -> None:
@@ -179,3 +177,6 @@ def test_fits_of_a_regression_are_those_of_scikit_learn() -> None:
     assert near.mae == pytest.approx(0.4)
     assert constant.r2 == pytest.approx(r2_score(targets, answers[:, 1]))
     assert np.isnan(constant.pearson)
+    (exact,) = set_fits(targets, targets[:, None], [FeatureMask.all(2)])
+    assert exact.r2 == 1
+    assert np.isnan([exact.low, exact.high, exact.mae_low]).all(), "no resample differs"

@@ -43,6 +43,7 @@ def test_the_section_says_where_part_of_the_answer_goes_around(masks: CurveMasks
         assert all(row.keys() == section.columns.keys() for row in section.rows)
         assert section.draw is not None
         assert section.draw().axes
+    assert repr(accuracy_curve(masks, right, 0.5, False)).startswith("MaskingCurve: With 1 feature")
 
 
 def test_a_regression_is_measured_by_r_squared(masks: CurveMasks) -> None:
@@ -55,4 +56,20 @@ def test_a_regression_is_measured_by_r_squared(masks: CurveMasks) -> None:
     # 1 − (1 + 4 + 9 + 16) / 5
     assert found.of_order("least important first")[0].value == pytest.approx(-5)
     assert found.measure == "R²"
-    assert found.section().draw is not None
+    section = found.section()
+    assert "R²" in section.title
+    assert "always the mean reaches 0.00" in section.meaning
+    assert "accuracy" not in f"{section.title} {section.meaning} {section.columns}"
+    assert "class" not in f"{section.meaning} {section.columns}"
+
+
+def test_answers_far_off_are_drawn_too(masks: CurveMasks) -> None:
+    targets = np.array([1.0, 2, 3, 4])
+    answers = np.stack([targets + 40 * (mask.count + 1) for mask in masks.masks], 1)
+
+    found = fit_curve(masks, targets, answers, bypassed=False)
+
+    low, high = found.section().draw().axes[0].get_ylim()
+    values = [value for p in found.points for value in (p.value, p.low, p.high)]
+    assert np.nanmax(values) < -1000
+    assert low < np.nanmin(values) < np.nanmax(values) < 0 < high

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.intervals import of_mean, wilson
+from napari_ifa.analysis.evaluation.certainty import interval_of_mean
+from napari_ifa.analysis.intervals import wilson
 from napari_ifa.analysis.section import Row, Section
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class AverageDrop:
     predicted: NDArray[np.int64]
     class_names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"AverageDrop: {self.section().meaning}"
+
     @property
     def increase(self) -> NDArray[np.bool_]:
         """Which cases gain, ``[N]``: p_masked > p."""
@@ -108,7 +112,7 @@ class AverageDrop:
 
     def _row(self, name: str, counted: NDArray[np.bool_]) -> Row:
         increase, drop = self.increase[counted], self.drop[counted]
-        share, mean = wilson(int(increase.sum()), len(increase)), of_mean(drop)
+        share, mean = wilson(int(increase.sum()), len(increase)), interval_of_mean(drop)
         return {
             "class": name,
             "n": len(increase),
@@ -118,6 +122,7 @@ class AverageDrop:
             "drop": float(drop.mean()),
             "drop_low": mean.low,
             "drop_high": mean.high,
+            "drop_interval": mean.method,
         }
 
 
@@ -131,4 +136,5 @@ _COLUMNS = {
     "drop": "average drop: mean of max(0, p - p_masked) / p, 0 to 1",
     "drop_low": "lower end of its 95 % interval (bootstrap over cases)",
     "drop_high": "upper end",
+    "drop_interval": "how the interval was found, or why there is none",
 }

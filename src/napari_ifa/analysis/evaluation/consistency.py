@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD, bounded_p, bounded_rank_p
 from napari_ifa.analysis.evaluation.normality import henze_zirkler
 from napari_ifa.analysis.intervals import NO_INTERVAL, Interval, bootstrapped
 from napari_ifa.analysis.scale import CommonScale
@@ -85,7 +86,8 @@ class Correlation:
     Attributes
     ----------
     n : cases.
-    pearson, pearson_p, spearman, spearman_p : both coefficients with their two-sided p.
+    pearson, pearson_p, spearman, spearman_p : both coefficients with their two-sided p, which is
+        1e-16 where it is less, and Spearman's never below 2/n!.
     normality_p : p of Henze and Zirkler's test that the pair is bivariate normal.
     chosen : ``"Pearson"`` where that p is above 0.05, else ``"Spearman"``; empty without either.
     interval : 95 % interval of the chosen coefficient.
@@ -139,10 +141,10 @@ def correlate(x: ArrayLike, y: ArrayLike, *, interval: bool = True, seed: int = 
     return Correlation(
         n=cases,
         pearson=float(linear.statistic),
-        pearson_p=float(linear.pvalue),
+        pearson_p=bounded_p(float(linear.pvalue)),
         spearman=float(ranked.statistic),
-        spearman_p=float(ranked.pvalue),
-        normality_p=normality.p,
+        spearman_p=bounded_rank_p(float(ranked.pvalue), cases),
+        normality_p=bounded_p(normality.p),
         chosen="Pearson" if normal else "Spearman",
         interval=(
             bootstrapped(_pearson if normal else _spearman, one, other, seed=seed)
@@ -199,6 +201,9 @@ class Consistency:
     class_names: tuple[str, ...]
     seed: int = 0
 
+    def __repr__(self) -> str:
+        return f"Consistency: {self.section().meaning}"
+
     def pair(
         self, kind: int, class_idx: int | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -229,23 +234,30 @@ class Consistency:
         limits = (
             "A correlation says that the sum of a map goes with the logit, not that the map is"
             " right; the class activation is summed as it is, since an affine scale cannot change"
-            " a correlation, while tanh (S-CAM) and the usual CAM's own scale for each image can;"
-            " pooled over predicted classes, each class brings a bias and, in S-CAM, a scale of its"
-            " own."
+            " a correlation, while tanh (S-CAM) and the usual CAM's own scale for each image can."
         )
+        if several:
+            limits += (
+                " Pooled over predicted classes, each class brings a bias and, in S-CAM, a scale of"
+                " its own, so that it can correlate less there than in every single class."
+            )
         if cases < FEW:
             limits += (
                 f" With {cases} cases the test of normality misses much and intervals are wide."
             )
         if self.logits.size > _MOST_RESAMPLED:
             limits += " Classes have no interval of their own: there are too many to resample."
-        told = ", ".join(f"{kind} {_told(one)}" for kind, one in zip(KINDS, pooled, strict=True))
+        told = ", ".join(
+            f"{KINDS[kind]} {_told(one)}{self._by_class(kind)}" for kind, one in enumerate(pooled)
+        )
         return Section(
             key="consistency",
             title="Consistency of maps and answers",
             meaning=(
                 f"Over {cases} cases the sum of a map correlates with the logit of the"
                 f" {'predicted class' if several else 'output'}: {told}."
+                + " A range by class is that of each class's own coefficient over all cases."
+                * several
             ),
             limits=limits,
             rows=tuple(
@@ -256,6 +268,15 @@ class Consistency:
             draw=lambda: consistency_figure(self),
         )
 
+    def _by_class(self, kind: int) -> str:
+        if len(self.class_names) == 1:
+            return ""
+        found = [self.correlations[c, kind].coefficient for c in range(len(self.class_names))]
+        known = [value for value in found if np.isfinite(value)]
+        if not known:
+            return " [by class none]"
+        return f" [by class {min(known):.3f} to {max(known):.3f}]"
+
 
 #: What the pooled rows are called.
 PREDICTED = "predicted class of each case"
@@ -264,7 +285,7 @@ _COLUMNS = {
     "class": "whose map and logit: a class over all cases, or the predicted class of each case",
     "map": "what is summed over the voxels of the network's input grid, where it is brought by"
     " linear interpolation: the usual CAM (ReLU, min-max of each image), the class activation"
-    " (logit), or S-CAM (tanh on the cohort's common scale)",
+    " (logit), or S-CAM (tanh on the cohort's common scale, eq. 1)",
     "n": "cases",
     "coefficient": "the chosen correlation of that sum with the logit",
     "chosen": "Pearson where the pair may be bivariate normal (Henze-Zirkler p > 0.05), else"
@@ -272,11 +293,12 @@ _COLUMNS = {
     "low": "lower end of its 95 % interval",
     "high": "upper end",
     "interval": "how the interval was found",
-    "p": "two-sided p of the chosen correlation, not corrected for the number of rows",
+    "p": "two-sided p of the chosen correlation, not corrected for the number of rows;"
+    f" {LEAST_P_TOLD}",
     "pearson": "Pearson's r",
     "pearson_p": "its two-sided p",
     "spearman": "Spearman's rho",
-    "spearman_p": "its two-sided p (t approximation)",
+    "spearman_p": "its two-sided p (t approximation, but no less than 2/n!)",
     "normality_p": "p of the Henze-Zirkler test of bivariate normality",
     "note": "why there is no number",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,24 +28,25 @@ from napari_ifa.analysis.evaluation.evaluation_pass import (
 )
 from napari_ifa.analysis.evaluation.feature_order import FRACTIONS, CurveMasks, FeatureOrder
 from napari_ifa.analysis.evaluation.localisation import CohortLocalisation
-from napari_ifa.analysis.evaluation.masked_accuracy import (
-    MaskedAccuracy,
+from napari_ifa.analysis.evaluation.masked_accuracy import MaskedAccuracy
+from napari_ifa.analysis.evaluation.masking_curve import MaskingCurve, accuracy_curve, fit_curve
+from napari_ifa.analysis.evaluation.set_measures import (
     SetAccuracy,
     SetFit,
     set_accuracies,
     set_fits,
 )
-from napari_ifa.analysis.evaluation.masking_curve import MaskingCurve, accuracy_curve, fit_curve
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis, Basis, Kind
 from napari_ifa.analysis.truth import Truth
-from napari_ifa.analysis.wording import listed
+from napari_ifa.analysis.wording import counted, listed
 from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -78,6 +79,10 @@ class Evaluation:
     masking_curve: MaskingCurve | None
     average_drop: AverageDrop | None
     localisation: CohortLocalisation | None
+
+    def __repr__(self) -> str:
+        said = (f"{section.title}: {section.meaning}" for section in self.sections)
+        return "\n".join((f"Evaluation of {counted(self.cases, 'case')}", *said))
 
     @property
     def sections(self) -> tuple[Section, ...]:
@@ -127,6 +132,7 @@ def evaluate(
     fractions: Sequence[float] = FRACTIONS,
     basis: Basis = "voxels",
     batch_size: int | None = None,
+    skip_up_to: float = 0.05,
     progress: Progress | None = None,
     stop: Stop | None = None,
     seed: int = 0,
@@ -145,6 +151,7 @@ def evaluate(
     basis : of the common scale.
     batch_size : cases at a time, where their inputs' shapes agree; a number that suits the device
         and the images by default. Results do not depend on it beyond rounding.
+    skip_up_to : share of the cases that may be skipped; they are listed.
     progress : called with cases done and cases in all.
     stop : asked before every case; True ends the work.
     seed : of the consistency's bootstrap and of the random orders of features.
@@ -156,8 +163,8 @@ def evaluate(
     AnalysisError
         A share that is none.
     CohortError
-        An empty cohort, a label that the model lacks, or more than 5 % of cases that cannot be
-        read or explained; the case is named.
+        An empty cohort, a label that the model lacks, or more cases that cannot be read or
+        explained than may be skipped; the case is named.
     Cancelled
         ``stop`` returned True.
     """
@@ -166,7 +173,7 @@ def evaluate(
     analysis.check(classifier)
     if not len(fractions):
         raise AnalysisError("The masking curve has no share of features; give one or more.")
-    batches = CaseBatches(classifier, cohort, batch_size, True, progress, stop)
+    batches = CaseBatches(classifier, cohort, batch_size, True, progress, stop, skip_up_to)
     truth = Truth.of(classifier, cohort.cases)
     order = FeatureOrder.of(analysis, by, kind)
     masks = CurveMasks.of(order, top, tuple(fractions), seed)
@@ -203,15 +210,19 @@ def evaluate(
         unlabelled=unlabelled,
         notes=(*notes, *_skipped_notes(batches.skipped)),
         consistency=Consistency(
-            found.joined("sums"), logits, predicted, classifier.class_names, seed
+            found.joined("sums"),
+            logits,
+            predicted,
+            classifier.class_names,
+            seed,
         ),
         masked_accuracy=(
             MaskedAccuracy(
                 sets=accuracy,
                 features=order.features,
                 chosen=(
-                    f"the top {100 * top:g} % of each class by {_RANKED_BY[by]} of their mean"
-                    f" contribution to {_CASES[order.kind]}"
+                    f"the top {100 * top:g} %{' of each class' * order.several} by"
+                    f" {_RANKED_BY[by]} of their mean contribution to {_CASES[order.kind]}"
                 ),
                 unlabelled=unlabelled,
                 bypassed=around[0],
@@ -284,7 +295,14 @@ def _average_drop(
 def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -> Iterator[str]:
     names = found.classifier.class_names
     known = _known(found, truth)
-    if not known.any():
+    if found.regression:
+        yield (
+            "The model answers with values, not with classes: average increase and drop, and"
+            " accuracy, do not exist for it; R² stands in place of accuracy."
+        )
+    if found.regression and not known.any():
+        yield "No case has a target value: there is no R², with or without features switched off."
+    elif not known.any():
         yield "No case has a label: there is no accuracy, with or without features switched off."
     elif found.regression and len(names) > 1:
         yield (
@@ -292,8 +310,17 @@ def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -
             " compared with it."
         )
     elif not known.all():
-        yield f"{(~known).sum()} of {known.size} cases have no label and count for no accuracy."
-    if order.kind != kind:
+        lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
+        yield (
+            f"{(~known).sum()} of {known.size} cases have no {lacking} and count for no {measure}."
+        )
+    if found.regression:
+        if order.kind != kind:
+            yield (
+                "Values have no true class, so that features are ranked by their mean contribution"
+                " to all cases."
+            )
+    elif order.kind != kind:
         yield (
             "No case of the analysis counts for a class, so that features are ranked by their mean"
             " contribution to all cases."
@@ -323,7 +350,9 @@ def _skipped_notes(skipped: Sequence[SkippedCase]) -> Iterator[str]:
         yield f"{masks} lesion masks could not be used; they are listed with the reason."
 
 
-def _importance_picture(analysis: Analysis, principal: FeatureMask, kind: Kind) -> Figure:
+def _importance_picture(
+    analysis: Analysis, principal: FeatureMask, kind: Kind, above: Callable[[Axes], None]
+) -> Figure:
     from napari_ifa.analysis.importance_figure import importance_figure
 
-    return importance_figure(analysis, kind=kind, principal=principal)
+    return importance_figure(analysis, kind=kind, principal=principal, above=above)

@@ -5,7 +5,7 @@ No choice of features here knows a case's label: the same mask holds for every c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,14 @@ class FeatureOrder:
     best : ``[F]`` the best rank of each feature in any class, from 0.
     kind : the importance that it rests on.
     without_cases : class numbers that have no importance, and no say.
+    several : whether the model has several classes.
     """
 
     order: NDArray[np.int64]
     best: NDArray[np.int64]
     kind: Kind
     without_cases: tuple[int, ...]
+    several: bool = True
 
     @classmethod
     def of(cls, analysis: Analysis, by: Ranking = "value", kind: Kind = "true") -> FeatureOrder:
@@ -73,7 +75,8 @@ class FeatureOrder:
         rank = np.argsort(np.argsort(-key, axis=0, kind="stable"), axis=0, kind="stable")
         best = rank.min(axis=1)
         order = np.lexsort((rank.mean(axis=1), best))
-        return cls(order, best, kind, tuple(map(int, np.flatnonzero(~known))))
+        without = tuple(map(int, np.flatnonzero(~known)))
+        return cls(order, best, kind, without, matrix.shape[1] > 1)
 
     @property
     def features(self) -> int:
@@ -89,7 +92,9 @@ class FeatureOrder:
             For a share outside (0, 1].
         """
         number = kept_number(top, self.features)
-        return FeatureMask(self.best < number, f"top {100 * top:g} % of any class")
+        return FeatureMask(
+            self.best < number, f"top {100 * top:g} %{' of any class' * self.several}"
+        )
 
     def first(self, number: int) -> FeatureMask:
         """The most important features."""
@@ -102,7 +107,7 @@ class FeatureOrder:
     def shuffled(self, seed: int) -> FeatureOrder:
         """The same features in random order."""
         order = np.random.default_rng(seed).permutation(self.order)
-        return FeatureOrder(order, self.best, self.kind, self.without_cases)
+        return replace(self, order=order)
 
 
 def kept_number(fraction: float, features: int) -> int:

@@ -7,7 +7,7 @@ sign is in the diverging colours of S-CAM.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from napari_ifa.analysis.evaluation.consistency import KINDS, Consistency, Corre
 from napari_ifa.analysis.evaluation.feature_order import RANDOM_ORDERS
 from napari_ifa.analysis.evaluation.localisation import CohortLocalisation
 from napari_ifa.analysis.evaluation.masking_curve import ORDERS, MaskingCurve
+from napari_ifa.analysis.evaluation.set_measures import SetAccuracy, SetFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,9 +27,10 @@ _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _GREY = "#7f7f7f"
 #: More points than this make a picture heavy and show no more.
 _MOST_POINTS = 3000
-#: More names than this cannot be read beside a matrix.
-_MOST_NAMES = 40
 _LONGEST_NAME = 28
+#: Classes whose coefficients are told one by one.
+_MOST_TOLD = 4
+_SETS = ("all", "principal", "others")
 
 
 def consistency_figure(consistency: Consistency) -> Figure:
@@ -39,35 +41,44 @@ def consistency_figure(consistency: Consistency) -> Figure:
     names = consistency.class_names
     several = len(names) > 1
     rows = 2 if several else 1
-    figure = _figure(11, 3.7 * rows + 0.4)
+    figure = _figure(11, 4.0 * rows + 0.5)
     axes = figure.subplots(rows, len(KINDS), squeeze=False)
-    units = ("usual CAM, summed over voxels", "class activation, summed (logit)", "S-CAM, summed")
+    units = ("(voxels)", "(logit × voxels)", "(voxels)")
     for kind, unit in enumerate(units):
         panel = axes[0][kind]
         sums, logits = consistency.pair(kind, None if several else 0)
         _scatter(panel, sums, logits, consistency.predicted, len(names))
         found = consistency.correlations[None if several else 0, kind]
-        panel.locator_params(axis="x", nbins=5)
-        axes[-1][kind].locator_params(axis="x", nbins=5)
-        panel.set_title(f"{KINDS[kind]}\n{_told(found)}", fontsize=10)
+        name = KINDS[kind]
+        panel.set_title(f"{name}\n{_told(found)}", fontsize=10)
+        panel.set_xlabel(f"{name}, summed over voxels\n{unit}", fontsize=9)
         if several:
             shown = range(len(names))
             sums = consistency.sums[:, :, kind].T.ravel()
             classes = np.repeat(np.array(shown), len(consistency.logits))
             _scatter(axes[1][kind], sums, consistency.logits.T.ravel(), classes, len(names))
-        axes[-1][kind].set_xlabel(unit, fontsize=9)
+            axes[1][kind].set_title(_told_by_class(consistency, kind), fontsize=9)
+            axes[1][kind].set_xlabel(f"{KINDS[kind]}, summed over voxels\n{unit}", fontsize=9)
+        for row in axes:
+            row[kind].locator_params(axis="x", nbins=5)
     axes[0][0].set_ylabel("logit of the predicted class" if several else "output", fontsize=9)
     if several:
         axes[1][0].set_ylabel("logit, every class of every case", fontsize=9)
-        _class_legend(figure, names, range(len(names)))
+        _class_legend(
+            figure,
+            names,
+            range(len(names)),
+            "colour: the predicted class above, the class of map and logit below",
+        )
     return figure
 
 
 def masking_curve_figure(curve: MaskingCurve) -> Figure:
     """What is answered rightly over the share of the features kept."""
-    figure = _figure(8.2, 4.6)
+    figure = _figure(8.2, 4.9)
     axes = figure.subplots()
     styles = (("o", "-", _PALETTE[1]), ("s", "-", _PALETTE[0]), ("", "--", _GREY))
+    drawn = [curve.every, curve.chance, curve.principal[1]]
     for order, (marker, line, colour) in zip(ORDERS, styles, strict=True):
         points = curve.of_order(order)
         x = 100 * np.array([point.share for point in points])
@@ -75,9 +86,12 @@ def masking_curve_figure(curve: MaskingCurve) -> Figure:
             np.array([getattr(point, name) for point in points])
             for name in ("value", "low", "high")
         )
+        drawn += [*value, *low, *high]
         label = f"{order} (mean, range of {RANDOM_ORDERS})" if order == "random" else order
         axes.plot(x, value, marker=marker, linestyle=line, color=colour, markersize=4, label=label)
-        if np.isfinite(low).all() and order != ORDERS[1]:
+        if order != ORDERS[1]:
+            # Where there is no interval the band is the line.
+            low, high = (np.where(np.isfinite(end), end, value) for end in (low, high))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     share, reached = curve.principal
     axes.plot(100 * share, reached, "*", color="black", markersize=12, label="principal features")
@@ -92,8 +106,7 @@ def masking_curve_figure(curve: MaskingCurve) -> Figure:
     if curve.measure == "accuracy":
         axes.set_ylim(-0.03, 1.03)
     else:
-        # R² has no lower bound; below -1 it says no more.
-        axes.set_ylim(bottom=max(-1.05, axes.get_ylim()[0]))
+        _r_squared_scale(axes, drawn, "y")
     chance = "commonest class" if curve.measure == "accuracy" else "mean answer"
     for text, height in (("all features", curve.every), (chance, curve.chance)):
         axes.annotate(
@@ -107,61 +120,130 @@ def masking_curve_figure(curve: MaskingCurve) -> Figure:
     return figure
 
 
+def draw_sets(axes: Axes, sets: Sequence[SetAccuracy] | Sequence[SetFit]) -> None:
+    """Bars of the accuracies, or of R², of sets of features with their 95 % intervals."""
+    colours = (_GREY, _PALETTE[1], _PALETTE[0])
+    drawn: list[float] = []
+    labels = []
+    every: list[SetAccuracy | SetFit] = [*sets]
+    for place, (one, name) in enumerate(zip(every, _SETS, strict=True)):
+        value = one.accuracy if isinstance(one, SetAccuracy) else one.r2
+        axes.barh(place, value, color=colours[place], height=0.62)
+        interval = ""
+        if np.isfinite([one.low, one.high]).all():
+            axes.plot([one.low, one.high], [place, place], "|-", color="black", markersize=9)
+            interval = f" ({one.low:.2f} to {one.high:.2f})"
+        axes.annotate(
+            f"{value:.2f}{interval}",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            fontsize=9,
+            va="center",
+        )
+        drawn += [value, one.low, one.high]
+        labels.append(f"{name} ({one.kept} kept)")
+    axes.set_yticks(range(len(labels)), labels, fontsize=9)
+    axes.invert_yaxis()
+    if isinstance(sets[0], SetAccuracy):
+        title = f"accuracy over {sets[0].n} cases, 95 % interval (Wilson)"
+        axes.set_xlim(0, 1.0)
+    else:
+        title = f"R² over {sets[0].n} cases, 95 % interval (bootstrap)"
+        axes.axvline(0, color="black", linewidth=0.8)
+        _r_squared_scale(axes, drawn, "x")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.tick_params(axis="x", labelsize=8)
+    _plain(axes)
+
+
+def sets_figure(sets: Sequence[SetAccuracy] | Sequence[SetFit]) -> Figure:
+    """`draw_sets` alone."""
+    figure = _figure(8.2, 2.0)
+    draw_sets(figure.subplots(), sets)
+    return figure
+
+
+def _r_squared_scale(axes: Axes, drawn: Sequence[float], axis: Literal["x", "y"]) -> None:
+    """All of what is drawn, on a logarithmic scale below -1 where R² goes far down."""
+    known = [value for value in drawn if np.isfinite(value)]
+    least = min(known, default=0.0)
+    if least < -2:
+        set_scale = axes.set_xscale if axis == "x" else axes.set_yscale
+        set_scale("symlog", linthresh=1)
+        (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g}")
+        bottom = least * 1.4
+    else:
+        bottom = min(least, 0.0) - 0.05
+    set_limits = axes.set_xlim if axis == "x" else axes.set_ylim
+    set_limits(bottom, 1.05)
+
+
 def average_drop_figure(drop: AverageDrop) -> Figure:
     """Each case's probability before and after its image is masked with its usual CAM."""
-    figure = _figure(6.4, 5.2)
+    figure = _figure(6.4, 5.4)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8)
     _scatter(axes, drop.probability, drop.masked, drop.predicted, len(drop.class_names))
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
     axes.set_aspect("equal")
-    axes.text(0.03, 0.97, "rises", fontsize=9, va="top", color=_GREY)
-    axes.text(0.97, 0.03, "falls", fontsize=9, ha="right", color=_GREY)
+    axes.set_title("above the line the probability rises, below it falls", fontsize=9)
     axes.set_xlabel("probability of the predicted class", fontsize=9)
     axes.set_ylabel("the same, image masked with its usual CAM", fontsize=9)
-    _class_legend(figure, drop.class_names, np.unique(drop.predicted).tolist())
+    classes = np.unique(drop.predicted).tolist()
+    _class_legend(figure, drop.class_names, classes, "colour: the predicted class")
     return figure
 
 
 def localisation_figure(localisation: CohortLocalisation) -> Figure:
     """Each case's share of evidence inside the lesion against the lesion's share of the view."""
-    figure = _figure(10.5, 4.8)
+    figure = _figure(10.5, 5.0)
     panels = figure.subplots(1, 2, sharey=True, sharex=True)
     classes = np.array(localisation.classes)
-    size = np.array([one.lesion_share for one in localisation.found])
-    shares: dict[str, list[float]] = {
+    size = 100 * np.array([one.lesion_share for one in localisation.found])
+    shares = {
         "positive class activation": [one.positive_share for one in localisation.found],
         "S-CAM above neutral": [one.s_cam_share for one in localisation.found],
     }
-    positive = np.concatenate([size, *shares.values()])
-    least = 100 * max(positive[positive > 0].min(initial=1.0) / 2, 1e-6)
+    every = np.concatenate([size, *(100 * np.array(share) for share in shares.values())])
+    least = _least_decade(every)
+    zeros = int((size == 0).sum()), int((every[size.size :] == 0).sum())
     for axes, (title, share) in zip(panels, shares.items(), strict=True):
-        axes.plot([least, 100], [least, 100], color="black", linewidth=0.8)
-        # A share of 0 stands at the lower edge.
-        inside = np.maximum(100 * np.array(share), least)
-        _scatter(axes, 100 * size, inside, classes, len(localisation.class_names))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlim(least, 100)
-        axes.set_ylim(least * 0.93, 108)
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_title(title, fontsize=10)
+        inside = 100 * np.array(share)
+        # Linear below the least decade, so that 0 has a place; equal scales keep the line straight.
+        axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+        axes.set_yscale("symlog", linthresh=least, linscale=0.5)
+        axes.plot([0, 100], [0, 100], color="black", linewidth=0.8)
+        _scatter(axes, size, inside, classes, len(localisation.class_names))
+        axes.set_xlim(-least / 4 if zeros[0] else least, 110)
+        axes.set_ylim(-least / 4 if any(zeros) else least, 110)
+        ticks = [0.0, *(10.0**n for n in range(round(np.log10(least)), 3))]
+        labels = [f"{tick:g}" for tick in ticks]
+        first = 0 if zeros[0] else 1
+        axes.set_xticks(ticks[first:], labels[first:])
+        first = 0 if any(zeros) else 1
+        axes.set_yticks(ticks[first:], labels[first:])
+        axes.minorticks_off()
+        if any(zeros):
+            axes.axhline(0, color=_GREY, linewidth=0.6, linestyle=":", zorder=0)
+        none = int((inside == 0).sum())
+        told = f"\n{none} of {np.isfinite(inside).sum()} cases have 0 inside" if none else ""
+        axes.set_title(f"{title}{told}", fontsize=10)
         axes.set_xlabel("lesion's share of the field of view (%)", fontsize=9)
-        axes.annotate(
-            "evidence spread evenly",
-            (8, 8),
-            xytext=(8, 0),
-            textcoords="offset points",
-            ha="left",
-            va="top",
-            fontsize=8,
-            color=_GREY,
-        )
     panels[0].set_ylabel("inside the lesion (%)", fontsize=9)
-    _class_legend(figure, localisation.class_names, np.unique(classes).tolist())
+    _class_legend(
+        figure,
+        localisation.class_names,
+        np.unique(classes).tolist(),
+        "line: evidence spread evenly; colour: the class explained",
+    )
     return figure
+
+
+def _least_decade(percent: NDArray[np.float64]) -> float:
+    """The power of ten at or below the least share that is above 0."""
+    positive = percent[np.isfinite(percent) & (percent > 0)]
+    return float(10.0 ** np.floor(np.log10(max(positive.min(initial=10.0), 1e-6))))
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -191,26 +273,59 @@ def _colour(class_idx: int, class_count: int) -> str:
     return _PALETTE[class_idx] if class_count <= len(_PALETTE) else _PALETTE[0]
 
 
-def _class_legend(figure: Figure, names: Sequence[str], classes: Sequence[int]) -> None:
+def _class_legend(figure: Figure, names: Sequence[str], classes: Sequence[int], title: str) -> None:
     from matplotlib.lines import Line2D
 
-    if not 1 < len(names) <= len(_PALETTE):
-        return
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=_PALETTE[c], label=_short(names[c]))
-        for c in classes
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    handles = (
+        [
+            Line2D([], [], marker="o", linestyle="", color=_PALETTE[c], label=_short(names[c]))
+            for c in classes
+        ]
+        if 1 < len(names) <= len(_PALETTE)
+        else []
+    )
+    if not handles:
+        # Too many classes for colours: what else the title says still counts.
+        title = title.split("; ")[0] if "; " in title else ""
+    if handles or title:
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=4,
+            fontsize=9,
+            title=title,
+            title_fontsize=8,
+            frameon=False,
+        )
 
 
 def _told(found: Correlation) -> str:
     if not found.chosen:
         return found.reason
-    letter = "r" if found.chosen == "Pearson" else "ρ"
-    text = f"{found.chosen}'s {letter} = {found.coefficient:.3f}, n = {found.n}"
+    text = f"{found.chosen}'s {_letter(found)} = {found.coefficient:.3f}, n = {found.n}"
     if found.interval.method:
         text += f"\n95 %: {found.interval.low:.3f} to {found.interval.high:.3f}"
     return text
+
+
+def _letter(found: Correlation) -> str:
+    return "r" if found.chosen == "Pearson" else "ρ"
+
+
+def _told_by_class(consistency: Consistency, kind: int) -> str:
+    """The coefficients of the classes; of many classes their range."""
+    names = consistency.class_names
+    every = [consistency.correlations[c, kind] for c in range(len(names))]
+    if len(names) <= _MOST_TOLD:
+        return "\n".join(
+            f"{_short(name)}: "
+            + (f"{_letter(one)} = {one.coefficient:.3f}" if one.chosen else one.reason)
+            for name, one in zip(names, every, strict=True)
+        )
+    known = [one.coefficient for one in every if one.chosen]
+    if not known:
+        return "no class has a coefficient"
+    return f"{len(known)} classes: {min(known):.3f} to {max(known):.3f}"
 
 
 def _short(name: str) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD, bounded_p, interval_of_mean
 from napari_ifa.analysis.explain import Explanation
-from napari_ifa.analysis.intervals import of_mean, wilson
+from napari_ifa.analysis.intervals import wilson
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Row, Section
 from napari_ifa.errors import ExplanationError
@@ -109,6 +110,9 @@ class CohortLocalisation:
     empty: int
     class_names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"CohortLocalisation: {self.section().meaning}"
+
     def of_class(self, class_idx: int | None) -> tuple[Localisation, ...]:
         """The cases explained for one class, or all."""
         pairs = zip(self.found, self.classes, strict=True)
@@ -151,12 +155,15 @@ _COLUMNS = {
     "positive_share": "mean share of the positive class activation inside the lesion, 0 to 1",
     "positive_low": "lower end of its 95 % interval (bootstrap over cases)",
     "positive_high": "upper end",
+    "positive_interval": "how the interval was found, or why there is none",
     "s_cam_share": "the same of S-CAM above neutral (tanh β)",
     "s_cam_low": "lower end of its 95 % interval (bootstrap over cases)",
     "s_cam_high": "upper end",
+    "s_cam_interval": "how the interval was found, or why there is none",
     "lesion_share": "mean share of the network's field of view that the lesion fills: what evidence"
     " that is spread evenly gives",
-    "p": "that the positive share is the lesion's share (Wilcoxon's signed-rank test, two-sided)",
+    "p": "that the positive share is the lesion's share (Wilcoxon's signed-rank test, two-sided);"
+    f" {LEAST_P_TOLD}",
     "hit_share": "share of cases whose strongest activation lies inside the lesion, 0 to 1",
     "hit_low": "lower end of its 95 % interval (Wilson)",
     "hit_high": "upper end",
@@ -170,8 +177,8 @@ def _row(name: str, found: Sequence[Localisation]) -> Row:
     s_cam = np.array([one.s_cam_share for one in found])
     lesion = np.array([one.lesion_share for one in found])
     hits = sum(one.hit for one in found)
-    positive_interval = of_mean(positive[known])
-    s_cam_interval = of_mean(s_cam[np.isfinite(s_cam)])
+    positive_interval = interval_of_mean(positive[known])
+    s_cam_interval = interval_of_mean(s_cam[np.isfinite(s_cam)])
     hit = wilson(hits, len(found))
     return {
         "class": name,
@@ -179,9 +186,11 @@ def _row(name: str, found: Sequence[Localisation]) -> Row:
         "positive_share": _mean(positive),
         "positive_low": positive_interval.low,
         "positive_high": positive_interval.high,
+        "positive_interval": positive_interval.method,
         "s_cam_share": _mean(s_cam),
         "s_cam_low": s_cam_interval.low,
         "s_cam_high": s_cam_interval.high,
+        "s_cam_interval": s_cam_interval.method,
         "lesion_share": float(lesion.mean()),
         "p": _signed_rank_p(positive[known] - lesion[known]),
         "hit_share": hits / len(found),
@@ -201,7 +210,7 @@ def _signed_rank_p(difference: NDArray[np.float64]) -> float:
 
     if not difference.any():
         return float("nan")
-    return float(wilcoxon(difference).pvalue)
+    return bounded_p(float(wilcoxon(difference).pvalue))
 
 
 def _percent(share: float) -> str:

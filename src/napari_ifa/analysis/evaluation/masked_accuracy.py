@@ -17,12 +17,10 @@ from napari_ifa.analysis.evaluation.case_batches import (
     SkippedCase,
     Stop,
 )
+from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD
+from napari_ifa.analysis.evaluation.set_measures import SetAccuracy, SetFit
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.performance import (
-    classification_measures,
-    is_right,
-    regression_measures,
-)
+from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.truth import Truth
 from napari_ifa.analysis.wording import counted
@@ -30,10 +28,13 @@ from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
     from napari_ifa.cam import ClassActivation, CutNetwork
+
+    DrawAbove = Callable[[Axes], None]
 
 #: Above this share the principal features are hardly a choice any more.
 _MUCH = 0.5
@@ -63,6 +64,15 @@ class MaskedPredictions:
     skipped: tuple[SkippedCase, ...]
     bypassed: bool
 
+    def __repr__(self) -> str:
+        cases, masks, outputs = self.logits.shape
+        known = ", ".join(f"{value:.3f}" for value in self.accuracy() if np.isfinite(value))
+        accuracy = f"; accuracy {known}" if known else ""
+        return (
+            f"MaskedPredictions: {counted(cases, 'case')}, {counted(masks, 'feature mask')},"
+            f" {counted(outputs, 'output')}; {len(self.skipped)} skipped{accuracy}"
+        )
+
     def accuracy(self) -> NDArray[np.float64]:
         """Share of the labelled cases that are answered rightly, ``[M]``; NaN without any."""
         known = self.labels >= 0
@@ -78,6 +88,7 @@ def masked_predictions(
     masks: Sequence[FeatureMask],
     *,
     batch_size: int | None = None,
+    skip_up_to: float = 0.05,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> MaskedPredictions:
@@ -89,14 +100,15 @@ def masked_predictions(
     ----------
     masks : of the target layer's features.
     batch_size : cases at a time; a number that suits the device by default.
+    skip_up_to : share of the cases that may be skipped.
     progress : called with cases done and cases in all.
     stop : asked before every case; True ends the work.
 
     Raises
     ------
     CohortError
-        An empty cohort, a label that the model lacks, or more than 5 % of cases that cannot be
-        read or explained; the case is named.
+        An empty cohort, a label that the model lacks, or more cases that cannot be read or
+        explained than may be skipped; the case is named.
     AnalysisError
         No mask is given, or one is not for this layer.
     Cancelled
@@ -106,7 +118,9 @@ def masked_predictions(
 
     if not masks:
         raise AnalysisError("There is no feature mask; give one or more.")
-    batches = CaseBatches(classifier, cohort, batch_size, progress=progress, stop=stop)
+    batches = CaseBatches(
+        classifier, cohort, batch_size, progress=progress, stop=stop, skip_up_to=skip_up_to
+    )
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
         raise AnalysisError("The feature masks are for different numbers of features.")
@@ -163,62 +177,6 @@ def _float32(logits: Tensor) -> NDArray[np.float32]:
     return np.asarray(logits.float().cpu().numpy())
 
 
-@dataclass(frozen=True)
-class SetAccuracy:
-    """How rightly a classifier answers from a set of features.
-
-    Attributes
-    ----------
-    features : what the set is called.
-    kept : features in it.
-    n : labelled cases.
-    accuracy, low, high : share answered rightly, and its 95 % interval (Wilson).
-    balanced_accuracy, balanced_low, balanced_high : mean over the classes that have cases of the
-        share answered rightly, and its 95 % interval.
-    auc : area under the ROC curve of each class's probability against the rest, mean over the
-        classes that have cases and leave others; NaN where none does.
-    p : McNemar's exact test against all features; NaN where no case is answered otherwise.
-    """
-
-    features: str
-    kept: int
-    n: int
-    accuracy: float
-    low: float
-    high: float
-    balanced_accuracy: float
-    balanced_low: float
-    balanced_high: float
-    auc: float
-    p: float
-
-
-@dataclass(frozen=True)
-class SetFit:
-    """How near a regression comes to its targets from a set of features.
-
-    Attributes
-    ----------
-    r2, low, high : 1 - squared residuals / squared deviations of the targets from their mean, and
-        its 95 % interval (bootstrap).
-    mae, mae_low, mae_high : mean absolute error in the target's unit, and its interval.
-    pearson, pearson_low, pearson_high : correlation of answer and target, and its interval.
-    """
-
-    features: str
-    kept: int
-    n: int
-    r2: float
-    low: float
-    high: float
-    mae: float
-    mae_low: float
-    mae_high: float
-    pearson: float
-    pearson_low: float
-    pearson_high: float
-
-
 @dataclass(frozen=True, eq=False)
 class MaskedAccuracy:
     """What is left of a model's answers with the principal features, and with the others.
@@ -230,7 +188,7 @@ class MaskedAccuracy:
     chosen : how the principal ones were chosen, in words.
     unlabelled : cases that are left out, for they have no label.
     bypassed : whether part of the answer goes around the target layer.
-    picture : draws the importance matrix that the choice rests on.
+    picture : draws the importance matrix that the choice rests on, below what it is given.
     """
 
     sets: tuple[SetAccuracy, ...] | tuple[SetFit, ...]
@@ -238,35 +196,50 @@ class MaskedAccuracy:
     chosen: str
     unlabelled: int
     bypassed: bool
-    picture: Callable[[], Figure] | None = None
+    picture: Callable[[DrawAbove], Figure] | None = None
+
+    def __repr__(self) -> str:
+        return f"MaskedAccuracy: {self.section().meaning}"
+
+    def _draw(self) -> Figure:
+        from napari_ifa.analysis.evaluation.figures import draw_sets, sets_figure
+
+        if self.picture is None:
+            return sets_figure(self.sets)
+        return self.picture(lambda axes: draw_sets(axes, self.sets))
 
     def section(self) -> Section:
-        """The table, with the importance matrix as its figure."""
+        """The table; the figure has its accuracies above the importance matrix."""
         every, principal, others = self.sets
         share = principal.kept / self.features
         if isinstance(every, SetAccuracy):
             values = [
                 f"{100 * one.accuracy:.1f} %" for one in self.sets if isinstance(one, SetAccuracy)
             ]
-            what, columns = "The accuracy", _ACCURACY_COLUMNS
+            what, columns, lacking = "The accuracy", _ACCURACY_COLUMNS, "label"
+            title = "Accuracy after feature masking"
         else:
             values = [f"{one.r2:.3f}" for one in self.sets if isinstance(one, SetFit)]
-            what, columns = "R²", _FIT_COLUMNS
+            what, columns, lacking = "R²", _FIT_COLUMNS, "target value"
+            title = "R² after feature masking"
         limits = (
             "Switched-off features give a network inputs that it was not trained on, and the"
             " features chosen on one cohort are the principal ones of that cohort."
         )
         if share > _MUCH:
             limits += (
-                f" The principal features are {share:.0%} of all, since every class brings its own:"
+                f" The principal features are {share:.0%} of all"
+                f"{', since every class brings its own' * isinstance(every, SetAccuracy)}:"
                 " that is hardly a choice; take a smaller share."
             )
         if self.bypassed:
             limits += BYPASSED
-        left_out = f" {self.unlabelled} cases without a label are left out." * (self.unlabelled > 0)
+        left_out = f" {self.unlabelled} cases without a {lacking} are left out." * (
+            self.unlabelled > 0
+        )
         return Section(
             key="masked_accuracy",
-            title="Accuracy after feature masking",
+            title=title,
             meaning=(
                 f"{what} over {every.n} cases is {values[0]} with all {self.features} features,"
                 f" {values[1]} with {counted(principal.kept, 'principal one')} alone"
@@ -276,7 +249,7 @@ class MaskedAccuracy:
             limits=limits,
             rows=tuple(asdict(one) for one in self.sets),
             columns=columns,
-            draw=self.picture,
+            draw=self._draw,
         )
 
 
@@ -299,14 +272,15 @@ _ACCURACY_COLUMNS = {
     "auc": "area under the ROC curve of a class's probability against the rest, mean over the"
     " classes",
     "p": "that the accuracy is that of all features (McNemar's exact test on the same cases); none"
-    " where no case is answered otherwise",
+    f" where no case is answered otherwise; {LEAST_P_TOLD}",
 }
 _FIT_COLUMNS = {
     "features": "which features are kept",
     "kept": "how many",
     "n": "cases with a target",
     "r2": "R², share of the targets' variance explained; below 0 is worse than their mean",
-    "low": "lower end of its 95 % interval (bootstrap over cases)",
+    "low": "lower end of its 95 % interval (bootstrap over cases); none where every resample gives"
+    " the same",
     "high": "upper end",
     "mae": "mean absolute error, in the target's unit",
     "mae_low": "lower end of its 95 % interval (bootstrap over cases)",
@@ -315,68 +289,3 @@ _FIT_COLUMNS = {
     "pearson_low": "lower end of its 95 % interval (bootstrap over cases)",
     "pearson_high": "upper end",
 }
-
-
-def set_accuracies(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    masks: Sequence[FeatureMask],
-    class_names: tuple[str, ...],
-) -> tuple[SetAccuracy, ...]:
-    """Of each mask, the first of which keeps all features.
-
-    ``logits [N, M, C]`` are those of labelled cases, at least one, with class numbers
-    ``labels [N]``.
-    """
-    every = is_right(logits[:, 0], labels)
-    found = []
-    for m, mask in enumerate(masks):
-        measures = classification_measures(logits[:, m], labels, class_names)
-        accuracy, balanced = measures[:2]
-        areas = np.array([one.value for one in measures if one.measure.startswith("AUC")])
-        areas = areas[np.isfinite(areas)]
-        found.append(
-            SetAccuracy(
-                mask.name,
-                mask.count,
-                len(labels),
-                accuracy.value,
-                accuracy.low,
-                accuracy.high,
-                balanced.value,
-                balanced.low,
-                balanced.high,
-                float(areas.mean()) if areas.size else float("nan"),
-                mcnemar_p(every, is_right(logits[:, m], labels)),
-            )
-        )
-    return tuple(found)
-
-
-def mcnemar_p(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Two-sided p that two answers to the same cases are right equally often, ``[N]`` each.
-
-    McNemar's exact test: a sign test of the cases where one alone is right. NaN without such.
-    """
-    from scipy.stats import binomtest
-
-    changed = int((one != other).sum())
-    if not changed:
-        return float("nan")
-    return float(binomtest(int((other & ~one).sum()), changed).pvalue)
-
-
-def set_fits(
-    targets: NDArray[np.float64], answers: NDArray[np.float64], masks: Sequence[FeatureMask]
-) -> tuple[SetFit, ...]:
-    """Of each mask: ``answers [N, M]`` against ``targets [N]``, all of them known."""
-    found = []
-    for m, mask in enumerate(masks):
-        measures = {one.measure: one for one in regression_measures(answers[:, m], targets)}
-        values = [
-            value
-            for name in ("R²", "mean absolute error", "Pearson's r")
-            for value in (measures[name].value, measures[name].low, measures[name].high)
-        ]
-        found.append(SetFit(mask.name, mask.count, len(targets), *values))
-    return tuple(found)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.evaluation.certainty import unless_equal
 from napari_ifa.analysis.evaluation.feature_order import CurveMasks
 from napari_ifa.analysis.evaluation.masked_accuracy import BYPASSED
 from napari_ifa.analysis.intervals import wilson
@@ -64,6 +65,9 @@ class MaskingCurve:
     principal: tuple[float, float]
     bypassed: bool = False
 
+    def __repr__(self) -> str:
+        return f"MaskingCurve: {self.section().meaning}"
+
     def of_order(self, order: Order) -> tuple[CurvePoint, ...]:
         """The points of one order, ascending."""
         return tuple(point for point in self.points if point.order == order)
@@ -74,37 +78,49 @@ class MaskingCurve:
 
         lines = [self.of_order(order) for order in ORDERS]
         best, worst, random = (min(line, key=lambda p: abs(p.share - 0.1)) for line in lines)
+        answers_values = self.measure == "R²"
+        constant = "always the mean" if answers_values else "always the same"
         return Section(
             key="masking_curve",
-            title="Masking curve",
+            title=f"Masking curve: {self.measure} over the features kept",
             meaning=(
                 f"With {counted(best.kept, 'feature')} ({best.share:.0%}) the {self.measure} is"
                 f" {best.value:.2f} where the most important are kept, {random.value:.2f} on"
                 f" average where they are drawn at random and {worst.value:.2f} where the least"
                 f" important are kept; with all it is {self.every:.2f}, and an answer that is"
-                f" always the same reaches {self.chance:.2f}."
+                f" {constant} reaches {self.chance:.2f}."
             ),
             limits=(
                 "The order by importance means something only as far as its curve lies above the"
                 " random one; the bounds of the random orders are the least and greatest of a few,"
-                " not an interval." + BYPASSED * self.bypassed
+                " not an interval."
+                + " R² has no lower bound: far below 0 the answers are off by more than the targets"
+                " differ." * answers_values + BYPASSED * self.bypassed
             ),
             rows=tuple(asdict(point) for point in self.points),
-            columns=_COLUMNS,
+            columns=_FIT_COLUMNS if answers_values else _ACCURACY_COLUMNS,
             draw=lambda: masking_curve_figure(self),
         )
 
 
 ORDERS: tuple[Order, ...] = ("most important first", "least important first", "random")
 
-_COLUMNS = {
+_ACCURACY_COLUMNS = {
     "order": "which features are kept: a feature's place is its best rank in any class",
     "kept": "features kept",
     "share": "of all features, 0 to 1",
     "n": "cases with a label",
-    "value": "accuracy (0 to 1) or R² with these features alone; mean of the random orders",
-    "low": "lower end of its 95 % interval (Wilson; of R², bootstrap); least of the random orders",
+    "value": "accuracy (0 to 1) with these features alone; mean of the random orders",
+    "low": "lower end of its 95 % interval (Wilson); least of the random orders",
     "high": "upper end; greatest of the random orders",
+}
+_FIT_COLUMNS = {
+    **_ACCURACY_COLUMNS,
+    "order": "which features are kept: a feature's place is the rank of its importance",
+    "n": "cases with a target value",
+    "value": "R² with these features alone, at most 1; mean of the random orders",
+    "low": "lower end of its 95 % interval (bootstrap; none where every resample gives the same);"
+    " least of the random orders",
 }
 
 
@@ -135,7 +151,7 @@ def fit_curve(
     def bounds(number: int) -> tuple[float, float]:
         measures = regression_measures(answers[:, number], targets)
         found = next(one for one in measures if one.measure == "R²")
-        return found.low, found.high
+        return unless_equal(found.low, found.high)
 
     points = _points(masks, values, bounds, len(targets))
     return _curve(masks, points, "R²", values, 0.0, bypassed)

@@ -1,0 +1,51 @@
+"""What p values and intervals of an evaluation say where the usual formula says too much."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.intervals import Interval, of_mean
+
+#: Below this a p value is rounding, and no test's distribution is known so far out.
+LEAST_P = 1e-16
+#: What columns of p values say about it.
+LEAST_P_TOLD = f"{LEAST_P:g} stands for that or less"
+#: Why equal cases have no interval: resampling them cannot tell how far others would differ.
+ALL_EQUAL = "no interval: all cases equal"
+_FEW = "no interval: fewer than 3 cases"
+_NONE = "no interval: no resample has a value"
+#: Above this number of cases 2/n! is below `LEAST_P`.
+_MOST_ORDERS = 18
+
+
+def bounded_p(p: float) -> float:
+    """A p value no smaller than `LEAST_P`; NaN stays NaN."""
+    return p if math.isnan(p) else max(p, LEAST_P)
+
+
+def bounded_rank_p(p: float, cases: int) -> float:
+    """The same of a rank correlation: no smaller than 2/n! either.
+
+    n cases have n! orders, two of which are perfect, so that no exact test can give less; the t
+    approximation gives 0 for a coefficient of 1, whatever n is.
+    """
+    least = 2 / math.factorial(cases) if cases <= _MOST_ORDERS else 0.0
+    return max(bounded_p(p), least) if not math.isnan(p) else p
+
+
+def interval_of_mean(values: NDArray[np.float64]) -> Interval:
+    """95 % interval of the mean of ``values [n]``; without one, ``method`` says why."""
+    if len(values) < 3:
+        return Interval(method=_FEW)
+    if np.ptp(values) == 0:
+        return Interval(method=ALL_EQUAL)
+    found = of_mean(values)
+    return found if found.method else Interval(method=_NONE)
+
+
+def unless_equal(low: float, high: float) -> tuple[float, float]:
+    """The ends of a bootstrap interval; NaN where every resample gave the same."""
+    return (low, high) if low < high else (math.nan, math.nan)
