@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from napari_ifa.analysis import Analysis
+from napari_ifa.analysis.truth import cases_of_class
 
 MODEL = {
     "model_weights": "w",
@@ -28,18 +29,22 @@ def known_analysis(
     profiles: type | None = np.float64,
     content: Sequence[int] | None = None,
     logits: np.ndarray | None = None,
+    targets: Sequence[float] | None = None,
+    case_ids: Sequence[str] = (),
     **attributes: str,
 ) -> Analysis:
     """Of contributions ``[N, F, C]``; −1 labels a case without a label.
 
+    With one class, label 1 means its presence. A regression has ``output_activation="none"``.
     ``profiles`` is the type in which each case's own contributions are stored, None for none.
     """
     k, truth = np.asarray(contributions, float), np.asarray(labels)
     cases, features, classes = k.shape
-    of_class = [k[truth == c, :, c] for c in range(classes)]
+    mine = cases_of_class(truth, classes)
+    of_class = [k[mine[:, c], :, c] for c in range(classes)]
     names = list(class_names) or [f"class {c}" for c in range(classes)]
     answers = k.sum(axis=1) if logits is None else logits
-    explained = np.where(truth >= 0, truth, answers.argmax(axis=1))
+    explained = np.where(truth >= 0, truth, answers.argmax(axis=1)) if classes > 1 else 0
     matrix, per_class = ("feature", "class"), ("class",)
     variables = {
         "importance_all": (matrix, k.mean(axis=0)),
@@ -54,6 +59,7 @@ def known_analysis(
         "cases_true": (per_class, np.array([len(x) for x in of_class])),
         "cases_all": ((), np.int64(cases)),
         "label": (("case",), truth),
+        "target": (("case",), np.full(cases, np.nan) if targets is None else np.array(targets)),
         "logits": (("case", "class"), answers),
     }
     if profiles is not None:
@@ -61,7 +67,7 @@ def known_analysis(
         variables["contribution"] = (("case", "feature"), own.astype(profiles))
     if content is not None:
         variables["content"] = (("case",), np.array(content, dtype=np.uint64))
-    coordinates = {"class": names, "case": [f"case {n}" for n in range(cases)]}
+    coordinates = {"class": names, "case": list(case_ids) or [f"case {n}" for n in range(cases)]}
     return Analysis(xr.Dataset(variables, coordinates, MODEL | attributes))
 
 

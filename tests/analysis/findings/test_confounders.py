@@ -9,7 +9,11 @@ from scipy.stats import binomtest
 
 from napari_ifa import samples
 from napari_ifa.analysis import Analysis, FeatureMask, analyze, explain, read_cohort
-from napari_ifa.analysis.findings.confounder_maps import candidate_cases, confounder_maps
+from napari_ifa.analysis.findings.confounder_maps import (
+    candidate_cases,
+    confounder_maps,
+    confounder_maps_section,
+)
 from napari_ifa.analysis.findings.confounders import (
     chance_of_share,
     confounder_candidates,
@@ -26,7 +30,7 @@ LESIONS = {"bright lesion": {29, 39}, "dark lesion": {32, 33}}
 
 def one_class(importance) -> Analysis:
     """An analysis of one case whose contributions are these."""
-    return known_analysis(np.asarray(importance, float)[None, :, None], [0])
+    return known_analysis(np.asarray(importance, float)[None, :, None], [1])
 
 
 def test_share_and_robust_z_by_hand():
@@ -167,9 +171,43 @@ def test_the_maps_show_the_cases_in_which_the_feature_contributes_most(analysed,
     data = analysis.dataset
     own = data["contribution"].values[data["label"].values == class_idx, feature]
     most = np.sort(own)[::-1][:2]
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles == [f"k = {value:+.2g} logit" for value in most]
+    shown = [case.id for case in candidate_cases(cohort, found, feature, class_idx)[:2]]
+    titles = [axes.get_title() for axes in figure.axes[:2]]
+    assert titles == [
+        f"{case.removesuffix('.nii.gz')}\nk = {value:+.2g} logit"
+        for case, value in zip(shown, most, strict=True)
+    ]
+    assert "slice" in figure.get_supxlabel()
+    ticks = [label.get_text() for label in figure.axes[2].get_yticklabels()]
+    assert ticks == ["strongest\nagainst", "neutral", "strongest\nfor"]
     figure.savefig(tmp_path / "maps.png")
+
+
+@pytest.mark.parametrize(
+    ("version", "title", "meaning"),
+    [
+        ("clean", "Where the first features in rank answer", "The first in rank; none is a"),
+        ("confounded", "Where the first confounder candidates answer", "The first candidate. Each"),
+    ],
+)
+def test_the_section_says_whether_what_it_shows_are_candidates(analysed, version, title, meaning):
+    classifier, cohort, analysis = analysed[version]
+
+    section = confounder_maps_section(classifier, cohort, findings(analysis), features=1, cases=1)
+
+    assert section.title == title
+    assert section.meaning.startswith(meaning)
+    assert [row["candidate"] for row in section.rows] == [version == "confounded"]
+
+
+def test_without_labels_the_cases_answered_so_are_shown(analysed):
+    _, cohort, analysis = analysed["clean"]
+    unlabelled = Analysis(analysis.dataset.assign(label=analysis.dataset["label"] * 0 - 1))
+
+    cases = candidate_cases(cohort, findings(unlabelled), 0, 1)
+
+    answered = [analysis.case_ids[n] for n in np.flatnonzero(analysis.predicted == 1)]
+    assert {case.id for case in cases} == set(answered)
 
 
 def test_maps_need_the_cohort_that_was_analysed(analysed):

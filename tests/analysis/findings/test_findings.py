@@ -134,3 +134,21 @@ def test_of_many_classes_the_farthest_case_is_in_the_figure():
     assert len(names) == 14
     assert any(name.endswith("name 39") for name in names)
     assert "and 26 more classes" in figure.get_supxlabel()
+
+
+def test_printed_they_are_their_sentences(both):
+    lines = repr(both).splitlines()
+
+    assert len(lines) == 6
+    assert (
+        lines[0] == f"Overfitting: {both.overfitting.sections[0].meaning}" == repr(both.overfitting)
+    )
+    assert repr(both.redundancy).startswith("Redundancy: ")
+    assert "array" not in repr(both)
+
+
+def test_a_second_analysis_is_looked_at_for_duplicates_too():
+    one = cohort(12, 8, 2, content=range(12))
+    other = cohort(6, 8, 2, seed=1, content=[3, 20, 21, 22, 23, 24])
+
+    assert len(findings(one, other).duplicates.in_both) == 1

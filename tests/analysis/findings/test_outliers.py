@@ -173,10 +173,123 @@ def test_a_case_without_any_contribution_has_no_correlation():
     assert 3 not in found.ranked
 
 
-def test_a_model_of_one_output_has_one_group():
+def test_a_model_that_answers_with_values_has_one_group_and_residuals():
     k = np.random.default_rng(13).normal(1, size=(10, 6, 1))
+    answers = k.sum(axis=1)
+    targets = answers[:, 0] - 2.5
+    targets[4] = np.nan
 
-    found = outliers(known_analysis(k, [-1] * 10))
+    found = outliers(
+        known_analysis(*(k, [-1] * 10), logits=answers, targets=targets, output_activation="none")
+    )
+    section = found.sections[0]
 
     assert len(found.ranked) == 10
-    assert "answered wrongly" not in found.sections[0].meaning
+    assert not {"class", "predicted", "agrees", "nearer_others"} & set(section.columns)
+    residuals = {row["case"]: row["residual"] for row in section.rows}
+    assert np.isnan(residuals.pop("case 4"))
+    np.testing.assert_allclose(list(residuals.values()), 2.5)
+    for word in ("wrongly", "rightly", "label", "class"):
+        assert word not in section.meaning
+    assert "cohort" in section.limits.split(":")[0]
+    section.draw()
+
+
+def test_without_any_target_there_is_no_residual():
+    k = np.random.default_rng(14).normal(1, size=(10, 6, 1))
+
+    found = outliers(known_analysis(k, [-1] * 10, output_activation="none"))
+
+    assert "answer" in found.sections[0].columns
+    assert not {"target", "residual"} & set(found.sections[0].columns)
+
+
+def test_a_model_of_one_output_has_the_cases_without_and_with_its_class():
+    rng = np.random.default_rng(15)
+    labels = np.repeat([0, 1], 12)
+    k = rng.normal(np.where(labels[:, None, None] == 1, 1.0, -1.0), 0.3, size=(24, 6, 1))
+    k[:, 3] *= 3
+    labels[5] = 1
+
+    found = outliers(known_analysis(k, labels, class_names=("bleeding",)))
+
+    row = found.sections[0].rows[0]
+    assert (row["case"], row["class"], row["predicted"]) == ("case 5", "bleeding", "not bleeding")
+    assert not row["agrees"]
+    assert row["nearer_others"]
+
+
+def two_spreads(rng):
+    """Two classes of 20, whose cases vary by 0.05 and by 1 about their patterns."""
+    labels = np.repeat([0, 1], 20)
+    patterns = rng.gamma(1, size=(2, 30)) * 3
+    noise = rng.normal(size=(40, 30)) * np.array([0.05, 1.0])[labels][:, None]
+    return np.repeat((patterns[labels] + noise)[:, :, None], 2, axis=2), labels
+
+
+def test_a_class_that_varies_much_does_not_fill_the_first_ranks():
+    k, labels = two_spreads(np.random.default_rng(16))
+
+    found = outliers(known_analysis(k, labels))
+
+    p = found.p[found.ranked]
+    assert (np.diff(p) >= 0).all()
+    assert np.bincount(found.label[found.ranked[:10]]).tolist() == [5, 5]
+    by_distance = np.argsort(-found.distance)
+    assert np.bincount(found.label[by_distance[:10]]).tolist() == [0, 10]
+
+
+def test_the_odd_case_of_a_small_class_stands_before_usual_ones_of_a_large_one():
+    k, labels = cohort_of_patterns(np.random.default_rng(17), 80)
+    chosen = np.concatenate([np.arange(80), np.arange(80, 86), np.arange(160, 240)])
+    k, labels = k[chosen], labels[chosen]
+    labels[0] = 1
+
+    found = outliers(known_analysis(k, labels))
+
+    assert found.p[0] == pytest.approx(1 / 7)
+    assert 0 in found.first
+
+
+def test_relative_distance_by_hand():
+    found = replace(
+        outliers(known_analysis(np.random.default_rng(18).normal(size=(10, 6, 2)), [0, 1] * 5)),
+        correlation=np.array([0.1, 1.0, 0.1, 1.0, 0.2, 1.0, 0.3, 1.0, 0.4, 2.0]),
+    )
+
+    # Medians 0.2 and 1 of five each, 0.7 of all; (5 · 0.2 + 10 · 0.7) / 15 and (5 + 7) / 15
+    np.testing.assert_allclose(found.relative[[0, 9]], [0.1 / (8 / 15), 2 / (12 / 15)])
+
+
+def test_every_ranked_case_is_in_the_table_up_to_a_limit_that_is_said(monkeypatch):
+    k, labels = cohort_of_patterns(np.random.default_rng(19), 25)
+    found = outliers(known_analysis(k, labels))
+
+    whole = found.sections[0]
+    monkeypatch.setitem(outliers.__globals__, "MOST_ROWS", 20)
+    cut = found.sections[0]
+
+    assert [row["rank"] for row in whole.rows] == list(range(1, 76))
+    assert len(cut.rows) == 20
+    assert "The table holds the first 20." in cut.meaning
+    assert "The table holds" not in whole.meaning
+
+
+def test_with_few_features_no_nearness_is_claimed():
+    k = np.random.default_rng(20).normal(size=(12, 2, 2))
+
+    section = outliers(known_analysis(k, [0, 1] * 6)).sections[0]
+
+    assert "more like" not in section.meaning
+    assert {row["nearer_others"] for row in section.rows} == {None}
+
+
+def test_the_legend_holds_the_marks_that_are_drawn():
+    k, labels = cohort_of_patterns(np.random.default_rng(21), 20)
+
+    figure = outliers(known_analysis(k, labels)).figure()
+
+    handles, texts = figure.axes[0].get_legend_handles_labels()
+    assert len(handles) == len(figure.axes[0].collections) == len(texts)
+    assert all(len(handle.get_offsets()) for handle in handles)
+    assert figure.axes[0].get_ylim()[0] < 0

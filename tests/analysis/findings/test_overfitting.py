@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from known_analysis import known_analysis
@@ -7,6 +9,7 @@ from overtrained import analyses, trained
 from scipy.stats import binomtest, ttest_ind
 from scipy.stats import t as student
 
+from napari_ifa.analysis.findings.numbering import free_places
 from napari_ifa.analysis.findings.overfitting import overfitting
 from napari_ifa.analysis.findings.welch import benjamini_hochberg
 from napari_ifa.errors import AnalysisMismatchError
@@ -14,7 +17,7 @@ from napari_ifa.errors import AnalysisMismatchError
 
 def one_class(values, **more):
     """An analysis of one class from contributions ``[N, F]``."""
-    return known_analysis(np.asarray(values, float)[:, :, None], [0] * len(values), **more)
+    return known_analysis(np.asarray(values, float)[:, :, None], [1] * len(values), **more)
 
 
 def test_welch_by_hand():
@@ -77,7 +80,7 @@ def test_distance_and_correlation_of_the_columns_by_hand():
 def test_distance_by_chance_is_what_two_samples_of_one_cohort_show():
     rng = np.random.default_rng(1)
     shape = (30, 200, 1)
-    of_one_cohort = [known_analysis(rng.normal(1, 3, shape), [0] * 30) for _ in range(2)]
+    of_one_cohort = [known_analysis(rng.normal(1, 3, shape), [1] * 30) for _ in range(2)]
 
     found = overfitting(*of_one_cohort)
 
@@ -186,7 +189,7 @@ def test_without_the_contributions_of_cases_nothing_is_called_significant():
     rng = np.random.default_rng(3)
     train, test = rng.normal(size=(2, 40, 10, 1))
     train[:, 0] += 3.0
-    labels = [0] * 40
+    labels = [1] * 40
 
     found = overfitting(*(known_analysis(k, labels, profiles=None) for k in (train, test)))
     section, features = found.sections
@@ -196,7 +199,7 @@ def test_without_the_contributions_of_cases_nothing_is_called_significant():
     assert section.rows[0]["significant"] is None
     assert features.rows[0]["significant"] is None
     assert features.rows[0]["feature"] == 0
-    assert "1 of 10 mean contributions in 1 of 1 class seem to differ" in section.meaning
+    assert "1 of 10 mean contributions seem to differ" in section.meaning
     assert "analyse again with them" in section.meaning
 
 
@@ -242,3 +245,61 @@ def test_another_mix_of_classes_alone_is_no_overfitting():
     by_all = overfitting(train, test, kind="all")
     assert by_all.suspected.any()
     assert "another mix of classes differs too" in by_all.sections[0].meaning
+    assert by_all.why_all == "asked"
+
+
+def test_a_difference_that_no_feature_can_be_named_for_is_said_as_such():
+    rng = np.random.default_rng(1)
+    found = overfitting(one_class(rng.normal(size=(9, 4))), one_class(rng.normal(size=(9, 4))))
+    none = np.full((4, 1), 0.2)
+
+    somewhere = replace(found, p_any=0.03, adjusted=none).sections[0].meaning
+    nowhere = replace(found, p_any=0.4, adjusted=none).sections[0].meaning
+    by_welch_alone = replace(found, p_any=0.4, adjusted=np.full((4, 1), 0.01)).sections[0].meaning
+
+    assert somewhere.startswith(
+        "Training and test differ somewhere (permutation test of any difference: p = 0.03), but no"
+        " single one of 4 mean contributions can be named"
+    )
+    assert nowhere.startswith("No difference between training and test was found in 4 mean")
+    assert "Welch's t alone would name 4" in by_welch_alone
+
+
+def test_a_model_that_answers_with_values_is_not_said_to_lack_labels():
+    k = np.random.default_rng(2).normal(size=(8, 3, 1))
+    one = known_analysis(k, [-1] * 8, targets=range(8), output_activation="none")
+    unlabelled = known_analysis(k, [-1] * 8)
+
+    of_values = overfitting(one, one, kind="all").sections[0].meaning
+    without = overfitting(unlabelled, unlabelled, kind="all").sections[0].meaning
+
+    assert "since the model answers with values" in of_values
+    assert "label" not in of_values
+    assert "since none has a label" in without
+
+
+def test_of_one_output_the_cases_with_the_class_are_dealt_out():
+    """Those without it differ between the cohorts, which the column is no mean of."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat([0, 1], 20)
+    train, test = rng.normal(size=(2, 40, 3, 1))
+    train[:20] += 5
+
+    found = overfitting(known_analysis(train, labels), known_analysis(test, labels))
+
+    assert found.p_any > 0.05
+    assert not found.significant.any()
+
+
+def test_numbers_stand_on_no_point_and_on_no_other_number():
+    rng = np.random.default_rng(6)
+    points = np.repeat(rng.uniform(0.1, 0.9, size=(40, 1)), 2, axis=1)
+    points[:, 1] += rng.normal(0, 0.03, 40)
+
+    places = free_places(points, range(6), zero=0.3)
+
+    apart = np.linalg.norm(places[:, None] - points[None], axis=2)
+    assert apart.min() > 0.05
+    between = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(6)
+    assert between.min() > 0.08
+    assert np.abs(places - 0.3).min() > 0.04

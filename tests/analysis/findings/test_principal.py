@@ -39,7 +39,7 @@ def test_the_numbers_are_said_in_a_sentence(found):
 def test_a_total_that_is_not_positive_has_no_share():
     k = np.array([[[1.0], [-3.0]]])
 
-    found = principal_features(known_analysis(k, [0]), top=0.5)
+    found = principal_features(known_analysis(k, [1]), top=0.5)
 
     assert np.isnan(found.share_of_total(0))
     assert found.share(0) == 1
@@ -58,7 +58,7 @@ def test_a_class_without_a_case_is_no_number_and_named():
 
 
 def test_features_that_all_speak_against_a_class_have_no_share():
-    found = principal_features(known_analysis(-np.ones((2, 3, 1)), [0, 0]))
+    found = principal_features(known_analysis(-np.ones((2, 3, 1)), [1, 1]))
 
     assert np.isnan(found.share(0))
     assert "No class has a feature that speaks for it" in found.sections[0].meaning

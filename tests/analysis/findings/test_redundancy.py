@@ -74,10 +74,37 @@ def test_accuracy_is_empty_until_it_is_given():
         50,
     )
     # Wilson's interval of 40 of 50
-    assert "80.0 % (95 % interval 67.0 to 88.8 %, n = 50)" in measured.sections[0].meaning
+    assert (
+        "on 50 labelled cases is 80.0 % (95 % interval 67.0 to 88.8 %)"
+        in measured.sections[0].meaning
+    )
 
 
 @pytest.mark.parametrize("accuracies", [(1.2, 0.5, 10), (0.5, -0.1, 10), (0.5, 0.5, 0)])
 def test_an_accuracy_that_cannot_be_is_refused(accuracies):
     with pytest.raises(AnalysisError, match="cannot be"):
         redundancy(four_features()).with_accuracy(*accuracies)
+
+
+def test_where_nothing_is_redundant_no_accuracy_without_it_is_told():
+    found = redundancy(known_analysis(np.ones((10, 4, 2)), [0, 1] * 5))
+
+    for one in (found, found.with_accuracy(0.99, 0.99, 10)):
+        assert one.sections[0].meaning.startswith("None of the 4 features is redundant")
+        assert "accuracy" not in one.sections[0].meaning
+
+
+def test_where_it_was_not_measured_the_way_is_named_but_for_values():
+    of_classes = redundancy(four_features()).sections[0].meaning
+    of_values = redundancy(
+        known_analysis(four_values(), [-1] * 100, output_activation="none")
+    ).sections[0]
+
+    assert "`napari-ifa findings … --bundle B --cohort C`" in of_classes
+    assert "accuracy" not in of_values.meaning
+
+
+def four_values():
+    k = np.ones((100, 4, 1))
+    k[3:, 1] = 0
+    return k

@@ -92,11 +92,15 @@ class AverageDrop:
             groups.append(("all", np.ones(len(self.predicted), bool)))
         rows = tuple(self._row(name, counted) for name, counted in groups)
         total = rows[-1]
+        # With one output there is no other class to predict: cases without it count as well.
+        whose = "the predicted class's probability"
+        if len(self.class_names) == 1:
+            whose = f"the probability of '{self.class_names[0]}', present or not,"
         return Section(
             key="average_drop",
             title="Average increase and average drop",
             meaning=(
-                f"With the image masked by its usual CAM the predicted class's probability rises in"
+                f"With the image masked by its usual CAM {whose} rises in"
                 f" {100 * total['increase']:.1f} % of {total['n']} cases, and falls by"
                 f" {100 * total['drop']:.1f} % of itself on average."
             ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.analysis.wording import counted, percent
@@ -25,8 +26,8 @@ _ROWS = 20
 _PER_MEDIAN_DEVIATION, _PER_MEAN_DEVIATION = 1.4826, 1.2533
 
 
-@dataclass(frozen=True, eq=False)
-class Confounders:
+@dataclass(frozen=True, eq=False, repr=False)
+class Confounders(Finding):
     """How much of a class's evidence each feature makes up, and which shares stand apart.
 
     Attributes

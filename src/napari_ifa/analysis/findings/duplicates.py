@@ -2,52 +2,76 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.analysis.wording import counted
+from napari_ifa.analysis.wording import counted, listed
 
 
-@dataclass(frozen=True, eq=False)
-class Duplicates:
-    """Groups of cases with one content.
+@dataclass(frozen=True)
+class Appearance:
+    """One case of a group: where it stands, and what it is said to be.
 
     Attributes
     ----------
-    class_names : ``[C]``.
-    case_ids : ``[N]``.
-    label : ``[N]``, class numbers; −1 for a case without a label.
-    groups : numbers of the cases of each group, in the cohort's order.
-    known : whether the analysis holds what tells duplicates.
+    cohort : name of its cohort.
+    case : its id.
+    truth : its class's name, or the value that a regression should give; None where unknown.
     """
 
-    class_names: tuple[str, ...]
-    case_ids: tuple[str, ...]
-    label: NDArray[np.int64]
-    groups: tuple[tuple[int, ...], ...]
+    cohort: str
+    case: str
+    truth: str | float | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Duplicates(Finding):
+    """Groups of cases with one content, within and among the cohorts looked at.
+
+    Attributes
+    ----------
+    cohorts : names of the cohorts looked at.
+    cases : how many cases each of them has.
+    groups : the cases of each image that stands in more than one, in the cohorts' order.
+    known : whether every analysis holds what tells duplicates.
+    regression : whether the model answers with values.
+    """
+
+    cohorts: tuple[str, ...]
+    cases: tuple[int, ...]
+    groups: tuple[tuple[Appearance, ...], ...]
     known: bool
+    regression: bool
 
     @property
-    def contradicting(self) -> tuple[tuple[int, ...], ...]:
+    def contradicting(self) -> tuple[tuple[Appearance, ...], ...]:
         """Groups whose cases have different labels."""
-        return tuple(g for g in self.groups if len({int(self.label[n]) for n in g}) > 1)
+        return tuple(g for g in self.groups if _contradicts(g))
+
+    @property
+    def in_both(self) -> tuple[tuple[Appearance, ...], ...]:
+        """Groups that stand in both cohorts."""
+        return tuple(g for g in self.groups if len({one.cohort for one in g}) > 1)
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """One table of all that stand in a group."""
+        truth = "target" if self.regression else "class"
         rows = tuple(
             {
                 "group": number + 1,
-                "case": self.case_ids[n],
-                "class": self.class_names[self.label[n]] if self.label[n] >= 0 else None,
-                "labels_differ": group in self.contradicting,
+                "cohort": one.cohort,
+                "case": one.case,
+                truth: one.truth,
+                "labels_differ": _contradicts(group),
             }
             for number, group in enumerate(self.groups)
-            for n in group
+            for one in group
         )
         return (
             Section(
@@ -61,37 +85,87 @@ class Duplicates:
                 rows=rows,
                 columns={
                     "group": "cases with the same number are one image",
+                    "cohort": "the cohort that it stands in",
                     "case": "id of the case",
-                    "class": "its label",
+                    truth: "the value it should answer" if self.regression else "its label",
                     "labels_differ": "whether the group's labels contradict one another",
                 },
             ),
         )
 
     def _meaning(self) -> str:
+        looked_at = " and ".join(
+            f"{counted(n, 'case')} of '{name}'"
+            for name, n in zip(self.cohorts, self.cases, strict=True)
+        )
         if not self.known:
-            return "This analysis does not tell equal images, so duplicates are not known."
+            return (
+                f"Duplicates are not known among the {looked_at}: the analysis does not tell equal"
+                " images."
+            )
         if not self.groups:
-            return f"No two of the {len(self.case_ids)} cases are the same image."
+            return f"No two of the {looked_at} are the same image."
         extra = sum(len(g) - 1 for g in self.groups)
+        number, contradicting = len(self.groups), len(self.contradicting)
+        text = (
+            f"Among the {looked_at} {counted(number, 'image')}"
+            f" {'stands' if number == 1 else 'stand'} in more than one case,"
+            f" {counted(extra, 'case')} too many"
+        )
+        if len(self.cohorts) > 1:
+            within = [
+                f"{sum(_repeats(g, name) for g in self.groups)} within '{name}'"
+                for name in self.cohorts
+            ]
+            text += f" ({listed(within)}, {len(self.in_both)} in both)"
         return (
-            f"{counted(len(self.groups), 'image')} in more than one case, {extra} cases too many,"
-            f" and {len(self.contradicting)} with contradicting labels; a repeated image counts"
-            " more than once in every mean."
+            f"{text}, {contradicting or 'none'} with contradicting labels; a repeated image counts"
+            " more than once in every mean"
+            + (", and one in both hides overfitting." if self.in_both else ".")
         )
 
 
-def duplicates(analysis: Analysis) -> Duplicates:
-    """Cases whose network inputs have the same hash."""
-    data = analysis.dataset
-    known = "content" in data
-    groups: dict[int, list[int]] = {}
-    for n, content in enumerate(data["content"].values if known else ()):
-        groups.setdefault(int(content), []).append(n)
+def duplicates(analysis: Analysis, other: Analysis | None = None) -> Duplicates:
+    """Cases whose network inputs have the same hash, in one analysis or among two."""
+    analyses = (analysis,) if other is None else (analysis, other)
+    cohorts = _names(analyses)
+    known = all("content" in one.dataset for one in analyses)
+    groups: dict[int, list[Appearance]] = defaultdict(list)
+    for name, one in zip(cohorts, analyses, strict=True) if known else ():
+        truths = _truths(one)
+        for n, content in enumerate(one.dataset["content"].values):
+            groups[int(content)].append(Appearance(name, one.case_ids[n], truths[n]))
     return Duplicates(
-        class_names=analysis.class_names,
-        case_ids=tuple(str(name) for name in data["case"].values),
-        label=np.asarray(data["label"].values, dtype=np.int64),
+        cohorts=cohorts,
+        cases=tuple(len(one.case_ids) for one in analyses),
         groups=tuple(tuple(g) for g in groups.values() if len(g) > 1),
         known=known,
+        regression=analysis.is_regression,
     )
+
+
+def _contradicts(group: tuple[Appearance, ...]) -> bool:
+    return len({one.truth for one in group if one.truth is not None}) > 1
+
+
+def _repeats(group: tuple[Appearance, ...], cohort: str) -> bool:
+    return sum(one.cohort == cohort for one in group) > 1
+
+
+def _names(analyses: tuple[Analysis, ...]) -> tuple[str, ...]:
+    """What tells the cohorts apart: their splits, or else their names, or else their places."""
+    attributes = [one.dataset.attrs for one in analyses]
+    for keys in (("cohort_split",), ("cohort_name",), ("cohort_name", "cohort_split")):
+        names = tuple(", ".join(str(a[key]) for key in keys if a.get(key)) for a in attributes)
+        if all(names) and len(set(names)) == len(names):
+            return names
+    return ("training", "test")[: len(analyses)] if len(analyses) > 1 else ("the cohort",)
+
+
+def _truths(analysis: Analysis) -> list[str | float | None]:
+    if analysis.is_regression:
+        return [float(value) if np.isfinite(value) else None for value in analysis.targets]
+    names = analysis.class_names
+    if len(names) == 1:
+        names = (f"not {names[0]}", names[0])
+    return [names[label] if label >= 0 else None for label in analysis.labels.tolist()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ifa.analysis.findings.confounders import Confounders
+from napari_ifa.analysis.findings.numbering import number_points
 from napari_ifa.analysis.findings.outliers import Outliers
 from napari_ifa.analysis.findings.overfitting import Overfitting
 from napari_ifa.analysis.findings.principal import PrincipalFeatures
@@ -24,6 +25,10 @@ FOR, AGAINST, PLAIN = "#d9531e", "#1f4fb4", "#9aa3ad"
 _MOST_PANELS, _MOST_COLUMNS = 9, 14
 #: Most bars of the confounder figure, and most points with a number beside them.
 _MOST_BARS, _MOST_LABELS = 15, 12
+#: Most features of a class that the overfitting figure numbers.
+_MOST_NUMBERS = 6
+#: Relative distance beyond which the outlier figure's axis turns logarithmic.
+_MOST_LINEAR = 20
 _NAME_LENGTH = 24
 #: How the points of the outlier figure look.
 _USUAL: dict[str, Any] = {"s": 16, "color": PLAIN, "zorder": 2}
@@ -40,7 +45,8 @@ _FIRST: dict[str, Any] = {
 
 def overfitting_figure(found: Overfitting) -> Figure:
     """Training against test importance, a panel per class, significant features in colour."""
-    figure, axes = _panels(found.class_names)
+    figure, axes = _panels(found.class_names, height=4.0)
+    numbered = False
     for c, panel in enumerate(axes):
         panel.set_title(_short(found.class_names[c]), fontsize=11)
         panel.set_xlabel("training (logit)")
@@ -56,26 +62,30 @@ def overfitting_figure(found: Overfitting) -> Figure:
         panel.axvline(0, color="0.85", linewidth=0.8, zorder=0)
         panel.scatter(x[~marked], y[~marked], s=18, color=PLAIN, label="not significant", zorder=2)
         panel.scatter(
-            x[marked],
-            y[marked],
+            *(x[marked], y[marked]),
             s=30,
             marker="D",
             color=FOR,
             edgecolors="black",
             linewidths=0.5,
-            label=f"adjusted p ≤ {found.level:g}",
+            label=f"differs, adjusted p ≤ {found.level:g}",
             zorder=3,
         )
-        most_different = np.argsort(np.where(marked, found.p[:, c], np.inf), kind="stable")
-        for f in most_different[: min(int(marked.sum()), 6)]:
-            _number_beside(panel, x[f], y[f], str(f))
         panel.set_xlim(*ends)
         panel.set_ylim(*ends)
         panel.set_aspect("equal")
-        panel.text(
-            *(0.03, 0.97, f"{marked.sum()} of {marked.size}\nr = {found.correlation[c]:.3f}"),
-            transform=panel.transAxes,
-            va="top",
+        most_different = np.argsort(np.where(marked, found.p[:, c], np.inf), kind="stable")
+        named = most_different[: min(int(marked.sum()), _MOST_NUMBERS)]
+        number_points(panel, np.stack([x, y], axis=1), named.tolist())
+        numbered = numbered or bool(marked.any())
+        panel.set_title(
+            f"{_short(found.class_names[c])}\n{marked.sum()} of {marked.size} differ,"
+            f" r = {found.correlation[c]:.3f}",
+            fontsize=10,
+        )
+    if numbered:
+        figure.supxlabel(
+            f"numbers: of each class the features with the least p, {_MOST_NUMBERS} at most",
             fontsize=9,
         )
     _legend_once(figure, axes)
@@ -170,9 +180,9 @@ def confounder_figure(found: Confounders) -> Figure:
 
 
 def outlier_figure(found: Outliers) -> Figure:
-    """Every case's distance in the column of its class, the first 5 % marked with their ranks.
+    """Every case's relative distance in the column of its class, the first 5 % with their ranks.
 
-    Of many classes those with the farthest cases are shown.
+    Of many classes those with the first cases are shown.
     """
     classes = [c for c in range(len(found.class_names)) if (found.label == c).any()]
     farthest = dict.fromkeys(int(found.label[n]) for n in found.ranked)
@@ -182,44 +192,49 @@ def outlier_figure(found: Outliers) -> Figure:
     spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(found.label))
     first = set(found.first.tolist())
     ranks = {int(n): rank + 1 for rank, n in enumerate(found.ranked)}
-    for place, c in enumerate(shown):
-        members = [int(n) for n in np.flatnonzero(found.label == c) if int(n) in ranks]
-        if not members:
-            panel.axvspan(place - 0.4, place + 0.4, facecolor="0.93", hatch="///", edgecolor="0.7")
-            continue
-        usual = [n for n in members if n not in first and not found.nearer_others[n]]
-        others = [n for n in members if n not in first and found.nearer_others[n]]
-        marked = [n for n in members if n in first]
-        for chosen, style in ((usual, _USUAL), (others, _NEARER), (marked, _FIRST)):
-            panel.scatter(place + spread[chosen], found.distance[chosen], **style)
-        for n in sorted(marked, key=lambda n: ranks[n])[:_MOST_LABELS]:
-            _number_beside(panel, place + spread[n], found.distance[n], str(ranks[n]))
-    names = [_short(found.class_names[c]) for c in shown]
+    distance = found.relative
+    kinds: dict[str, list[int]] = {"as usual": [], "nearer to other labels": []}
+    title = "the first, with its rank" if len(first) == 1 else "first 5 %, with rank"
+    kinds[title] = []
+    place_of = {c: place for place, c in enumerate(shown)}
+    for n in ranks:
+        if int(found.label[n]) in place_of:
+            kind = title if n in first else list(kinds)[int(found.nearer_others[n])]
+            kinds[kind].append(n)
+    for (kind, members), style in zip(kinds.items(), (_USUAL, _NEARER, _FIRST), strict=True):
+        if members:
+            x = [place_of[int(found.label[n])] + spread[n] for n in members]
+            panel.scatter(x, distance[members], label=kind, clip_on=False, **style)
+    for n in kinds[title][:_MOST_LABELS]:
+        place = place_of[int(found.label[n])]
+        _number_beside(panel, place + spread[n], distance[n], str(ranks[n]))
+    ranked_classes = {int(found.label[n]) for n in ranks}
+    few = [place_of[c] for c in shown if c not in ranked_classes]
+    for number, place in enumerate(few):
+        panel.axvspan(
+            *(place - 0.4, place + 0.4),
+            facecolor="0.93",
+            hatch="///",
+            edgecolor="0.7",
+            label="too few cases" if not number else None,
+        )
+    names = [_short(found.class_names[c]) for c in shown] if not found.regression else ["all cases"]
     panel.set_xticks(range(len(shown)), names, fontsize=9)
     if len(shown) > 6:
         panel.tick_params(axis="x", labelrotation=40)
         for label in panel.get_xticklabels():
             label.set_horizontalalignment("right")
     panel.set_xlim(-0.6, len(shown) - 0.4)
-    panel.set_ylabel(f"{found.by} distance from its class's other cases")
-    panel.set_ylim(bottom=0)
-    _patches(
-        panel,
-        [
-            (FOR, "first 5 %, with rank"),
-            (AGAINST, "nearer to other labels"),
-            (PLAIN, "as usual"),
-            *([("0.85", "too few cases")] if _some_unranked(found, shown, ranks) else []),
-        ],
-    )
+    panel.set_ylabel(f"{found.by} distance, 1 = usual")
+    panel.axhline(1, color="0.8", linewidth=0.8, zorder=0)
+    highest = float(np.max(distance[list(ranks)]))
+    if highest > _MOST_LINEAR:
+        panel.set_yscale("symlog", linthresh=1)
+    panel.set_ylim(bottom=-0.04 * min(highest, _MOST_LINEAR / 4))
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     _only_axes(panel)
     _say_how_many_more(figure, [found.class_names[c] for c in classes], len(shown))
     return figure
-
-
-def _some_unranked(found: Outliers, shown: Sequence[int], ranks: dict[int, int]) -> bool:
-    ranked = {int(found.label[n]) for n in ranks}
-    return any(c not in ranked for c in shown)
 
 
 def redundancy_figure(found: Redundancy) -> Figure:
@@ -298,7 +313,7 @@ def _no_number(panel: Axes, text: str) -> None:
 
 
 def _number_beside(panel: Axes, x: float, y: float, text: str) -> None:
-    panel.annotate(text, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8.5)
+    panel.annotate(text, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8.5, zorder=6)
 
 
 def _legend_once(figure: Figure, axes: Sequence[Axes]) -> None:
@@ -332,10 +347,9 @@ def _patches(panel: Axes, entries: Sequence[tuple[str, str]]) -> None:
 
 def _say_how_many_more(figure: Figure, names: Sequence[str], shown: int) -> None:
     if len(names) > shown:
-        figure.supxlabel(
-            f"and {counted(len(names) - shown, 'more class', 'more classes')}, in the table",
-            fontsize=10,
-        )
+        more = f"and {counted(len(names) - shown, 'more class', 'more classes')}, in the table"
+        below = figure.get_supxlabel()
+        figure.supxlabel(f"{below}; {more}" if below else more, fontsize=9 if below else 10)
 
 
 def _with_margin(values: np.ndarray) -> tuple[float, float]:

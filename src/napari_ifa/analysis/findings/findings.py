@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_ifa.analysis.findings.confounders import Confounders, confounder_candidates
 from napari_ifa.analysis.findings.duplicates import Duplicates, duplicates
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.findings.outliers import Outliers, outliers
 from napari_ifa.analysis.findings.overfitting import Overfitting, overfitting
 from napari_ifa.analysis.findings.principal import PrincipalFeatures, principal_features
@@ -17,7 +18,7 @@ from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Findings:
     """All findings of one analysis, and of two where training and test were given.
 
@@ -38,7 +39,11 @@ class Findings:
     @property
     def sections(self) -> tuple[Section, ...]:
         """Every finding's tables with their figures, in the order of a report."""
-        parts = (
+        return tuple(section for part in self._parts for section in part.sections)
+
+    @property
+    def _parts(self) -> tuple[Finding, ...]:
+        return (
             *((self.overfitting,) if self.overfitting is not None else ()),
             self.principal,
             self.confounders,
@@ -46,7 +51,9 @@ class Findings:
             self.duplicates,
             self.redundancy,
         )
-        return tuple(section for part in parts for section in part.sections)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self._parts))
 
     def with_accuracy(self, with_all: float, without: float, cases: int) -> Findings:
         """The same with the accuracy that remains without the redundant features.
@@ -99,7 +106,7 @@ def findings(
         principal=principal_features(analysis, top=top, kind=chosen),
         confounders=confounder_candidates(analysis, level=level, kind=chosen),
         outliers=outliers(analysis),
-        duplicates=duplicates(analysis),
+        duplicates=duplicates(analysis, other),
         redundancy=redundancy(analysis),
     )
 

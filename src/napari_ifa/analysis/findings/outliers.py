@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.wording import counted, listed
@@ -23,20 +24,27 @@ LEAST_CASES = 3
 #: Least features whose correlation says anything; with fewer the Mahalanobis distance ranks.
 _LEAST_FEATURES = 4
 #: Share of the cases that is worth a look, and most rows of the table.
-FIRST_SHARE, _MOST_ROWS = 0.05, 50
+FIRST_SHARE, MOST_ROWS = 0.05, 10_000
+#: Cases of a class whose median distance counts as much as that of all.
+_OVERALL_WEIGHT = 10
+#: A median distance below this is rounding, and no measure of its spread.
+_LEAST_MEDIAN = 1e-9
 #: Least shrinkage of a covariance, so that features that never vary leave it invertible.
 _LEAST_SHRINKAGE = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Outliers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Outliers(Finding):
     """How far every case's contributions lie from those of its own class's other cases.
+
+    Where the model answers with values all cases are one group, and ``label`` is 0.
 
     Attributes
     ----------
-    class_names : ``[C]``.
+    class_names : ``[C]``; of a model of one output the absence and the presence of its class.
     case_ids : ``[N]``.
     label, predicted : ``[N]``, class numbers; −1 for a case without a label.
+    answer, target : ``[N]``, what a regression answers and should; NaN where there is none.
     correlation : ``[N]``, 1 − Pearson's r of the case's contributions and the mean of its class's
         other cases; NaN where there is no such number.
     mahalanobis : ``[N]``, distance from that mean by their covariance, shrunk.
@@ -45,18 +53,22 @@ class Outliers:
         other labels than with that of their own; False with fewer than four features.
     by : the distance that ranks.
     stored : whether the analysis holds contributions by case at all.
+    regression : whether the model answers with values.
     """
 
     class_names: tuple[str, ...]
     case_ids: tuple[str, ...]
     label: NDArray[np.int64]
     predicted: NDArray[np.int64]
+    answer: Floats
+    target: Floats
     correlation: Floats
     mahalanobis: Floats
     p: Floats
     nearer_others: NDArray[np.bool_]
     by: Distance
     stored: bool
+    regression: bool
 
     @property
     def distance(self) -> Floats:
@@ -64,53 +76,121 @@ class Outliers:
         return self.correlation if self.by == "correlation" else self.mahalanobis
 
     @property
+    def relative(self) -> Floats:
+        """``[N]``: the distance over a mean of two medians, of the class's and of all distances.
+
+        They count as n cases and as ten: the median of few cases is uncertain, and hardly usual
+        where one of them is not. By the class's own alone a trifle among few very like cases would
+        stand first.
+        """
+        result = np.full(self.distance.shape, np.nan)
+        overall = np.nanmedian(self.distance) if np.isfinite(self.distance).any() else 0.0
+        for members in self._ranked_classes():
+            distance = self.distance[members]
+            own, number = float(np.median(distance)), len(members)
+            usual = (number * own + _OVERALL_WEIGHT * overall) / (number + _OVERALL_WEIGHT)
+            result[members] = distance / max(usual, _LEAST_MEDIAN)
+        return result
+
+    @property
     def ranked(self) -> NDArray[np.int64]:
-        """Numbers of the cases that have a distance, the farthest first."""
-        order = np.argsort(-self.distance, kind="stable")
-        return np.asarray(order[np.isfinite(self.distance[order])])
+        """Numbers of the cases that have a distance, the least usual of their class first.
+
+        By p, then by the relative distance. A class of n cases has no p below 1/n, so p counts no
+        finer than the smallest class allows: otherwise its farthest case would stand behind usual
+        ones of a large class.
+        """
+        classes = self._ranked_classes()
+        if not classes:
+            return np.zeros(0, np.int64)
+        members = np.sort(np.concatenate(classes))
+        p = np.maximum(self.p[members], 1 / min(len(of_class) for of_class in classes))
+        return np.asarray(members[np.lexsort((-self.relative[members], p))])
+
+    def _ranked_classes(self) -> list[NDArray[np.int64]]:
+        """Numbers of the cases that have a distance, class by class."""
+        known = np.isfinite(self.distance)
+        return [np.flatnonzero(known & (self.label == c)) for c in np.unique(self.label[known])]
 
     @property
     def first(self) -> NDArray[np.int64]:
         """The first 5 % of them, at least one."""
-        number = max(1, int(FIRST_SHARE * len(self.ranked)))
-        return self.ranked[:number]
+        ranked = self.ranked
+        return ranked[: max(1, int(FIRST_SHARE * len(ranked)))]
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """The farthest cases, and those nearer to others than to their own class."""
-        ranked = self.ranked
-        number = min(_MOST_ROWS, max(10, len(self.first)))
-        odd = [n for n in ranked[number:] if self.nearer_others[n]][:_MOST_ROWS]
-        rank_of = {int(n): rank + 1 for rank, n in enumerate(ranked)}
-        rows = tuple(self._row(int(n), rank_of[int(n)]) for n in [*ranked[:number], *odd])
+        """Every case that could be ranked, the least usual first."""
+        ranked, relative = self.ranked, self.relative
+        rows = tuple(
+            {"rank": rank + 1, "case": self.case_ids[n]}
+            | self._answer(n)
+            | self._place(n, relative)
+            for rank, n in enumerate(ranked[:MOST_ROWS].tolist())
+        )
+        group = "its class's" if not self.regression else "the"
+        every = {
+            "rank": "by p, no finer than the smallest class allows, then by relative distance",
+            "case": "id of the case",
+            "class": "its label",
+            "predicted": "what the model answers",
+            "agrees": "whether the two are the same",
+            "answer": "the value that the model answers",
+            "target": "the value that it should answer; empty where none is known",
+            "residual": "answer − target",
+            "correlation_distance": "1 − Pearson's r of its contributions and the mean of"
+            f" {group} other cases",
+            "mahalanobis_distance": "distance from that mean by the covariance of"
+            f" {group} other cases (Ledoit and Wolf's shrinkage)",
+            "relative_distance": f"{self.by} distance over the usual one: a mean of the median"
+            f" of {group} cases, counted n times, and that of all, counted {_OVERALL_WEIGHT} times",
+            "p": f"share of {group} cases that lie at least as far, itself included",
+            "nearer_others": "its contributions are more like those of the other labels' cases",
+        }
         return (
             Section(
                 key="outliers",
                 title="Special cases and outliers",
                 meaning=self._meaning(),
                 limits=(
-                    "Some case is always the farthest, and p is its place within its class, not a"
+                    "Some case is always the farthest, and p is its place within its"
+                    f" {'cohort' if self.regression else 'class'}, not a"
                     " verdict: a wrong label, a rare but true appearance and a poor image look"
                     " alike here, so open the case."
                 ),
                 rows=rows,
-                columns={
-                    "rank": "the farthest first, over all classes",
-                    "case": "id of the case",
-                    "class": "its label",
-                    "predicted": "what the model answers",
-                    "agrees": "whether the two are the same",
-                    "correlation_distance": "1 − Pearson's r of its contributions and the mean of"
-                    " its class's other cases",
-                    "mahalanobis_distance": "distance from that mean by the class's covariance"
-                    " (Ledoit and Wolf's shrinkage), without the case itself",
-                    "p": "share of its class's cases that lie at least as far, itself included",
-                    "nearer_others": "its contributions are more like those of the other labels'"
-                    " cases",
-                },
-                draw=self.figure if len(ranked) else None,
+                columns={name: every[name] for name in rows[0]} if rows else every,
+                draw=self.figure if rows else None,
             ),
         )
+
+    def _answer(self, n: int) -> dict[str, object]:
+        if not self.regression:
+            return {
+                "class": self.class_names[self.label[n]],
+                "predicted": self.class_names[self.predicted[n]],
+                "agrees": bool(self.label[n] == self.predicted[n]),
+            }
+        answer, target = float(self.answer[n]), float(self.target[n])
+        if not np.isfinite(self.target).any():
+            return {"answer": answer}
+        return {"answer": answer, "target": target, "residual": answer - target}
+
+    def _place(self, n: int, relative: Floats) -> dict[str, object]:
+        place: dict[str, object] = {
+            "correlation_distance": float(self.correlation[n]),
+            "mahalanobis_distance": float(self.mahalanobis[n]),
+            "relative_distance": float(relative[n]),
+            "p": float(self.p[n]),
+        }
+        if not self.regression:
+            place["nearer_others"] = bool(self.nearer_others[n]) if self._compared else None
+        return place
+
+    @property
+    def _compared(self) -> bool:
+        """Whether there are other labels to be nearer to, and a correlation to tell it by."""
+        return self.by == "correlation" and len(np.unique(self.label)) > 1
 
     def _meaning(self) -> str:
         if not self.stored:
@@ -118,23 +198,45 @@ class Outliers:
                 "This analysis was made without the contributions of single cases, so no case can"
                 " be judged; analyse again with them."
             )
-        if not len(self.ranked):
+        ranked = self.ranked
+        if not len(ranked):
             return (
                 f"No class has {LEAST_CASES} labelled cases with varying contributions, so no case"
                 " can be judged."
+                if not self.regression
+                else f"There are no {LEAST_CASES} cases with varying contributions, so no case can"
+                " be judged."
             )
-        judged = self.ranked
-        wrong = int((self.label[judged] != self.predicted[judged]).sum())
-        text = (
-            f"{len(judged)} of {counted(len(self.label), 'case')} ranked by how far the"
-            f" contributions lie from those of the class's other cases ({self.by} distance); look"
-            f" at the first {len(self.first)}."
-        )
-        if len(self.class_names) > 1:
+        text = f"{len(ranked)} of {counted(len(self.label), 'case')} ranked by how far their"
+        if self.regression:
+            text += f" contributions lie from those of all other cases ({self.by} distance);"
+        else:
             text += (
-                f" {int(self.nearer_others.sum())} are more like the cases of other labels, and"
-                f" {wrong} of the ranked are answered wrongly."
+                f" contributions lie from those of their class's other cases ({self.by} distance,"
+                " by its place within the class, then by how it compares with the usual distance);"
             )
+        first = len(self.first)
+        text += " open the first." if first == 1 else f" open the first {first} (5 %)."
+        if len(ranked) > MOST_ROWS:
+            text += f" The table holds the first {MOST_ROWS}."
+        return text + ("" if self.regression else self._about_labels(ranked))
+
+    def _about_labels(self, ranked: NDArray[np.int64]) -> str:
+        wrong = int((self.label[ranked] != self.predicted[ranked]).sum())
+        nearer = int(self.nearer_others.sum())
+        text = ""
+        if self._compared:
+            text += (
+                f" {counted(nearer, 'case is', 'cases are')} more like the cases of other labels"
+                " than like those of the same."
+                if nearer
+                else " None is more like the cases of other labels than like those of its own."
+            )
+        text += (
+            f" The model answers {wrong} of the ranked wrongly."
+            if wrong
+            else " The model answers all of them rightly."
+        )
         few = self._classes_with_few_cases()
         if few:
             text += f" Fewer than {LEAST_CASES} cases, not ranked: {listed(few)}."
@@ -144,19 +246,6 @@ class Outliers:
     def _classes_with_few_cases(self) -> list[str]:
         counts = np.bincount(self.label[self.label >= 0], minlength=len(self.class_names))
         return [n for n, k in zip(self.class_names, counts, strict=True) if k < LEAST_CASES]
-
-    def _row(self, n: int, rank: int) -> dict[str, object]:
-        return {
-            "rank": rank,
-            "case": self.case_ids[n],
-            "class": self.class_names[self.label[n]],
-            "predicted": self.class_names[self.predicted[n]],
-            "agrees": bool(self.label[n] == self.predicted[n]),
-            "correlation_distance": float(self.correlation[n]),
-            "mahalanobis_distance": float(self.mahalanobis[n]),
-            "p": float(self.p[n]),
-            "nearer_others": bool(self.nearer_others[n]),
-        }
 
     def figure(self) -> Figure:
         """The cases' distances by class, the farthest marked with their ranks."""
@@ -175,20 +264,26 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     significant among n; a chi-square p of a shrunk covariance would be wrong. With fewer than four
     features a correlation says nothing, and the Mahalanobis distance ranks.
 
-    A model of one output (a regression) has one group, all cases.
+    Where the model answers with values, all cases are one group. A model of one output that answers
+    with a class has two groups, the cases without that class and with it.
     """
     data = analysis.dataset
-    label = np.asarray(data["label"].values, dtype=np.int64)
-    logits = np.asarray(data["logits"].values, dtype=float)
-    if len(analysis.class_names) == 1:
-        label = np.zeros_like(label)
-    stored = "contribution" in data
+    names, regression = analysis.class_names, analysis.is_regression
+    label = np.asarray(analysis.labels, dtype=np.int64)
     number = len(label)
-    correlation, mahalanobis, p = (np.full(number, np.nan) for _ in range(3))
+    if regression:
+        label = np.zeros_like(label)
+    elif len(names) == 1:
+        names = (f"not {names[0]}", names[0])
+    stored = "contribution" in data
+    correlation, mahalanobis, p, answer, target = (np.full(number, np.nan) for _ in range(5))
+    if regression:
+        answer = np.asarray(analysis.logits[:, 0], dtype=np.float64)
+        target = np.asarray(analysis.targets, dtype=np.float64)
     nearer_others = np.zeros(number, bool)
     if stored and data.sizes["feature"] < _LEAST_FEATURES:
         by = "mahalanobis"
-    for c in range(len(analysis.class_names)) if stored else ():
+    for c in range(len(names)) if stored else ():
         members = np.flatnonzero(label == c)
         if len(members) < LEAST_CASES:
             continue
@@ -198,21 +293,25 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
         mahalanobis[members] = mahalanobis_of_the_others(profiles)
         p[members] = rank_p((correlation if by == "correlation" else mahalanobis)[members])
         if len(members) < number and by == "correlation":
-            # Both means hold contributions to class c, so the sum over all cases less the class's.
-            rest = data["importance_all"].values[:, c] * number - profiles.sum(axis=0)
+            # Both means hold contributions to one class, so the sum over all less the members'.
+            column = data["importance_all"].values[:, min(c, len(analysis.class_names) - 1)]
+            rest = column * number - profiles.sum(axis=0)
             from_rest = correlation_distance(profiles, rest[None])
             nearer_others[members] = from_rest < correlation[members]
     return Outliers(
-        class_names=analysis.class_names,
-        case_ids=tuple(str(name) for name in data["case"].values),
+        class_names=names,
+        case_ids=analysis.case_ids,
         label=label,
-        predicted=logits.argmax(axis=1),
+        predicted=analysis.predicted,
+        answer=answer,
+        target=target,
         correlation=correlation,
         mahalanobis=mahalanobis,
         p=p,
         nearer_others=nearer_others,
         by=by,
         stored=stored,
+        regression=regression,
     )
 
 

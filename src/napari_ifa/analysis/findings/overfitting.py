@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.findings.permutation import any_difference
 from napari_ifa.analysis.findings.welch import Moments, benjamini_hochberg, welch
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import IDENTITY, Analysis, Kind
+from napari_ifa.analysis.truth import cases_of_class
 from napari_ifa.analysis.wording import counted, listed
 from napari_ifa.errors import AnalysisMismatchError
 
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
+WhyAll = Literal["values", "no labels", "asked"]
+_WHY_ALL: dict[WhyAll | None, str] = {
+    None: "",
+    "values": " The means are over all cases, since the model answers with values.",
+    "no labels": " The means are over all cases, since none has a label to count by; another mix of"
+    " classes differs too.",
+    "asked": " The means are over all cases whatever their label, as asked for; another mix of"
+    " classes differs too.",
+}
 #: Most features of a class that the table lists.
 _MOST_ROWS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Overfitting:
+@dataclass(frozen=True, eq=False, repr=False)
+class Overfitting(Finding):
     """The importance columns of training and test cases against each other.
 
     Attributes
@@ -44,6 +55,8 @@ class Overfitting:
     correlation : ``[C]``, Pearson's r of the two columns over the features.
     shared : images that stand in both analyses; None where a file does not tell.
     kind : ``"true"``, of the cases of each class (eq. 4), or ``"all"`` (eq. 3).
+    why_all : for ``"all"``: the model answers with ``"values"``, there are ``"no labels"``, or it
+        was ``"asked"`` for; None for ``"true"``.
     top : share of a class's features that the table lists, the most different first.
     level : adjusted p up to which a difference is called significant.
     """
@@ -62,6 +75,7 @@ class Overfitting:
     correlation: Floats
     shared: int | None
     kind: Kind
+    why_all: WhyAll | None
     top: float
     level: float
 
@@ -139,30 +153,11 @@ class Overfitting:
                 "No class has two cases in both analyses, so nothing could be compared; analyse"
                 " more cases."
             )
-        means = counted(tested * len(self.train), "mean contribution")
-        of_classes = f"{tested} of {counted(len(self.class_names), 'class', 'classes')}"
-        test = "Welch's t, Benjamini and Hochberg over all features of all classes, adjusted p ≤"
-        if self.p_any is None:
-            text = (
-                f"{self.suspected.sum()} of {means} in {of_classes} seem to differ between training"
-                f" and test ({test} {self.level:g}), but without the contributions of single cases"
-                " that p is an approximation that finds too much in skewed contributions, so"
-                " nothing is called significant; analyse again with them."
-            )
-        else:
-            text = (
-                f"{self.significant.sum()} of {means} in {of_classes} differ between training and"
-                f" test ({test} {self.level:g}; permutation test of any difference:"
-                f" p = {self.p_any:.3g})."
-            )
+        text = self._verdict(tested)
         if tested < len(self.class_names):
             missing = [n for n, ok in zip(self.class_names, self.tested, strict=True) if not ok]
             text += f" Fewer than two cases on a side: {listed(missing)}."
-        if self.kind == "all":
-            text += (
-                " The means are over all cases, since none has a label to count by; another mix of"
-                " classes differs too."
-            )
+        text += _WHY_ALL[self.why_all]
         if self.shared:
             text += (
                 f" {counted(self.shared, 'image')} in both analyses hide overfitting; leave such"
@@ -173,6 +168,40 @@ class Overfitting:
         else:
             text += " No image stands in both analyses."
         return text
+
+    def _verdict(self, tested: int) -> str:
+        means = counted(tested * len(self.train), "mean contribution")
+        if len(self.class_names) > 1:
+            of = "the " if tested == len(self.class_names) else f"{tested} of the "
+            means += f" in {of}{len(self.class_names)} classes"
+        test = (
+            "Welch's t, Benjamini and Hochberg over all features of all classes, adjusted p ≤"
+            f" {self.level:g}"
+        )
+        suspected = int(self.suspected.sum())
+        if self.p_any is None:
+            return (
+                f"{suspected} of {means} seem to differ between training and test ({test}), but"
+                " without the contributions of single cases that p is an approximation that finds"
+                " too much in skewed contributions, so nothing is called significant; analyse"
+                " again with them."
+            )
+        p_any = f"permutation test of any difference: p = {self.p_any:.3g}"
+        if self.p_any > self.level:
+            by_welch = (
+                f"; Welch's t alone would name {suspected}, which skewed contributions make it do"
+                if suspected
+                else ""
+            )
+            return (
+                f"No difference between training and test was found in {means} ({p_any}{by_welch})."
+            )
+        if not suspected:
+            return (
+                f"Training and test differ somewhere ({p_any}), but no single one of {means} can be"
+                f" named as different ({test})."
+            )
+        return f"{suspected} of {means} differ between training and test ({test}; {p_any})."
 
     def _number(self, significant: NDArray[np.bool_]) -> int | None:
         return int(significant.sum()) if self.p_any is not None else None
@@ -264,6 +293,7 @@ def overfitting(
         **_columns_against_each_other(one, other),
         shared=_shared_images(train, test),
         kind=kind,
+        why_all=_why_all(train, test) if kind == "all" else None,
         top=top,
         level=level,
     )
@@ -310,6 +340,13 @@ def _moments(analysis: Analysis, kind: Kind) -> Moments:
     )
 
 
+def _why_all(train: Analysis, test: Analysis) -> WhyAll:
+    if train.is_regression:
+        return "values"
+    labelled = all(cases_that_count(analysis, "true").any() for analysis in (train, test))
+    return "asked" if labelled else "no labels"
+
+
 def _p_of_any_difference(train: Analysis, test: Analysis, kind: Kind) -> float | None:
     by_class = [_contributions_by_class(analysis, kind) for analysis in (train, test)]
     if by_class[0] is None or by_class[1] is None:
@@ -327,7 +364,8 @@ def _contributions_by_class(analysis: Analysis, kind: Kind) -> list[Floats] | No
     values, label = data["contribution"].values, data["label"].values
     if kind == "all":
         return [values.astype(np.float64)]
-    return [values[label == c].astype(np.float64) for c in range(data.sizes["class"])]
+    of_class = cases_of_class(label, data.sizes["class"])
+    return [values[members].astype(np.float64) for members in of_class.T]
 
 
 def _columns_against_each_other(one: Moments, other: Moments) -> dict[str, Any]:

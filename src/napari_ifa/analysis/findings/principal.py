@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.findings.overfitting import cases_that_count
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.section import Section
@@ -23,8 +24,8 @@ Floats = NDArray[np.float64]
 RANKINGS: tuple[Ranking, ...] = ("value", "contrast")
 
 
-@dataclass(frozen=True, eq=False)
-class PrincipalFeatures:
+@dataclass(frozen=True, eq=False, repr=False)
+class PrincipalFeatures(Finding):
     """The top features of every class and how much of its column they make up.
 
     Attributes

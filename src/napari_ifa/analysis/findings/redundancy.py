@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
@@ -21,6 +22,10 @@ Floats = NDArray[np.float64]
 
 #: A share of a class's evidence below this part of the mean share, 1/F, is negligible.
 NEGLIGIBLE = 0.1
+_HOW_TO_MEASURE = (
+    " What accuracy remains without them was not measured; `napari-ifa findings … --bundle B"
+    " --cohort C` measures it."
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class MaskedAccuracy:
         return float(found.low), float(found.high)
 
 
-@dataclass(frozen=True, eq=False)
-class Redundancy:
+@dataclass(frozen=True, eq=False, repr=False)
+class Redundancy(Finding):
     """Features that are rarely active, or carry next to nothing, for every class.
 
     Attributes
@@ -53,6 +58,7 @@ class Redundancy:
     share : ``[F, C]``, |IM_all[f, c]| / Σ_f |IM_all[f, c]|; 0 for a class without any evidence.
     threshold : share of the cases below which a feature is rarely active.
     accuracy : what remains without the redundant features, where it was measured.
+    regression : whether the model answers with values, so that there is no accuracy.
     """
 
     class_names: tuple[str, ...]
@@ -61,6 +67,7 @@ class Redundancy:
     share: Floats
     threshold: float
     accuracy: MaskedAccuracy | None = None
+    regression: bool = False
 
     @property
     def rare(self) -> NDArray[np.bool_]:
@@ -180,19 +187,26 @@ class Redundancy:
 
     def _meaning(self) -> str:
         number, features = int(self.redundant.sum()), len(self.share)
+        if not number:
+            return (
+                f"None of the {counted(features, 'feature')} is redundant: each takes part in"
+                f" {100 * self.threshold:g} % of the cases or more, for or against a class, and has"
+                " more than a negligible share of the evidence for one class at least."
+            )
         text = (
-            f"{number} of {counted(features, 'feature')} redundant: active for no class in"
+            f"{number} of {counted(features, 'feature')}"
+            f" {'is' if number == 1 else 'are'} redundant: active for no class in"
             f" {100 * self.threshold:g} % of the cases, or of a negligible share of the evidence"
             " for every class."
         )
         if self.accuracy is None:
-            return text + " What accuracy remains without them was not measured; evaluate it."
+            return text + ("" if self.regression else _HOW_TO_MEASURE)
         a = self.accuracy
         low, high = a.interval(a.without)
         return text + (
-            f" Without them the accuracy is {100 * a.without:.1f} % (95 % interval"
-            f" {100 * low:.1f} to {100 * high:.1f} %, n = {a.cases}), with all features"
-            f" {100 * a.with_all:.1f} %."
+            f" Without {'it' if number == 1 else 'them'} the accuracy on"
+            f" {counted(a.cases, 'labelled case')} is {100 * a.without:.1f} % (95 % interval"
+            f" {100 * low:.1f} to {100 * high:.1f} %), with all features {100 * a.with_all:.1f} %."
         )
 
     def figure(self) -> Figure:
@@ -220,4 +234,5 @@ def redundancy(analysis: Analysis, *, threshold: float = 0.05) -> Redundancy:
         steady=mean**2 * (1 - threshold) > threshold * variance,
         share=np.abs(mean) / np.where(total > 0, total, 1.0),
         threshold=threshold,
+        regression=analysis.is_regression,
     )
