@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,7 +83,10 @@ def test_an_interrupted_analysis_is_resumed_on_request(folder, monkeypatch, caps
     monkeypatch.setattr(run, "compute_shard", interrupted)
 
     assert main(options) == 2
-    assert "b.nc.parts: the same command with --resume goes on" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(
+        "Stopped after 6 of 9 cases, which are kept in b.nc.parts; the same command with --resume"
+        " goes on.\n"
+    )
     assert not (folder / "b.nc").exists()
     assert main(options) == 2
     assert "go on with it by --resume, or remove it" in capsys.readouterr().err
@@ -106,10 +110,14 @@ def test_ctrl_c_stops_the_workers_with_one_line(folder: Path) -> None:
     said = process.communicate(timeout=120)[1].strip()
 
     assert process.returncode == 2, said
-    assert said.splitlines() == [
-        "napari-ifa: Stopped; what was finished is kept in c.nc.parts: the same command with"
-        " --resume goes on."
-    ]
+    (line,) = said.splitlines()
+    told = re.fullmatch(
+        r"napari-ifa: Stopped after (\d+) of (\d+) cases, which are kept in c\.nc\.parts; the same"
+        r" command with --resume goes on\.",
+        line,
+    )
+    assert told, line
+    assert 0 < int(told[1]) <= int(told[2])
 
 
 def test_skipped_cases_and_duplicates_are_told(tmp_path: Path, capsys) -> None:
@@ -132,7 +140,61 @@ def test_skipped_cases_and_duplicates_are_told(tmp_path: Path, capsys) -> None:
     said = capsys.readouterr().out
     assert "3 cases (all splits) analysed" in said
     assert "1 skipped: 3.nii.gz: " in said
-    assert "0.nii.gz = 1.nii.gz" in said
+    assert "1 image stands in the cohort more than once: 0.nii.gz = 1.nii.gz" in said
+    counted = re.search(r"Classes of the cases analysed: (.*)\.", said)
+    assert counted
+    assert sum(map(int, re.findall(r"\((\d+)\)", counted[1]))) == 3
+    assert "\nClasses: " not in said, "it counts the skipped case"
+    evaluate = ["evaluate", *options[1:5], "--analysis", str(tmp_path / "a.nc")]
+    evaluate += ["-o", str(tmp_path / "e")]
+    assert main(evaluate) == 2
+    capsys.readouterr()
+    assert main([*evaluate, "--skip-up-to", "25%"]) == 0
+    assert "What was left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", [".", "taken"])
+@pytest.mark.parametrize("command", ["analyze", "report"])
+def test_a_folder_in_place_of_a_file_is_refused_before_any_work(
+    command: str, out: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    first = {"analyze": ["--bundle", "none", "--cohort", "none"], "report": ["none.nc"]}[command]
+
+    assert main([command, *first, "-o", out]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"napari-ifa: {out} is a folder; give a file's name, such as ")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_report_tells_the_cohorts_and_takes_no_folder_of_another_kind(
+    folder: Path, tmp_path: Path, capsys
+) -> None:
+    analysis, found, page = str(folder / "a.nc"), str(tmp_path / "f"), tmp_path / "r.html"
+    assert main(["findings", analysis, "--top", "10%", "-o", found]) == 0
+    name = load_analysis(analysis).dataset.attrs["cohort_name"]
+    top = (tmp_path / "f" / "summary.md").read_text("utf-8").splitlines()[2]
+    assert top == f"Of {name}, split validation, top 10 %."
+
+    assert main(["report", analysis, "--evaluation", found, "-o", str(page)]) == 2
+    said = capsys.readouterr().err
+    assert "was written by napari-ifa findings, not by evaluate" in said
+    assert len(said.strip().splitlines()) == 1
+
+    other = load_analysis(analysis)
+    other.dataset.attrs["model_weights"] = "others"
+    other.save(tmp_path / "other.nc")
+    tables = ["--tables", str(tmp_path / "t")]
+    other_file = str(tmp_path / "other.nc")
+    assert main(["report", other_file, "--findings", found, *tables, "-o", str(page)]) == 2
+    assert "another model or method than the analysis: weights differ" in capsys.readouterr().err
+    assert not page.exists()
+    assert not (tmp_path / "t").exists()
+
+    assert main(["report", analysis, "--findings", found, "-o", str(page)]) == 0
+    assert top in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,11 @@ from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.variables import described
 from napari_ifa.errors import IfaError
 from napari_ifa.html_report import DARK, LIGHT, write_report
-from napari_ifa.tables import StoredSection, read_sections, write_sections
+from napari_ifa.tables import (
+    StoredSection,
+    read_sections,
+    write_sections,
+)
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
 SCRIPT = "<script>alert('x')</script>"
@@ -300,6 +304,12 @@ def test_evaluation_and_findings_are_read_back_from_folders(
     kind, content = image["src"].split(",")
     assert kind == "data:image/svg+xml;base64"
     assert base64.b64decode(content) == (tmp_path / "e" / "e.svg").read_bytes()
+
+
+def test_a_very_small_p_is_told_as_less(report, analysis: Analysis) -> None:
+    table = replace(section(draw=None), rows=({"p": 3e-171},), columns={})
+
+    assert "1 row p < 0.0001" in report(analysis, sections=[table]).text
 
 
 def test_a_picture_of_noise_is_made_smaller(report, analysis: Analysis) -> None:

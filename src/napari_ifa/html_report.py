@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from napari_ifa.analysis import Analysis
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.summary.cases import cohort_names
+from napari_ifa.analysis.summary.provenance import check_provenance, made_from
 from napari_ifa.analysis.summary.summary import headline_measure, summary_sections
 from napari_ifa.analysis.wording import counted
 from napari_ifa.tables import (
+    TracedSections,
     cell_text,
     clean_text,
     column_names,
     is_number,
     pictures_of,
+    smaller_png,
     write_whole,
 )
 
@@ -99,6 +101,14 @@ th,td{padding:.1rem .3rem;max-width:12em}nav{display:none}}
 """
 
 
+class Part(NamedTuple):
+    """Sections under one heading, and a sentence of what they were made from."""
+
+    head: str
+    sections: tuple[Section, ...]
+    origin: str = ""
+
+
 class HasSections(Protocol):
     """An evaluation, findings, or anything else that is made of sections."""
 
@@ -120,24 +130,30 @@ def write_report(
     Parameters
     ----------
     other : the same model's analysis of another cohort; it stands beside the first.
-    evaluation, findings : their sections, as they are or read back with ``read_sections``.
+    evaluation, findings : their sections, as they are or read back with ``read_folder``, which also
+        tells which cohorts they are of.
     sections : any others, at the end.
 
     Raises
     ------
     AnalysisMismatchError
-        Where the two analyses are not of one model and layer.
+        Where the two analyses are not of one model and layer, or the evaluation or the findings
+        say that they are of another model or method.
     IfaError
         Where the place cannot be written.
     """
+    if isinstance(evaluation, TracedSections):
+        check_provenance(evaluation.provenance, "evaluate", analysis, "The evaluation")
+    if isinstance(findings, TracedSections):
+        check_provenance(findings.provenance, "findings", analysis, "The folder of findings")
     parts = [
-        ("The analysis", summary_sections(analysis, other)),
-        ("Evaluation", _sections_of(evaluation)),
-        ("Findings", _sections_of(findings)),
-        ("Further results", tuple(sections)),
+        Part("The analysis", summary_sections(analysis, other)),
+        Part("Evaluation", _sections_of(evaluation), _origin(evaluation, analysis)),
+        Part("Findings", _sections_of(findings), _origin(findings, analysis)),
+        Part("Further results", tuple(sections)),
     ]
     target = Path(path).expanduser()
-    page = "\n".join(_page(analysis, other, [part for part in parts if part[1]]))
+    page = "\n".join(_page(analysis, other, [part for part in parts if part.sections]))
     return write_whole(target, page + "\n")
 
 
@@ -147,9 +163,15 @@ def _sections_of(source: HasSections | Sequence[Section] | None) -> tuple[Sectio
     return tuple(source) if isinstance(source, Sequence) else tuple(source.sections)
 
 
-def _page(
-    analysis: Analysis, other: Analysis | None, parts: Sequence[tuple[str, tuple[Section, ...]]]
-) -> Iterator[str]:
+def _origin(source: HasSections | Sequence[Section] | None, analysis: Analysis) -> str:
+    if not isinstance(source, TracedSections):
+        return ""
+    return made_from(source.provenance, analysis) or (
+        "The folder does not tell of which model and cohort this is."
+    )
+
+
+def _page(analysis: Analysis, other: Analysis | None, parts: Sequence[Part]) -> Iterator[str]:
     names = cohort_names(analysis, other)
     title = f"Integrated feature analysis: {_model_name(analysis)}"
     yield "<!DOCTYPE html>"
@@ -165,14 +187,16 @@ def _page(
     yield f" · {_text(analysis.dataset.attrs.get('created', ''))} · {_PURPOSE}</p>"
     yield f'<p class="lead">{_text(_in_plain_words(analysis, other))}</p>\n</header>'
     numbers = count(1)
-    numbered = [(head, [(f"section-{next(numbers)}", s) for s in group]) for head, group in parts]
+    numbered = [(part, [(f"section-{next(numbers)}", s) for s in part.sections]) for part in parts]
     yield '<nav aria-label="Contents">\n<ul>'
-    for head, group in numbered:
+    for part, group in numbered:
         links = (f'<li><a href="#{i}">{_text(s.title)}</a></li>' for i, s in group)
-        yield f"<li>{_text(head)}<ul>{''.join(links)}</ul></li>"
+        yield f"<li>{_text(part.head)}<ul>{''.join(links)}</ul></li>"
     yield '<li><a href="#provenance">Where this comes from</a></li>\n</ul>\n</nav>\n<main>'
-    for head, group in numbered:
-        yield f"<h2>{_text(head)}</h2>"
+    for part, group in numbered:
+        yield f"<h2>{_text(part.head)}</h2>"
+        if part.origin:
+            yield f'<p class="quiet">{_text(part.origin)}</p>'
         for identifier, section in group:
             yield from _section(identifier, section)
     yield '<h2 id="provenance">Where this comes from</h2>'
@@ -262,25 +286,13 @@ def _picture(section: Section) -> str:
     if svg is None or len(svg) > _GOOD_SVG:
         png = pictures_of(section, ["png"]).get("png")
         if png is not None:
-            kind, content = "png", png if len(png) <= _LARGEST_PICTURE else _smaller(png)
+            kind, content = (
+                "png",
+                png if len(png) <= _LARGEST_PICTURE else smaller_png(png, _PAGE_WIDTH),
+            )
     if content is None:
         return ""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _smaller(png: bytes) -> bytes:
-    """The picture as wide as the page, in 256 colours."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
-            picture = opened.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return png
-    picture.thumbnail((_PAGE_WIDTH, 4 * _PAGE_WIDTH))
-    stream = io.BytesIO()
-    picture.quantize(256, Image.Quantize.FASTOCTREE).save(stream, format="PNG")
-    return stream.getvalue()
 
 
 def _table(section: Section) -> Iterator[str]:
@@ -318,7 +330,7 @@ def _rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], caption: str)
         yield f'<th scope="col"{_side(name in right)}>{_head(name)}</th>'
     yield "</tr></thead>\n<tbody>"
     for row in rows:
-        cells = [_text(cell_text(row.get(name)), _LONGEST_CELL) for name in names]
+        cells = [_text(cell_text(row.get(name), name), _LONGEST_CELL) for name in names]
         first = f'<th scope="row"{_side(names[0] in right)}>{cells[0]}</th>'
         rest = zip(names[1:], cells[1:], strict=True)
         others = "".join(f"<td{_side(name in right)}>{cell}</td>" for name, cell in rest)

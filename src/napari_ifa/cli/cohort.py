@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import AnalysisError, Cancelled
+from napari_ifa.errors import AnalysisError, Cancelled, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Cohort, Findings
     from napari_ifa.analysis.section import Section
+    from napari_ifa.analysis.summary.provenance import Command
+    from napari_ifa.tables import TracedSections
 
 #: Skipped cases and duplicates that are named on the terminal.
 _MOST_NAMED = 5
@@ -24,8 +27,8 @@ def run_analyze(options: argparse.Namespace) -> None:
     """Analyse a cohort; what is finished of an interrupted analysis is kept beside its file."""
     from napari_ifa.analysis import analyze
 
+    _check_file(options.out, "cohort.nc")
     cohort = _cohort(options)
-    checked_writable(options.out.parent)
     parts = options.out.with_name(f"{options.out.name}.parts")
     if parts.exists() and not options.resume:
         raise AnalysisError(
@@ -48,12 +51,12 @@ def run_analyze(options: argparse.Namespace) -> None:
             )
         analysis.save(options.out)
     except KeyboardInterrupt:
-        kept = len(list(parts.glob("shard_*")))
+        kept = _cases_kept(parts, len(cohort))
         if not kept:
             raise
         raise Cancelled(
-            f"Stopped; what was finished is kept in {parts.name}: the same command with --resume"
-            " goes on."
+            f"Stopped after {kept} of {len(cohort)} cases, which are kept in {parts.name}; the same"
+            " command with --resume goes on."
         ) from None
     finally:
         if not any(parts.glob("shard_*")):
@@ -66,6 +69,7 @@ def run_analyze(options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate an analysis' explanations on a cohort: tables and figures in a folder."""
     from napari_ifa.analysis import evaluate, load_analysis
+    from napari_ifa.analysis.summary.provenance import evaluated_on, provenance_of
 
     cohort = _cohort(options)
     checked_writable(options.out)
@@ -73,14 +77,23 @@ def run_evaluate(options: argparse.Namespace) -> None:
     analysis = load_analysis(options.analysis, classifier)
     with Bar("cases") as bar:
         evaluation = evaluate(
-            classifier, analysis, cohort, options.top, basis=options.basis, progress=bar
+            classifier,
+            analysis,
+            cohort,
+            options.top,
+            basis=options.basis,
+            skip_up_to=options.skip_up_to,
+            progress=bar,
         )
-    _write(evaluation.sections, options.out)
+    provenance = provenance_of("evaluate", analysis, top=options.top)
+    provenance |= evaluated_on(cohort, options.basis)
+    _write(evaluation.sections, options.out, provenance)
 
 
 def run_findings(options: argparse.Namespace) -> None:
     """Say what an analysis shows of its model: tables and figures in a folder."""
     from napari_ifa.analysis import findings, load_analysis
+    from napari_ifa.analysis.summary.provenance import provenance_of
 
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(
@@ -94,7 +107,8 @@ def run_findings(options: argparse.Namespace) -> None:
     more: list[Section] = []
     if options.bundle is not None:
         found, more = _with_model(options, analysis, found)
-    _write([*found.sections, *more], options.out)
+    provenance = provenance_of("findings", analysis, other, options.top)
+    _write([*found.sections, *more], options.out, provenance)
 
 
 def _with_model(
@@ -110,32 +124,47 @@ def _with_model(
     analysis.check(classifier)
     masks = [FeatureMask.all(analysis.features), found.redundancy.mask]
     with Bar("cases") as bar:
-        predicted = masked_predictions(classifier, cohort, masks, progress=bar)
+        predicted = masked_predictions(
+            classifier, cohort, masks, skip_up_to=options.skip_up_to, progress=bar
+        )
     labelled = int((predicted.labels >= 0).sum())
     if labelled:
         every, without = predicted.accuracy()
         found = found.with_accuracy(float(every), float(without), labelled)
     if not found.confounders.ranked:
         return found, []
-    return found, [confounder_maps_section(classifier, cohort, found)]
+    try:
+        return found, [confounder_maps_section(classifier, cohort, found)]
+    except AnalysisError as error:
+        # The findings stand without their pictures.
+        print(f"Maps of the candidates are left out: {error}")
+        return found, []
 
 
 def run_report(options: argparse.Namespace) -> None:
     """Write everything that is known of an analysis into one HTML file."""
     from napari_ifa.analysis import findings, load_analysis
     from napari_ifa.analysis.summary import summary_sections
+    from napari_ifa.analysis.summary.provenance import provenance_of
     from napari_ifa.html_report import write_report
-    from napari_ifa.tables import read_sections
+    from napari_ifa.tables import TracedSections
 
-    checked_writable(options.out.parent)
+    _check_file(options.out, "report.html")
     if options.tables:
         checked_writable(options.tables)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
-    evaluated = read_sections(options.evaluation) if options.evaluation else ()
-    found = read_sections(options.findings) if options.findings else findings(analysis, other)
+    evaluated = found = None
+    if options.evaluation:
+        evaluated = _read(options.evaluation, "evaluate", analysis)
+    if options.findings:
+        found = _read(options.findings, "findings", analysis)
+    if found is None:
+        sections = findings(analysis, other).sections
+        found = TracedSections(sections, provenance_of("findings", analysis, other))
     if options.tables:
-        _write(summary_sections(analysis, other), options.tables)
+        provenance = provenance_of("report", analysis, other)
+        _write(summary_sections(analysis, other), options.tables, provenance)
     print(write_report(options.out, analysis, other, evaluated, found))
 
 
@@ -145,23 +174,55 @@ def _cohort(options: argparse.Namespace) -> Cohort:
     return read_cohort(options.cohort, options.split, options.root)
 
 
-def _write(sections: Sequence[Section], folder: Path) -> None:
+def _check_file(out: Path, example: str) -> None:
+    """Refuse a place for a file that is a folder or cannot be written, before any work."""
+    if out.is_dir():
+        raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
+    checked_writable(out.parent)
+
+
+def _cases_kept(parts: Path, cases: int) -> int:
+    """Cases of the finished shards in a folder; all shards but the last are of one size."""
+    try:
+        size = int(json.loads((parts / "plan.json").read_text(encoding="utf-8"))["shard size"])
+        numbers = [int(file.stem.removeprefix("shard_")) for file in parts.glob("shard_*.npz")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return sum(max(0, min(size, cases - number * size)) for number in numbers)
+
+
+def _read(folder: Path, command: Command, analysis: Analysis) -> TracedSections:
+    from napari_ifa.analysis.summary.provenance import check_provenance
+    from napari_ifa.tables import read_folder
+
+    stored = read_folder(folder)
+    check_provenance(stored.provenance, command, analysis, str(folder))
+    return stored
+
+
+def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, str]) -> None:
     from napari_ifa.tables import write_sections
 
     for section in sections:
         print(f"{section.title}: {section.meaning}")
-    written = write_sections(sections, folder)
+    written = write_sections(sections, folder, provenance)
     print(f"{len(written)} files written to {folder}; begin with summary.md.")
 
 
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
+    from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
+
     splits = f"split {cohort.split}" if cohort.split else "all splits"
     print(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
     for note in analysis.notes:
-        print(note)
+        if not (analysis.skipped and counts_labels(note)):
+            print(note)
+    if analysis.skipped and (labels := labels_seen(analysis)):
+        print(labels)
     _say_some("skipped", [f"{name}: {reason}" for name, reason in analysis.skipped])
     groups = [" = ".join(group) for group in analysis.duplicates]
-    _say_some("images that stand in the cohort more than once", groups)
+    stands = "image stands" if len(groups) == 1 else "images stand"
+    _say_some(f"{stands} in the cohort more than once", groups)
 
 
 def _say_some(what: str, texts: Sequence[str]) -> None:

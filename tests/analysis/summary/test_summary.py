@@ -155,6 +155,31 @@ def test_what_is_wrong_with_the_cohort_is_listed(tmp_path: Path) -> None:
     assert "1 skipped, 1 the same image as another" in found["cohort"].meaning
 
 
+@pytest.mark.parametrize(
+    ("note", "is_remark"),
+    [
+        ("Classes: healthy (10), lesion (2).", False),
+        ("Labels are values from -1.5 to 9.", False),
+        ("25 classes, of 1 to 20 cases each.", False),
+        ("Labels are missing for 2 of 9 cases: accuracy leaves them out.", True),
+        ("2 images are listed more than once.", True),
+    ],
+)
+def test_a_note_that_only_counts_labels_is_no_remark(
+    note: str, is_remark: bool, analysis: Analysis
+) -> None:
+    found = summary(Analysis(analysis.dataset.assign_attrs(notes=note)))
+
+    assert ("cohort_remarks" in found) is is_remark
+
+
+def test_the_notes_of_a_list_itself_make_no_remark(tmp_path: Path) -> None:
+    cohort = read_cohort(write_cohort(tmp_path, CASES))
+    assert cohort.notes, "it counts its labels"
+
+    assert "cohort_remarks" not in summary(analyze(tiny_classifier(), cohort))
+
+
 def test_an_image_in_both_cohorts_is_told(tmp_path: Path, analysis: Analysis) -> None:
     other = analysed(tmp_path / "test", [(MIXED, 0), (EMPTY, 1)])
 
@@ -200,7 +225,11 @@ def test_a_regression_has_errors_in_place_of_accuracy(analysis: Analysis, tmp_pa
     error = found["accuracy"].rows[0]
     assert (error["measure"], error["value"], error["cases"]) == ("mean absolute error", 0.5, 2)
     assert found["cohort"].rows[0]["right"] is None
-    assert "2 with a value" in found["cohort"].meaning
+    assert "2 with a value of 10 to 12;" in found["cohort"].meaning
+    neutral = analysis.scale(0).neutral
+    assert f"at an S-CAM of {neutral:.3g} on the scale" in found["scale"].meaning
+    assert "above it a voxel raises the answer" in found["scale"].meaning
+    assert "make 100 % of what raises the answer." in found["importance"].meaning
     assert found["accuracy"].draw().axes[0].get_ylabel() == "value answered"
     assert len(found["importance"].draw().axes) == 2, "one class has no mean over classes"
 

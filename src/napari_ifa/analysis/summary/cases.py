@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ Row = dict[str, Any]
 Named = Sequence[tuple[str, Analysis]]
 
 COHORT_COLUMN = "name and split of the cohort"
+#: Notes of a cohort that only count its labels, as ``cohorts.checks`` words them.
+_COUNTS = re.compile(
+    r"Classes: .*|Labels are values from .*|\d+ classes, of \d+ to \d+ cases each\."
+)
 
 
 def cohort_names(analysis: Analysis, other: Analysis | None = None) -> tuple[str, ...]:
@@ -48,7 +53,7 @@ def cohort_section(named: Named, remarks: Sequence[Row]) -> Section:
         labelled = int(_has_truth(analysis).sum())
         sentences.append(
             f"{name}: {counted(cases, 'case')} analysed, {labelled} with a"
-            f" {'value' if analysis.is_regression else 'label'}; {skipped} skipped, {twice} the"
+            f" {_truth_of(analysis)}; {skipped} skipped, {twice} the"
             " same image as another."
         )
     empty = sorted({str(row["class"]) for row in rows if row["cases"] == 0})
@@ -124,13 +129,28 @@ def remarks_on(named: Named) -> Iterator[Row]:
                     "case": case,
                     "remark": f"the same image to the model as {group[0]}",
                 }
-        for note in analysis.notes:
+        for note in (note for note in analysis.notes if not counts_labels(note)):
             yield {"cohort": name, "what": "note", "case": "", "remark": note}
     if len(named) > 1:
         (first, one), (second, other) = named
         for case, twin in _shared_cases(one, other):
             remark = f"the same image to the model as {twin} of {first}"
             yield {"cohort": second, "what": "in both", "case": case, "remark": remark}
+
+
+def counts_labels(note: str) -> bool:
+    """Whether a note of a cohort tells its labels alone, which the tables do too."""
+    return _COUNTS.fullmatch(note) is not None
+
+
+def labels_seen(analysis: Analysis) -> str:
+    """One sentence of the labels of the cases analysed; empty where there are none."""
+    if not _has_truth(analysis).any():
+        return ""
+    if analysis.is_regression:
+        return f"Labels of the cases analysed: {_truth_of(analysis)}."
+    counts = [(name, int((analysis.labels == c).sum())) for c, name in answerable_classes(analysis)]
+    return f"Classes of the cases analysed: {listed([f'{n} ({k})' for n, k in counts if k], 20)}."
 
 
 def _shared_cases(one: Analysis, other: Analysis) -> Iterator[tuple[str, str]]:
@@ -173,6 +193,19 @@ def _has_truth(analysis: Analysis) -> NDArray[np.bool_]:
         np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
     )
     return known
+
+
+def _truth_of(analysis: Analysis) -> str:
+    known = analysis.targets[_has_truth(analysis)] if analysis.is_regression else np.empty(0)
+    if not known.size:
+        return "value" if analysis.is_regression else "label"
+    return f"value of {span(float(known.min()), float(known.max()))}"
+
+
+def span(low: float, high: float) -> str:
+    """ "0.1 to 0.3", or one number where the two read the same."""
+    ends = dict.fromkeys(f"{end:.3g}" for end in (low, high))
+    return " to ".join(ends)
 
 
 def quoted_names(names: Sequence[str]) -> str:

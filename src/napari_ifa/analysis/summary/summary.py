@@ -33,6 +33,7 @@ from napari_ifa.analysis.summary.cases import (
     quoted_names,
     remarks_on,
     remarks_section,
+    span,
 )
 from napari_ifa.analysis.wording import counted, percent
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
@@ -182,10 +183,11 @@ def _scale_section(named: Named) -> Section:
     own = [row for row in rows if row["cohort"] == named[0][0] and row["basis"] == "voxels"]
     neutral = [row["neutral"] for row in own if np.isfinite(row["neutral"])]
     without = sum(bool(row["note"]) for row in own)
+    by_class = ", by class," if len(neutral) > 1 else ""
     meaning = (
-        f"In {named[0][0]} no contribution lies at an S-CAM of {min(neutral):.3g} to"
-        f" {max(neutral):.3g}, by class, on the scale of all voxels: above it a voxel speaks for"
-        " the class, below it against."
+        f"In {named[0][0]} no contribution lies at an S-CAM of"
+        f" {span(min(neutral), max(neutral))}{by_class} on the scale of all voxels:"
+        f" {_above_and_below(named[0][1])}."
         if neutral
         else f"In {named[0][0]} no class has a common scale."
     )
@@ -226,6 +228,12 @@ def _scale_section(named: Named) -> Section:
     )
 
 
+def _above_and_below(analysis: Analysis) -> str:
+    if analysis.is_regression:
+        return "above it a voxel raises the answer, below it lowers it"
+    return "above it a voxel speaks for the class, below it against"
+
+
 def _scale_columns(analysis: Analysis, distribution: Distribution, c: int, basis: str) -> Row:
     names = ("low", "high", "p_low", "p_high", "alpha", "beta", "neutral")
     try:
@@ -263,12 +271,14 @@ def _importance_section(named: Named) -> Section:
         _principal_share(first.importance(c, kind), top) for c in range(len(first.class_names))
     ]
     known = [share for share in shares if np.isfinite(share)]
+    shown = dict.fromkeys(percent(end) for end in (min(known), max(known))) if known else {}
     over = "the cases of each class" if kind == "true" else "all cases"
     meaning = f"Importance is a feature's mean contribution over {over}."
     if known:
         meaning += (
             f" In {name} the {top} most important of {counted(first.features, 'feature')} make"
-            f" {percent(min(known))} to {percent(max(known))} of what speaks for a class."
+            f" {' to '.join(shown)} of what"
+            f" {'raises the answer' if first.is_regression else 'speaks for a class'}."
         )
     empty = sorted({str(r["class"]) for r in rows if r["feature"] is None})
     if empty:
