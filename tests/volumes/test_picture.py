@@ -63,7 +63,7 @@ def test_rows_run_down_and_columns_to_the_right(array: np.ndarray) -> None:
 
     np.testing.assert_array_equal(volume.array, array[None])
     assert volume.shape == (1, 2, 3)
-    assert volume.plane == "axial"
+    assert volume.plane == "picture"
     assert volume.source.kind == "image"
 
 
