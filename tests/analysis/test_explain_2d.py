@@ -34,7 +34,7 @@ from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.report import write_explanation
-from napari_ifa.volumes import picture_volume, volume_from_file_order
+from napari_ifa.volumes import SourceOrder, picture_volume, volume_from_file_order
 
 ROWS, COLUMNS = 5, 9
 CORNERS = [(0, 0), (0, 8), (4, 0), (4, 8), (1, 6)]
@@ -245,7 +245,7 @@ def test_a_network_for_volumes_says_so_of_a_picture() -> None:
 
 @pytest.mark.parametrize("chain", [[], [Resize((8, 8))]], ids=["forward", "preprocessing"])
 def test_a_network_for_pictures_says_so_of_a_volume(chain: list[Any]) -> None:
-    volume = volume_from_file_order(np.zeros((6, 5, 4), np.float32), np.eye(4), "memory")
+    volume = volume_from_file_order(np.zeros((6, 5, 4), np.float32), np.eye(4), SourceOrder())
     with pytest.raises(ExplanationError) as caught:
         explain(classifier(*chain), volume)
     expected = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_ifa.volumes import picture_volume, volume_from_file_order
+from napari_ifa.volumes import SourceOrder, picture_volume, volume_from_file_order
 
 pytestmark = pytest.mark.gui
 
@@ -35,7 +35,9 @@ def test_a_picture_opens_upright(desk, tmp_path, channels):
 def test_no_letters_and_no_millimetres_stand_beside_a_picture(desk):
     scale_bar = desk.viewer.canvas.overlays["scale_bar"]
     letters = desk.workspace.letters
-    study = volume_from_file_order(np.zeros((6, 5, 4), np.float32), np.eye(4), "nifti")
+    study = volume_from_file_order(
+        np.zeros((6, 5, 4), np.float32), np.eye(4), SourceOrder(kind="nifti")
+    )
 
     desk.session.set_volume(picture_volume(np.zeros((20, 30))))
     assert letters.letters == ("", "", "", "")

@@ -13,7 +13,7 @@ from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
 from napari_ifa.viewer.overlay import ActivationOverlay
 from napari_ifa.viewer.scene import AXIS_LABELS, image_layer_data
 from napari_ifa.viewer.workspace import workspace_of
-from napari_ifa.volumes import Volume, read_volume, volume_from_file_order
+from napari_ifa.volumes import SourceOrder, Volume, read_volume, volume_from_file_order
 
 pytestmark = pytest.mark.gui
 
@@ -53,7 +53,9 @@ def head_with_marker(marker):
     array[x, y, z] = 100
     lps = np.diag([-1.0, -2.0, 3.0, 1.0])
     lps[:3, 3] = (30, 40, -36)
-    return volume_from_file_order(array, lps, "nifti", modality="MR", description="marker")
+    return volume_from_file_order(
+        array, lps, SourceOrder(kind="nifti"), modality="MR", description="marker"
+    )
 
 
 def test_study_is_placed_in_millimetres(explained, volume):
@@ -173,7 +175,7 @@ def test_a_study_opens_in_the_plane_it_was_acquired_in(desk):
     array = np.zeros((4, 5, 6), np.float32)
     # The file's third axis, its slices, runs to the patient's left: a sagittal scan.
     lps = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=float)
-    desk.session.set_volume(volume_from_file_order(array, lps, "dicom"))
+    desk.session.set_volume(volume_from_file_order(array, lps, SourceOrder(kind="dicom")))
     assert tuple(desk.viewer.dims.order) == (2, 0, 1)
     assert desk.study.plane_buttons["sagittal"].isChecked()
 
@@ -221,7 +223,7 @@ def test_oblique_overlay_lies_on_the_study(desk, tmp_path):
     cos, sin = np.cos(0.3), np.sin(0.3)
     turn[:2, :2] = [[cos, -sin], [sin, cos]]
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    desk.session.set_volume(volume_from_file_order(array, turn, "nifti"))
+    desk.session.set_volume(volume_from_file_order(array, turn, SourceOrder(kind="nifti")))
     desk.session.set_classifier(tiny_classifier())
     desk.settle(lambda: desk.scene.overlay is not None)
     expected = explain(tiny_classifier(), desk.session.volume).class_activation.array

@@ -13,7 +13,7 @@ from napari_ifa.analysis.colour import evidence_strength
 from napari_ifa.models import load_classifier
 from napari_ifa.phantoms.cohort import make_case, plan
 from napari_ifa.viewer.prediction_table import P_ALL, P_CHOSEN
-from napari_ifa.volumes import read_volume, volume_from_file_order
+from napari_ifa.volumes import SourceOrder, read_volume, volume_from_file_order
 
 pytestmark = pytest.mark.gui
 
@@ -146,5 +146,5 @@ def marker_region(case):
     scans = [make_case(case, marker=marker) for marker in (True, False)]
     change = np.abs(np.subtract(*(np.asarray(scan.array, dtype=np.float32) for scan in scans)))
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scans[0].affine
-    found = volume_from_file_order(change, lps, "nifti").array
+    found = volume_from_file_order(change, lps, SourceOrder(kind="nifti")).array
     return found > 0.3 * found.max()

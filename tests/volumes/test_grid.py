@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ifa.volumes import FeatureGrid, Volume, volume_from_file_order
+from napari_ifa.volumes import FeatureGrid, SourceOrder, Volume, volume_from_file_order
 
 IPL_IN_LPS = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 
@@ -127,7 +127,9 @@ def test_oblique_input_keeps_patient_positions() -> None:
 
 
 def test_two_dimensional_grid_is_one_slice() -> None:
-    volume = volume_from_file_order(np.zeros((8, 8, 1), np.float32), np.eye(4), "image")
+    volume = volume_from_file_order(
+        np.zeros((8, 8, 1), np.float32), np.eye(4), SourceOrder(kind="image", placed=False)
+    )
     grid = FeatureGrid.from_network_input(np.eye(4), (8, 8), (2, 2))
     assert grid.shape == (2, 2, 1)
     assert np.isfinite(grid.onto(volume).volume(np.ones((2, 2, 1)))).all()

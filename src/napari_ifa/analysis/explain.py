@@ -77,7 +77,7 @@ def explain(
         image = classifier.preprocess(volume)
     network_input = image.as_tensor().float()[None].to(classifier.device)
     # A network that cuts volumes into slices begins with a 2D convolution as well.
-    is_picture = volume.source.kind == "image"
+    is_picture = volume.is_picture
     with _misfit_said(classifier, volume) if is_picture else nullcontext():
         activation = class_activation(
             classifier.network,
@@ -342,7 +342,7 @@ def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
     except ExplanationError as error:
         kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
         first = next((m for m in classifier.network.modules() if isinstance(m, kinds)), None)
-        is_picture = volume.source.kind == "image"
+        is_picture = volume.is_picture
         if is_picture and isinstance(first, nn.Conv3d):
             raise ExplanationError(
                 "The model takes three-dimensional images and this is a picture; choose a model"

@@ -76,7 +76,7 @@ class OpenedImage:
         from monai.utils import convert_to_tensor, get_equivalent_dtype
 
         array, ras_affine = volume.in_source_order()
-        is_picture = volume.source.kind == "image"
+        is_picture = volume.is_picture
         if is_picture or _is_flat_nifti(volume):
             array = array[:, :, 0]
         if is_picture:
@@ -164,7 +164,7 @@ class Preprocessing:
             ) from error
         if not isinstance(output, MetaTensor):
             raise ExplanationError(_loses_affine(self.chain))
-        if volume.source.kind == "image":
+        if volume.is_picture:
             if output.ndim == 4 and output.shape[3] > 1:
                 # MONAI's Resize, for one, would give a picture a depth without a word.
                 raise ExplanationError(
@@ -233,7 +233,7 @@ def _is_flat_nifti(volume: Volume) -> bool:
 
 
 def _in_words(volume: Volume) -> str:
-    if volume.source.kind == "image":
+    if volume.is_picture:
         return f"picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
     return f"image of shape {volume.shape}"
 

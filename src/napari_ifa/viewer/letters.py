@@ -46,8 +46,8 @@ class OrientationLetters:
         shown = viewer.dims.ndisplay == 2 and viewer.dims.ndim == 3 and len(viewer.layers) > 0
         visible = [layer for layer in viewer.layers if layer.visible]
         studies = [x.metadata[VOLUME_KEY] for x in visible if VOLUME_KEY in x.metadata]
-        if studies and studies[-1].source.kind == "image":
-            # Nothing says where the sides of a picture's patient are.
+        if studies and not studies[-1].source.placed:
+            # Nothing says where the sides of the patient are.
             shown = False
         if shown:
             vertical, horizontal = viewer.dims.order[-2:]

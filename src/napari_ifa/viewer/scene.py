@@ -204,7 +204,7 @@ class Scene:
         viewer = self._viewer()
         assert viewer is not None
         # Only now: without a layer in mm it would have no unit. A picture's pixels have no size.
-        viewer.canvas.overlays["scale_bar"].visible = volume.source.kind != "image"
+        viewer.canvas.overlays["scale_bar"].visible = not volume.is_picture
         slice_axis = volume.source.axes.index(2)
         plane = next(name for name, order in PLANES.items() if order[0] == slice_axis)
         self.show_plane(plane)

@@ -183,7 +183,7 @@ class StudyPanel(Panel):
             self.window_label,
         ):
             widget.setVisible(shown)
-        is_picture = volume is not None and volume.source.kind == "image"
+        is_picture = volume is not None and volume.is_picture
         for button in self.plane_buttons.values():
             button.setVisible(shown and not is_picture)
         self.badge.hide()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from napari_ifa.volumes.export import write_nifti
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.grid import FeatureGrid, Sampler
 from napari_ifa.volumes.picture import picture_volume
 from napari_ifa.volumes.reader import list_series, read_volume
-from napari_ifa.volumes.series import Progress, Series, Stop
+from napari_ifa.volumes.series import Found, Progress, Series, Stop
 from napari_ifa.volumes.volume import (
-    GeometryReport,
     SourceOrder,
     Volume,
     Window,
@@ -24,6 +24,7 @@ from napari_ifa.volumes.windowing import (
 __all__ = [
     "CT_PRESETS",
     "FeatureGrid",
+    "Found",
     "GeometryReport",
     "Progress",
     "Sampler",

@@ -12,9 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.series import Progress, Series, Stop
-from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume, Window, volume_from_file_order
+from napari_ifa.volumes.volume import (
+    LPS_TO_RAS,
+    Affine,
+    SourceOrder,
+    Volume,
+    Window,
+    volume_from_file_order,
+)
 
 _SUFFIXES = (".nii.gz", ".nii")
 _UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
@@ -41,7 +49,7 @@ def nifti_series(path: Path, root: Path) -> Series:
     try:
         _, file_shape, affine, _ = _open(path)
         empty = np.broadcast_to(np.zeros((), np.int16), file_shape)
-        volume = volume_from_file_order(empty, affine, "nifti")
+        volume = volume_from_file_order(empty, affine, SourceOrder(kind="nifti"))
         shape, spacing, orientation = volume.shape, volume.spacing, volume.plane
     except UnsupportedStudyError as error:
         unsupported = str(error)
@@ -77,11 +85,10 @@ def read_nifti(path: Path, progress: Progress | None = None, stop: Stop | None =
     return volume_from_file_order(
         values,
         affine,
-        "nifti",
-        header=_without_extensions(image.header),
+        SourceOrder(kind="nifti", header=_without_extensions(image.header)),
         description=_stem(path),
         windows=_windows(image.header),
-        notes=notes,
+        report=GeometryReport(unverified=bool(notes), notes=notes),
     )
 
 

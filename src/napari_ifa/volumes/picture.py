@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.series import Series
-from napari_ifa.volumes.volume import Volume, Window, volume_from_file_order
+from napari_ifa.volumes.volume import SourceOrder, Volume, Window, volume_from_file_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,10 +87,10 @@ def picture_volume(
     return volume_from_file_order(
         columns_first,
         np.eye(4),
-        "image",
+        SourceOrder(kind="image", placed=False),
         description=description,
         windows=(_FULL_8_BIT,) if dtype == np.uint8 else (),
-        notes=(_UNPLACED, *notes),
+        report=GeometryReport(notes=(_UNPLACED, *notes)),
     )
 
 

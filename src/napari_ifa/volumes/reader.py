@@ -12,7 +12,7 @@ from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.volume import Volume
 
 if TYPE_CHECKING:
-    from napari_ifa.volumes.dicom_frames import NotAnImage
+    from napari_ifa.volumes.dicom.header import NotAnImage
 
 #: Choices or reasons named in one message.
 _MOST_LISTED = 12
@@ -193,7 +193,7 @@ def _place_in_list(series: Series) -> tuple[bool, bool, int, str, str]:
 
 
 def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> str:
-    from napari_ifa.volumes.dicom_frames import NotAnImage
+    from napari_ifa.volumes.dicom.header import NotAnImage
 
     if not files:
         return f"{root.name}: the folder is empty."
@@ -208,9 +208,9 @@ def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> 
 
 def _series_of_dicom_file(path: Path, progress: Progress | None, stop: Stop | None) -> list[Series]:
     from napari_ifa.volumes.dicom import dicom_series, scan_frames
-    from napari_ifa.volumes.dicom_frames import NotAnImage, read_frame
+    from napari_ifa.volumes.dicom.header import NotAnImage, read_frames
 
-    row = read_frame(path)
+    row = read_frames(path)
     if row is NotAnImage.OTHER_OBJECT:
         raise UnsupportedStudyError(
             f"{path.name}: a DICOM object without an image; open the folder of the images instead."

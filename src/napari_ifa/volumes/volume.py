@@ -7,10 +7,15 @@ axial, coronal and sagittal planes stand as a radiologist expects them without a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_ifa.volumes.geometry_report import GeometryReport
+
+if TYPE_CHECKING:
+    from napari_ifa.volumes.dicom.frames import Frame
 
 Affine = NDArray[np.float64]
 
@@ -27,11 +32,16 @@ _OBLIQUE_DEGREES = 0.1
 
 @dataclass(frozen=True)
 class Window:
-    """A display window: values from ``center - width/2`` to ``center + width/2``."""
+    """A display window: values from ``center - width/2`` to ``center + width/2``.
+
+    ``curve`` is the brightness, 0 to 1, of evenly spaced values from the lower limit to the upper
+    one; empty for a straight line from black to white.
+    """
 
     center: float
     width: float
     name: str = ""
+    curve: tuple[float, ...] = ()
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -44,26 +54,23 @@ class SourceOrder:
     """How the canonical axes stand in the file: its axis order, and what its writer needs.
 
     Canonical axis ``a`` is the file's axis ``axes[a]``, reversed where ``flips[a]``.
-    ``header`` is the NIfTI header of the file, or None.
+
+    Attributes
+    ----------
+    placed : whether the file says where the image lies in the patient.
+    header : the NIfTI header of the file, or None.
+    frames : the DICOM frames that the slices came from, in the file's order; None stands for a
+        slice that is missing.
+    archive : keeps what was unpacked from an archive on disk for as long as it is needed.
     """
 
     axes: tuple[int, int, int] = (0, 1, 2)
     flips: tuple[bool, bool, bool] = (False, False, False)
     kind: Literal["nifti", "dicom", "image", "memory"] = "memory"
+    placed: bool = True
     header: Any = None
-
-
-@dataclass(frozen=True)
-class GeometryReport:
-    """What a reader found, corrected or missed in the geometry: one sentence each."""
-
-    notes: tuple[str, ...] = ()
-    oblique_degrees: float = 0.0
-
-    @property
-    def badge(self) -> str:
-        """A word or two for the viewer: ``"oblique 15°"``, or an empty text."""
-        return f"oblique {self.oblique_degrees:.0f}°" if self.oblique_degrees >= 1 else ""
+    frames: tuple[Frame | None, ...] = field(default=(), repr=False)
+    archive: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,7 @@ class Volume:
     source : the file's own axis order.
     modality, description : of the series, never of the patient.
     windows : display windows that the file offers.
+    inverted : shown with its lowest value white (MONOCHROME1); the values are not touched.
     report : what was corrected or is missing.
     """
 
@@ -87,6 +95,7 @@ class Volume:
     modality: str = ""
     description: str = ""
     windows: tuple[Window, ...] = ()
+    inverted: bool = False
     report: GeometryReport = field(default_factory=GeometryReport)
 
     @property
@@ -113,10 +122,22 @@ class Volume:
         return oblique_degrees(self.affine)
 
     @property
+    def is_colour(self) -> bool:
+        """Whether the values are colours, in a fourth axis."""
+        return self.array.ndim == 4
+
+    @property
+    def is_picture(self) -> bool:
+        """One image whose place in the patient and whose size are not known, as a photograph."""
+        return not self.source.placed and self.shape[0] == 1
+
+    @property
     def plane(self) -> str:
         """The acquisition plane in words, from the source's own slice axis."""
-        if self.source.kind == "image":
+        if self.is_picture:
             return "picture"
+        if not self.source.placed:
+            return "2D stack"
         slice_axis = self.source.axes.index(2)
         angle = self.oblique_degrees
         plane = _PLANE_BY_SLICE_AXIS[slice_axis]
@@ -133,7 +154,7 @@ class Volume:
         if array.shape[:3] != self.array.shape[:3]:
             raise ValueError(f"array of shape {array.shape} on a grid of shape {self.shape}")
         text = self.description if description is None else description
-        return replace(self, array=array, description=text, windows=())
+        return replace(self, array=array, description=text, windows=(), inverted=False)
 
     def in_source_order(self) -> tuple[NDArray[Any], Affine]:
         """The values in the file's own axis order, and its index → RAS affine.
@@ -151,13 +172,13 @@ class Volume:
 def volume_from_file_order(
     array: NDArray[Any],
     lps_affine: Affine,
-    kind: Literal["nifti", "dicom", "image", "memory"],
+    source: SourceOrder,
     *,
-    header: Any = None,
     modality: str = "",
     description: str = "",
     windows: tuple[Window, ...] = (),
-    notes: tuple[str, ...] = (),
+    inverted: bool = False,
+    report: GeometryReport | None = None,
 ) -> Volume:
     """Bring an array in its file's axis order to the canonical axes, without copying.
 
@@ -165,6 +186,9 @@ def volume_from_file_order(
     ----------
     array : ``[x, y, z]`` or ``[x, y, z, channels]`` in the file's order.
     lps_affine : ``[4, 4]``, file index → LPS mm.
+    source : where it came from; its axes and flips are found here.
+    report : what the reader corrected or misses; ``missing`` counts along the file's third axis.
+        Plane, spacing and angle are found here.
     """
     import nibabel
 
@@ -179,11 +203,23 @@ def volume_from_file_order(
         flips[int(canonical_axis)] = bool(direction < 0)
     canonical = array.transpose(*axes, *range(3, array.ndim))
     canonical = np.flip(canonical, tuple(a for a in range(3) if flips[a]))
-    order = SourceOrder((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]), kind, header)
+    order = replace(source, axes=(axes[0], axes[1], axes[2]), flips=(flips[0], flips[1], flips[2]))
     shape = (canonical.shape[0], canonical.shape[1], canonical.shape[2])
     affine = lps_affine @ np.linalg.inv(_index_map(order.axes, order.flips, shape))
-    report = GeometryReport(notes, oblique_degrees(affine))
-    return Volume(canonical, affine, order, modality, description, windows, report)
+    volume = Volume(canonical, affine, order, modality, description, windows, inverted)
+    found = report or GeometryReport()
+    if order.flips[axes.index(2)]:
+        last = array.shape[2] - 1
+        found = replace(found, missing=tuple(sorted(last - k for k in found.missing)))
+    return replace(
+        volume,
+        report=replace(
+            found,
+            plane=volume.plane,
+            spacing_mm=volume.spacing if order.placed else None,
+            oblique_degrees=volume.oblique_degrees,
+        ),
+    )
 
 
 def oblique_degrees(affine: Affine) -> float:

@@ -23,7 +23,7 @@ from napari_ifa.analysis.findings.findings import findings
 from napari_ifa.errors import AnalysisError
 from napari_ifa.models import load_classifier
 from napari_ifa.phantoms.cohort import make_case, plan
-from napari_ifa.volumes import volume_from_file_order
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
 
 LESIONS = {"bright lesion": {29, 39}, "dark lesion": {32, 33}}
 
@@ -157,7 +157,7 @@ def marker_region(case):
     scans = [make_case(case, marker=marker) for marker in (True, False)]
     change = np.abs(np.subtract(*(np.asarray(scan.array, dtype=np.float32) for scan in scans)))
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scans[0].affine
-    found = volume_from_file_order(change, lps, "nifti").array
+    found = volume_from_file_order(change, lps, SourceOrder(kind="nifti")).array
     return found > 0.3 * found.max()
 
 

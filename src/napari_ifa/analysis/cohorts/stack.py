@@ -24,7 +24,8 @@ from napari_ifa.analysis.cohorts.case import Case, Label, label_of
 from napari_ifa.analysis.cohorts.listing import Listing
 from napari_ifa.analysis.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
-from napari_ifa.volumes.volume import Volume, volume_from_file_order
+from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
 _IDX_NAME = re.compile(
     r"(?P<split>.*?)[-_.]?(?P<kind>images|labels)[-_.]idx\d[-_.]ubyte(\.gz)?", re.I
@@ -121,7 +122,9 @@ def read_item(path: Path, member: str | None, item: int) -> Volume:
         return picture_volume(values[..., 0] if values.shape[2:] == (1,) else values)
     if values.ndim != 3:
         raise CohortError(f"{path.name} no longer holds images; read the cohort again.")
-    return volume_from_file_order(values.transpose(), np.eye(4), "memory", notes=(_UNPLACED,))
+    return volume_from_file_order(
+        values.transpose(), np.eye(4), SourceOrder(), report=GeometryReport(notes=(_UNPLACED,))
+    )
 
 
 def _listing(

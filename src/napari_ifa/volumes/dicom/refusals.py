@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
-from napari_ifa.volumes.dicom_frames import Frame
+from napari_ifa.volumes.dicom.frames import Frame
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _ENHANCED = (
@@ -43,7 +43,7 @@ _LONGEST_SHORT_SIDE = 700.0
 
 def label(frames: Sequence[Frame]) -> str:
     """``"Series 5"``, as every sentence about it begins."""
-    number = frames[0].number
+    number = frames[0].image.number
     return f"Series {number}" if number is not None else "Series without number"
 
 
@@ -61,7 +61,7 @@ def refusal(frames: Sequence[Frame]) -> str | None:
 
 def damaged(frame: Frame) -> str:
     """The sentence about a file with broken pixel data."""
-    return f"{frame.path.name}: image data incomplete or damaged; the series is not opened."
+    return f"{frame.image.path.name}: image data incomplete or damaged; the series is not opened."
 
 
 def _reason(frame: Frame) -> str | None:
@@ -70,20 +70,20 @@ def _reason(frame: Frame) -> str | None:
 
 
 def _layout_reason(frame: Frame) -> str | None:
-    if frame.tiled:
-        return f"several slices tiled into one image ({frame.tiled}); not supported yet."
-    if frame.sop_class in _ENHANCED:
+    if frame.image.refused:
+        return frame.image.refused
+    if frame.image.sop_class in _ENHANCED:
         return "enhanced multi-frame images are not supported yet."
-    if frame.frame_count > 1:
-        return f"multi-frame images ({frame.frame_count} in one file) are not supported yet."
+    if frame.image.frame_count > 1:
+        return f"multi-frame images ({frame.image.frame_count} in one file) are not supported yet."
     return None
 
 
 def _kind_reason(frame: Frame) -> str | None:
-    if frame.sop_class.startswith(_SECONDARY_CAPTURE):
+    if frame.image.sop_class.startswith(_SECONDARY_CAPTURE):
         return "secondary capture (a screenshot or a derived picture); not opened."
-    if frame.samples != 1 or not frame.photometric.startswith("MONOCHROME"):
-        return f"colour image ({_plain(frame.photometric) or 'unknown colours'}); not opened."
+    if frame.image.samples != 1 or not frame.image.photometric.startswith("MONOCHROME"):
+        return f"colour image ({_plain(frame.image.photometric) or 'unknown colours'}); not opened."
     if frame.is_localizer:
         return "localizer (a scout image); not opened."
     return None
@@ -101,7 +101,7 @@ def _geometry_reason(frame: Frame) -> str | None:
     if frame.pixel_spacing is None:
         return "no pixel spacing; lengths are unknown. Not opened."
     sides = np.multiply(frame.pixel_spacing, (frame.rows, frame.columns))
-    if frame.modality == "MR" and sides.min() > _LONGEST_SHORT_SIDE:
+    if frame.image.modality == "MR" and sides.min() > _LONGEST_SHORT_SIDE:
         return (
             f"slices of {sides[0]:.0f} × {sides[1]:.0f} mm must be a mosaic of several slices "
             "without its private header; left and right could be swapped. Not opened."
@@ -110,23 +110,23 @@ def _geometry_reason(frame: Frame) -> str | None:
 
 
 def _value_reason(frame: Frame) -> str | None:
-    if frame.bits_allocated not in (8, 16, 32):
-        return f"{frame.bits_allocated} bits per pixel are not supported."
-    if not 0 < frame.bits_stored <= frame.high_bit + 1 <= frame.bits_allocated:
+    if frame.image.bits_allocated not in (8, 16, 32):
+        return f"{frame.image.bits_allocated} bits per pixel are not supported."
+    if not 0 < frame.image.bits_stored <= frame.image.high_bit + 1 <= frame.image.bits_allocated:
         return "the header contradicts itself about the bits of a pixel. Not opened."
     if frame.slope is None or frame.intercept is None:
         return "the rescale slope or intercept is not a usable number. Not opened."
-    if frame.has_lookup_table:
-        return "values go through a modality look-up table, which is not supported yet."
     return None
 
 
 def _codec_reason(frame: Frame) -> str | None:
-    if not frame.pixels.encapsulated:
+    if not frame.image.pixels.encapsulated:
         return None
-    syntax = frame.transfer_syntax
-    if syntax == JPEGExtended12Bit and frame.bits_stored > 8:
-        return f"compression {_name(syntax)} of {frame.bits_stored} bits is not supported yet."
+    syntax = frame.image.transfer_syntax
+    if syntax == JPEGExtended12Bit and frame.image.bits_stored > 8:
+        return (
+            f"compression {_name(syntax)} of {frame.image.bits_stored} bits is not supported yet."
+        )
     try:
         available = get_decoder(syntax).is_available
     except (NotImplementedError, ValueError):
@@ -148,10 +148,10 @@ def _plain(code: str) -> str:
 
 def _is_complete(frame: Frame) -> bool:
     """The file holds the pixels that its header states, and no more than a row's padding."""
-    pixels = frame.pixels
+    pixels = frame.image.pixels
     if not pixels.complete:
         return False
     if pixels.encapsulated or pixels.offset is None:
         return True
-    row = frame.columns * frame.bits_allocated // 8
+    row = frame.columns * frame.image.bits_allocated // 8
     return 0 <= pixels.length - row * frame.rows < max(row, 2)

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.dicom_frames import Frame, NotAnImage, read_frame
-from napari_ifa.volumes.dicom_pixels import read_stack
-from napari_ifa.volumes.dicom_stack import group_frames, stack_frames
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.header import NotAnImage, read_frames
+from napari_ifa.volumes.dicom.pixels import read_stack
+from napari_ifa.volumes.dicom.stacking import group_frames, stack_frames
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.threads import in_threads
-from napari_ifa.volumes.volume import Volume, volume_from_file_order
+from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
 
 def scan_frames(
@@ -27,9 +29,9 @@ def scan_frames(
     Cancelled
         When ``stop`` says so.
     """
-    rows = in_threads(read_frame, files, progress, stop)
-    frames = [row for row in rows if isinstance(row, Frame)]
-    return frames, [row for row in rows if isinstance(row, NotAnImage)]
+    tables = in_threads(read_frames, files, progress, stop)
+    frames = [row for rows in tables if not isinstance(rows, NotAnImage) for row in rows]
+    return frames, [rows for rows in tables if isinstance(rows, NotAnImage)]
 
 
 def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
@@ -57,24 +59,25 @@ def read_dicom(
     return volume_from_file_order(
         read_stack(stack, progress, stop),
         stack.affine,
-        "dicom",
+        SourceOrder(kind="dicom", frames=stack.frames, archive=series.archive),
         modality=series.modality,
         description=series.description,
         windows=middle.windows,
-        notes=stack.notes,
+        inverted=middle.image.photometric == "MONOCHROME1",
+        report=GeometryReport(notes=stack.notes),
     )
 
 
 def _series(key: str, frames: list[Frame]) -> Series:
     first = frames[0]
-    files = tuple(dict.fromkeys(frame.path for frame in frames))
+    files = tuple(dict.fromkeys(frame.image.path for frame in frames))
     shape = spacing = unsupported = None
     orientation = ""
     try:
         stack = stack_frames(frames)
         # A view of one zero: the geometry of the Volume without its pixels.
         empty = np.broadcast_to(np.zeros((), np.int16), stack.shape)
-        volume = volume_from_file_order(empty, stack.affine, "dicom")
+        volume = volume_from_file_order(empty, stack.affine, SourceOrder(kind="dicom"))
         shape, spacing, orientation = volume.shape, volume.spacing, volume.plane
     except UnsupportedStudyError as error:
         unsupported = str(error)
@@ -82,10 +85,10 @@ def _series(key: str, frames: list[Frame]) -> Series:
         key=key,
         path=Path(os.path.commonpath([file.parent for file in files])),
         kind="dicom",
-        modality=first.modality,
-        description=first.description,
-        number=first.number,
-        image_count=sum(frame.frame_count for frame in frames),
+        modality=first.image.modality,
+        description=first.image.description,
+        number=first.image.number,
+        image_count=len(frames),
         shape=shape,
         spacing=spacing,
         orientation=orientation,

@@ -1,8 +1,7 @@
-"""The flat frame table: one row for each image of a DICOM file, without its pixels."""
+"""From a file's header to its rows of the frame table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -11,8 +10,9 @@ import pydicom
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from napari_ifa.volumes.dicom_fields import Fields
-from napari_ifa.volumes.dicom_pixeldata import PixelData, locate_pixels
+from napari_ifa.volumes.dicom.fields import Fields
+from napari_ifa.volumes.dicom.frames import Frame, StoredImage, Traits
+from napari_ifa.volumes.dicom.pixeldata import locate_pixels
 from napari_ifa.volumes.volume import Window
 
 _PREAMBLE = 128
@@ -39,6 +39,7 @@ _TAGS = {
     "frame_of_reference": 0x00200052,
     "samples": 0x00280002,
     "photometric": 0x00280004,
+    "planar": 0x00280006,
     "frame_count": 0x00280008,
     "rows": 0x00280010,
     "columns": 0x00280011,
@@ -68,53 +69,8 @@ class NotAnImage(Enum):
     UNREADABLE = "cannot be read"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One row: all of the header that stacking and reading need.
-
-    ``slope`` and ``intercept`` are None where the file states them wrongly, 1 and 0 where it
-    states none. Lengths are mm. ``tiled`` names who put several slices into this image.
-    """
-
-    path: Path
-    sop_class: str
-    sop_uid: str
-    series_uid: str
-    frame_of_reference: str
-    modality: str
-    description: str
-    number: int | None
-    instance: int | None
-    image_type: tuple[str, ...]
-    rows: int
-    columns: int
-    samples: int
-    photometric: str
-    frame_count: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    orientation: tuple[float, ...] | None
-    position: tuple[float, ...] | None
-    pixel_spacing: tuple[float, ...] | None
-    slice_distance: float | None
-    slope: float | None
-    intercept: float | None
-    has_lookup_table: bool
-    windows: tuple[Window, ...]
-    tiled: str
-    transfer_syntax: UID
-    pixels: PixelData
-
-    @property
-    def is_localizer(self) -> bool:
-        """A scout image, taken to plan the others."""
-        return "LOCALIZER" in self.image_type
-
-
-def read_frame(path: Path) -> Frame | NotAnImage:
-    """The row of one file, or why there is none. Never raises."""
+def read_frames(path: Path) -> list[Frame] | NotAnImage:
+    """The rows of one file, or why there are none. Never raises."""
     try:
         with path.open("rb") as file:
             if not _looks_like_dicom(file):
@@ -123,7 +79,7 @@ def read_frame(path: Path) -> Frame | NotAnImage:
             dataset = pydicom.dcmread(
                 file, force=True, stop_before_pixels=True, specific_tags=_SPECIFIC_TAGS
             )
-            return _frame(path, file, dataset)
+            return _frames(path, file, dataset)
     except Exception:  # a file may hold anything, and pydicom's errors have no common base
         return NotAnImage.UNREADABLE
 
@@ -144,7 +100,7 @@ def _looks_like_dicom(file: BinaryIO) -> bool:
     return start[4:6] in _VALUE_REPRESENTATIONS or implicit_length <= 256
 
 
-def _frame(path: Path, file: BinaryIO, dataset: Any) -> Frame | NotAnImage:
+def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImage:
     fields = Fields(dataset)
     rows, columns = fields.short(_TAGS["rows"]), fields.short(_TAGS["columns"])
     if not rows or not columns:
@@ -155,7 +111,7 @@ def _frame(path: Path, file: BinaryIO, dataset: Any) -> Frame | NotAnImage:
     bits_stored = fields.short(_TAGS["bits_stored"]) or bits_allocated
     high_bit = fields.short(_TAGS["high_bit"])
     spacing = fields.numbers(_TAGS["pixel_spacing"], 2)
-    return Frame(
+    image = StoredImage(
         path=path,
         sop_class=fields.ascii(_TAGS["sop_class"]) or meta.ascii(0x00020002),
         sop_uid=fields.ascii(_TAGS["sop_uid"]) or meta.ascii(0x00020003),
@@ -165,28 +121,43 @@ def _frame(path: Path, file: BinaryIO, dataset: Any) -> Frame | NotAnImage:
         description=fields.text(_TAGS["description"]),
         number=fields.integer(_TAGS["series_number"]),
         instance=fields.integer(_TAGS["instance"]),
-        image_type=fields.codes(_TAGS["image_type"]),
         rows=rows,
         columns=columns,
         samples=fields.short(_TAGS["samples"]) or 1,
+        planar=fields.short(_TAGS["planar"]) or 0,
         photometric=fields.ascii(_TAGS["photometric"]),
         frame_count=fields.integer(_TAGS["frame_count"]) or 1,
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
         signed=fields.short(_TAGS["signed"]) == 1,
-        orientation=fields.numbers(_TAGS["orientation"], 6),
+        transfer_syntax=transfer_syntax,
+        pixels=locate_pixels(file, dataset, transfer_syntax),
+        refused=_refused(fields),
+    )
+    frame = Frame(
+        image=image,
+        rows=rows,
+        columns=columns,
         position=fields.numbers(_TAGS["position"], 3),
+        orientation=fields.numbers(_TAGS["orientation"], 6),
         pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
         slice_distance=_positive(fields, "slice_distance") or _positive(fields, "thickness"),
         slope=_rescale(fields, "slope", 1.0),
         intercept=_rescale(fields, "intercept", 0.0),
-        has_lookup_table=fields.has(_TAGS["modality_lut"]),
         windows=_windows(fields),
-        tiled=_tiled(fields),
-        transfer_syntax=transfer_syntax,
-        pixels=locate_pixels(file, dataset, transfer_syntax),
+        traits=Traits(image_type=fields.codes(_TAGS["image_type"])),
     )
+    return [frame]
+
+
+def _refused(fields: Fields) -> str:
+    tiled = _tiled(fields)
+    if tiled:
+        return f"several slices tiled into one image ({tiled}); not supported yet."
+    if fields.has(_TAGS["modality_lut"]):
+        return "values go through a modality look-up table, which is not supported yet."
+    return ""
 
 
 def _positive(fields: Fields, name: str) -> float | None:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.dicom_frames import Frame
-from napari_ifa.volumes.dicom_refusals import label, refusal
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.refusals import label, refusal
 from napari_ifa.volumes.volume import Affine
 
 #: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
@@ -57,7 +57,7 @@ def group_frames(frames: Sequence[Frame], root: Path) -> dict[str, list[Frame]]:
         coarse[_coarse_key(frame, root)].append(frame)
     groups: dict[str, list[Frame]] = {}
     for text, members in coarse.items():
-        members.sort(key=lambda f: (f.instance or 0, f.sop_uid, f.path.name))
+        members.sort(key=lambda f: (f.image.instance or 0, f.image.sop_uid, f.image.path.name))
         parts: list[list[Frame]] = []
         for frame in members:
             part = next((p for p in parts if _same_geometry(p[0], frame)), None)
@@ -102,7 +102,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         thickness = frames[0].slice_distance
         step = normal * (thickness or 1.0)
         notes.append(f"{name}: a single slice; its thickness is {_stated(thickness)}.")
-    if frames[0].photometric == "MONOCHROME1":
+    if frames[0].image.photometric == "MONOCHROME1":
         notes.append(f"{name}: meant to be shown inverted (MONOCHROME1); values are unchanged.")
     spacing = ordered[0].pixel_spacing
     assert spacing is not None
@@ -119,12 +119,23 @@ def _stated(thickness: float | None) -> str:
 
 
 def _coarse_key(frame: Frame, root: Path) -> str:
-    series: tuple[object, ...] = (frame.series_uid,)
-    if not frame.series_uid:
-        folder = frame.path.parent
+    series: tuple[object, ...] = (frame.image.series_uid,)
+    if not frame.image.series_uid:
+        folder = frame.image.path.parent
         place = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
-        series = (place, frame.number, frame.description, frame.frame_of_reference)
-    form = (frame.rows, frame.columns, frame.samples, frame.photometric, frame.is_localizer)
+        series = (
+            place,
+            frame.image.number,
+            frame.image.description,
+            frame.image.frame_of_reference,
+        )
+    form = (
+        frame.rows,
+        frame.columns,
+        frame.image.samples,
+        frame.image.photometric,
+        frame.is_localizer,
+    )
     return repr((*series, *form))
 
 
@@ -144,7 +155,11 @@ def _without_duplicates(frames: list[Frame]) -> list[Frame]:
     """Drop copies of one object; files that only share a UID by mistake are kept."""
     kept: dict[object, Frame] = {}
     for index, frame in enumerate(frames):
-        same = (frame.sop_uid, frame.instance, frame.position) if frame.sop_uid else index
+        same = (
+            (frame.image.sop_uid, frame.image.instance, frame.position)
+            if frame.image.sop_uid
+            else index
+        )
         kept.setdefault(same, frame)
     return list(kept.values())
 
@@ -157,7 +172,7 @@ def _unit_axes(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -> bool:
     """True where instance numbers fall along the normal: MONAI stacks by instance number."""
-    first, last = frames[order[0]].instance, frames[order[-1]].instance
+    first, last = frames[order[0]].image.instance, frames[order[-1]].image.instance
     return first is not None and last is not None and first > last
 
 

@@ -292,7 +292,7 @@ def test_compressed_encodings(save_series: Save, syntax: str, signed: int) -> No
     assert before.min() == -50 * signed
     compress(folder, syntax)
     (series,) = list_series(folder)
-    assert series.frames[0].pixels.encapsulated
+    assert series.frames[0].image.pixels.encapsulated
     np.testing.assert_array_equal(read_volume(series).array, before)
 
 
@@ -380,7 +380,7 @@ def test_panic_of_a_decoder_is_one_sentence(
         raise PanicException("index out of bounds")
 
     folder = save_series()
-    monkeypatch.setattr("napari_ifa.volumes.dicom_pixels._native", panic)
+    monkeypatch.setattr("napari_ifa.volumes.dicom.pixels._native", panic)
     with pytest.raises(UnsupportedStudyError, match=r"^slice0\.dcm: image data incomplete"):
         read_volume(folder)
 

@@ -26,6 +26,8 @@ class PixelData:
     encapsulated: bool
     little_endian: bool
     complete: bool
+    #: Stored as 32 or 64 bit floating point numbers, in an element of their own.
+    is_float: bool = False
 
 
 def locate_pixels(file: BinaryIO, dataset: Any, transfer_syntax: UID) -> PixelData:

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 
-from napari_ifa.volumes.dicom_frames import Frame
+from napari_ifa.volumes.dicom.frames import Frame
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
 
 
 def needs_gdcm(frame: Frame) -> bool:
     """True where no other decoder is installed for the frame's compression."""
-    if not frame.pixels.encapsulated:
+    if not frame.image.pixels.encapsulated:
         return False
-    return get_decoder(frame.transfer_syntax).available_plugins == ("gdcm",)
+    return get_decoder(frame.image.transfer_syntax).available_plugins == ("gdcm",)
 
 
 def decoder_options(frame: Frame) -> dict[str, Any]:
@@ -33,10 +33,10 @@ def decoder_options(frame: Frame) -> dict[str, Any]:
         "columns": frame.columns,
         "number_of_frames": 1,
         "samples_per_pixel": 1,
-        "photometric_interpretation": frame.photometric,
-        "pixel_representation": int(frame.signed),
-        "bits_allocated": frame.bits_allocated,
-        "bits_stored": frame.bits_stored,
+        "photometric_interpretation": frame.image.photometric,
+        "pixel_representation": int(frame.image.signed),
+        "bits_allocated": frame.image.bits_allocated,
+        "bits_stored": frame.image.bits_stored,
         "pixel_keyword": "PixelData",
     }
 
@@ -48,10 +48,10 @@ def decode_with_gdcm(frames: Sequence[Frame]) -> Generator[NDArray[Any] | None, 
     """
     jobs = [
         (
-            str(frame.path),
-            frame.pixels.offset,
-            frame.pixels.length,
-            str(frame.transfer_syntax),
+            str(frame.image.path),
+            frame.image.pixels.offset,
+            frame.image.pixels.length,
+            str(frame.image.transfer_syntax),
             decoder_options(frame),
         )
         for frame in frames
@@ -88,5 +88,5 @@ def _pixels(stream: IO[bytes], head: bytes, frame: Frame) -> NDArray[Any] | None
     data = stream.read(length)
     if size not in (1, 2, 4) or len(data) != size * frame.rows * frame.columns:
         return None
-    dtype = np.dtype(f"{'i' if frame.signed else 'u'}{size}")
+    dtype = np.dtype(f"{'i' if frame.image.signed else 'u'}{size}")
     return np.frombuffer(data, dtype).reshape(frame.rows, frame.columns)

@@ -12,10 +12,10 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRBigEndian
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.volumes.dicom_frames import Frame
-from napari_ifa.volumes.dicom_gdcm import decode_with_gdcm, decoder_options, needs_gdcm
-from napari_ifa.volumes.dicom_refusals import damaged, label
-from napari_ifa.volumes.dicom_stack import Stack
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, decoder_options, needs_gdcm
+from napari_ifa.volumes.dicom.refusals import damaged, label
+from napari_ifa.volumes.dicom.stacking import Stack
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.series import Progress, Stop
 from napari_ifa.volumes.threads import in_threads
@@ -127,7 +127,7 @@ def _place(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
         # The stored value alone may wrap; the sum, checked above, comes out right.
         target[...] = stored.astype(np.int16, copy=False)
         target += np.int16(intercept)
-    elif frame.bits_allocated == 32:
+    elif frame.image.bits_allocated == 32:
         target[...] = stored.astype(np.float64) * slope + intercept
     else:
         np.multiply(stored, np.float32(slope), out=target, dtype=np.float32)
@@ -139,35 +139,37 @@ def _may_fit_int16(frame: Frame) -> bool:
     slope, intercept = frame.slope, frame.intercept
     if slope != 1 or intercept is None or intercept != int(intercept):
         return False
-    return frame.bits_allocated <= 16 and _INT16.min <= intercept <= _INT16.max
+    return frame.image.bits_allocated <= 16 and _INT16.min <= intercept <= _INT16.max
 
 
 def _needs_decoder(frame: Frame) -> bool:
-    return frame.pixels.encapsulated or (
-        frame.bits_allocated == 8 and not frame.pixels.little_endian
+    return frame.image.pixels.encapsulated or (
+        frame.image.bits_allocated == 8 and not frame.image.pixels.little_endian
     )
 
 
 def _native(frame: Frame) -> NDArray[Any]:
     count = frame.rows * frame.columns
-    order = "<" if frame.pixels.little_endian else ">"
-    dtype = np.dtype(f"{order}{'i' if frame.signed else 'u'}{frame.bits_allocated // 8}")
-    if frame.pixels.offset is None:
+    order = "<" if frame.image.pixels.little_endian else ">"
+    dtype = np.dtype(
+        f"{order}{'i' if frame.image.signed else 'u'}{frame.image.bits_allocated // 8}"
+    )
+    if frame.image.pixels.offset is None:
         # Deflated: nothing in the file can be addressed before the whole is inflated.
-        data = pydicom.dcmread(frame.path, force=True).PixelData
+        data = pydicom.dcmread(frame.image.path, force=True).PixelData
         pixels = np.frombuffer(data, dtype, count)
     else:
-        pixels = np.fromfile(frame.path, dtype, count, offset=frame.pixels.offset)
+        pixels = np.fromfile(frame.image.path, dtype, count, offset=frame.image.pixels.offset)
     return pixels.reshape(frame.rows, frame.columns).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _decode(frame: Frame) -> NDArray[Any]:
-    assert frame.pixels.offset is not None
-    with frame.path.open("rb") as file:
-        file.seek(frame.pixels.offset)
-        data = file.read(frame.pixels.length)
-    encapsulated = frame.pixels.encapsulated
-    decoder = get_decoder(frame.transfer_syntax if encapsulated else ExplicitVRBigEndian)
+    assert frame.image.pixels.offset is not None
+    with frame.image.path.open("rb") as file:
+        file.seek(frame.image.pixels.offset)
+        data = file.read(frame.image.pixels.length)
+    encapsulated = frame.image.pixels.encapsulated
+    decoder = get_decoder(frame.image.transfer_syntax if encapsulated else ExplicitVRBigEndian)
     plugins = decoder.available_plugins
     pixels, _ = decoder.as_array(
         data,
@@ -181,9 +183,12 @@ def _decode(frame: Frame) -> NDArray[Any]:
 
 def _used_bits(pixels: NDArray[Any], frame: Frame) -> NDArray[Any]:
     """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1)."""
-    if frame.bits_stored == frame.bits_allocated or pixels.itemsize * 8 != frame.bits_allocated:
+    if (
+        frame.image.bits_stored == frame.image.bits_allocated
+        or pixels.itemsize * 8 != frame.image.bits_allocated
+    ):
         return pixels
-    shift = frame.bits_allocated - frame.high_bit - 1
-    unused = frame.bits_allocated - frame.bits_stored
+    shift = frame.image.bits_allocated - frame.image.high_bit - 1
+    unused = frame.image.bits_allocated - frame.image.bits_stored
     # A shift up and down again with the sign of the type.
     return np.right_shift(np.left_shift(pixels, shift), unused)

@@ -1,0 +1,64 @@
+"""What a reader found of an image's geometry, corrected in it, or missed: as data and in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class GeometryReport:
+    """The geometry of one Volume.
+
+    Attributes
+    ----------
+    plane : of acquisition, in words: ``"axial"``, ``"oblique sagittal 15°"``, ``"picture"``.
+    spacing_mm : along (I, P, L); None where the size of a voxel is not known.
+    oblique_degrees : largest angle between an array axis and its patient axis.
+    tilt_degrees : gantry tilt that was corrected by resampling; 0 for none.
+    slice_distances_mm : least and greatest distance of the slices where they were unequal, so
+        that slices in between are interpolated; else None.
+    sheared : axes that were not at right angles were resampled.
+    missing : slices that the source lacks or that were damaged, and that are blank here: indices
+        along the slice axis of the Volume's array.
+    unverified : the file does not say where left and right are.
+    notes : one sentence for each thing that a person should know.
+    """
+
+    plane: str = ""
+    spacing_mm: tuple[float, float, float] | None = None
+    oblique_degrees: float = 0.0
+    tilt_degrees: float = 0.0
+    slice_distances_mm: tuple[float, float] | None = None
+    sheared: bool = False
+    missing: tuple[int, ...] = ()
+    unverified: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the values were interpolated onto another grid than the source's."""
+        return self.tilt_degrees > 0 or self.slice_distances_mm is not None or self.sheared
+
+    @property
+    def badge(self) -> str:
+        """A few words for the viewer, as ``"oblique 15° · tilt 18.5° corrected"``; or none."""
+        words = []
+        if self.oblique_degrees >= 1:
+            words.append(f"oblique {self.oblique_degrees:.0f}°")
+        if self.tilt_degrees:
+            words.append(f"tilt {self.tilt_degrees:.1f}° corrected")
+        if self.slice_distances_mm is not None:
+            words.append("slices interpolated")
+        if self.sheared:
+            words.append("shear corrected")
+        if self.missing:
+            count = len(self.missing)
+            words.append(f"{count} slice{'' if count == 1 else 's'} missing")
+        if self.unverified:
+            words.append("left/right unverified")
+        return " · ".join(words)
+
+    def as_data(self) -> dict[str, Any]:
+        """All of it as plain values, for a table or JSON."""
+        return {**asdict(self), "resampled": self.resampled, "badge": self.badge}
