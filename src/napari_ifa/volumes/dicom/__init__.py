@@ -13,7 +13,6 @@ from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.header import NotAnImage, read_frames
 from napari_ifa.volumes.dicom.pixels import read_stack
 from napari_ifa.volumes.dicom.stacking import group_frames, stack_frames
-from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.threads import in_threads
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
@@ -55,7 +54,8 @@ def read_dicom(
         When ``stop`` says so.
     """
     stack = stack_frames(series.frames)
-    middle = stack.frames[len(stack.frames) // 2]
+    shown = [frame for frame in stack.frames if frame is not None]
+    middle = shown[len(shown) // 2]
     return volume_from_file_order(
         read_stack(stack, progress, stop),
         stack.affine,
@@ -64,7 +64,7 @@ def read_dicom(
         description=series.description,
         windows=middle.windows,
         inverted=middle.image.photometric == "MONOCHROME1",
-        report=GeometryReport(notes=stack.notes),
+        report=stack.report,
     )
 
 

@@ -15,7 +15,7 @@ from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, decoder_options, needs_gdcm
 from napari_ifa.volumes.dicom.refusals import damaged, label
-from napari_ifa.volumes.dicom.stacking import Stack
+from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.series import Progress, Stop
 from napari_ifa.volumes.threads import in_threads
@@ -38,7 +38,7 @@ def read_stack(
     Cancelled
         When ``stop`` says so.
     """
-    frames = stack.frames
+    frames = tuple(frame for frame in stack.frames if frame is not None)
     columns, rows, slices = stack.shape
     dtype = np.dtype(np.int16 if all(map(_may_fit_int16, frames)) else np.float32)
     refuse_if_too_large((slices, rows, columns), dtype.itemsize, label(frames))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.refusals import label, refusal
-from napari_ifa.volumes.volume import Affine
+from napari_ifa.volumes.dicom.stack import Stack
+from napari_ifa.volumes.geometry_report import GeometryReport
 
 #: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
 _SAME_GEOMETRY = 1e-3
@@ -26,24 +26,6 @@ _GAP_RELATIVE, _GAP_ABSOLUTE = 0.01, 0.02
 _MISSING_RELATIVE = 0.05
 #: In-plane drift over the stack above this many pixels is gantry tilt.
 _DRIFT_PIXELS = 0.5
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Slices in file order, the grid they form, and what was remarkable.
-
-    ``frames`` run from the first to the last instance, as MONAI's readers stack them;
-    ``affine`` maps (column, row, slice) to LPS mm.
-    """
-
-    frames: tuple[Frame, ...]
-    affine: Affine
-    notes: tuple[str, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(columns, rows, slices)."""
-        return self.frames[0].columns, self.frames[0].rows, len(self.frames)
 
 
 def group_frames(frames: Sequence[Frame], root: Path) -> dict[str, list[Frame]]:
@@ -111,7 +93,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     affine[:3, 1] = column * spacing[0]
     affine[:3, 2] = step
     affine[:3, 3] = positions[0]
-    return Stack(ordered, affine, tuple(notes))
+    return Stack(ordered, affine, report=GeometryReport(notes=tuple(notes)))
 
 
 def _stated(thickness: float | None) -> str:
