@@ -62,13 +62,13 @@ class OpenedImage:
         return {**data, self.key: self._open(data[self.key])}
 
     def picture_place(self, picture: Volume) -> Affine:
-        """``[4, 4]``: a picture's index as the chain begins with it → RAS mm.
+        """``[4, 4]``: index of an image without a place, as the chain begins with it → RAS mm.
 
-        MONAI's ``PILReader`` knows no position, so that the chain of a picture begins at the
-        identity, which an ``Orientation`` or ``Spacing`` in it goes by.
+        MONAI's readers know no position there, so that the chain begins at the identity, which an
+        ``Orientation`` or ``Spacing`` in it goes by.
         """
         _, place = picture.in_source_order()
-        return place[:, [1, 0, 2, 3]] if self._rows_first else place
+        return place[:, [1, 0, 2, 3]] if self._rows_first and picture.is_picture else place
 
     def _open(self, volume: Volume) -> MetaTensor:
         from monai.data import MetaTensor
@@ -76,12 +76,12 @@ class OpenedImage:
         from monai.utils import convert_to_tensor, get_equivalent_dtype
 
         array, ras_affine = volume.in_source_order()
-        is_picture = volume.is_picture
-        if is_picture or _is_flat_nifti(volume):
+        if is_flat(volume):
             array = array[:, :, 0]
-        if is_picture:
+        placed = volume.source.placed
+        if not placed:
             ras_affine = np.eye(4)
-            if self._rows_first:
+            if self._rows_first and volume.is_picture:
                 array = array.swapaxes(0, 1)
         if self._dtype is not None:
             array = array.astype(get_equivalent_dtype(self._dtype, np.ndarray))
@@ -93,7 +93,7 @@ class OpenedImage:
             "original_affine": ras_affine.copy(),
             "spatial_shape": np.array(array.shape[:-1] if colour else array.shape),
         }
-        if not is_picture:
+        if placed:
             meta["space"] = "RAS"
         import torch
 
@@ -164,13 +164,13 @@ class Preprocessing:
             ) from error
         if not isinstance(output, MetaTensor):
             raise ExplanationError(_loses_affine(self.chain))
-        if volume.is_picture:
-            if output.ndim == 4 and output.shape[3] > 1:
-                # MONAI's Resize, for one, would give a picture a depth without a word.
-                raise ExplanationError(
-                    f"The model's preprocessing makes {output.shape[3]} slices of this"
-                    f" {_in_words(volume)}; choose a model for pictures."
-                )
+        if is_flat(volume) and output.ndim == 4 and output.shape[3] > 1:
+            # MONAI's Resize, for one, would give a picture a depth without a word.
+            raise ExplanationError(
+                f"The model's preprocessing makes {output.shape[3]} slices of this"
+                f" {_in_words(volume)}; choose a model for pictures."
+            )
+        if not volume.source.placed:
             place = self.image.picture_place(volume) @ _in_three_dimensions(output)
             output.affine = torch.from_numpy(place)
         return output
@@ -226,10 +226,16 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
     )
 
 
-def _is_flat_nifti(volume: Volume) -> bool:
-    """Whether a NIfTI file's own header has two axes, which MONAI's reader leaves at that."""
+def is_flat(volume: Volume) -> bool:
+    """Whether MONAI's readers give the image with two axes instead of three.
+
+    So they do with a picture, a DICOM image of one slice, and a NIfTI file of two axes.
+    """
     header = volume.source.header
-    return header is not None and len(header.get_data_shape()) == 2
+    if header is not None:
+        return len(header.get_data_shape()) == 2
+    one_slice = volume.shape[volume.source.axes.index(2)] == 1
+    return volume.is_picture or (volume.source.kind == "dicom" and one_slice)
 
 
 def _in_words(volume: Volume) -> str:

@@ -186,10 +186,10 @@ def _scan(
     return sorted(found, key=_place_in_list)
 
 
-def _place_in_list(series: Series) -> tuple[bool, bool, int, str, str]:
-    """Numbered series first, pictures last."""
+def _place_in_list(series: Series) -> tuple[bool, bool, int, str]:
+    """Numbered series first, pictures last; the images of a series stay in their order."""
     number = series.number
-    return series.kind == "image", number is None, number or 0, series.description, series.key
+    return series.kind == "image", number is None, number or 0, series.description
 
 
 def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> str:
