@@ -376,11 +376,11 @@ def test_panic_of_a_decoder_is_one_sentence(
     class PanicException(BaseException):
         pass
 
-    def panic(_: object) -> None:
+    def panic(*_: object) -> None:
         raise PanicException("index out of bounds")
 
     folder = save_series()
-    monkeypatch.setattr("napari_ifa.volumes.dicom.pixels._native", panic)
+    monkeypatch.setattr("napari_ifa.volumes.dicom.pixels._read_plain", panic)
     with pytest.raises(UnsupportedStudyError, match=r"^slice0\.dcm: image data incomplete"):
         read_volume(folder)
 

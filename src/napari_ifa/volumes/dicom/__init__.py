@@ -12,6 +12,7 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.header import NotAnImage, read_frames
 from napari_ifa.volumes.dicom.pixels import read_stack
+from napari_ifa.volumes.dicom.refusals import damaged
 from napari_ifa.volumes.dicom.stacking import group_frames, stack_frames
 from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.threads import in_threads
@@ -56,8 +57,13 @@ def read_dicom(
     stack = stack_frames(series.frames)
     shown = [frame for frame in stack.frames if frame is not None]
     middle = shown[len(shown) // 2]
+    values, broken = read_stack(stack, progress, stop)
+    if broken:
+        first = stack.frames[broken[0]]
+        assert first is not None
+        raise UnsupportedStudyError(damaged(first))
     return volume_from_file_order(
-        read_stack(stack, progress, stop),
+        values,
         stack.affine,
         SourceOrder(kind="dicom", frames=stack.frames, archive=series.archive),
         modality=series.modality,

@@ -10,6 +10,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _ENHANCED = (
@@ -54,7 +55,7 @@ def refusal(frames: Sequence[Frame]) -> str | None:
         if reason is not None:
             return f"{label(frames)}: {reason}"
     for frame in frames:
-        if not _is_complete(frame):
+        if not frame_is_complete(frame):
             return damaged(frame)
     return None
 
@@ -144,14 +145,3 @@ def _name(syntax: UID) -> str:
 def _plain(code: str) -> str:
     """A code of the standard; empty where a damaged header holds anything else, even a name."""
     return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""
-
-
-def _is_complete(frame: Frame) -> bool:
-    """The file holds the pixels that its header states, and no more than a row's padding."""
-    pixels = frame.image.pixels
-    if not pixels.complete:
-        return False
-    if pixels.encapsulated or pixels.offset is None:
-        return True
-    row = frame.columns * frame.image.bits_allocated // 8
-    return 0 <= pixels.length - row * frame.rows < max(row, 2)
