@@ -219,7 +219,7 @@ def test_more_frames_than_groups_are_damaged_or_apart(
     data = enhanced(3)
     data.PerFrameFunctionalGroupsSequence = data.PerFrameFunctionalGroupsSequence[:2]
     save_dicom(tmp_path / "a", data)
-    placed, unplaced = sorted(list_series(tmp_path), key=lambda s: s.orientation, reverse=True)
+    placed, unplaced = sorted(list_series(tmp_path), key=lambda s: s.orientation)
     assert (placed.orientation, placed.image_count) == ("axial", 2)
     assert unplaced.image_count == 1
 

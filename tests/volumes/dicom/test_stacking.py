@@ -77,9 +77,9 @@ def test_missing_slices_are_blank_and_named(save_series: Save) -> None:
 
 
 def test_many_missing_slices_are_named_in_part(save_series: Save) -> None:
-    volume = read_volume(save_series(*range(0, 18, 2), 17))
+    volume = read_volume(save_series(*range(10), 18, 19))
     assert volume.report.notes[0] == (
-        "Series 7: 8 slices missing at 32.0, 36.0, 40.0, 44.0, 48.0, 52.0, … mm. Left blank; the"
+        "Series 7: 8 slices missing at 50.0, 52.0, 54.0, 56.0, 58.0, 60.0, … mm. Left blank; the"
         " model is not run on it."
     )
     assert len(volume.report.missing) == 8
@@ -147,8 +147,8 @@ def test_gaps_too_unequal_for_one_grid_are_refused(save_series: Save) -> None:
         read_volume(folder)
     assert str(caught.value) == (
         "Series 7: slice distances vary (2.00–994.00 mm) or positions drift too far to be brought"
-        " to one grid. Not opened (and 1 more series that cannot be opened)."
-    ).replace(" (and 1 more series that cannot be opened)", "")
+        " to one grid. Not opened."
+    )
 
 
 # Gantry tilt

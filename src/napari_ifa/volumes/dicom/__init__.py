@@ -10,6 +10,9 @@ from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.header import NotAnImage, read_frames
 from napari_ifa.volumes.dicom.listing import dicom_series, stack_of
 from napari_ifa.volumes.dicom.pixels import read_stack
+from napari_ifa.volumes.dicom.refusals import damaged
+from napari_ifa.volumes.dicom.stack import Stack
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.threads import in_threads
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
@@ -51,13 +54,28 @@ def read_dicom(
     stack = stack_of(series)
     shown = [frame for frame in stack.frames if frame is not None]
     middle = shown[len(shown) // 2]
+    values, broken = read_stack(stack, progress, stop)
+    if stack.resampling is not None:
+        # Interpolated from their neighbours, which would hide that they are missing.
+        values[:, :, list(stack.report.missing)] = values.min()
     return volume_from_file_order(
-        read_stack(stack, progress, stop),
+        values,
         stack.affine,
         SourceOrder(kind="dicom", placed=stack.placed, frames=stack.frames, archive=series.archive),
         modality=series.modality,
         description=series.description,
         windows=middle.windows,
         inverted=middle.image.photometric == "MONOCHROME1",
-        report=replace(stack.report),
+        report=_with_damage(stack, broken),
+    )
+
+
+def _with_damage(stack: Stack, broken: Sequence[int]) -> GeometryReport:
+    """The stack's report, and the slices whose pixels could not be decoded."""
+    frames = [stack.frames[k] for k in broken]
+    sentences = dict.fromkeys(damaged(frame) for frame in frames if frame is not None)
+    return replace(
+        stack.report,
+        missing=tuple(sorted({*stack.report.missing, *broken})),
+        notes=(*stack.report.notes, *sentences),
     )

@@ -10,6 +10,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
 _GREYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "")
@@ -50,7 +51,7 @@ def refusal(frames: Sequence[Frame]) -> str | None:
 
 def is_damaged(frame: Frame) -> bool:
     """Whether the file does not hold all of the frame's pixels."""
-    return not _is_complete(frame)
+    return not frame_is_complete(frame)
 
 
 def damaged(frame: Frame) -> str:
@@ -140,11 +141,3 @@ def _name(syntax: UID) -> str:
 def _plain(code: str) -> str:
     """A code of the standard; empty where a damaged header holds anything else, even a name."""
     return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""
-
-
-def _is_complete(frame: Frame) -> bool:
-    image, pixels = frame.image, frame.image.pixels
-    if not pixels.complete or pixels.encapsulated or pixels.offset is None:
-        return pixels.complete
-    bits = image.rows * image.columns * image.samples * image.bits_allocated
-    return 8 * pixels.length >= bits * (frame.index + 1)

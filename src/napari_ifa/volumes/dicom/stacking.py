@@ -23,8 +23,10 @@ _MISSING_RELATIVE = 0.05
 _DRIFT_PIXELS = 0.5
 #: Slices fewer than this are no run of their own.
 _SHORTEST_RUN = 3
-#: A grid with so many times the voxels of its slices comes of a damaged header.
+#: A grid of so many times the slices, or the pixels of a slice, comes of a damaged header.
 _MOST_GROWTH = 4
+#: Pixels of a slice that are no matter in any case.
+_SMALL_AREA = 512 * 512
 #: Places named in one sentence.
 _MOST_NAMED = 6
 
@@ -272,8 +274,9 @@ def _resampled(
     first = line.frames[0]
     grown = np.ceil(offsets.max(axis=0) - lowest - 1e-6).astype(int)
     shape = (first.columns + int(grown[0]), first.rows + int(grown[1]), slices)
-    size = np.prod(np.array(shape, dtype=float))
-    if size > _MOST_GROWTH * len(line.frames) * first.columns * first.rows:
+    area = float(shape[0]) * shape[1]
+    too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
+    if slices > _MOST_GROWTH * len(line.frames) or too_wide:
         raise UnsupportedStudyError(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
             " drift too far to be brought to one grid. Not opened."
