@@ -72,10 +72,12 @@ def read_stack(
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
         read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
     assert read is not None
-    if read.values is None or (read.damaged and (len(frames) == 1 or stack.resampling)):
+    none_is_whole = read.values is None or len(read.damaged) == len(frames)
+    if none_is_whole or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
         raise UnsupportedStudyError(damaged(broken))
+    assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
