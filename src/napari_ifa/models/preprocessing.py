@@ -33,6 +33,8 @@ _UNTRACKED = (
     "ToPIL",
     "Transpose",
 )
+#: Rows and columns of an image changed, in a ``[4, 4]`` affine.
+_SWAPPED = [1, 0, 2, 3]
 
 
 class OpenedImage:
@@ -64,11 +66,24 @@ class OpenedImage:
     def picture_place(self, picture: Volume) -> Affine:
         """``[4, 4]``: index of an image without a place, as the chain begins with it → RAS mm.
 
-        MONAI's readers know no position there, so that the chain begins at the identity, which an
-        ``Orientation`` or ``Spacing`` in it goes by.
+        MONAI's readers know no position there, so that the chain begins at one of their own, which
+        an ``Orientation`` or ``Spacing`` in it goes by.
         """
         _, place = picture.in_source_order()
-        return place[:, [1, 0, 2, 3]] if self._rows_first and picture.is_picture else place
+        place = place[:, _SWAPPED] if self._swaps(picture) else place
+        return np.asarray(place @ np.linalg.inv(self._beginning(picture)))
+
+    def _beginning(self, picture: Volume) -> Affine:
+        """The affine that MONAI gives an image without a place.
+
+        ``PILReader``'s is the identity; ``PydicomReader`` changes rows and columns of it, as it
+        does of the image.
+        """
+        identity = np.eye(4)
+        return identity[:, _SWAPPED] if picture.source.kind == "dicom" else identity
+
+    def _swaps(self, picture: Volume) -> bool:
+        return self._rows_first and picture.source.kind == "image"
 
     def _open(self, volume: Volume) -> MetaTensor:
         from monai.data import MetaTensor
@@ -80,8 +95,8 @@ class OpenedImage:
             array = array[:, :, 0]
         placed = volume.source.placed
         if not placed:
-            ras_affine = np.eye(4)
-            if self._rows_first and volume.is_picture:
+            ras_affine = self._beginning(volume)
+            if self._swaps(volume):
                 array = array.swapaxes(0, 1)
         if self._dtype is not None:
             array = array.astype(get_equivalent_dtype(self._dtype, np.ndarray))
