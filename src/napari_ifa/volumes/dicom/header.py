@@ -11,6 +11,7 @@ import pydicom
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom import tags
+from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
@@ -38,7 +39,7 @@ class NotAnImage(Enum):
 def read_frames(path: Path) -> list[Frame] | NotAnImage:
     """The rows of one file, or why there are none. Never raises."""
     try:
-        with path.open("rb") as file:
+        with BoundedFile(path) as file:
             if not _looks_like_dicom(file):
                 return NotAnImage.OTHER_FILE
             file.seek(0)
