@@ -126,11 +126,18 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
 
 
 def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
-    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1)."""
+    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1).
+
+    ``pixels`` itself where nothing stands there.
+    """
     unused = image.bits_allocated - image.bits_stored
     if not unused or image.pixels.is_float or image.bits_allocated == 1:
         return pixels
     shift = image.bits_allocated - image.high_bit - 1
+    span = 1 << image.bits_stored
+    least = -(span >> 1) if image.signed else 0
+    if shift == unused and least <= int(pixels.min()) <= int(pixels.max()) < least + span:
+        return pixels
     # A shift up and down again with the sign of the type.
     return np.right_shift(np.left_shift(pixels, shift), unused)
 

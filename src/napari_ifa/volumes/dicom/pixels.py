@@ -242,15 +242,13 @@ def _place_slices(
     image = rows[0][1].image
     if pixels.shape[:2] != (image.rows, image.columns):
         raise ValueError(f"decoded to {pixels.shape}")
-    if image.is_colour:
-        pixels = to_rgb(pixels, photometric, image, reading.dtype)
     for k, frame in rows:
         row, column = frame.tile or (0, 0)
         tile = pixels[row : row + frame.rows, column : column + frame.columns]
-        if tile.shape != reading.shape[1:]:
+        if tile.shape[:2] != reading.shape[1:3]:
             raise ValueError("a tile that lies outside of its frame")
         if image.is_colour:
-            reading.target(k)[...] = tile
+            to_rgb(tile, photometric, image, reading.target(k))
         else:
             reading.note(place(tile, frame, reading.target(k)))
 
