@@ -72,15 +72,17 @@ def read_stack(
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
         read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
     assert read is not None
-    if read.values is None or (read.damaged and (len(frames) == 1 or stack.resampling)):
+    nothing = read.values is None or len(read.damaged) == len(frames)
+    if nothing or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
         raise UnsupportedStudyError(damaged(broken))
+    values = read.values
+    assert values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
-            read.values[k] = outside
-    values = read.values
+            values[k] = outside
     if stack.resampling is not None:
         values = resample(values, stack.resampling, outside, name, stop=stop)
     return values.swapaxes(0, 2), tuple(sorted(read.damaged))
@@ -246,8 +248,9 @@ def _place_slices(
         row, column = frame.tile or (0, 0)
         tile = pixels[row : row + frame.rows, column : column + frame.columns]
         if tile.shape[:2] != reading.shape[1:3]:
-            raise ValueError("a tile that lies outside of its frame")
-        if image.is_colour:
+            # It lies outside of its frame.
+            reading.drop([k])
+        elif image.is_colour:
             to_rgb(tile, photometric, image, reading.target(k))
         else:
             reading.note(place(tile, frame, reading.target(k)))
