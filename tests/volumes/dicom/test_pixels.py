@@ -174,9 +174,16 @@ def test_files_of_pydicom_read_as_pydicom_reads_them(
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<i2"])
 @pytest.mark.parametrize(
-    "syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless], ids=["rle", "jpeg2000", "jpegls"]
+    ("syntax", "layout"),
+    [
+        (RLELossless, "offset table"),
+        (RLELossless, "one fragment each"),
+        (JPEG2000Lossless, "offset table"),
+        (JPEG2000Lossless, "one fragment each"),
+        (JPEG2000Lossless, "three fragments each"),
+        (JPEGLSLossless, "three fragments each"),
+    ],
 )
-@pytest.mark.parametrize("layout", ["offset table", "one fragment each", "three fragments each"])
 def test_frames_in_fragments(
     save_frames: Call, frames_of: Call, read: Call, syntax: str, dtype: str, layout: str
 ) -> None:
@@ -186,11 +193,10 @@ def test_frames_in_fragments(
     data.compress(syntax, generate_instance_uid=False)
     streams = list(generate_frames(data.PixelData, number_of_frames=len(expected)))
     if layout == "offset table":
-        data.PixelData = encapsulate(streams, fragments_per_frame=3)
+        each = 1 if syntax == RLELossless else 3
+        data.PixelData = encapsulate(streams, fragments_per_frame=each)
     elif layout == "one fragment each":
         data.PixelData = encapsulate(streams, has_bot=False)
-    elif syntax == RLELossless:
-        pytest.skip("a frame of RLE is one fragment (DICOM PS3.5, A.4.2)")
     else:
         # Nothing but the end of a stream says where a frame ends.
         data.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0" + b"".join(

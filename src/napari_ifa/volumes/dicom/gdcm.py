@@ -32,13 +32,9 @@ def needs_gdcm(image: StoredImage) -> bool:
     Raises
     ------
     NotImplementedError, ValueError
-        Where nothing reads the compression.
+        Where the compression is none that pydicom knows.
     """
-    if not image.pixels.encapsulated:
-        return False
-    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
-        return True
-    return plugin(image) == "gdcm"
+    return image.pixels.encapsulated and plugin(image) == "gdcm"
 
 
 def decode_with_gdcm(
