@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,9 +210,11 @@ def _read_deflated(job: _Job, reading: _Reading) -> None:
     with job.image.path.open("rb") as file:
         stream = inflated(file)
         for index, rows in sorted(job.frames.items()):
-            _refuse_incomplete(rows[0][1])
-            pixels = native_frame(job.image, index, stream)
-            _place_slices(pixels, job.image.photometric, rows, reading)
+            _guarded(
+                partial(_read_native, job.image, index, rows, reading, stream),
+                [k for k, _ in rows],
+                reading,
+            )
 
 
 def _read_frame(
@@ -225,12 +227,20 @@ def _read_frame(
         return
     if image.pixels.encapsulated:
         data = read_pieces(image.path, frame_pieces(image)[index])
-        pixels, photometric = compressed_frame(data, image)
+        _place_slices(*compressed_frame(data, image), rows, reading)
     else:
-        pixels, photometric = native_frame(image, index), image.photometric
-        if photometric == "YBR_FULL_422":
-            photometric = "YBR_FULL"
-    _place_slices(pixels, photometric, rows, reading)
+        _read_native(image, index, rows, reading)
+
+
+def _read_native(
+    image: StoredImage,
+    index: int,
+    rows: list[tuple[int, Frame]],
+    reading: _Reading,
+    stream: BinaryIO | None = None,
+) -> None:
+    _refuse_incomplete(rows[0][1])
+    _place_slices(native_frame(image, index, stream), image.photometric, rows, reading)
 
 
 def _refuse_incomplete(frame: Frame) -> None:
