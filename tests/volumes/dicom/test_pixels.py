@@ -274,6 +274,7 @@ def test_slope_and_intercept_of_each_frame(save_frames: Call, frames_of: Call, r
     [
         ((5.0, -7.0, 300.0), [5, 5, -7, 300, 300, 300], np.int16),
         ((0.5, 1.5, 2.5), [0.5, 0.5, 1.5, 2.5, 2.5, 2.5], np.float32),
+        ((np.nan, 1.0, 2.0), [np.nan, np.nan, 1, 2, 2, 2], np.float32),
         ((0.0, 1.0, 40000.0), [0, 0, 1, 40000, 40000, 40000], np.float32),
     ],
 )
@@ -290,7 +291,7 @@ def test_lookup_table_is_clamped_at_both_ends(
     looked_up = replace(frame, image=replace(frame.image, lookup_table=LookupTable(10, table)))
     array = read(looked_up)
     assert array.dtype == dtype
-    assert array.ravel().tolist() == expected
+    np.testing.assert_array_equal(array.ravel(), expected)
 
 
 def test_monochrome1_is_not_inverted(save_frames: Call, frames_of: Call, read: Call) -> None:
@@ -491,6 +492,31 @@ def test_absurd_claims_allocate_nothing(
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**60))
     with pytest.raises(UnsupportedStudyError, match="image data incomplete or damaged"):
         read_stack(stack(*frames[:50]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rows": 0, "columns": 0},
+        {"bits_allocated": 0},
+        {"bits_allocated": 12},
+        {"bits_allocated": 65535},
+        {"bits_stored": 0, "high_bit": 65535},
+        {"samples": 65535},
+        {"photometric": "PALETTE COLOR"},
+        {"lookup_table": LookupTable(0, ())},
+    ],
+    ids=str,
+)
+def test_contradictions_of_a_header_are_one_sentence(
+    save_frames: Call, frames_of: Call, wrong: dict[str, Any]
+) -> None:
+    (frame,) = frames_of(save_frames(some_frames(count=1)))
+    image = replace(frame.image, **wrong)
+    frame = replace(frame, image=image, rows=image.rows, columns=image.columns)
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read_stack(stack(frame))
+    assert str(caught.value).endswith(".")
 
 
 def test_size_beside_memory_counts_what_a_decoder_needs(

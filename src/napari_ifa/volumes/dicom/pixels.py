@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -133,11 +134,11 @@ class _Reading:
 
 def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
-    jobs: dict[tuple[int, int], _Job] = {}
+    jobs: dict[tuple[Path, int], _Job] = {}
     for k, frame in enumerate(frames):
         if frame is not None:
             part = -1 if frame.image.pixels.deflated else frame.index
-            job = jobs.setdefault((id(frame.image), part), _Job(frame.image, {}))
+            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
             job.frames.setdefault(frame.index, []).append((k, frame))
     return list(jobs.values())
 
@@ -284,7 +285,7 @@ def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
     """Read a frame into its place, without a copy in between; its lowest value is returned."""
     pixels = frame.image.pixels
     assert pixels.offset is not None
-    with frame.image.path.open("rb", buffering=0) as file:
+    with frame.image.path.open("rb") as file:
         file.seek(pixels.offset + frame.index * target.nbytes)
         # The whole is there: a file that ends now was changed meanwhile.
         if file.readinto(target.data.cast("B")) != target.nbytes:

@@ -23,9 +23,9 @@ def may_fit_int16(frame: Frame) -> bool:
         return False
     table = frame.image.lookup_table
     if table is not None:
-        return all(value == int(value) for value in table.values)
+        return all(float(value).is_integer() for value in table.values)
     slope, intercept = frame.slope, frame.intercept
-    if slope != 1 or intercept is None or intercept != int(intercept):
+    if slope != 1 or intercept is None or not float(intercept).is_integer():
         return False
     return _INT16.min <= intercept <= _INT16.max
 
