@@ -13,13 +13,11 @@ from napari_ifa.volumes.nifti.stored import (
     RawPixels,
     StoredImages,
     checked_affine,
+    read_header_text,
     refuse_impossible_size,
     spatial_shape,
 )
 from napari_ifa.volumes.volume import LPS_TO_RAS
-
-#: Characters of the longest header that is read; real ones have some tens of thousands.
-_LONGEST = 2**24
 
 
 def afni_images(path: Path) -> StoredImages:
@@ -33,8 +31,7 @@ def afni_images(path: Path) -> StoredImages:
     from nibabel.brikhead import AFNIHeader, parse_AFNI_header
 
     name = path.name
-    with path.open(encoding="latin-1") as file:
-        info = parse_AFNI_header(StringIO(file.read(_LONGEST)))
+    info = parse_AFNI_header(StringIO(read_header_text(path)))
     kinds = {int(kind) for kind in np.atleast_1d(info["BRICK_TYPES"])}
     if len(kinds) > 1:
         raise UnsupportedStudyError(

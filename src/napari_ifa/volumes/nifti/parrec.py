@@ -15,13 +15,13 @@ from napari_ifa.volumes.nifti.stored import (
     RawPixels,
     StoredImages,
     checked_affine,
+    read_header_text,
     refuse_impossible_size,
     spatial_shape,
 )
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine
 
-#: Characters of the longest header, and of its longest line.
-_LONGEST = 2**25
+#: Characters of a line; nibabel's parser takes a time that grows with their third power.
 _LONGEST_LINE = 2000
 #: mm that a slice's own position may differ from the header's geometry; positions are rounded
 #: to 0.01 mm.
@@ -55,8 +55,7 @@ def parrec_images(path: Path) -> StoredImages:
     from nibabel.parrec import PARRECHeader, parse_PAR_header
 
     name = path.name
-    with path.open(encoding="latin-1") as file:
-        text = file.read(_LONGEST)
+    text = read_header_text(path)
     if max(map(len, text.splitlines()), default=0) > _LONGEST_LINE:
         raise ValueError("a line that no PAR file has")
     info, lines = parse_PAR_header(StringIO(text))

@@ -20,6 +20,8 @@ from napari_ifa.volumes.volume import Affine, Window
 _GZIP_BEST_RATIO = 1040
 #: Bytes before the voxels, beyond which a header is damaged.
 _LARGEST_OFFSET = 2**28
+#: Bytes of a header that is a text; real ones have less than a tenth of it.
+_LONGEST_TEXT = 2**24
 #: Shortest and longest distance of voxels in mm: a nanometre, ten metres.
 _LENGTHS = (1e-6, 1e4)
 #: Farthest place in mm.
@@ -126,6 +128,13 @@ def open_bytes(path: Path) -> BinaryIO:
     if path.name.lower().endswith((".gz", ".mgz")):
         return cast(BinaryIO, gzip.open(path, "rb"))
     return path.open("rb")
+
+
+def read_header_text(path: Path) -> str:
+    """The whole of a header that is a text; ValueError where it is too long to be one."""
+    if path.stat().st_size > _LONGEST_TEXT:
+        raise ValueError("too long for a header")
+    return path.read_text(encoding="latin-1")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytearray:
