@@ -25,8 +25,8 @@ from napari_ifa.volumes.nifti import nifti_series, read_nifti
 
 DATA = Path(nibabel.__file__).parent / "tests" / "data"
 EXAMPLES = int(os.environ.get("NAPARI_IFA_FUZZ_EXAMPLES", "300"))
-#: Of the examples, for each of the ten files below.
-EACH = max(1, EXAMPLES // 10)
+#: Of the examples, for each of the eleven files below.
+EACH = max(1, EXAMPLES // 11)
 #: Bytes that opening takes beside the image.
 SMALL = 2**26
 LONGEST_SENTENCE = 300
@@ -161,6 +161,7 @@ SAMPLES = {
     "mgh": unpacked("test.mgz", "test.mgh", 90, False),
     "mgz": unpacked("test.mgz", "test.mgz", 90, True),
     "minc1": sample_of("minc1_4d.mnc"),
+    "minc2": sample_of("minc2_1_scale.mnc"),
     "afni": sample_of("scaled+tlrc.HEAD", "scaled+tlrc.BRIK", is_text=True),
     "parrec": sample_of("phantom_varscale.PAR", "phantom_varscale.REC", is_text=True),
 }

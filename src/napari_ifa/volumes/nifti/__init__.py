@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -210,7 +209,7 @@ def _values(
         raise
     except PermissionError as error:
         raise UnsupportedStudyError(f"{stored.path.name}: no permission to read it.") from error
-    except (OSError, EOFError, ValueError, ArithmeticError, zlib.error) as error:
+    except Exception as error:  # the libraries' errors have no common base
         raise UnsupportedStudyError(damaged(stored.path.name)) from error
 
 

@@ -40,7 +40,7 @@ class Pixels(Protocol):
     def planes(self, image: int) -> Iterator[NDArray[Any]]:
         """``[x, y]`` for each z of one image, in this order; scaled to what the values mean.
 
-        A damaged file raises OSError, EOFError, ValueError or zlib.error.
+        A damaged file raises whatever the library that reads it does.
         """
 
 

@@ -57,7 +57,7 @@ def read_values(
     Raises
     ------
     Cancelled
-        When ``stop`` says so. A damaged file raises what :class:`Pixels` names.
+        When ``stop`` says so. A damaged file raises whatever the library that reads it does.
     """
     values: NDArray[Any] | None = None
     of_complex = COMPLEX_PARTS.get(part)
