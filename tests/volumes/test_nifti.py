@@ -97,6 +97,60 @@ def test_no_orientation_opens_with_a_warning(save_nifti: Save) -> None:
     )
 
 
+def two_forms(path: Path, sform: Any, qform: Any, codes: tuple[int, int]) -> Path:
+    image = nibabel.Nifti1Image(CUBE, None)
+    image.header.set_qform(np.diag([*qform, 1.0]), codes[1])
+    image.header.set_sform(np.diag([*sform, 1.0]), codes[0])
+    nibabel.Nifti1Image(CUBE, None, image.header).to_filename(path / "image.nii")
+    return path / "image.nii"
+
+
+@pytest.mark.parametrize(
+    ("qform", "codes"),
+    [
+        ((-2, 3, 4), (1, 1)),  # a mirror between the two
+        ((-2, 3, 4), (4, 1)),  # in whatever space
+        ((-2, -3, 4), (1, 1)),  # half a turn, although the space is the same
+    ],
+)
+def test_orientations_that_contradict_each_other_are_unverified(
+    tmp_path: Path, qform: tuple[int, ...], codes: tuple[int, int]
+) -> None:
+    volume = read_volume(two_forms(tmp_path, (2, 3, 4), qform, codes))
+    assert volume.report.unverified
+    assert volume.report.notes == (
+        "image.nii: its two orientations (sform and qform) contradict each other; shown by the"
+        " first, left and right are unverified.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("qform", "codes"),
+    [
+        ((2, 3, 4), (1, 1)),
+        ((-2, -3, 4), (4, 1)),  # half a turn to an atlas
+        ((-2, 3, 4), (1, 0)),  # no orientation at all
+    ],
+)
+def test_orientations_that_agree_need_no_note(
+    tmp_path: Path, qform: tuple[int, ...], codes: tuple[int, int]
+) -> None:
+    volume = read_volume(two_forms(tmp_path, (2, 3, 4), qform, codes))
+    assert not volume.report.unverified
+    assert volume.report.notes == ()
+
+
+def test_voxel_sizes_that_differ_are_named(tmp_path: Path) -> None:
+    volume = read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (1, 1)))
+    assert volume.spacing == (4, 3, 2)
+    assert volume.report.notes == (
+        "image.nii: its two voxel sizes (sform 2 × 3 × 4, pixdim 1 × 1 × 1) differ; shown by the"
+        " first, check a length before you measure.",
+    )
+    # An atlas may be larger than the patient.
+    assert read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (4, 1))).report.notes == ()
+
+
 def test_trailing_axis_of_one_is_dropped(save_nifti: Save) -> None:
     assert read_volume(save_nifti(CUBE[..., None])).shape == (4, 3, 2)
 

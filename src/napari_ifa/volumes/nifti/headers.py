@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.nifti.names import data_of, stem_of, suffix_of
@@ -37,6 +38,9 @@ _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 #: A fault of a header from this level on is not mended.
 _FAULT = 40
+_SCANNER_COORDINATES = 1
+#: Relative difference of lengths that is a rounding.
+_SAME_LENGTH = 0.01
 _MGH_BYTES = 284
 _MGH_GOOD_RAS = slice(28, 30)
 
@@ -88,7 +92,6 @@ def nifti_images(path: Path) -> StoredImages:
     shape, count = spatial_shape(header.get_data_shape(), name)
     pixels = _raw(header, files[-1], shape, count)
     refuse_impossible_size(pixels, name)
-    placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     if int(header["sform_code"]) <= 0:
         # nibabel would take 1 for a size that is not stated.
         sizes = voxel_size[[n > 1 for n in shape]]
@@ -96,17 +99,19 @@ def nifti_images(path: Path) -> StoredImages:
             raise UnsupportedStudyError(
                 f"{name}: no voxel size stored; lengths are unknown. Not opened."
             )
+    affine = checked_affine(_lps_affine(header, name), name)
+    doubt = _doubt_of_sides(header, affine, name)
     return StoredImages(
         path=path,
         files=files,
         shape=shape,
         count=count,
-        affine=checked_affine(_lps_affine(header, name), name),
+        affine=affine,
         pixels=pixels,
         header=header,
         windows=_windows(header),
-        unverified=not placed,
-        notes=() if placed else (no_orientation(name),),
+        unverified=bool(doubt),
+        notes=(*doubt, *_doubt_of_lengths(header, voxel_size, shape, name)),
     )
 
 
@@ -211,6 +216,49 @@ def _lps_affine(header: Any, name: str) -> Affine:
     ras[:3] *= unit_in_mm(header)
     lps: Affine = LPS_TO_RAS @ ras
     return lps
+
+
+def _doubt_of_sides(header: Any, lps_affine: Affine, name: str) -> tuple[str, ...]:
+    """The sentence for a header that states no orientation, or two that contradict each other."""
+    from nibabel.orientations import aff2axcodes
+
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if sform <= 0 and qform <= 0:
+        return (no_orientation(name),)
+    if sform <= 0 or qform <= 0:
+        return ()
+    try:
+        other = LPS_TO_RAS @ np.array(header.get_qform(), dtype=float)
+        # Two spaces may be turned to each other, as a scanner's and an atlas'; no mirror is between
+        # them. In the same space both are the same.
+        mirrored = np.linalg.det(lps_affine[:3, :3]) * np.linalg.det(other[:3, :3]) <= 0
+        turned = sform == qform and aff2axcodes(lps_affine) != aff2axcodes(other)
+    except Exception:  # a quaternion that is no rotation: the sform is what there is
+        return ()
+    if not (mirrored or turned):
+        return ()
+    return (
+        f"{name}: its two orientations (sform and qform) contradict each other; shown by the first,"
+        " left and right are unverified.",
+    )
+
+
+def _doubt_of_lengths(
+    header: Any, voxel_size: NDArray[np.float64], shape: tuple[int, int, int], name: str
+) -> tuple[str, ...]:
+    """The sentence for a header whose orientation in the scanner has other voxel sizes than it."""
+    if int(header["sform_code"]) != _SCANNER_COORDINATES:
+        return ()
+    lengths = np.linalg.norm(header.get_sform()[:3, :3], axis=0)
+    used = np.array(shape) > 1
+    stated = np.abs(voxel_size)
+    if np.allclose(lengths[used], stated[used], rtol=_SAME_LENGTH, atol=0):
+        return ()
+    sizes = [" × ".join(f"{n:g}" for n in each) for each in (lengths, stated)]
+    return (
+        f"{name}: its two voxel sizes (sform {sizes[0]}, pixdim {sizes[1]}) differ; shown by the"
+        " first, check a length before you measure.",
+    )
 
 
 def _windows(header: Any) -> tuple[Window, ...]:
