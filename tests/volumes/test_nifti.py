@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes import Window, default_window, list_series, read_volume
-from napari_ifa.volumes.nifti import read_nifti
+from napari_ifa.volumes import Window, default_window, list_series, read_volume, write_nifti
+from napari_ifa.volumes.nifti import is_nibabel_file, read_nifti
 
 Save = Callable[..., Path]
 CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
@@ -314,6 +314,12 @@ def test_dicom_file_of_any_name_is_dicom(save_series: Save) -> None:
     (folder / "slice0.dcm").rename(folder / "slice0.img")
     (series,) = list_series(folder)
     assert series.kind == "dicom"
+    # Without the 128 bytes and the mark before it, as in old files.
+    content = (folder / "slice0.img").read_bytes()
+    (folder / "slice0.img").write_bytes(content[132:])
+    assert not is_nibabel_file(folder / "slice0.img")
+    (folder / "slice0.hdr").write_bytes(bytes(348))
+    assert is_nibabel_file(folder / "slice0.img")
 
 
 @pytest.mark.parametrize(
@@ -486,3 +492,36 @@ def test_impossible_size_is_refused_before_it_is_allocated(
         monkeypatch.setattr(np, "empty", None)
         assert refusal(path) == f"{name}: image data incomplete or damaged; not opened."
         monkeypatch.undo()
+
+
+PAIRS = [nibabel.Nifti1Pair, nibabel.Nifti2Pair, nibabel.AnalyzeImage, nibabel.MGHImage]
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_explanation_is_written_on_the_grid_of_any_source(tmp_path: Path, kind: Any) -> None:
+    oblique = np.array(
+        [[-1.6, 0.9, 0, 5], [1.2, 1.2, 0, -6], [0, 0, 4, 7], [0, 0, 0, 1]], dtype=float
+    )
+    affine = None if kind is nibabel.AnalyzeImage else oblique
+    name = "image.mgz" if kind is nibabel.MGHImage else "image.hdr"
+    kind(CUBE, affine).to_filename(tmp_path / name)
+    volume = read_volume(tmp_path)
+    values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(volume.shape)
+    out = write_nifti(volume.with_array(values), tmp_path / "out" / "explained.nii.gz")
+    again = read_volume(out)
+    np.testing.assert_array_equal(again.array, values)
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-5)
+    if affine is not None:
+        np.testing.assert_allclose(nibabel.load(out).affine, affine, atol=1e-5)
+
+
+def test_explanation_of_one_image_of_many_is_one_image(save_nifti: Save, tmp_path: Path) -> None:
+    affine = np.diag([-2.0, 3, 4, 1])
+    listed = list_series(save_nifti(np.zeros((2, 3, 4, 5), np.int16), affine))
+    volume = read_volume(listed[3])
+    values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 3, 2)
+    out = write_nifti(volume.with_array(values), tmp_path / "explained.nii")
+    image = nibabel.load(out)
+    assert image.shape == (2, 3, 4)
+    np.testing.assert_allclose(image.affine, affine)
+    np.testing.assert_array_equal(read_volume(out).array, values)

@@ -135,6 +135,15 @@ def test_scale_that_lacks_its_second_number_is_refused(save_nifti: Save) -> None
     )
 
 
+def test_header_of_a_pair_in_a_file_by_itself_is_refused(save_nifti: Save) -> None:
+    path = save_nifti(CUBE, name="image.nii")
+    # The magic stands at byte 344; voxels would be read from the header.
+    overwrite(path, 344, np.frombuffer(b"ni1", "u1"))
+    assert refusal(path) == (
+        "image.nii: not a readable NIfTI file; its header is damaged or incomplete."
+    )
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_sizes_of_no_patient_are_refused(save_nifti: Save, size: float) -> None:
     path = save_nifti(CUBE, np.diag([size, 1, 1, 1]), name="image.nii")
@@ -210,12 +219,19 @@ def test_afni_header_without_its_matrix(afni: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("factor", ["nan", "inf"])
+def test_afni_scale_that_is_no_number(afni: Path, factor: str) -> None:
+    replaced(afni, "3.883363e-08", factor)
+    assert refusal(afni) == (
+        "scaled+tlrc.HEAD: not a readable AFNI file; its header is damaged or incomplete."
+    )
+
+
 def test_afni_complex_numbers(afni: Path) -> None:
     head = afni.read_text()
-    start = head.index("name  = BRICK_TYPES") if "name  = BRICK_TYPES" in head else -1
-    start = max(start, head.find("name = BRICK_TYPES"))
-    end = head.index("\n\n", start)
-    afni.write_text(head[:start] + "name = BRICK_TYPES\ncount = 1\n 5" + head[end:])
+    # Of each image: 1 for int16, 5 for complex numbers.
+    before, after = head.split("BRICK_TYPES", 1)
+    afni.write_text(before + "BRICK_TYPES" + after.replace("\n 1", "\n 5", 1))
     assert refusal(afni) == (
         "scaled+tlrc.HEAD: complex numbers in an AFNI file are not read. Not opened."
     )

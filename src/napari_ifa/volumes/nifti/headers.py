@@ -75,6 +75,8 @@ def nifti_images(path: Path) -> StoredImages:
         return _analyze_images(path, block)
     else:
         raise ValueError("neither NIfTI nor Analyze")
+    if not is_single and not suffix_of(path).startswith(".hdr"):
+        raise ValueError("a header of a pair, in a file that is none")
     header = kind(block[: kind.sizeof_hdr], check=False)
     voxel_size = np.array(header["pixdim"][1:4], dtype=float)
     name = path.name
@@ -84,11 +86,7 @@ def nifti_images(path: Path) -> StoredImages:
             f"{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not"
             " opened."
         )
-    # A header without voxels of its own has them in its partner, whatever its suffix.
-    if is_single or suffix_of(path).startswith(".nii"):
-        files: tuple[Path, ...] = (path,)
-    else:
-        files = (path, data_of(path))
+    files = (path,) if is_single else (path, data_of(path))
     shape, count = spatial_shape(header.get_data_shape(), name)
     pixels = _raw(header, files[-1], shape, count)
     refuse_impossible_size(pixels, name)

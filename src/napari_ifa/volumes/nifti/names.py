@@ -23,6 +23,8 @@ _DATA = {data: header for header, datas in reversed(_PAIRS.items()) for data in 
 _SUFFIXES = sorted((*_SINGLE, *_PAIRS, *_DATA), key=len, reverse=True)
 #: A DICOM file may have any name; its mark stands behind 128 bytes.
 _DICOM_MARK = slice(128, 132)
+#: An old one without the mark starts with its first group, 2 or 8.
+_DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
 
 
 def is_nifti_name(path: Path) -> bool:
@@ -38,9 +40,13 @@ def is_nibabel_file(path: Path) -> bool:
     (``.PAR``, ``.REC``), in capitals or not.
     """
     suffix = suffix_of(path)
-    if not suffix:
+    if not suffix or suffix in _SINGLE:
+        return bool(suffix)
+    start = _start(path)
+    if start[_DICOM_MARK] == b"DICM":
         return False
-    return suffix in _SINGLE or not _is_dicom(path)
+    is_alone = suffix in _DATA and header_of(path) == path
+    return not (is_alone and start.startswith(_DICOM_GROUPS))
 
 
 def suffix_of(path: Path) -> str:
@@ -105,9 +111,9 @@ def _cased(suffix: str, like: Path) -> str:
     return suffix.upper() if own.removesuffix(".gz").isupper() else suffix
 
 
-def _is_dicom(path: Path) -> bool:
+def _start(path: Path) -> bytes:
     try:
         with open(os.fspath(path), "rb") as file:
-            return file.read(_DICOM_MARK.stop)[_DICOM_MARK] == b"DICM"
+            return file.read(_DICOM_MARK.stop)
     except OSError:
-        return False
+        return b""

@@ -85,7 +85,7 @@ class RawPixels:
     shape, count : of :class:`StoredImages`.
     offset : bytes before the first plane.
     slope, intercept : ``[count, z]`` or what broadcasts to it; value = stored · slope + intercept.
-        None where the stored numbers are the values.
+        None where the stored numbers are the values. ValueError where one is no number.
     order : ``[count, z]``, the place of each plane in the file; None where they stand in order.
     """
 
@@ -97,6 +97,11 @@ class RawPixels:
     slope: NDArray[np.float64] | None = None
     intercept: NDArray[np.float64] | None = None
     order: NDArray[np.intp] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for scale in (self.slope, self.intercept):
+            if scale is not None and not np.isfinite(scale).all():
+                raise ValueError("a scale that is no number")
 
     def planes(self, image: int) -> Iterator[NDArray[Any]]:
         """See :class:`Pixels`; one plane is held at a time."""
