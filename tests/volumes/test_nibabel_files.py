@@ -148,6 +148,17 @@ def test_no_file_is_forgotten() -> None:
     assert not any(is_nibabel_file(DATA / name) for name in others | dicom)
 
 
+def test_folder_of_all_files_lists_each_image_once() -> None:
+    listed = [series for series in list_series(DATA) if series.kind == "nifti"]
+    assert len({series.key for series in listed}) == len(listed)
+    # A data file is its header's series.
+    opened_once = {name for name in OPENED if not name.endswith((".BRIK", ".BRIK.gz", ".REC"))}
+    images = sum((OPENED | SHEARED)[name][0] for name in opened_once | SHEARED.keys())
+    assert sum(series.unsupported is None for series in listed) == images
+    refused = {series.unsupported for series in listed if series.unsupported}
+    assert refused == set(REFUSED.values())
+
+
 @pytest.mark.parametrize("name", sorted(OPENED))
 def test_opens_as_nibabel_sees_it(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     count, shape, spacing = OPENED[name]
