@@ -148,6 +148,13 @@ def test_no_file_is_forgotten() -> None:
     assert not any(is_nibabel_file(DATA / name) for name in others | dicom)
 
 
+@pytest.mark.parametrize("name", ["standard.trk", "standard.tck", "tinypet.v"])
+def test_file_without_an_image_is_one_sentence(name: str) -> None:
+    with pytest.raises(UnsupportedStudyError) as caught:
+        list_series(DATA / name)
+    assert str(caught.value).startswith(f"{name}: neither a DICOM, NIfTI, ")
+
+
 def test_folder_of_all_files_lists_each_image_once() -> None:
     listed = [series for series in list_series(DATA) if series.kind == "nifti"]
     assert len({series.key for series in listed}) == len(listed)
