@@ -17,6 +17,7 @@ from napari_ifa.volumes.volume import (
 from napari_ifa.volumes.windowing import (
     CT_PRESETS,
     default_window,
+    display,
     offered_windows,
     percentile_window,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Volume",
     "Window",
     "default_window",
+    "display",
     "list_series",
     "offered_windows",
     "percentile_window",
