@@ -180,7 +180,8 @@ def _unpack_member(
         return
     if _left_by_tools(place):
         return
-    if not stat.S_ISREG(member.external_attr >> 16 or stat.S_IFREG):
+    # Archives made elsewhere than on Unix say nothing of kinds.
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
         skipped.add(SPECIAL_MEMBER, shown)
         return
     if member.flag_bits & _ENCRYPTED:
