@@ -38,7 +38,7 @@ def files_below(
     """
     files: list[Path] = []
     # A list of its own, for a tree may be deeper than functions may call each other.
-    waiting = [root]
+    waiting = [os.fspath(root)]
     seen = 0
     while waiting:
         folder = waiting.pop()
@@ -52,9 +52,11 @@ def files_below(
                         _pause(seen, progress, stop)
                     _sort(entry, here, below, skipped)
         except OSError:
-            skipped.add(UNREADABLE_FOLDER, folder.name)
-        files += [folder / name for name in sorted(here)]
-        waiting += [folder / name for name in sorted(below, reverse=True)]
+            skipped.add(UNREADABLE_FOLDER, os.path.basename(folder))
+        if here:
+            path = Path(folder)
+            files += [path / name for name in sorted(here)]
+        waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
     return files
 
 

@@ -20,7 +20,7 @@ NO_IMAGE = "neither DICOM, NIfTI, PNG nor JPEG"
 ARCHIVE = "archive, to be opened by itself"
 
 #: Files of the first batch, and seconds that each later one should take.
-_FIRST_BATCH, _BATCH_SECONDS = 32, 0.25
+_FIRST_BATCH, _BATCH_SECONDS = 8, 0.25
 _LEAST_BATCH, _MOST_BATCH = 8, 4096
 #: Seconds between two lists shown; more where making one takes long, to at most this share.
 _SHOW_SECONDS, _SHOW_SHARE = 0.5, 0.15
