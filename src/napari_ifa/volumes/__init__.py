@@ -8,6 +8,7 @@ from napari_ifa.volumes.grid import FeatureGrid, Sampler
 from napari_ifa.volumes.picture import picture_volume
 from napari_ifa.volumes.reader import list_series, read_volume
 from napari_ifa.volumes.series import Found, Progress, Series, Stop
+from napari_ifa.volumes.series_list import SeriesList, Skipped
 from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
@@ -18,6 +19,7 @@ from napari_ifa.volumes.volume import (
 from napari_ifa.volumes.windowing import (
     CT_PRESETS,
     default_window,
+    display,
     offered_windows,
     percentile_window,
 )
@@ -30,11 +32,14 @@ __all__ = [
     "Progress",
     "Sampler",
     "Series",
+    "SeriesList",
+    "Skipped",
     "SourceOrder",
     "Stop",
     "Volume",
     "Window",
     "default_window",
+    "display",
     "list_series",
     "missing_slices",
     "offered_windows",

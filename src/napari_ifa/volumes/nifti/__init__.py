@@ -24,6 +24,7 @@ from napari_ifa.volumes.nifti.names import (
     data_of,
     header_of,
     is_nibabel_file,
+    is_nibabel_name,
     is_nifti_name,
     stem_of,
     suffix_of,
@@ -41,7 +42,14 @@ from napari_ifa.volumes.series import Progress, Series, Stop
 from napari_ifa.volumes.shear import StraightGrid, shear_degrees, straight_grid, straightened
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
-__all__ = ["is_nibabel_file", "is_nifti_name", "nifti_series", "read_nifti", "unit_in_mm"]
+__all__ = [
+    "is_nibabel_file",
+    "is_nibabel_name",
+    "is_nifti_name",
+    "nifti_series",
+    "read_nifti",
+    "unit_in_mm",
+]
 
 #: More images than this in one file are not one choice in a list.
 _MOST_IMAGES = 10_000

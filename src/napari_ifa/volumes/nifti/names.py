@@ -32,6 +32,11 @@ def is_nifti_name(path: Path) -> bool:
     return path.name.lower().endswith(_NIFTI)
 
 
+def is_nibabel_name(path: Path) -> bool:
+    """True for every suffix of which `is_nibabel_file` speaks."""
+    return bool(suffix_of(path))
+
+
 def is_nibabel_file(path: Path) -> bool:
     """Whether nibabel is to read the file, by its name; a DICOM file by its content never is.
 
@@ -40,11 +45,13 @@ def is_nibabel_file(path: Path) -> bool:
     (``.PAR``, ``.REC``), in capitals or not.
     """
     suffix = suffix_of(path)
-    if not suffix or suffix in _SINGLE:
-        return bool(suffix)
+    if not suffix:
+        return False
     start = _start(path)
     if start[_DICOM_MARK] == b"DICM":
         return False
+    if suffix in _SINGLE:
+        return True
     is_alone = suffix in _DATA and header_of(path) == path
     return not (is_alone and start.startswith(_DICOM_GROUPS))
 
