@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from napari_ifa.volumes.export import write_nifti
+from napari_ifa.volumes.export import (
+    Colouring,
+    Provenance,
+    write_nifti,
+    write_parametric_map,
+    write_secondary_capture,
+)
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.grid import FeatureGrid, Sampler
 from napari_ifa.volumes.picture import picture_volume
@@ -23,10 +29,12 @@ from napari_ifa.volumes.windowing import (
 
 __all__ = [
     "CT_PRESETS",
+    "Colouring",
     "FeatureGrid",
     "Found",
     "GeometryReport",
     "Progress",
+    "Provenance",
     "Sampler",
     "Series",
     "SourceOrder",
@@ -41,4 +49,6 @@ __all__ = [
     "read_volume",
     "volume_from_file_order",
     "write_nifti",
+    "write_parametric_map",
+    "write_secondary_capture",
 ]
