@@ -66,9 +66,9 @@ class DicomSource:
     Attributes
     ----------
     patient_and_study : elements to copy, by keyword; valid values only.
-    study_uid, frame_of_reference : the source's; where it has no valid ones, made from the UIDs
-        of its images, so that all exports of one image agree. The frame of reference is empty
-        where the source has no place in the patient.
+    study_uid, series_uid, frame_of_reference : the source's; where it has no valid ones, made
+        from the UIDs of its images, so that all exports of one image agree. The frame of
+        reference is empty where the source has no place in the patient.
     position_reference : indicator of the frame of reference.
     patient_orientation : of rows and columns, where the source states them without a place.
     lossy : elements that say how the source was compressed with losses, by keyword.
@@ -80,6 +80,7 @@ class DicomSource:
 
     patient_and_study: dict[str, str]
     study_uid: str
+    series_uid: str
     frame_of_reference: str
     position_reference: str
     patient_orientation: tuple[str, ...]
@@ -120,7 +121,7 @@ class DicomSource:
         """Items of a Source Image Sequence, one for each object, with the numbers of its frames."""
         numbers: dict[tuple[str, str], list[int]] = {}
         for frame in frames:
-            if frame is None or not (frame.image.sop_class and frame.image.sop_uid):
+            if frame is None or not _can_be_referred_to(frame):
                 continue
             of_object = numbers.setdefault((frame.image.sop_class, frame.image.sop_uid), [])
             if frame.image.frame_count > 1:
@@ -136,9 +137,10 @@ class DicomSource:
 
         objects: dict[str, dict[str, str]] = {}
         for frame in self.frames:
-            if frame is None or not is_uid(frame.image.series_uid) or not frame.image.sop_uid:
+            if frame is None or not _can_be_referred_to(frame):
                 continue
-            in_series = objects.setdefault(frame.image.series_uid, {})
+            own = frame.image.series_uid
+            in_series = objects.setdefault(own if is_uid(own) else self.series_uid, {})
             in_series[frame.image.sop_uid] = frame.image.sop_class
         items = []
         for series_uid, in_series in objects.items():
@@ -177,15 +179,19 @@ def dicom_source(volume: Volume) -> DicomSource:
     slice_axis = volume.source.axes.index(2)
     slices = volume.shape[slice_axis]
     images = sorted({frame.image.sop_uid for frame in shown if frame.image.sop_uid})
-    stated = first.ascii(_STUDY_UID)
-    frame_of_reference = ""
-    if volume.source.placed:
-        own = shown[0].image.frame_of_reference
-        frame_of_reference = own if is_uid(own) else _made_uid("frame of reference", images)
+    study, series, place = (
+        stated if is_uid(stated) else _made_uid(what, images)
+        for what, stated in (
+            ("study", first.ascii(_STUDY_UID)),
+            ("series", shown[0].image.series_uid),
+            ("frame of reference", shown[0].image.frame_of_reference),
+        )
+    )
     return DicomSource(
         patient_and_study=_patient_and_study(first),
-        study_uid=stated if is_uid(stated) else _made_uid("study", images),
-        frame_of_reference=frame_of_reference,
+        study_uid=study,
+        series_uid=series,
+        frame_of_reference=place if volume.source.placed else "",
         position_reference=_valid("LO", first.text(_POSITION_REFERENCE)),
         patient_orientation=first.codes(_PATIENT_ORIENTATION),
         lossy=_lossy(headers),
@@ -201,6 +207,10 @@ def is_uid(text: str) -> bool:
     from pydicom.uid import UID
 
     return bool(text) and UID(text).is_valid
+
+
+def _can_be_referred_to(frame: Frame) -> bool:
+    return is_uid(frame.image.sop_class) and is_uid(frame.image.sop_uid)
 
 
 def _header(path: Path) -> Fields:
