@@ -32,6 +32,7 @@ __all__ = [
     "export_secondary_capture",
     "prediction_rows",
     "provenance",
+    "write_dicom",
     "write_explanation",
     "write_table",
 ]
@@ -45,25 +46,18 @@ def write_explanation(explanation: Explanation, folder: Path, stem: str = "") ->
     also says by which model, method, features and scale. Maps of chosen features are called
     ``fs_class_activation`` and ``fs_s_cam``, and the features stand in the name.
     """
-    name = _file_part(explanation.class_names[explanation.class_idx])
-    kind = ""
-    if not explanation.mask.keep.all():
-        kind = "fs_"
-        name += f"_{_file_part(explanation.mask.name)}"
-    prefix = f"{stem}_" if stem else ""
-    written = [folder / f"{prefix}{kind}class_activation_{name}.nii.gz"]
+    prefix, name = _names(explanation, stem)
+    written = [folder / f"{prefix}class_activation_{name}.nii.gz"]
     write_nifti(explanation.class_activation, written[0])
     if explanation.scale is not None:
-        written.append(folder / f"{prefix}{kind}s_cam_{name}.nii.gz")
+        written.append(folder / f"{prefix}s_cam_{name}.nii.gz")
         write_nifti(explanation.s_cam, written[-1])
-        written.append(folder / f"{prefix}{kind}explanation_{name}.png")
+        written.append(folder / f"{prefix}explanation_{name}.png")
         title = f"p({explanation.class_names[explanation.class_idx]}) = "
         title += f"{explanation.masked_probabilities[explanation.class_idx]:.2f}"
         title += f"\nfeatures: {explanation.mask.name}"
         save_picture(comparison_picture([explanation], [title]), written[-1])
-    written += write_table(
-        prediction_rows(explanation), folder / f"{prefix}{kind}prediction_{name}"
-    )
+    written += write_table(prediction_rows(explanation), folder / f"{prefix}prediction_{name}")
     return written
 
 
@@ -187,6 +181,33 @@ def _shown_map(explanation: Explanation) -> Volume:
     return explanation.class_activation if explanation.scale is None else explanation.s_cam
 
 
+def write_dicom(
+    explanation: Explanation,
+    folder: Path,
+    stem: str = "",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> list[Path]:
+    """Write an explanation's DICOM objects, named as `write_explanation` names its files.
+
+    Returns the Parametric Map's file and the folder of the Secondary Capture series.
+
+    Raises
+    ------
+    IfaError
+        Where the image does not come from DICOM, or they cannot be written.
+    Cancelled
+        When ``stop`` says so.
+    """
+    prefix, name = _names(explanation, stem)
+    kind = "class_activation" if explanation.scale is None else "s_cam"
+    written = folder / f"{prefix}{kind}_{name}.dcm"
+    export_parametric_map(explanation, written, stop=stop)
+    series = folder / f"{prefix}{kind}_{name}_secondary_capture"
+    export_secondary_capture(explanation, series, progress=progress, stop=stop)
+    return [written, series]
+
+
 def prediction_rows(explanation: Explanation) -> list[Row]:
     """The model's answer per class, from all features and from the kept ones, and its origin."""
     classifier, scale = explanation.case.classifier, explanation.scale
@@ -215,6 +236,16 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         }
         for index, name in enumerate(explanation.class_names)
     ]
+
+
+def _names(explanation: Explanation, stem: str) -> tuple[str, str]:
+    """What a file's name begins and ends with."""
+    name = _file_part(explanation.class_names[explanation.class_idx])
+    prefix = f"{stem}_" if stem else ""
+    if not explanation.mask.keep.all():
+        prefix += "fs_"
+        name += f"_{_file_part(explanation.mask.name)}"
+    return prefix, name
 
 
 def _file_part(text: str) -> str:

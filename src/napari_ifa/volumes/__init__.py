@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_ifa.volumes.export import (
     Colouring,
     Provenance,
+    check_dicom_source,
     write_nifti,
     write_parametric_map,
     write_secondary_capture,
@@ -41,6 +42,7 @@ __all__ = [
     "Stop",
     "Volume",
     "Window",
+    "check_dicom_source",
     "default_window",
     "list_series",
     "offered_windows",

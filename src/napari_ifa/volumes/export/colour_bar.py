@@ -52,14 +52,14 @@ def colour_bar(colouring: Colouring, kind: str, image_height: int) -> NDArray[np
     inner = width - 2 * edge
 
     head = [*_lines(kind, font, inner, 1), *_lines(f"for {colouring.class_name}", font, inner)]
-    foot = [
-        *_lines(f"against {colouring.class_name}", font, inner),
-        *_lines(PURPOSE, font, inner),
-    ]
+    foot = _lines(f"against {colouring.class_name}", font, inner)
+    warning = _lines(PURPOSE, font, inner)
     top = edge + line * len(head) + edge
-    bottom = height - edge - line * len(foot) - edge
+    end = height - edge - line * len(warning)
+    bottom = end - line * len(foot) - 2 * edge
     _write(draw, head, (edge, edge), line, font)
     _write(draw, foot, (edge, bottom + edge), line, font)
+    _write(draw, warning, (edge, end), line, font)
 
     low, high = colouring.limits
     bar_width = round(1.5 * size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +71,18 @@ def write_parametric_map(
             "These slices have no place in the patient, which a Parametric Map needs; export as"
             " Secondary Capture or NIfTI instead."
         )
+    if compressed and find_spec("jpeg_ls") is None:
+        raise IfaError("JPEG-LS needs the package pyjpegls; install it, or export uncompressed.")
     if progress is not None:
         progress(0, 1)
     array, _ = volume.in_source_order()
     frames = np.ascontiguousarray(array.transpose(2, 1, 0), dtype=np.float32)
-    finite = frames[np.isfinite(frames)]
-    if finite.size == 0:
-        raise IfaError("The map has no values: the image lies outside the model's field of view.")
-    low, high = float(finite.min()), float(finite.max())
+    low, high = float(np.fmin.reduce(frames, None)), float(np.fmax.reduce(frames, None))
+    if not np.isfinite([low, high]).all():
+        raise IfaError(
+            "The map has no values that can be written: the image lies outside the model's field"
+            " of view, or the activation is infinite."
+        )
     dataset = _dataset(frames, (low, high), source, provenance, compressed)
     _add_sources(dataset, source, provenance)
     take_over(dataset, source, provenance)
@@ -109,7 +114,7 @@ def _dataset(
     on_scale = bool(provenance.scale)
     mapping: dict[str, Any] = {"slope": 1, "intercept": 0}
     # A scale's own ends, so that all patients' maps have the same; they span every S-CAM.
-    ends = (-1.0, 1.0) if on_scale else (low, high)
+    ends = (min(low, -1.0), max(high, 1.0)) if on_scale else (low, high)
     shown = ends if on_scale else (-max(abs(low), abs(high)), max(abs(low), abs(high)))
     pixels: NDArray[Any] = frames
     if compressed:

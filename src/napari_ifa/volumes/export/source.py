@@ -120,14 +120,17 @@ class DicomSource:
     def references(self, frames: Iterable[Frame | None]) -> list[Dataset]:
         """Items of a Source Image Sequence, one for each object, with the numbers of its frames."""
         numbers: dict[tuple[str, str], list[int]] = {}
+        preserved = not self.resampled
         for frame in frames:
             if frame is None or not _can_be_referred_to(frame):
                 continue
             of_object = numbers.setdefault((frame.image.sop_class, frame.image.sop_uid), [])
             if frame.image.frame_count > 1:
                 of_object.append(frame.index + 1)
+            # A slice that was one tile of many lies elsewhere in its frame.
+            preserved &= frame.tile is None
         return [
-            _reference(sop_class, uid, sorted(set(of_object)), not self.resampled)
+            _reference(sop_class, uid, sorted(set(of_object)), preserved)
             for (sop_class, uid), of_object in numbers.items()
         ]
 
@@ -157,6 +160,15 @@ class DicomSource:
 _SAME_PLACE = 1e-3
 
 
+def check_dicom_source(volume: Volume) -> None:
+    """Raise IfaError where nothing of ``volume`` can be exported as DICOM, before any work."""
+    if volume.source.kind != "dicom" or not any(volume.source.frames):
+        raise IfaError(
+            "This image does not come from DICOM, which a DICOM export needs to refer to; export"
+            " as NIfTI instead."
+        )
+
+
 def dicom_source(volume: Volume) -> DicomSource:
     """The source of ``volume``, from the headers of its files, which are read again.
 
@@ -165,13 +177,9 @@ def dicom_source(volume: Volume) -> DicomSource:
     IfaError
         Where it does not come from DICOM, or its files cannot be read any more.
     """
+    check_dicom_source(volume)
     frames = volume.source.frames
     shown = [frame for frame in frames if frame is not None]
-    if volume.source.kind != "dicom" or not shown:
-        raise IfaError(
-            "This image does not come from DICOM, which a DICOM export needs to refer to; export"
-            " as NIfTI instead."
-        )
     files = list(dict.fromkeys(frame.image.path for frame in shown))
     headers = in_threads(_header, files)
     first = headers[0]
@@ -230,12 +238,21 @@ def _patient_and_study(header: Fields) -> dict[str, str]:
 
     found = {}
     for keyword, tag in _PATIENT_AND_STUDY.items():
-        value = _valid(dictionary_VR(tag), header.text(tag))
+        value = _valid(dictionary_VR(tag), _stated(header, tag))
         if value and value not in _CODES.get(keyword, (value,)):
             value = ""
-        if value or (keyword in _ALWAYS_THERE):
+        if value or keyword in _ALWAYS_THERE:
             found[keyword] = value
+    if found.get("PatientIdentityRemoved") == "YES":
+        # Has to be said with it; the source may say it in codes, or in several values.
+        found.setdefault("DeidentificationMethod", "see the source images")
     return found
+
+
+def _stated(header: Fields, tag: int) -> str:
+    """As it stands in the file: a space within a patient's ID is part of it."""
+    plain = header.ascii(tag)
+    return plain if plain.isascii() and plain.isprintable() else header.text(tag)
 
 
 def _valid(vr: str, value: str) -> str:
