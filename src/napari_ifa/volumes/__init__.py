@@ -24,6 +24,7 @@ from napari_ifa.volumes.volume import (
 from napari_ifa.volumes.windowing import (
     CT_PRESETS,
     default_window,
+    display,
     offered_windows,
     percentile_window,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Window",
     "check_dicom_source",
     "default_window",
+    "display",
     "list_series",
     "offered_windows",
     "percentile_window",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_ifa.volumes.dicom.frames import Frame
 
 Affine = NDArray[np.float64]
+#: DICOM's words for what the two numbers of a window mean.
+WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 #: Unit vectors of the (I, P, L) world, in LPS patient coordinates, as columns.
 IPL_IN_LPS: Affine = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
@@ -28,25 +30,45 @@ LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PLANE_BY_SLICE_AXIS = ("axial", "coronal", "sagittal")
 #: Angles below this (degrees) are a rounding of the header, not an oblique acquisition.
 _OBLIQUE_DEGREES = 0.1
+#: Where a sigmoid comes within half of one of 255 grey levels of black or white, in half widths:
+#: 1 / (1 + exp(-4 x / width)) = 1 / 510 at x = -ln(509) / 4 width.
+_SIGMOID_SHOWN = 3.1162
 
 
 @dataclass(frozen=True)
 class Window:
-    """A display window: values from ``center - width/2`` to ``center + width/2``.
+    """How values become brightness: black at the lower limit and below, white at the upper one.
 
-    ``curve`` is the brightness, 0 to 1, of evenly spaced values from the lower limit to the upper
-    one; empty for a straight line from black to white.
+    Attributes
+    ----------
+    center, width : in the units of the image, as the file or custom states them.
+    name : what a person chooses it by.
+    curve : brightness, 0 (black) to 1 (white), at evenly spaced values from the lower limit to the
+        upper one; its first and last hold below and above. Empty for a straight line from black
+        to white.
+    function : what center and width mean. ``LINEAR`` is DICOM's default, made for whole numbers:
+        ``center - 0.5 ± (width - 1) / 2`` (PS3.3 C.11.2.1.2.1). ``LINEAR_EXACT`` is
+        ``center ± width / 2`` (C.11.2.1.3.2). ``SIGMOID`` (C.11.2.1.3.1) has a ``curve``.
     """
 
     center: float
     width: float
     name: str = ""
-    curve: tuple[float, ...] = ()
+    curve: tuple[float, ...] = field(default=(), repr=False)
+    function: WindowFunction = "LINEAR_EXACT"
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Lowest and highest value shown, in the units of the image."""
-        return self.center - self.width / 2, self.center + self.width / 2
+        """Lowest and highest value shown, in the units of the image; never equal."""
+        center, half = self.center, self.width / 2
+        if self.function == "LINEAR":
+            center, half = center - 0.5, (self.width - 1) / 2
+            if half <= 0:
+                # A threshold: whatever lies above is white, as the next half of a unit does.
+                return center, center + 0.5
+        elif self.function == "SIGMOID":
+            half *= _SIGMOID_SHOWN
+        return center - half, center + half
 
 
 @dataclass(frozen=True)

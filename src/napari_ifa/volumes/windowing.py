@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ifa.volumes.volume import Volume, Window
 
@@ -17,6 +22,10 @@ CT_PRESETS = (
 _PERCENTILES = (0.5, 99.5)
 #: Voxels looked at for percentiles.
 _SAMPLE = 1_000_000
+_NUCLEAR = ("PT", "NM")
+#: Of black to white: what a person can still see, and values between two extremes looked at.
+_LEAST_CONTRAST = 0.02
+_LOOKED_AT = 1001
 
 
 def default_window(volume: Volume) -> Window:
@@ -28,27 +37,77 @@ def offered_windows(volume: Volume) -> tuple[Window, ...]:
     """All windows to choose from, the default first; each has a name.
 
     The file's own come first, then for CT the customary ones, then one from the percentiles of
-    the values.
+    the values. Windows of the file in which this image is one even area come last: they are wrong.
     """
-    own = [
-        window if window.name else Window(window.center, window.width, _name(window))
-        for window in volume.windows
-    ]
+    by_values = percentile_window(volume)
     presets = CT_PRESETS if volume.modality == "CT" else ()
-    return (*own, *presets, percentile_window(volume))
+    own = [replace(window, name=window.name or _name(window)) for window in volume.windows]
+    if not own:
+        return (*presets, by_values)
+    extremes = _extremes(volume)
+    showing = [window for window in own if _shows(window, *extremes)]
+    blank = [window for window in own if window not in showing]
+    return (*showing, *presets, by_values, *blank)
 
 
 def percentile_window(volume: Volume) -> Window:
-    """From the 0.5th to the 99.5th percentile of the finite values."""
-    stride = max(1, round((volume.array.size / _SAMPLE) ** (1 / 3)))
-    sample = volume.array[::stride, ::stride, ::stride].astype(np.float32)
-    sample = sample[np.isfinite(sample)]
+    """From the 0.5th to the 99.5th percentile of the finite values.
+
+    In nuclear medicine (PET, SPECT) black is no activity at all, or less.
+    """
+    sample = _sample(volume)
     low, high = np.percentile(sample, _PERCENTILES) if sample.size else (0.0, 1.0)
     if high <= low:
         # A nearly empty image: the few values that differ are what there is to see.
         low, high = (sample.min(), sample.max()) if sample.size else (0.0, 1.0)
+    if volume.modality in _NUCLEAR:
+        low = min(low, 0.0)
     width = float(high - low) or 1.0
     return Window(float(low) + width / 2, width, "by values")
+
+
+def display(values: NDArray[Any], window: Window, inverted: bool = False) -> NDArray[np.float64]:
+    """Brightness, 0 (black) to 1 (white), of values in the units of the image.
+
+    Parameters
+    ----------
+    values : of any shape; those that are missing (NaN) are black.
+    inverted : as MONOCHROME1 is shown, black for the highest.
+    """
+    low, high = window.limits
+    values = np.asarray(values, dtype=np.float64)
+    brightness = np.clip((values - low) / (high - low), 0.0, 1.0)
+    if window.curve:
+        places = np.linspace(0.0, 1.0, len(window.curve))
+        brightness = np.interp(brightness, places, window.curve)
+    if inverted:
+        brightness = 1.0 - brightness
+    return np.where(np.isnan(values), 0.0, brightness)
+
+
+def _sample(volume: Volume) -> NDArray[np.float32]:
+    """Finite values, evenly from all of the image; few enough to sort."""
+    stride = max(1, round((volume.array.size / _SAMPLE) ** (1 / 3)))
+    sample = volume.array[::stride, ::stride, ::stride].astype(np.float32)
+    return sample[np.isfinite(sample)]
+
+
+def _extremes(volume: Volume) -> tuple[float, float]:
+    """Least and greatest value; both 0 where there is none."""
+    array = volume.array
+    with warnings.catch_warnings():
+        # Of an image without a single number.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    return (low, high) if np.isfinite([low, high]).all() else (0.0, 0.0)
+
+
+def _shows(window: Window, low: float, high: float) -> bool:
+    """Whether values from ``low`` to ``high`` differ in brightness; true of an even image."""
+    if low == high:
+        return True
+    brightness = display(np.linspace(low, high, _LOOKED_AT), window)
+    return bool(np.ptp(brightness) >= _LEAST_CONTRAST)
 
 
 def _name(window: Window) -> str:
