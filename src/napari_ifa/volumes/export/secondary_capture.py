@@ -28,7 +28,7 @@ from napari_ifa.volumes.export.provenance import Provenance
 from napari_ifa.volumes.export.source import DicomSource, dicom_source
 from napari_ifa.volumes.series import Progress, Stop
 from napari_ifa.volumes.volume import Affine, Volume, Window
-from napari_ifa.volumes.windowing import default_window
+from napari_ifa.volumes.windowing import default_window, display
 
 _SERIES_OFFSET = 2000
 #: The longer side of a picture has at least so many pixels: smaller ones hold no readable words.
@@ -131,18 +131,13 @@ class _Pictures:
         return pixels.repeat(self.enlarged, axis=0).repeat(self.enlarged, axis=1)
 
 
-def _brightness(pixels: NDArray[Any], window: Window, inverted: bool) -> NDArray[np.float32]:
+def _brightness(pixels: NDArray[Any], window: Window, inverted: bool) -> NDArray[np.floating[Any]]:
     """0 to 1, ``[columns, rows, 1]``, or 3 channels where the image has colours of its own."""
     if pixels.ndim == 3:
         most = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
         colours = pixels[..., :3].astype(np.float32) / most
         return np.clip(colours, 0, 1) if colours.shape[-1] == 3 else colours[..., :1]
-    low, high = window.limits
-    share = (pixels.astype(np.float32) - low) / ((high - low) or 1.0)
-    share = np.clip(np.nan_to_num(share), 0, 1)
-    if window.curve:
-        share = np.interp(share, np.linspace(0, 1, len(window.curve)), window.curve)
-    return np.asarray(1 - share if inverted else share, dtype=np.float32)[..., None]
+    return display(pixels, window, inverted)[..., None]
 
 
 class _SeriesWriter:
