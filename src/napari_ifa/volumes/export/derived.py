@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 PRODUCT = "napari-ifa"
-#: The standard's longest LO, SH and ST values.
-_LONG, _SHORT, _TEXT = 64, 16, 1024
+#: The standard's longest LO and ST values.
+_LONG, _TEXT = 64, 1024
 #: UTF-8: class and model names may be in any script.
 _CHARACTER_SET = "ISO_IR 192"
 _LARGEST_SERIES_NUMBER = 1_000_000
@@ -93,7 +93,14 @@ def _contribution(provenance: Provenance) -> Dataset:
 
 
 def _fitted(value: str, longest: int) -> str:
-    """Without what the value representation forbids: control characters and backslashes."""
+    """Without what the value representation forbids: control characters and backslashes.
+
+    The standard counts letters, but many programs count the bytes of UTF-8: both fit.
+    """
     allowed = "".join(c if c.isprintable() and c != "\\" else " " for c in value)
     words = " ".join(allowed.split())
-    return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+    encoded = words.encode()
+    if len(encoded) <= longest:
+        return words
+    room = longest - len("…".encode())
+    return encoded[:room].decode(errors="ignore").rstrip() + "…"

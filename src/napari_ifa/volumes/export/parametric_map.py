@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +49,9 @@ def write_parametric_map(
     Parameters
     ----------
     volume : values ``[I, P, L]`` on the grid of a DICOM image, as `Volume.with_array` makes it.
-    compressed : write 16-bit integers with JPEG-LS, a quarter of the size or less, and a mapping
-        to real-world values. They are exact to half a step, (max − min) / 65534 / 2; where there
-        is no value, Pixel Padding Value 0 is stored.
+    compressed : write 16-bit integers with a mapping to real-world values, by JPEG-LS where that
+        can be: a quarter of the size. They are exact to half a step, (max − min) / 65534 / 2;
+        where there is no value, Pixel Padding Value 0 is stored.
     progress : called before and after the file is made.
     stop : asked before the file is written; True ends the work.
 
@@ -71,8 +70,6 @@ def write_parametric_map(
             "These slices have no place in the patient, which a Parametric Map needs; export as"
             " Secondary Capture or NIfTI instead."
         )
-    if compressed and find_spec("jpeg_ls") is None:
-        raise IfaError("JPEG-LS needs the package pyjpegls; install it, or export uncompressed.")
     if progress is not None:
         progress(0, 1)
     array, _ = volume.in_source_order()
@@ -139,24 +136,33 @@ def _dataset(
         voi_lut_function="LINEAR_EXACT",
     )
     geometry = _geometry(source)
-    dataset = hd.pm.ParametricMap(
-        source_images=[_stand_in(frames.shape, source, geometry)],
-        pixel_array=pixels if source.frame_of_reference else pixels[0],
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=series_number(source, _SERIES_OFFSET),
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        contains_recognizable_visual_features=False,
-        real_world_value_mappings=[real_world],
-        voi_lut_transformations=[window],
-        transfer_syntax_uid=JPEGLSLossless if compressed else ExplicitVRLittleEndian,
-        content_label="S_CAM" if on_scale else "CLASS_ACTIVATION",
-        content_description=long_string(f"{provenance.kind}, {provenance.class_name}"),
-        **geometry,
-        **equipment(provenance),
-    )
-    if compressed:
-        dataset.PixelPaddingValue = _PADDING
+
+    def encoded(transfer_syntax: str) -> Any:
+        return hd.pm.ParametricMap(
+            source_images=[_stand_in(frames.shape, source, geometry)],
+            pixel_array=pixels if source.frame_of_reference else pixels[0],
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=series_number(source, _SERIES_OFFSET),
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[real_world],
+            voi_lut_transformations=[window],
+            transfer_syntax_uid=transfer_syntax,
+            content_label="S_CAM" if on_scale else "CLASS_ACTIVATION",
+            content_description=long_string(f"{provenance.kind}, {provenance.class_name}"),
+            **geometry,
+            **equipment(provenance),
+        )
+
+    if not compressed:
+        return encoded(ExplicitVRLittleEndian)
+    try:
+        dataset = encoded(JPEGLSLossless)
+    except RuntimeError:
+        # No codec, or a frame that it cannot make smaller, as one of a few pixels.
+        dataset = encoded(ExplicitVRLittleEndian)
+    dataset.PixelPaddingValue = _PADDING
     return dataset
 
 

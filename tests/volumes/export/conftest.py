@@ -1,0 +1,76 @@
+"""Real images to export explanations of, and a validator of DICOM objects."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from places import enhanced_volume
+
+from napari_ifa.volumes import Volume, read_volume
+
+#: What the validator says of the IODs, not of the objects, and why it is no fault.
+EXPECTED_WARNINGS = {
+    # highdicom's words of PS3.3 C.8.32.2; the validator's list is older.
+    "Unrecognized defined term = <QUANTITY>",
+    # It is unknown here whether the body part is one of a pair.
+    "</Laterality(0020,0060)> - is only permitted to be empty when actually unknown",
+    # Anonymised sources without an id, a study id, or with a name without carets.
+    "would be needed to build DICOMDIR",
+    "Retired Person Name form",
+    # The place of a Secondary Capture: allowed in any object, though not in this IOD.
+    "Attribute is not present in standard DICOM IOD",
+}
+
+
+@pytest.fixture(scope="session")
+def faults() -> Callable[[Path], list[str]]:
+    """Errors, and warnings that are not expected, that dciodvfy has about a file."""
+    program = shutil.which("dciodvfy")
+    if program is None:
+        pytest.skip("no dciodvfy: install Debian's dicom3tools")
+
+    def check(path: Path) -> list[str]:
+        done = subprocess.run([program, "-new", str(path)], capture_output=True, text=True)
+        lines = done.stderr.splitlines()
+        assert any("SCImage" in line or "ParametricMap" in line for line in lines)
+        return [
+            line
+            for line in lines
+            if line.startswith("Error")
+            or (line.startswith("Warning") and not any(w in line for w in EXPECTED_WARNINGS))
+        ]
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def real_volume(shared_data: Path, mr_sagittal_oblique: Path) -> Callable[[str], Volume]:
+    """A real image by name, as opened by the reader or, enhanced ones, made from pydicom."""
+    opened: dict[str, Volume] = {}
+    dicom = shared_data / "dicom"
+
+    def open_it(name: str) -> Volume:
+        enhanced = dicom / "mr_enhanced_multiframe"
+        if name == "ct_head":
+            return read_volume(dicom / "ct_head")
+        if name == "mr_sagittal_oblique":
+            return read_volume(mr_sagittal_oblique)
+        if name == "ct_body_no_uids":
+            return read_volume(dicom / "ct_body_j2k_no_uids")
+        if name == "mr_siemens_xa":
+            return enhanced_volume(enhanced / "Siemens/XA10/6_1.dcm")
+        return enhanced_volume(
+            enhanced / "Philips/IM_0027_fMAP.dcm",
+            lambda item: item.MRImageFrameTypeSequence[0].FrameType[3] == "FIELD_MAP",
+        )
+
+    def named(name: str) -> Volume:
+        if name not in opened:
+            opened[name] = open_it(name)
+        return opened[name]
+
+    return named
