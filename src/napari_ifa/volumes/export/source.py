@@ -260,6 +260,8 @@ def _valid(vr: str, value: str) -> str:
     from pydicom import config
     from pydicom.valuerep import DA, TM, validate_value
 
+    if vr == "PN":
+        value = _five_parts(value)
     try:
         validate_value(vr, value, config.RAISE)
         if value and vr in ("DA", "TM"):
@@ -268,6 +270,15 @@ def _valid(vr: str, value: str) -> str:
     except (ValueError, OverflowError):
         return ""
     return value
+
+
+def _five_parts(name: str) -> str:
+    """A person's name with no more parts than the standard has; none of its words is lost."""
+    written = []
+    for group in name.split("="):
+        parts = group.split("^")
+        written.append("^".join([*parts[:4], *filter(None, [" ".join(parts[4:])])]))
+    return "=".join(written)
 
 
 def _lossy(headers: Sequence[Fields]) -> dict[str, Any]:
