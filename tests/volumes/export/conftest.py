@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import enhanced_volume
+from places import COLOURING, PROVENANCE, enhanced_volume, map_of_places
 
-from napari_ifa.volumes import Volume, read_volume
+from napari_ifa.volumes import (
+    Volume,
+    read_volume,
+    write_parametric_map,
+    write_secondary_capture,
+)
 
 #: What the validator says of the IODs, not of the objects, and why it is no fault.
 EXPECTED_WARNINGS = {
@@ -74,3 +79,43 @@ def real_volume(shared_data: Path, mr_sagittal_oblique: Path) -> Callable[[str],
         return opened[name]
 
     return named
+
+
+@pytest.fixture(scope="session")
+def parametric_map(
+    real_volume: Callable[[str], Volume], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """The Parametric Map of a real image's map of places, in floats or in integers."""
+    written: dict[tuple[str, bool], Path] = {}
+    folder = tmp_path_factory.mktemp("maps")
+
+    def write(name: str, compressed: bool = False) -> Path:
+        if (name, compressed) not in written:
+            written[name, compressed] = write_parametric_map(
+                map_of_places(real_volume(name)),
+                PROVENANCE,
+                folder / f"{name}_{compressed}.dcm",
+                compressed=compressed,
+            )
+        return written[name, compressed]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def secondary_capture(
+    real_volume: Callable[[str], Volume], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], list[Path]]:
+    """The pictures of a real image's map of places, which hide the image where it has values."""
+    written: dict[str, list[Path]] = {}
+    folder = tmp_path_factory.mktemp("pictures")
+
+    def write(name: str) -> list[Path]:
+        if name not in written:
+            image = real_volume(name)
+            written[name] = write_secondary_capture(
+                image, map_of_places(image), PROVENANCE, COLOURING, folder / name, opacity=1
+            )
+        return written[name]
+
+    return write

@@ -22,12 +22,14 @@ Save = Callable[..., Path]
 @pytest.mark.parametrize("name", REAL)
 @pytest.mark.parametrize("compressed", [False, True])
 def test_highdicom_finds_every_value_at_its_place(
-    name: str, compressed: bool, real_volume: Callable[[str], Volume], tmp_path: Path
+    name: str,
+    compressed: bool,
+    real_volume: Callable[[str], Volume],
+    parametric_map: Callable[..., Path],
 ) -> None:
     values = map_of_places(real_volume(name))
-    out = write_parametric_map(values, PROVENANCE, tmp_path / "map.dcm", compressed=compressed)
 
-    found = hd.imread(out).get_volume()
+    found = hd.imread(parametric_map(name, compressed)).get_volume()
 
     points = grid_points(found.affine, found.spatial_shape)
     stored = found.array
@@ -42,12 +44,11 @@ def test_highdicom_finds_every_value_at_its_place(
 
 @pytest.mark.parametrize("name", REAL)
 def test_pydicom_finds_every_frame_at_its_place(
-    name: str, real_volume: Callable[[str], Volume], tmp_path: Path
+    name: str, real_volume: Callable[[str], Volume], parametric_map: Callable[..., Path]
 ) -> None:
-    values = map_of_places(real_volume(name))
-    out = write_parametric_map(values, PROVENANCE, tmp_path / "map.dcm")
+    volume = real_volume(name)
 
-    data = pydicom.dcmread(out)
+    data = pydicom.dcmread(parametric_map(name))
 
     frames = np.frombuffer(data.FloatPixelData, "<f4").reshape(-1, data.Rows, data.Columns)
     shared = data.SharedFunctionalGroupsSequence[0]
@@ -63,7 +64,7 @@ def test_pydicom_finds_every_frame_at_its_place(
         )
         known = np.isfinite(frame)
         np.testing.assert_allclose(frame[known], place_value(points)[known], atol=1e-6, rtol=0)
-    assert len(frames) == values.shape[values.source.axes.index(2)]
+    assert len(frames) == volume.shape[volume.source.axes.index(2)]
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -71,24 +72,19 @@ def test_pydicom_finds_every_frame_at_its_place(
 def test_the_validator_finds_no_fault(
     name: str,
     compressed: bool,
-    real_volume: Callable[[str], Volume],
+    parametric_map: Callable[..., Path],
     faults: Callable[[Path], list[str]],
-    tmp_path: Path,
 ) -> None:
-    values = map_of_places(real_volume(name))
-    out = write_parametric_map(values, PROVENANCE, tmp_path / "map.dcm", compressed=compressed)
-
-    assert faults(out) == []
+    assert faults(parametric_map(name, compressed)) == []
 
 
 @pytest.mark.parametrize("name", ["ct_head", "mr_siemens_xa"])
 def test_each_frame_refers_to_the_image_that_lies_there(
-    name: str, real_volume: Callable[[str], Volume], tmp_path: Path
+    name: str, real_volume: Callable[[str], Volume], parametric_map: Callable[..., Path]
 ) -> None:
     volume = real_volume(name)
-    out = write_parametric_map(map_of_places(volume), PROVENANCE, tmp_path / "map.dcm")
 
-    data = pydicom.dcmread(out)
+    data = pydicom.dcmread(parametric_map(name))
 
     sources = {
         pydicom.dcmread(frame.image.path, stop_before_pixels=True).SOPInstanceUID: frame.image.path
@@ -236,6 +232,13 @@ def test_a_map_without_values_and_without_a_source_is_refused(
     with pytest.raises(IfaError, match=r"does not come from DICOM.*export as NIfTI instead"):
         write_parametric_map(nifti, PROVENANCE, tmp_path / "map.dcm")
     assert [p.name for p in tmp_path.glob("*.dcm")] == []
+
+
+def test_an_image_without_a_place_is_refused(save_series: Save, tmp_path: Path) -> None:
+    image = read_volume(save_series())
+    lost = replace(image, source=replace(image.source, placed=False))
+    with pytest.raises(IfaError, match=r"no place in the patient.*export as Secondary Capture"):
+        write_parametric_map(map_of_places(lost), PROVENANCE, tmp_path / "map.dcm")
 
 
 def test_stopping_or_failing_leaves_no_file(

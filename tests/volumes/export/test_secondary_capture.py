@@ -49,19 +49,21 @@ def block_points(data: Dataset, factor: int, rows: int, columns: int) -> np.ndar
 
 @pytest.mark.parametrize(("name", "factor"), zip(REAL, (1, 2, 1, 8, 8), strict=True))
 def test_every_pixel_shows_the_value_of_its_place(
-    name: str, factor: int, real_volume: Callable[[str], Volume], tmp_path: Path
+    name: str,
+    factor: int,
+    real_volume: Callable[[str], Volume],
+    secondary_capture: Callable[[str], list[Path]],
 ) -> None:
-    image = real_volume(name)
-    file_order, _ = image.in_source_order()
+    file_order, _ = real_volume(name).in_source_order()
     columns, rows, slices = file_order.shape
 
-    pictures = export(image, tmp_path / "sc", opacity=1)
+    files = secondary_capture(name)
 
-    assert len(pictures) == slices
+    assert len(files) == slices
     known = 0
     # Every fifth slice is enough; at one end of the stack two slices have no values.
-    chosen = [*pictures[2:-2:5], pictures[-3]]
-    for data in chosen:
+    chosen = [*files[2:-2:5], files[-3]]
+    for data in map(pydicom.dcmread, chosen):
         picture = data.pixel_array[: rows * factor, : columns * factor]
         blocks = picture.reshape(rows, factor, columns, factor, 3)
         assert (blocks == blocks[:, :1, :, :1]).all()
@@ -76,14 +78,10 @@ def test_every_pixel_shows_the_value_of_its_place(
 @pytest.mark.parametrize("name", REAL)
 def test_the_validator_finds_no_fault(
     name: str,
-    real_volume: Callable[[str], Volume],
+    secondary_capture: Callable[[str], list[Path]],
     faults: Callable[[Path], list[str]],
-    tmp_path: Path,
 ) -> None:
-    image = real_volume(name)
-    files = write_secondary_capture(
-        image, map_of_places(image), PROVENANCE, COLOURING, tmp_path / "sc"
-    )
+    files = secondary_capture(name)
 
     for file in (files[0], files[-1]):
         assert faults(file) == []
@@ -145,9 +143,9 @@ def test_where_there_is_no_value_the_bare_image_shows(save_series: Save, tmp_pat
 
 
 def test_the_bar_stands_in_a_margin_that_the_image_does_not_reach(
-    real_volume: Callable[[str], Volume], tmp_path: Path
+    secondary_capture: Callable[[str], list[Path]],
 ) -> None:
-    data = export(real_volume("ct_head"), tmp_path / "sc")[0]
+    data = pydicom.dcmread(secondary_capture("ct_head")[0])
 
     assert (data.Rows, data.PhotometricInterpretation, data.BurnedInAnnotation) == (
         512,
@@ -232,6 +230,34 @@ def test_an_older_export_is_replaced_and_other_files_are_not(
         export(read_volume(save_series()), tmp_path / "sc")
     assert len(list((tmp_path / "sc").iterdir())) == 3
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_an_image_without_a_place_gets_none(
+    save_series: Save, faults: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
+    """Left and right stay what the source says of its rows and columns, or unsaid."""
+    stated = read_volume(save_series(0, PatientOrientation=["L", "F"], folder="stated"))
+    unsaid = read_volume(save_series(0, folder="unsaid"))
+    for image, letters in ((stated, ["L", "F"]), (unsaid, None)):
+        lost = replace(image, source=replace(image.source, placed=False))
+        (data,) = export(lost, tmp_path / "sc")
+        assert (data.PatientOrientation or None) == letters
+        for keyword in ("ImagePositionPatient", "FrameOfReferenceUID", "PixelSpacing"):
+            assert keyword not in data
+        assert faults(tmp_path / "sc" / "slice_0001.dcm") == []
+
+
+def test_a_colour_image_keeps_its_colours(save_series: Save, tmp_path: Path) -> None:
+    image = read_volume(save_series())
+    colours = np.zeros((*image.shape, 3), np.uint8)
+    colours[..., 1] = 128
+    coloured = replace(image, array=colours)
+
+    pictures = write_secondary_capture(
+        coloured, map_of_places(image), PROVENANCE, BARE, tmp_path / "sc"
+    )
+
+    np.testing.assert_array_equal(pydicom.dcmread(pictures[0]).pixel_array[0, 0], [0, 128, 0])
 
 
 def test_a_map_of_another_shape_is_refused(save_series: Save, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def write_parametric_map(
     """Write the values of ``volume`` as one DICOM file, at the same places in the patient.
 
     Values are float32, and NaN where there is no value, as outside the network's field of view:
-    the standard allows it (PS3.5, 8.4), and unlike any number it cannot be taken for evidence.
+    the standard allows it (PS3.5, section 8), and no viewer can take it for evidence.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def write_parametric_map(
     """
     path = Path(path)
     source = dicom_source(volume)
-    if not source.frame_of_reference and source.slices > 1:
+    if not source.frame_of_reference:
         raise IfaError(
-            "These slices have no place in the patient, which a Parametric Map needs; export as"
+            "This image states no place in the patient, which a Parametric Map needs; export as"
             " Secondary Capture or NIfTI instead."
         )
     if progress is not None:
@@ -80,8 +80,9 @@ def write_parametric_map(
             "The map has no values that can be written: the image lies outside the model's field"
             " of view, or the activation is infinite."
         )
-    dataset = _dataset(frames, (low, high), source, provenance, compressed)
-    _add_sources(dataset, source, provenance)
+    geometry = _geometry(source)
+    dataset = _dataset(frames, (low, high), source, geometry, provenance, compressed)
+    _add_sources(dataset, source, provenance, geometry)
     take_over(dataset, source, provenance)
     if stop is not None and stop():
         raise Cancelled("Writing was stopped.")
@@ -100,6 +101,7 @@ def _dataset(
     frames: NDArray[np.float32],
     limits: tuple[float, float],
     source: DicomSource,
+    geometry: dict[str, Any],
     provenance: Provenance,
     compressed: bool,
 ) -> Any:
@@ -135,12 +137,11 @@ def _dataset(
         window_width=(shown[1] - shown[0]) or 1.0,
         voi_lut_function="LINEAR_EXACT",
     )
-    geometry = _geometry(source)
 
     def encoded(transfer_syntax: str) -> Any:
         return hd.pm.ParametricMap(
             source_images=[_stand_in(frames.shape, source, geometry)],
-            pixel_array=pixels if source.frame_of_reference else pixels[0],
+            pixel_array=pixels,
             series_instance_uid=generate_uid(prefix=None),
             series_number=series_number(source, _SERIES_OFFSET),
             sop_instance_uid=generate_uid(prefix=None),
@@ -183,14 +184,12 @@ def _label(provenance: Provenance) -> str:
 
 
 def _geometry(source: DicomSource) -> dict[str, Any]:
-    """Where each slice lies, stated for itself rather than taken from the source.
+    """Keyword arguments of highdicom that say where each slice lies, for itself.
 
     highdicom would copy the source's own distance of slices, which may be another.
     """
     import highdicom as hd
 
-    if not source.frame_of_reference:
-        return {}
     column, row, step = source.affine[:3, :3].T
     spacing = (np.linalg.norm(row), np.linalg.norm(column))
     distance = abs(float(step @ np.cross(column / spacing[1], row / spacing[0])))
@@ -223,37 +222,31 @@ def _stand_in(shape: tuple[int, ...], source: DicomSource, geometry: dict[str, A
         setattr(stand_in, keyword, None)
     for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
         setattr(stand_in, keyword, None)
-    if geometry:
-        # highdicom takes these over the ones it is given where the two are nearly equal.
-        stand_in.update(geometry["pixel_measures"][0])
-        stand_in.update(geometry["plane_orientation"][0])
-        stand_in.update(geometry["plane_positions"][0][0])
-        stand_in.FrameOfReferenceUID = source.frame_of_reference
+    stand_in.FrameOfReferenceUID = source.frame_of_reference
+    # highdicom prefers these to the ones it is given where the two are nearly equal.
+    stand_in.update(geometry["pixel_measures"][0])
+    stand_in.update(geometry["plane_orientation"][0])
+    stand_in.update(geometry["plane_positions"][0][0])
     return stand_in
 
 
-def _add_sources(dataset: Any, source: DicomSource, provenance: Provenance) -> None:
+def _add_sources(
+    dataset: Any, source: DicomSource, provenance: Provenance, geometry: dict[str, Any]
+) -> None:
     """Say of each frame from which frames it was derived."""
     from pydicom.dataset import Dataset
 
+    # highdicom has sorted the frames along their normal.
     slices = {
-        tuple(map(float, _as_stored((source.affine @ [0, 0, index, 1])[:3]))): index
-        for index in range(source.slices)
+        tuple(plane[0].ImagePositionPatient): index
+        for index, plane in enumerate(geometry["plane_positions"])
     }
     for item in dataset.PerFrameFunctionalGroupsSequence:
-        index = 0
-        if "PlanePositionSequence" in item:
-            position = item.PlanePositionSequence[0].ImagePositionPatient
-            index = slices[tuple(map(float, position))]
+        position = item.PlanePositionSequence[0].ImagePositionPatient
+        index = slices[tuple(position)]
         derivation = Dataset()
         derivation.DerivationDescription = text(provenance.sentence)
         derivation.DerivationCodeSequence = [derivation_code()]
         derivation.SourceImageSequence = source.references(source.frames_of(index))
         item.DerivationImageSequence = [derivation] if derivation.SourceImageSequence else []
     dataset.SourceImageSequence = source.references(source.frames)
-
-
-def _as_stored(position: NDArray[np.float64]) -> list[float]:
-    import highdicom as hd
-
-    return list(hd.PlanePositionSequence("PATIENT", position)[0].ImagePositionPatient)

@@ -149,7 +149,8 @@ class _SeriesWriter:
         from pydicom.uid import generate_uid
 
         self._source, self._provenance, self._colouring = source, provenance, colouring
-        self._affine = _enlarged(source.affine, enlarged)
+        self._enlarged = enlarged
+        self._affine = _finer(source.affine, enlarged)
         self._uid = generate_uid(prefix=None)
         self._bar: NDArray[np.uint8] | None = None
 
@@ -180,7 +181,7 @@ class _SeriesWriter:
         dataset.BurnedInAnnotation = "YES"
         dataset.DerivationDescription = text(provenance.sentence)
         dataset.DerivationCodeSequence = [derivation_code()]
-        references = source.references(source.frames_of(index))
+        references = source.references(source.frames_of(index), same_pixels=self._enlarged == 1)
         if references:
             dataset.SourceImageSequence = references
         take_over(dataset, source, provenance)
@@ -219,7 +220,7 @@ class _SeriesWriter:
         dataset.SliceLocation = DS(float(position @ np.cross(across, down)), auto_format=True)
 
 
-def _enlarged(affine: Affine, factor: int) -> Affine:
+def _finer(affine: Affine, factor: int) -> Affine:
     """The grid whose pixels are ``factor`` times smaller and cover the same area."""
     finer = np.diag([1 / factor, 1 / factor, 1.0, 1.0])
     finer[:2, 3] = 0.5 / factor - 0.5

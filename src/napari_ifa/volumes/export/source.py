@@ -117,10 +117,13 @@ class DicomSource:
             chosen.add(int(above[distances[above].argmin()]))
         return [known[k] for k in sorted(chosen)]
 
-    def references(self, frames: Iterable[Frame | None]) -> list[Dataset]:
-        """Items of a Source Image Sequence, one for each object, with the numbers of its frames."""
+    def references(self, frames: Iterable[Frame | None], same_pixels: bool = True) -> list[Dataset]:
+        """Items of a Source Image Sequence, one for each object, with the numbers of its frames.
+
+        ``same_pixels``: each pixel derived is one of the Volume's.
+        """
         numbers: dict[tuple[str, str], list[int]] = {}
-        preserved = not self.resampled
+        preserved = same_pixels and not self.resampled
         for frame in frames:
             if frame is None or not _can_be_referred_to(frame):
                 continue
