@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
 
-from napari_ifa.volumes import Colouring, Provenance, SourceOrder, Volume, volume_from_file_order
-from napari_ifa.volumes.dicom.frames import Frame, StoredImage
-from napari_ifa.volumes.dicom.pixeldata import PixelData
+from napari_ifa.volumes import Colouring, Provenance, Volume
 
 #: Per mm of x, y, z (LPS): no mirrored, swapped or shifted place has the same value.
 PER_MM = np.array([1e-3, 0.7e-3, 0.3e-3])
@@ -66,52 +59,13 @@ PROVENANCE = Provenance(
 COLOURING = Colouring(as_24_bits, (-1.0, 1.0), -0.3, ((0.1, "P10"), (0.9, "P90")), "pneumonia")
 
 
-def enhanced_volume(path: Path, wanted: Callable[[Dataset], bool] = lambda _: True) -> Volume:
-    """The wanted frames of an enhanced MR file as a Volume, made from pydicom alone."""
-    data = pydicom.dcmread(path)
-    image = StoredImage(
-        path=path, sop_class=data.SOPClassUID, sop_uid=data.SOPInstanceUID,
-        series_uid=data.SeriesInstanceUID, frame_of_reference=data.FrameOfReferenceUID,
-        modality="MR", description="", number=int(data.SeriesNumber), instance=1,
-        rows=data.Rows, columns=data.Columns, samples=1, planar=0, photometric="MONOCHROME2",
-        frame_count=int(data.NumberOfFrames), bits_allocated=16, bits_stored=16, high_bit=15,
-        signed=False, transfer_syntax=data.file_meta.TransferSyntaxUID,
-        pixels=PixelData(None, 0, False, True, True),
-    )  # fmt: skip
-    frames, pixels = [], []
-    for index, item in enumerate(data.PerFrameFunctionalGroupsSequence):
-        if wanted(item):
-            frames.append(_frame(image, item, index))
-            pixels.append(data.pixel_array[index])
-    orientation = np.array(frames[0].orientation)
-    across, down = orientation[:3], orientation[3:]
-    order = np.argsort([np.dot(f.position, np.cross(across, down)) for f in frames])
-    first, last = frames[order[0]], frames[order[-1]]
-    affine = np.eye(4)
-    affine[:3, 0] = across * frames[0].pixel_spacing[1]
-    affine[:3, 1] = down * frames[0].pixel_spacing[0]
-    affine[:3, 2] = (np.array(last.position) - np.array(first.position)) / (len(frames) - 1)
-    affine[:3, 3] = first.position
-    array = np.stack([pixels[k] for k in order]).transpose(2, 1, 0).astype(np.int16)
-    source = SourceOrder(kind="dicom", frames=tuple(frames[k] for k in order))
-    return volume_from_file_order(array, affine, source, modality="MR")
-
-
-def _frame(image: StoredImage, item: Dataset, index: int) -> Frame:
-    measures = item.PixelMeasuresSequence[0]
-    return Frame(
-        image=image,
-        rows=image.rows,
-        columns=image.columns,
-        position=tuple(map(float, item.PlanePositionSequence[0].ImagePositionPatient)),
-        orientation=tuple(map(float, item.PlaneOrientationSequence[0].ImageOrientationPatient)),
-        pixel_spacing=tuple(map(float, measures.PixelSpacing)),
-        slice_distance=float(measures.SliceThickness),
-        slope=1.0,
-        intercept=0.0,
-        index=index,
-    )
-
-
 #: Real images by name.
-REAL = ("ct_head", "mr_sagittal_oblique", "ct_body_no_uids", "mr_philips", "mr_siemens_xa")
+REAL = (
+    "ct_head",
+    "mr_sagittal_oblique",
+    "ct_body_no_uids",
+    "mr_enhanced_philips",
+    "mr_enhanced_siemens",
+    "mr_mosaic",
+    "ct_tilted",
+)

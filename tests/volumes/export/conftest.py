@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import COLOURING, PROVENANCE, enhanced_volume, map_of_places
+from places import COLOURING, PROVENANCE, map_of_places
 
 from napari_ifa.volumes import (
     Volume,
+    list_series,
     read_volume,
     write_parametric_map,
     write_secondary_capture,
@@ -54,28 +55,23 @@ def faults() -> Callable[[Path], list[str]]:
 
 @pytest.fixture(scope="session")
 def real_volume(shared_data: Path, mr_sagittal_oblique: Path) -> Callable[[str], Volume]:
-    """A real image by name, as opened by the reader or, enhanced ones, made from pydicom."""
-    opened: dict[str, Volume] = {}
+    """A real image by name, opened when it is first asked for."""
     dicom = shared_data / "dicom"
-
-    def open_it(name: str) -> Volume:
-        enhanced = dicom / "mr_enhanced_multiframe"
-        if name == "ct_head":
-            return read_volume(dicom / "ct_head")
-        if name == "mr_sagittal_oblique":
-            return read_volume(mr_sagittal_oblique)
-        if name == "ct_body_no_uids":
-            return read_volume(dicom / "ct_body_j2k_no_uids")
-        if name == "mr_siemens_xa":
-            return enhanced_volume(enhanced / "Siemens/XA10/6_1.dcm")
-        return enhanced_volume(
-            enhanced / "Philips/IM_0027_fMAP.dcm",
-            lambda item: item.MRImageFrameTypeSequence[0].FrameType[3] == "FIELD_MAP",
-        )
+    folders = {
+        "ct_head": dicom / "ct_head",
+        "mr_sagittal_oblique": mr_sagittal_oblique,
+        "ct_body_no_uids": dicom / "ct_body_j2k_no_uids",
+        "mr_enhanced_philips": dicom / "mr_enhanced_multiframe/Philips",
+        "mr_enhanced_siemens": dicom / "mr_enhanced_multiframe/Siemens/XA10",
+        "mr_mosaic": dicom / "mr_mosaic_sagittal",
+        "ct_tilted": dicom / "ct_head_gantry_tilt_gaps",
+    }
+    opened: dict[str, Volume] = {}
 
     def named(name: str) -> Volume:
         if name not in opened:
-            opened[name] = open_it(name)
+            series = list_series(folders[name])[0]
+            opened[name] = read_volume(folders[name], series.key)
         return opened[name]
 
     return named

@@ -47,7 +47,7 @@ def block_points(data: Dataset, factor: int, rows: int, columns: int) -> np.ndar
     )
 
 
-@pytest.mark.parametrize(("name", "factor"), zip(REAL, (1, 2, 1, 8, 8), strict=True))
+@pytest.mark.parametrize(("name", "factor"), zip(REAL, (1, 2, 1, 8, 8, 8, 1), strict=True))
 def test_every_pixel_shows_the_value_of_its_place(
     name: str,
     factor: int,
@@ -175,15 +175,18 @@ def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> 
     assert len({data.SOPInstanceUID for data in pictures}) == 4
 
 
-def test_a_slice_that_the_source_lacks_is_left_out(save_series: Save, tmp_path: Path) -> None:
-    image = read_volume(save_series())
-    frames = list(image.source.frames)
-    frames[2] = None
-    image = replace(image, source=replace(image.source, frames=tuple(frames)))
+def test_slices_that_are_missing_or_damaged_are_left_out(save_series: Save, tmp_path: Path) -> None:
+    folder = save_series(0, 1, 3, 4, 5)
+    damaged = folder / "slice4.dcm"
+    damaged.write_bytes(damaged.read_bytes()[:-4])
+    image = read_volume(folder)
+    # From head to feet: slice 4 is the second of six, slice 2 the fourth.
+    assert image.report.missing == (1, 3)
 
     pictures = export(image, tmp_path / "sc")
 
-    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36]
+    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36, 40]
+    assert [data.InstanceNumber for data in pictures] == [1, 2, 3, 4]
 
 
 def test_the_folder_appears_whole_or_not_at_all(

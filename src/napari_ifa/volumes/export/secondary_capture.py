@@ -52,8 +52,8 @@ def write_secondary_capture(
 
     The pictures are the source's own planes, at the same place in the patient; a margin on the
     right holds the colour bar, and covers nothing. Images smaller than 512 pixels are enlarged by
-    a whole number, each pixel becoming a square of equal ones. Slices that the source lacks are
-    left out.
+    a whole number, each pixel becoming a square of equal ones. Slices that the source lacks, or
+    that are damaged, are left out.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def write_secondary_capture(
     source = dicom_source(image)
     pictures = _Pictures(image, values, colouring, window or default_window(image), opacity)
     series = _SeriesWriter(source, provenance, colouring, pictures.enlarged)
-    shown = [index for index in range(source.slices) if not source.is_missing(index)]
+    shown = [index for index in range(source.slices) if index not in source.missing]
     names = [f"slice_{number:04d}.dcm" for number in range(1, len(shown) + 1)]
     try:
         with _whole_folder(folder) as part:

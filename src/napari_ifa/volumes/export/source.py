@@ -75,6 +75,7 @@ class DicomSource:
     frames : in file order, see `SourceOrder`.
     affine : ``[4, 4]``, (column, row, slice) of the Volume's grid → LPS mm.
     slices : of the grid.
+    missing : slices of the grid, in file order, that the source lacks or that are damaged.
     resampled : the grid's slices are not the frames.
     """
 
@@ -88,6 +89,7 @@ class DicomSource:
     frames: tuple[Frame | None, ...]
     affine: Affine
     slices: int
+    missing: frozenset[int]
     resampled: bool
 
     @property
@@ -95,12 +97,10 @@ class DicomSource:
         """Of the source's series; 0 where it has none."""
         return next((f.image.number or 0 for f in self.frames if f is not None), 0)
 
-    def is_missing(self, index: int) -> bool:
-        """Whether the source lacks slice ``index`` of the grid, which is blank there."""
-        return not self.resampled and self.frames[index] is None
-
     def frames_of(self, index: int) -> list[Frame]:
-        """The frames from which slice ``index`` was made: itself, or its two neighbours."""
+        """The frames from which slice ``index`` was made: its own, or its two neighbours."""
+        if index in self.missing:
+            return []
         if not self.resampled:
             frame = self.frames[index]
             return [] if frame is None else [frame]
@@ -209,6 +209,10 @@ def dicom_source(volume: Volume) -> DicomSource:
         frames=frames,
         affine=LPS_TO_RAS @ ras_affine,
         slices=slices,
+        missing=frozenset(
+            slices - 1 - index if volume.source.flips[slice_axis] else index
+            for index in volume.report.missing
+        ),
         resampled=volume.report.resampled or len(frames) != slices,
     )
 
