@@ -160,7 +160,9 @@ def test_series_are_listed_for_people_and_for_programs(capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     assert "MR" in text
     assert main(["series", folder, "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    (row,) = found["series"]
+    assert found["skipped"] == []
     assert row["key"] in text
     assert row["modality"] == "MR"
     assert row["images"] == row["shape_ipl"][0]

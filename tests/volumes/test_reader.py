@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.volumes import list_series, read_volume
+from napari_ifa.volumes import Series, list_series, read_volume
 
 Save = Callable[..., Path]
 
@@ -123,7 +124,7 @@ def test_paths_without_an_image(tmp_path: Path, save_series: Save) -> None:
         "open the folder of the images instead.",
         report.parent: "report: no DICOM, NIfTI, PNG or JPEG image among 1 files, "
         "1 DICOM objects without an image.",
-        archive: "study.zip: zip archives are not opened; unpack it first.",
+        archive: "study.zip: no DICOM, NIfTI, PNG or JPEG image among 1 files.",
         tmp_path / ("x" * 300): f"{'x' * 300}: there is no such file or folder.",
     }
     for path, text_expected in expected.items():
@@ -185,3 +186,181 @@ def test_stop_half_way_reads_no_further(save_series: Save) -> None:
     with pytest.raises(Cancelled):
         read_volume(series, progress=lambda done, _: seen.append(done), stop=lambda: len(seen) >= 3)
     assert seen == [1, 2, 3]
+
+
+# What was no image
+
+
+def test_what_was_left_out_is_counted_and_named(save_series: Save, save_nifti: Save) -> None:
+    folder = save_series()
+    save_series(0, folder="study/report", Rows=None)
+    (folder / "notes.txt").write_text("no image")
+    (folder / "list.csv").write_text("a,b")
+    (folder / "more.zip").write_bytes(b"PK\3\4" + bytes(600))
+    (folder / "Thumbs.db").write_bytes(b"x")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    found = list_series(folder)
+    assert [s.kind for s in found] == ["dicom", "image"]
+    assert {entry.reason: (entry.count, entry.names) for entry in found.skipped} == {
+        "DICOM without an image": (1, ("slice0.dcm",)),
+        "neither DICOM, NIfTI, PNG nor JPEG": (2, ("list.csv", "notes.txt")),
+        "archive, to be opened by itself": (1, ("more.zip",)),
+    }
+    assert list_series(save_nifti(np.zeros((2, 3, 4), np.int16))).skipped == ()
+
+
+def test_a_dicom_file_may_be_named_like_any_other(save_series: Save) -> None:
+    folder = save_series()
+    for k, suffix in enumerate((".nii", ".nii.gz", ".png", "")):
+        (folder / f"slice{k}.dcm").rename(folder / f"IM{k}{suffix}")
+    (series,) = list_series(folder)
+    assert series.image_count == 4
+    assert read_volume(folder / "IM0.nii").shape == (4, 2, 3)
+    assert read_volume(folder / "IM2.png").shape == (4, 2, 3)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes in folders are of Unix")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert sentence(tmp_path / "pipe") == "pipe: neither a file nor a folder."
+
+
+# Several at once
+
+
+def test_several_files_and_folders(two_series: Path, save_nifti: Save, tmp_path: Path) -> None:
+    nifti = save_nifti(np.zeros((2, 3, 4), np.int16))
+    text = tmp_path / "letter.txt"
+    text.write_text("Dear colleague")
+    found = list_series([two_series / "one", two_series / "two" / "slice0.dcm", nifti, text])
+    assert [(s.kind, s.number, s.image_count) for s in found] == [
+        ("dicom", 7, 4),
+        ("dicom", 8, 2),
+        ("nifti", None, 4),
+    ]
+    assert [(entry.count, entry.names) for entry in found.skipped] == [(1, ("letter.txt",))]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UnsupportedStudyError, match=r"^2 files and folders: no DICOM"):
+        list_series([text, empty])
+
+
+def test_some_slices_of_a_series_stand_for_all_of_it(save_series: Save) -> None:
+    folder = save_series()
+    save_series(9, SeriesInstanceUID=generate_uid(), SeriesNumber=8)
+    (series,) = list_series([folder / "slice1.dcm", folder / "slice2.dcm"])
+    assert (series.number, series.image_count) == (7, 4)
+
+
+def test_a_series_in_two_folders_is_one(save_series: Save) -> None:
+    first = save_series(0, 1, folder="disc/A")
+    second = save_series(2, 3, folder="disc/B")
+    (series,) = list_series([first, second])
+    assert series.image_count == 4
+    # A file among the files of a folder counts once.
+    assert list_series([first, first / "slice0.dcm", first])[0].image_count == 2
+
+
+def test_archives_beside_folders(two_series: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for part in (two_series / "two").iterdir():
+            file.write(part, part.name)
+    found = list_series([two_series / "one", archive])
+    assert [(s.number, s.image_count, s.archive is None) for s in found] == [
+        (7, 4, True),
+        (8, 2, False),
+    ]
+
+
+def test_nothing_given() -> None:
+    with pytest.raises(UnsupportedStudyError, match=r"^No file or folder was given\.$"):
+        list_series([])
+
+
+# While the scan goes on
+
+
+def test_what_is_found_so_far_is_told(save_series: Save, save_nifti: Save) -> None:
+    for number in range(12):
+        save_series(
+            *range(10),
+            folder=f"study/{number:02d}",
+            SeriesInstanceUID=f"1.2.{number}",
+            SeriesNumber=number,
+        )
+    root = save_series(0).parent / "study"
+    told: list[list[Series]] = []
+    final = list_series(root, found=lambda series: told.append(series))
+    assert told
+    assert 0 < len(told[0]) < len(final)
+    order = [s.key for s in final]
+    for series in told:
+        keys = [s.key for s in series]
+        assert keys == sorted(keys, key=order.index)
+    counts = [sum(s.image_count for s in series) for series in told]
+    assert counts == sorted(set(counts))
+
+
+# Choosing
+
+
+def choices(save_series: Save, *changes: dict[str, object]) -> list[Series]:
+    """The series of one folder, several times with something changed."""
+    (series,) = list_series(save_series())
+    return [
+        replace(series, **{"key": f"{k:08x}", "number": k, **change})  # type: ignore[arg-type]
+        for k, change in enumerate(changes)
+    ]
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Series]], None]:
+    """Let a scan find these series."""
+
+    def find(series: list[Series]) -> None:
+        monkeypatch.setattr("napari_ifa.volumes.reader.list_series", lambda *_, **__: series)
+
+    return find
+
+
+def test_a_question_is_agreed_to_by_choosing(
+    save_series: Save, listed: Callable[[list[Series]], None]
+) -> None:
+    question = (
+        "Series 0: 12 images share positions and nothing tells them apart. Open as a 2D stack?"
+    )
+    (asking,) = choices(save_series, {"question": question})
+    listed([asking])
+    expected = f"{question} If so, choose it with --series 00000000."
+    assert sentence("folder") == expected
+    assert sentence("folder", 0) == expected
+    assert read_volume("folder", "00000000").shape == (4, 2, 3)
+    assert read_volume(asking).shape == (4, 2, 3)
+    assert read_volume("folder", asking).shape == (4, 2, 3)
+
+
+def test_alternatives_and_questions_are_never_chosen_by_themselves(
+    save_series: Save, listed: Callable[[list[Series]], None]
+) -> None:
+    plain, asking, other = choices(
+        save_series,
+        {"description": "plain"},
+        {"question": "Series 0: really?", "number": 0},
+        {"alternative": True, "number": 0, "part": "regular run"},
+    )
+    listed([asking, other, plain])
+    assert read_volume("folder").description == "plain"
+    assert read_volume("folder", 0).description == "plain"
+    assert read_volume("folder", other.key).shape == (4, 2, 3)
+    listed([asking, other])
+    text = "; ".join(f"{s.key} ({s.title})" for s in (asking, other))
+    for wanted in (None, 0):
+        assert sentence("folder", wanted) == (
+            f"2 series found; choose one with --series KEY: {text}."
+        )
+
+
+def test_what_the_list_said_of_a_series_is_said_of_its_image(save_series: Save) -> None:
+    (series,) = choices(save_series, {"notes": ("Series 7: something is missing.",)})
+    assert read_volume(series).report.notes == ("Series 7: something is missing.",)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
@@ -13,6 +14,7 @@ from napari_ifa.errors import AnalysisError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
+    from napari_ifa.volumes import Series
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -31,32 +33,54 @@ def run_series(options: argparse.Namespace) -> None:
     with Bar("files") as bar:
         found = list_series(options.folder, progress=bar)
     if options.json:
-        rows = [
-            {
-                "key": s.key,
-                "number": s.number,
-                "modality": s.modality,
-                "description": s.description,
-                "images": s.image_count,
-                "shape_ipl": s.shape,
-                "spacing_ipl_mm": s.spacing,
-                "orientation": s.orientation,
-                "unsupported": s.unsupported,
-            }
-            for s in found
-        ]
-        print(json.dumps(rows, indent=1))
+        left_out = [asdict(entry) for entry in found.skipped]
+        print(json.dumps({"series": [_as_row(s) for s in found], "skipped": left_out}, indent=1))
         return
     for s in found:
-        size = " × ".join(map(str, s.shape)) if s.shape else "–"
-        spacing = " × ".join(f"{mm:.2f}" for mm in s.spacing) + " mm" if s.spacing else "–"
-        images = f"{s.image_count} image{'' if s.image_count == 1 else 's'}"
-        print(
-            f"{s.key}  {s.modality or '–':3} {s.description or '–'}: {images}, {size},"
-            f" {spacing}, {s.orientation or '–'}"
-        )
-        if s.unsupported:
-            print(f"          not opened: {s.unsupported}")
+        print("\n          ".join(_in_words(s)))
+    if found.skipped:
+        reasons = ", ".join(f"{entry.count} {entry.reason}" for entry in found.skipped)
+        print(f"Left out: {reasons}.")
+
+
+def _as_row(series: Series) -> dict[str, Any]:
+    return {
+        "key": series.key,
+        "kind": series.kind,
+        "number": series.number,
+        "modality": series.modality,
+        "description": series.description,
+        "part": series.part,
+        "images": series.image_count,
+        "shape_ipl": series.shape,
+        "spacing_ipl_mm": series.spacing,
+        "orientation": series.orientation,
+        "unsupported": series.unsupported,
+        "question": series.question,
+        "alternative": series.alternative,
+        "notes": series.notes,
+    }
+
+
+def _in_words(series: Series) -> list[str]:
+    size = " × ".join(map(str, series.shape)) if series.shape else "–"
+    spacing = "–"
+    if series.spacing:
+        spacing = " × ".join(f"{mm:.2f}" for mm in series.spacing) + " mm"
+    number = "" if series.number is None else f"{series.number} "
+    name = ", ".join(filter(None, (series.description, series.part))) or "–"
+    images = f"{series.image_count} image{'' if series.image_count == 1 else 's'}"
+    lines = [
+        f"{series.key}  {series.modality or '–':3} {number}{name}: {images}, {size}, {spacing},"
+        f" {series.orientation or '–'}"
+    ]
+    if series.unsupported:
+        lines.append(f"not opened: {series.unsupported}")
+    if series.question:
+        lines.append(f"asks first: {series.question}")
+    if series.alternative:
+        lines.append("another way to see an image of this list; opened only by its key")
+    return lines + [f"note: {note}" for note in series.notes]
 
 
 def run_explain(options: argparse.Namespace) -> None:

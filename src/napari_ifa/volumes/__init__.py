@@ -15,6 +15,7 @@ from napari_ifa.volumes.grid import FeatureGrid, Sampler
 from napari_ifa.volumes.picture import picture_volume
 from napari_ifa.volumes.reader import list_series, read_volume
 from napari_ifa.volumes.series import Found, Progress, Series, Stop
+from napari_ifa.volumes.series_list import SeriesList, Skipped
 from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
@@ -40,6 +41,8 @@ __all__ = [
     "Provenance",
     "Sampler",
     "Series",
+    "SeriesList",
+    "Skipped",
     "SourceOrder",
     "Stop",
     "Volume",

@@ -101,6 +101,11 @@ def is_picture(path: Path) -> bool:
             start = file.read(_DICOM_MARK.stop)
     except OSError:
         return False
+    return is_picture_start(start)
+
+
+def is_picture_start(start: bytes) -> bool:
+    """Whether a file that begins with these bytes, 132 or more, is a PNG or JPEG picture."""
     return start.startswith((_PNG_START, _JPEG_START)) and start[_DICOM_MARK] != b"DICM"
 
 

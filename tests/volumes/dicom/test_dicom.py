@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from dicom_parts import item
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -198,7 +199,21 @@ def test_windows_of_the_file(save_series: Save) -> None:
         WindowWidth=[80, 1500, 80],
         WindowCenterWidthExplanation=["brain", "bone", "again"],
     )
-    assert read_volume(folder).windows == (Window(40, 80, "brain"), Window(300, 1500, "bone"))
+    assert read_volume(folder).windows == (
+        Window(40, 80, "brain", function="LINEAR"),
+        Window(300, 1500, "bone", function="LINEAR"),
+    )
+
+
+def test_windows_by_table_come_too(save_series: Save) -> None:
+    table = item(LUTDescriptor=[4, 10, 8], LUTExplanation="steps")
+    table.add_new(0x00283006, "US", [0, 0, 255, 255])
+    folder = save_series(0, WindowCenter=40, WindowWidth=80, VOILUTSequence=[table])
+    plain, steps = read_volume(folder).windows
+    assert (plain.center, plain.width) == (40, 80)
+    assert steps.name == "steps"
+    # Dark up to 11, bright from 12 on.
+    assert steps.limits == (11, 12)
 
 
 # Encodings

@@ -17,7 +17,7 @@ class BoundedFile(io.BufferedReader):
     """
 
     def __init__(self, path: Path) -> None:
-        raw = io.FileIO(path)
+        raw = path.open("rb", buffering=0)
         super().__init__(raw)
         self._size = os.fstat(raw.fileno()).st_size
 

@@ -18,6 +18,8 @@ from pydicom.sequence import Sequence as PydicomSequence
 _SPECIFIC_CHARACTER_SET = 0x00080005
 #: Twice what the standard allows for a description, in bytes of a character set of two each.
 _LONGEST_TEXT = 256
+#: More than the longest look-up table has.
+_MOST_NUMBERS = 1 << 17
 _TEXT_DELIMITERS = {0x0A, 0x0C, 0x0D}
 
 
@@ -122,7 +124,7 @@ class Fields:
         value = None if element is None else element.value
         if isinstance(value, bytes):
             order = "<" if getattr(element, "is_little_endian", True) else ">"
-            count = len(value) // struct.calcsize(code)
+            count = min(len(value) // struct.calcsize(code), _MOST_NUMBERS)
             return struct.unpack(f"{order}{count}{code}", value[: count * struct.calcsize(code)])
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
         return [v for v in values if isinstance(v, int | float)]

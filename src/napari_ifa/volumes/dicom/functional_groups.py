@@ -10,7 +10,8 @@ from dataclasses import replace
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, Traits
-from napari_ifa.volumes.dicom.values import file_windows, positive, rescale
+from napari_ifa.volumes.dicom.values import positive, rescale
+from napari_ifa.volumes.voi import voi_windows
 
 _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _PLANE_TAGS = {tags.IN_STACK_POSITION, tags.POSITION, tags.POSITION_SEQUENCE}
@@ -60,7 +61,9 @@ def _frame(frame: Frame, index: int, groups: Groups, dimensions: list[int]) -> F
         slice_distance=_distance(measures) or frame.slice_distance,
         slope=slope,
         intercept=intercept,
-        windows=file_windows(voi) if voi else frame.windows,
+        windows=voi_windows(voi, frame.image.signed or (intercept or 0) < 0)
+        if voi
+        else frame.windows,
         traits=_traits(frame.traits, groups, dimensions),
     )
 

@@ -17,7 +17,8 @@ from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Tra
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
-from napari_ifa.volumes.dicom.values import dose_offsets, file_windows, positive, rescale
+from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
+from napari_ifa.volumes.voi import voi_windows
 
 _PREAMBLE = 128
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
@@ -138,7 +139,7 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         slice_distance=_slice_distance(fields),
         slope=slope,
         intercept=intercept,
-        windows=file_windows(fields),
+        windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),
         traits=Traits(
             image_type=fields.codes(tags.IMAGE_TYPE),
             component=_component(fields),
@@ -156,6 +157,11 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
             content_time=fields.ascii(tags.CONTENT_TIME),
         ),
     )
+
+
+def _may_be_negative(fields: Fields, slope: float | None, intercept: float | None) -> bool:
+    """Whether values of the modality can be below zero, so that tables may begin there."""
+    return fields.short(tags.SIGNED) == 1 or (slope or 0) < 0 or (intercept or 0) < 0
 
 
 def _slice_distance(fields: Fields) -> float | None:

@@ -1,4 +1,4 @@
-"""Fields that are more than one number: rescaling, windows, spacings, planes of a dose."""
+"""Fields that are more than one number: rescaling, spacings, planes of a dose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import numpy as np
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.volume import Window
 
 
 def positive(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -26,20 +25,6 @@ def _number(fields: Fields, tag: int, default: float) -> float | None:
     value = fields.number(tag)
     # A slope of zero would show an empty image.
     return None if tag == tags.SLOPE and value == 0 else value
-
-
-def file_windows(fields: Fields) -> tuple[Window, ...]:
-    """The windows that a header offers, in its order and without repeats."""
-    centers = fields.numbers(tags.WINDOW_CENTER) or ()
-    widths = fields.numbers(tags.WINDOW_WIDTH) or ()
-    joined = fields.text(tags.WINDOW_NAME)
-    names = [name.strip() for name in joined.split("\\")] if joined else []
-    names += [""] * len(centers)
-    unique: dict[tuple[float, float], Window] = {}
-    for center, width, name in zip(centers, widths, names, strict=False):
-        if width > 0:
-            unique.setdefault((center, width), Window(center, width, name))
-    return tuple(unique.values())
 
 
 def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[float, ...] | None]:
