@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
@@ -39,72 +37,6 @@ def explained(desk, tmp_path, analysis):
 
 def number(table, row, column):
     return float(table.item(row, column).text().replace("−", "-"))
-
-
-# -- study ----------------------------------------------------------------------------------------
-
-
-def test_open_file_and_open_folder(desk, tmp_path, monkeypatch):
-    for name in ("a.nii", "b.nii"):
-        write_image(tmp_path / name, VALUES)
-    (tmp_path / "c.nii").write_bytes(b"not an image")
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
-    assert desk.study.invitation.isVisible()
-    desk.click(desk.study.open_folder)
-    desk.settle(lambda: desk.study.list.count() == 3)
-    assert not desk.study.invitation.isVisible()
-    assert desk.session.volume is None
-    items = [desk.study.list.item(row) for row in range(3)]
-    [refused] = [item for item in items if "cannot be opened" in item.text()]
-    assert refused.flags() == Qt.ItemFlag.NoItemFlags
-    assert "c.nii" in refused.toolTip()
-    assert "1 × 1 × 1 mm" in items[0].text()
-    desk.click(desk.study.open_series)
-    desk.settle(lambda: desk.session.volume is not None)
-    assert desk.study.title.text() == "a"
-    monkeypatch.setattr(
-        QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "b.nii"), "")
-    )
-    desk.click(desk.study.open_file)
-    desk.settle(lambda: desk.session.volume.description == "b")
-
-
-def test_what_is_dropped_on_the_panel_opens(desk, tmp_path):
-    path = write_image(tmp_path / "case.nii", VALUES)
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    desk.study.dropEvent(event)
-    desk.settle(lambda: desk.session.volume is not None)
-    assert desk.session.volume.shape == (2, 2, 2)
-
-
-def test_an_error_is_one_sentence_in_the_panel(desk, tmp_path):
-    (tmp_path / "broken.nii").write_bytes(b"not an image")
-    desk.session.open_path(tmp_path / "broken.nii")
-    desk.settle(lambda: bool(desk.said))
-    message = desk.study.message
-    assert message.isVisible()
-    assert "broken.nii" in message.text.text()
-    assert "Traceback" not in message.text.text()
-    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
-    desk.settle(lambda: desk.session.volume is not None)
-    assert not message.isVisible()
-
-
-def test_a_window_is_chosen(explained):
-    image = explained.scene.image
-    image.contrast_limits = (0, 1)
-    explained.study.window_choice.setCurrentIndex(0)
-    explained.study.window_choice.activated.emit(0)
-    window = explained.study.window_choice.itemData(0)
-    assert tuple(image.contrast_limits) == pytest.approx(window.limits)
 
 
 # -- explanation ----------------------------------------------------------------------------------

@@ -35,6 +35,10 @@ class Runner:
             self._do(*self.held.pop(0))
 
     @staticmethod
+    def post(call):
+        call()
+
+    @staticmethod
     def _do(work, done, failed):
         try:
             outcome = work(lambda done, total: None, lambda: False)
@@ -54,7 +58,7 @@ class Heard:
         session.explanation_changed.connect(self.explanations.append)
         session.mask_changed.connect(self.masks.append)
         session.prediction_changed.connect(self.predictions.append)
-        session.series_changed.connect(self.series.append)
+        session.browser.series_changed.connect(self.series.append)
 
 
 @pytest.fixture
@@ -195,7 +199,7 @@ def test_a_folder_with_several_studies_asks(session, tmp_path):
     assert session.volume is None
     assert len(session.heard.series[-1]) == 2
     assert session.heard.sentences == [("note", "2 series found: choose one to open.")]
-    session.open_series(session.series[1])
+    session.browser.open_series(session.browser.series[1])
     assert session.volume is not None
 
 
