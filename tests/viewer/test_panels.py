@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis import analyze, explain, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
 from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.prediction_table import LOGIT_CHOSEN, P_ALL, P_CHOSEN
+from napari_ifa.volumes import read_volume
 
 pytestmark = pytest.mark.gui
 
@@ -193,6 +195,31 @@ def test_a_bundle_that_would_run_code_is_asked_about(desk, tmp_path, monkeypatch
     desk.settle()
     assert "os.system" in asked[0]
     assert (desk.session.classifier is not None) == (answer == "Open")
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_missing_slices_are_asked_about(desk, tmp_path, monkeypatch, answer):
+    asked = []
+
+    def warning(parent, title, text, *rest):
+        asked.append(text)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    def explain_whole(*args, allow_missing=False, **kwargs):
+        return explain(*args, **kwargs)
+
+    monkeypatch.setattr("napari_ifa.analysis.explain", explain_whole)
+    monkeypatch.setattr(QMessageBox, "warning", warning)
+    volume = read_volume(write_image(tmp_path / "case.nii", VALUES))
+    desk.session.set_classifier(tiny_classifier())
+    desk.session.set_volume(replace(volume, report=replace(volume.report, missing=(0, 1))))
+    desk.settle()
+    assert asked[0].startswith("2 slices are missing in this study")
+    assert (desk.session.explanation is not None) == (answer == "Yes")
+    assert desk.explain.explain_anyway.isVisible() == (answer == "No")
+    if answer == "No":
+        desk.click(desk.explain.explain_anyway)
+        assert len(asked) == 2
 
 
 # -- features -------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from napari_ifa.errors import (
     IfaError,
     UntrustedModelError,
 )
+from napari_ifa.viewer.exporting import ExportFormat, Shown, what_was_written
 from napari_ifa.viewer.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
@@ -376,6 +377,22 @@ class Session:
             self._fail(error)
             return replace(explanation, analysis=None)
         return explanation
+
+    def export(self, format_: ExportFormat, path: Path, shown: Shown) -> None:
+        """Write the explanation as it is chosen now."""
+        explanation = self.explanation
+        if explanation is None:
+            return
+
+        def work(progress: Any, stop: Any) -> list[Path]:
+            return format_.write(explanation, path, shown, progress, stop)
+
+        def done(written: list[Path]) -> None:
+            self.say("note", what_was_written(format_, written))
+
+        self._runner.start(
+            f"Exporting {format_.title}", work, done, self._fail, key="export", lane="export"
+        )
 
     def _predict(self) -> None:
         """Logits with the kept features: at once where they are exact sums, else by a pass."""
