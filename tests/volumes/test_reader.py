@@ -74,7 +74,7 @@ def test_the_only_series_that_can_be_opened_is_taken(two_series: Path, save_seri
 def test_nothing_that_can_be_opened_says_why(save_series: Save) -> None:
     save_series(folder="study/a", PixelSpacing=None)
     folder = save_series(
-        folder="study/b", SeriesInstanceUID=generate_uid(), SeriesNumber=9, NumberOfFrames=2
+        folder="study/b", SeriesInstanceUID=generate_uid(), SeriesNumber=9, BitsAllocated=64
     )
     assert sentence(folder.parent) == (
         "Series 7: no pixel spacing; lengths are unknown. Not opened "

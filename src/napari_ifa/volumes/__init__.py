@@ -12,6 +12,7 @@ from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
     Window,
+    missing_slices,
     volume_from_file_order,
 )
 from napari_ifa.volumes.windowing import (
@@ -35,6 +36,7 @@ __all__ = [
     "Window",
     "default_window",
     "list_series",
+    "missing_slices",
     "offered_windows",
     "percentile_window",
     "picture_volume",

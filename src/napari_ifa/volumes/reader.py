@@ -102,9 +102,11 @@ def read_volume(
 
 def _choose(found: list[Series], wanted: str | int | None) -> Series:
     if wanted is None:
-        candidates = [s for s in found if s.unsupported is None]
+        candidates = [
+            s for s in found if s.unsupported is None and s.question is None and not s.alternative
+        ]
         if not candidates:
-            reasons = [str(s.unsupported) for s in found]
+            reasons = [str(s.unsupported or s.question) for s in found if not s.alternative]
             if len(reasons) == 1:
                 raise UnsupportedStudyError(reasons[0])
             more = f" (and {len(reasons) - 1} more series that cannot be opened)."
@@ -186,10 +188,10 @@ def _scan(
     return sorted(found, key=_place_in_list)
 
 
-def _place_in_list(series: Series) -> tuple[bool, bool, int, str, str]:
-    """Numbered series first, pictures last."""
+def _place_in_list(series: Series) -> tuple[bool, bool, int, str]:
+    """Numbered series first, pictures last; the images of a series stay in their order."""
     number = series.number
-    return series.kind == "image", number is None, number or 0, series.description, series.key
+    return series.kind == "image", number is None, number or 0, series.description
 
 
 def _nothing_found(root: Path, files: list[Path], skipped: list[NotAnImage]) -> str:
