@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import analyze, explain, read_cohort
+from napari_ifa.analysis import analyze, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
 from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
@@ -205,10 +205,6 @@ def test_missing_slices_are_asked_about(desk, tmp_path, monkeypatch, answer):
         asked.append(text)
         return getattr(QMessageBox.StandardButton, answer)
 
-    def explain_whole(*args, allow_missing=False, **kwargs):
-        return explain(*args, **kwargs)
-
-    monkeypatch.setattr("napari_ifa.analysis.explain", explain_whole)
     monkeypatch.setattr(QMessageBox, "warning", warning)
     volume = read_volume(write_image(tmp_path / "case.nii", VALUES))
     desk.session.set_classifier(tiny_classifier())

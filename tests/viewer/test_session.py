@@ -314,7 +314,7 @@ def with_a_gap(volume, monkeypatch):
 
     def explain(*args, allow_missing=False, **kwargs):
         allowed.append(allow_missing)
-        return own(*args, **kwargs)
+        return own(*args, allow_missing=allow_missing, **kwargs)
 
     monkeypatch.setattr("napari_ifa.analysis.explain", explain)
     return replace(volume, report=replace(volume.report, missing=(1,))), allowed

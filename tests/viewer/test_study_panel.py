@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent, QPalette
+from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import write_image
 
 from napari_ifa.errors import Cancelled
-from napari_ifa.viewer.series_tree import SeriesTree
+from napari_ifa.viewer.series_tree import GREY, SeriesTree
 from napari_ifa.volumes import Series, SourceOrder, volume_from_file_order
 
 pytestmark = pytest.mark.gui
@@ -33,7 +34,7 @@ def rows(tree):
 class Listing(list):
     """What a scan returns: series, and how many files were no images."""
 
-    skipped = 0
+    skipped = ()
 
 
 @pytest.fixture
@@ -135,10 +136,17 @@ def test_an_error_is_one_sentence_in_the_panel(desk, tmp_path):
 
 def test_files_that_are_no_images_are_counted(desk, scan):
     scan.steps = [Listing([dicom("a"), dicom("b")])]
-    scan.steps[0].skipped = 3
+    scan.steps[0].skipped = (
+        SimpleNamespace(reason="DICOM without an image", count=2, names=("report", "dose")),
+        SimpleNamespace(reason="not an image", count=1, names=("readme.txt",)),
+    )
     desk.session.open_path("study")
     desk.settle(desk.study.skipped.isVisible)
     assert desk.study.skipped.text() == "3 other files are no images"
+    assert desk.study.skipped.toolTip().splitlines() == [
+        "2 DICOM without an image: report, dose",
+        "1 not an image: readme.txt",
+    ]
 
 
 # -- while the scan goes on -----------------------------------------------------------------------
@@ -212,7 +220,7 @@ def test_several_images_of_a_series_stand_below_it(tree):
     ]
     tree.show_series(parts)
     [row] = rows(tree)
-    assert row.text(0).startswith("801 · MR · B0 map, 2 images\n")
+    assert row.text(0) == "801 · MR · B0 map\n2 images of 20 slices"
     assert [row.child(k).text(0) for k in range(2)] == ["magnitude", "field map"]
     assert tree.current is None, "the series is no image itself"
     row.setExpanded(True)
@@ -244,8 +252,7 @@ def test_another_view_is_grey_and_slanted_and_never_the_first_choice(tree):
     assert tree.current is image
     below = row.child(0)
     assert below.font(0).italic()
-    grey = tree.palette().color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
-    assert below.foreground(0).color() == grey
+    assert below.foreground(0).color() == GREY
     assert not row.font(0).italic()
 
 
@@ -281,9 +288,10 @@ def test_a_series_with_a_question_opens_only_if_the_person_agrees(
         return getattr(QMessageBox.StandardButton, answer)
 
     monkeypatch.setattr(QMessageBox, "question", question)
-    scan.steps = [[dicom("a", question=sentence), dicom("b")]]
+    scan.steps = [[dicom("a", question=sentence), dicom("b"), dicom("c")]]
     desk.session.open_path("study")
-    desk.settle(lambda: len(rows(desk.study.tree)) == 2)
+    desk.settle(lambda: len(rows(desk.study.tree)) == 3)
+    desk.study.tree.setCurrentItem(rows(desk.study.tree)[0])
     desk.click(desk.study.open_series)
     desk.settle()
     assert asked == [sentence]
@@ -296,6 +304,7 @@ def test_only_one_series_to_choose_is_opened_at_once(desk, scan, read):
             dicom("a", description="EPI", part="field map"),
             dicom("b", description="EPI", part="run 1", alternative=True),
             dicom("c", unsupported="No."),
+            dicom("e", question="As a 2D stack?"),
             Series("d", Path("logo.png"), "image"),
         ]
     ]
@@ -303,3 +312,11 @@ def test_only_one_series_to_choose_is_opened_at_once(desk, scan, read):
     desk.settle(lambda: desk.session.volume is not None)
     assert read == ["a"]
     assert desk.scene.image.name == "MR EPI, field map"
+
+
+def test_an_only_series_that_asks_is_asked_about_at_once(desk, scan, read, monkeypatch):
+    answer = QMessageBox.StandardButton.Open
+    monkeypatch.setattr(QMessageBox, "question", lambda *a, **k: answer)
+    scan.steps = [[dicom("a", question="As a 2D stack?"), dicom("b", unsupported="No.")]]
+    desk.session.open_path("study")
+    desk.settle(lambda: read == ["a"])

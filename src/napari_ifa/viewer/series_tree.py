@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QPalette
+from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 
 from napari_ifa.viewer.series_groups import SeriesGroup, group_series
+from napari_ifa.viewer.study_browser import openable
 
 if TYPE_CHECKING:
     from napari_ifa.volumes import Series
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _SERIES = Qt.ItemDataRole.UserRole
 #: Under which a row is found again when the list grows: a series' key, or its group's.
 _KEY = Qt.ItemDataRole.UserRole + 1
+#: Of what is not opened, or not at first; can be read on a dark ground and on a light one.
+GREY = QColor("#868e9b")
 _ROW, _PART_ROW = QSize(0, 42), QSize(0, 22)
 
 
@@ -85,7 +88,7 @@ class SeriesTree(QTreeWidget):
         # A series of several images is no choice yet, so it is not unfolded for the person.
         for item in self._groups():
             series: Series | None = item.data(0, _SERIES)
-            if series is not None and series.unsupported is None and not series.alternative:
+            if series is not None and series in openable([series]) and series.question is None:
                 return item
         return next(iter(self._groups()), None)
 
@@ -108,11 +111,12 @@ class SeriesTree(QTreeWidget):
 
     def _row_of_several(self, group: SeriesGroup) -> QTreeWidgetItem:
         first = group.first
-        row = QTreeWidgetItem([f"{_name(first)}, {len(group.images)} images\n{_made(first)}"])
+        row = QTreeWidgetItem([f"{_name(first)}\n{len(group.images)} images of {_made(first)}"])
         # The key of the first image would mark that one.
         row.setData(0, _KEY, f"all {first.key}")
         row.setSizeHint(0, _ROW)
-        row.setToolTip(0, f"{_name(first)}\nChoose one of its {len(group.images)} images.")
+        tip = f"{_name(first)}\n{_made(first)}\nChoose one of its {len(group.images)} images."
+        row.setToolTip(0, tip)
         return row
 
     def _row_of_one(self, series: Series) -> QTreeWidgetItem:
@@ -134,10 +138,8 @@ class SeriesTree(QTreeWidget):
         row.setData(0, _KEY, series.key)
         lines = (_name(series), series.part, _made(series), series.unsupported, series.question)
         row.setToolTip(0, "\n".join(filter(None, (*lines, *series.notes))))
-        palette = self.palette()
         if series.unsupported is not None or series.alternative:
-            grey = palette.color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
-            row.setForeground(0, QBrush(grey))
+            row.setForeground(0, QBrush(GREY))
         if series.alternative:
             font = self.font()
             font.setItalic(True)

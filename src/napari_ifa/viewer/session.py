@@ -338,8 +338,7 @@ class Session:
                 self.ask_about_missing()
             return
         class_idx, mask = self._chosen_class, self._mask
-        # Only where a person has said so.
-        despite = {"allow_missing": True} if volume.report.missing else {}
+        despite_missing = bool(self._despite_missing)
 
         def work(progress: Any, stop: Any) -> Explanation:
             from napari_ifa.analysis import explain
@@ -350,9 +349,9 @@ class Session:
                 analysis,
                 class_idx=class_idx,
                 mask=mask,
+                allow_missing=despite_missing,
                 progress=progress,
                 stop=stop,
-                **despite,
             )
 
         self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")

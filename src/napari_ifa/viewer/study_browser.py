@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from psygnal import Signal
 
 from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.viewer.series_groups import group_series
 
 if TYPE_CHECKING:
     from napari_ifa.volumes import Series, Volume
+    from napari_ifa.volumes.series_list import Skipped
 
 _LANE = "study"
 _INCOMPLETE = (
@@ -64,8 +66,8 @@ class StudyBrowser:
     ) -> None:
         self._runner, self._opened, self._say = runner, opened, say
         self.series: list[Series] = []
-        #: Files that were looked at and are no images.
-        self.skipped = 0
+        #: Files that were looked at and are no images, by reason.
+        self.skipped: tuple[Skipped, ...] = ()
         self.scanning = False
         self._incomplete = False
         # Chosen during the scan.
@@ -77,7 +79,7 @@ class StudyBrowser:
         if not places:
             return
         self.scanning, self._incomplete, self._wanted = True, True, None
-        self._take([], 0)
+        self._take([], ())
 
         def work(progress: Any, stop: Any) -> list[Series]:
             def tell(so_far: list[Series]) -> None:
@@ -127,7 +129,7 @@ class StudyBrowser:
             lane=_LANE,
         )
 
-    def _take(self, found: list[Series], skipped: int) -> None:
+    def _take(self, found: list[Series], skipped: tuple[Skipped, ...]) -> None:
         self.series, self.skipped = found, skipped
         self.series_changed.emit(found)
 
@@ -142,7 +144,9 @@ class StudyBrowser:
         elif len(able) == 1:
             self.open_series(able[0])
         elif able:
-            self._say("note", f"{len(able)} series found: choose one to open.")
+            count = len(group_series(able))
+            images = "" if count == len(able) else f" with {len(able)} images"
+            self._say("note", f"{count} series{images} found: choose one to open.")
         elif len(found) == 1:
             self._say("error", str(found[0].unsupported or found[0].question))
         elif found:
@@ -163,10 +167,12 @@ class StudyBrowser:
 def openable(found: Sequence[Series]) -> list[Series]:
     """Those among which a person has to choose.
 
-    Another way to see an image that is listed too is none of them, and pictures count only where
-    there is nothing else: a study on a disc comes with its viewer's icons.
+    Another way to see an image that is listed too is none of them. One that asks first counts only
+    where none opens without a question, and a picture only where there is nothing else: a study on
+    a disc comes with its viewer's icons.
     """
     able = [series for series in found if series.unsupported is None and not series.alternative]
+    able = [series for series in able if series.question is None] or able
     return [series for series in able if series.kind != "image"] or able
 
 
@@ -180,5 +186,5 @@ def _list(places: list[Path], progress: Any, stop: Any, found: Any) -> list[Seri
     return list_series(where, progress=progress, stop=stop, **telling)
 
 
-def _skipped(found: list[Series]) -> int:
-    return int(getattr(found, "skipped", 0))
+def _skipped(found: list[Series]) -> tuple[Skipped, ...]:
+    return tuple(getattr(found, "skipped", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -23,8 +24,10 @@ from napari_ifa.viewer.study_view import StudyView
 if TYPE_CHECKING:
     import napari
 
-    from napari_ifa.volumes import Series
+    from napari_ifa.volumes import Series, Volume
 
+#: Files named in a tooltip for one reason.
+_MOST_NAMED = 10
 _INVITATION = "Drop a folder or files here,\nor open one above."
 
 
@@ -41,6 +44,7 @@ class StudyPanel(Panel):
         self._lay_out()
         self.listen(self.browser.series_changed, self._list)
         self.listen(self.browser.agreement_wanted, self._ask_agreement)
+        self.listen(self.session.volume_changed, self._mark_opened)
         self._list(self.browser.series)
 
     # ----------------------------------------------------------------- widgets
@@ -142,12 +146,27 @@ class StudyPanel(Panel):
 
     # ----------------------------------------------------------------- showing
 
+    def _mark_opened(self, volume: Volume | None) -> None:
+        if volume is not None and self.session.opened is not None:
+            self.tree.mark(self.session.opened)
+
     def _list(self, found: list[Series]) -> None:
         self.tree.show_series(found)
         self.invitation.setVisible(not found and not self.browser.scanning)
         self.tree.setVisible(bool(found))
         self.open_series.setVisible(bool(found))
-        count = self.browser.skipped
+        self._count_skipped()
+
+    def _count_skipped(self) -> None:
+        skipped = self.browser.skipped
+        count = sum(entry.count for entry in skipped)
         others = "1 other file is no image" if count == 1 else f"{count} other files are no images"
         self.skipped.setText(others)
+        self.skipped.setToolTip(
+            "\n".join(f"{entry.count} {entry.reason}: {_first(entry.names)}" for entry in skipped)
+        )
         self.skipped.setVisible(count > 0)
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")

@@ -149,7 +149,7 @@ class StudyView(QWidget):
             self.window_choice.addItem(f"{window.name}  ({values})", window)
         image = self._scene.image
         if image is not None:
-            image.events.contrast_limits.connect(self._mark_window)
+            listen(image.events.contrast_limits, self._mark_window)
         self._mark_window()
 
     def _choose_window(self, row: int) -> None:

@@ -69,7 +69,8 @@ class Workspace:
 
     def _open_handed_over(self) -> None:
         paths, self._handed_over = self._handed_over, []
-        self.session.open_path(*paths)
+        # napari starts over with all of them once a person has chosen a reader.
+        self.session.open_path(*dict.fromkeys(paths))
 
     def dock_study(self) -> None:
         """Bring the Study panel to the front, docked beside the layer list if it is not yet."""
