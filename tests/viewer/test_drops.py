@@ -46,9 +46,10 @@ def drop_on_canvas(desk, paths, keys=Qt.KeyboardModifier.NoModifier):
 
 @pytest.mark.gui
 def test_files_with_and_without_suffix_beside_a_nifti_are_looked_into_together(
-    desk, plugin, tmp_path, monkeypatch
+    desk, tmp_path, monkeypatch
 ):
     asked = []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda *a, **k: pytest.fail("napari opened it"))
 
     def list_series(path, *, progress=None, stop=None, found=None):
         asked.append(path)
@@ -69,8 +70,11 @@ def test_files_with_and_without_suffix_beside_a_nifti_are_looked_into_together(
 
 
 @pytest.mark.gui
-def test_one_study_dropped_on_the_canvas_opens_without_a_question(desk, plugin):
+def test_one_study_dropped_on_the_canvas_opens_without_a_question(desk, monkeypatch):
+    opened = []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda self, names, **kwargs: opened.append(names))
     drop_on_canvas(desk, [samples.dicom_series()])
+    assert opened == [], "napari would ask which reader to use"
     desk.settle(lambda: desk.session.volume is not None)
     assert [layer.name for layer in desk.viewer.layers] == [desk.scene.image.name]
 

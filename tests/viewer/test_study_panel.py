@@ -149,6 +149,17 @@ def test_files_that_are_no_images_are_counted(desk, scan):
     ]
 
 
+def test_a_new_search_takes_the_last_ones_message_away(desk, scan):
+    scan.steps = [[dicom("a"), dicom("b")]]
+    desk.session.open_path("study")
+    desk.settle(desk.study.message.isVisible)
+    scan.steps = [[dicom("a"), dicom("b")], [dicom("a"), dicom("b")]]
+    desk.session.open_path("study")
+    assert not desk.study.message.isVisible()
+    scan.go_on.release()
+    desk.settle(desk.study.message.isVisible)
+
+
 # -- while the scan goes on -----------------------------------------------------------------------
 
 
@@ -259,6 +270,11 @@ def test_another_view_is_grey_and_slanted_and_never_the_first_choice(tree):
 def test_notes_stand_in_the_tooltip(tree):
     tree.show_series([dicom("a", notes=("Gantry tilt 18.5° corrected by resampling.",))])
     assert "Gantry tilt 18.5°" in rows(tree)[0].toolTip(0)
+
+
+def test_a_picture_is_described_in_pixels(tree):
+    tree.show_series([Series("a", Path("x.png"), "image", description="x", shape=(1, 20, 30))])
+    assert rows(tree)[0].text(0) == "x\npicture · 30 × 20 pixels"
 
 
 def test_a_refused_series_says_why_when_it_is_marked(desk, scan):

@@ -122,6 +122,20 @@ def test_the_warning_can_be_seen_in_a_screenshot(desk):
     assert after > before + 50
 
 
+def test_a_blank_slice_says_that_it_is_missing(desk):
+    # Slice 4 of the file, counted from the feet, is slice 1 from the head.
+    desk.session.set_volume(study(GeometryReport(missing=(4,))))
+    note = desk.workspace.corner_note
+    seen = []
+    for k in range(3):
+        desk.viewer.dims.set_current_step(0, k)
+        seen.append("this slice is missing" in note.text)
+    assert seen == [False, True, False]
+    desk.viewer.dims.set_current_step(0, 1)
+    desk.click(desk.study.view.plane_buttons["coronal"])
+    assert note.text == "1 slice missing"
+
+
 def test_no_warning_outlives_its_study(desk):
     desk.session.set_volume(study(GeometryReport(missing=(1,))))
     assert desk.workspace.corner_note.text == "1 slice missing"

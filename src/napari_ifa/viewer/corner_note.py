@@ -13,7 +13,7 @@ from napari_ifa.viewer.scene import study_on_show
 if TYPE_CHECKING:
     import napari
 
-    from napari_ifa.volumes import GeometryReport
+    from napari_ifa.volumes import GeometryReport, Volume
 
 #: Background and text of a badge, and text in the picture, by how serious it is.
 BADGE_COLOURS = {
@@ -47,6 +47,9 @@ class CornerNote:
         viewer.layers.events.inserted.connect(self._update)
         viewer.layers.events.removed.connect(self._update)
         viewer.layers.events.connect(self._update_visibility)
+        viewer.dims.events.current_step.connect(self._update)
+        viewer.dims.events.order.connect(self._update)
+        viewer.dims.events.ndisplay.connect(self._update)
 
     @property
     def text(self) -> str:
@@ -65,6 +68,18 @@ class CornerNote:
         study = study_on_show(viewer)
         badge = "" if study is None else study.report.badge
         if study is not None and badge:
-            self._text.text = badge.replace(" · ", "\n")
+            lines = badge.split(" · ")
+            if _is_missing(study, viewer):
+                lines.append("this slice is missing")
+            self._text.text = "\n".join(lines)
             self._text.color = _IN_PICTURE[severity(study.report)]
         self._text.visible = bool(badge)
+
+
+def _is_missing(study: Volume, viewer: napari.Viewer) -> bool:
+    """Whether the slice that fills the canvas is blank because the source lacks it."""
+    across = study.source.axes.index(2)
+    dims = viewer.dims
+    if dims.ndim != 3 or dims.ndisplay != 2 or dims.order[0] != across:
+        return False
+    return dims.current_step[across] in study.report.missing

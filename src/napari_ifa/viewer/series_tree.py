@@ -161,9 +161,10 @@ def _name(series: Series) -> str:
 
 
 def _made(series: Series) -> str:
-    count = "1 slice" if series.image_count == 1 else f"{series.image_count} slices"
     if series.kind == "image":
-        count = ""
+        size = "" if series.shape is None else f"{series.shape[2]} × {series.shape[1]} pixels"
+        return " · ".join(filter(None, ("picture", size)))
+    count = "1 slice" if series.image_count == 1 else f"{series.image_count} slices"
     spacing = "" if series.spacing is None else f"{millimetres(series.spacing)} mm"
     return " · ".join(filter(None, (count, series.orientation, spacing)))
 

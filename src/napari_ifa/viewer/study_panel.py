@@ -151,6 +151,9 @@ class StudyPanel(Panel):
             self.tree.mark(self.session.opened)
 
     def _list(self, found: list[Series]) -> None:
+        if self.browser.scanning and not found:
+            # A new search: what was said about the last one is of no use any more.
+            self.message.hide()
         self.tree.show_series(found)
         self.invitation.setVisible(not found and not self.browser.scanning)
         self.tree.setVisible(bool(found))
