@@ -224,6 +224,19 @@ def tree(qtbot):
     return tree
 
 
+def test_a_double_click_or_enter_opens_and_a_click_does_not(tree, qtbot):
+    opened = []
+    tree.opened.connect(lambda series: opened.append(series.key))
+    tree.show_series([dicom("a"), dicom("b")])
+    place = tree.visualItemRect(rows(tree)[1]).center()
+    qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert opened == []
+    assert tree.current.key == "b"
+    qtbot.mouseDClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.keyClick(tree, Qt.Key.Key_Return)
+    assert opened == ["b", "b"]
+
+
 def test_several_images_of_a_series_stand_below_it(tree):
     parts = [
         dicom("a", number=801, description="B0 map", part="magnitude"),

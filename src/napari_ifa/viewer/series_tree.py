@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 
 from napari_ifa.viewer.series_groups import SeriesGroup, group_series
@@ -43,7 +43,8 @@ class SeriesTree(QTreeWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setIndentation(14)
         self.currentItemChanged.connect(lambda *_: self.chosen.emit(self.current))
-        self.itemActivated.connect(self._open)
+        # Not itemActivated: on some desktops a single click activates.
+        self.itemDoubleClicked.connect(self._open)
 
     @property
     def current(self) -> Series | None:
@@ -71,6 +72,14 @@ class SeriesTree(QTreeWidget):
         row = self._row(series.key)
         if row is not None:
             self.setCurrentItem(row)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter opens the marked series."""
+        item = self.currentItem()
+        if item is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open(item)
+        else:
+            super().keyPressEvent(event)
 
     def _groups(self) -> list[QTreeWidgetItem]:
         return [self.topLevelItem(row) for row in range(self.topLevelItemCount())]
