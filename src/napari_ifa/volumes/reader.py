@@ -25,8 +25,8 @@ def list_series(
     """What can be chosen in a folder (with all folders below it), or what a file belongs to.
 
     Only headers are read. Series that cannot be opened are listed too, with the reason in
-    ``unsupported``. A NIfTI file is one series, and so is a PNG or JPEG picture, each listed after
-    the studies; a DICOM file stands for its series in its folder.
+    ``unsupported``. Each image of a NIfTI file is one series, and so is a PNG or JPEG picture,
+    listed after the studies; a DICOM file stands for its series in its folder.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def list_series(
     path = _existing(path)
     if path.is_dir():
         return _scan(path, _files_below(path, stop), progress, stop)
-    from napari_ifa.volumes.nifti import is_nifti_name, nifti_series
+    from napari_ifa.volumes.nifti import is_nibabel_file, nifti_series
 
-    if is_nifti_name(path):
-        return [nifti_series(path, path.parent)]
+    if is_nibabel_file(path):
+        return nifti_series(path, path.parent)
     from napari_ifa.volumes.picture import is_picture, picture_series
 
     if is_picture(path):
@@ -90,7 +90,7 @@ def read_volume(
     if chosen.kind == "nifti":
         from napari_ifa.volumes.nifti import read_nifti
 
-        return read_nifti(chosen.path, progress, stop)
+        return read_nifti(chosen, chosen.volume_index, progress, stop)
     if chosen.kind == "image":
         from napari_ifa.volumes.picture import read_picture
 
@@ -165,11 +165,14 @@ def _scan(
     root: Path, files: list[Path], progress: Progress | None, stop: Stop | None
 ) -> list[Series]:
     from napari_ifa.volumes.dicom import dicom_series, scan_frames
-    from napari_ifa.volumes.nifti import is_nifti_name, nifti_series
+    from napari_ifa.volumes.nifti import is_nibabel_file, nifti_series
     from napari_ifa.volumes.picture import is_picture, picture_series
 
-    single = {file: nifti_series for file in files if is_nifti_name(file)}
-    single |= {file: picture_series for file in files if file not in single and is_picture(file)}
+    def pictures(path: Path, root: Path) -> list[Series]:
+        return [picture_series(path, root)]
+
+    single = {file: nifti_series for file in files if is_nibabel_file(file)}
+    single |= {file: pictures for file in files if file not in single and is_picture(file)}
     others = [file for file in files if file not in single]
 
     def scanned(done: int, _: int) -> None:
@@ -178,11 +181,14 @@ def _scan(
 
     frames, skipped = scan_frames(others, scanned, stop)
     found = dicom_series(frames, root)
+    by_key: dict[str, Series] = {}
     for done, (file, series_of) in enumerate(single.items(), start=len(others) + 1):
         if stop is not None and stop():
             raise Cancelled("Reading was stopped.")
-        found.append(series_of(file, root))
+        # A header and its data file give the same series.
+        by_key |= {series.key: series for series in series_of(file, root)}
         scanned(done, len(files))
+    found += by_key.values()
     if not found:
         raise UnsupportedStudyError(_nothing_found(root, files, skipped))
     return sorted(found, key=_place_in_list)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_parts import item
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, ImplicitVRLittleEndian
 
@@ -16,14 +17,6 @@ from napari_ifa.volumes.dicom.header import read_frames
 
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
-
-
-def item(**elements: Any) -> Dataset:
-    """A data set of a few elements; dictionaries become sequences of one item."""
-    data = Dataset()
-    for keyword, value in elements.items():
-        setattr(data, keyword, [item(**value)] if isinstance(value, dict) else value)
-    return data
 
 
 @pytest.fixture

@@ -62,14 +62,26 @@ def save_images(save_series: Save) -> Save:
             {"ImageType": lambda n: ["DERIVED", "SECONDARY", ["IN_PHASE", "WATER"][n // 3]]},
             ["in_phase", "water"],
         ),
+        ({"FlipAngle": lambda n: [5, 15][n // 3]}, ["flip angle 5°", "flip angle 15°"]),
+        ({"KVP": lambda n: [80, 140][n // 3]}, ["80 kV", "140 kV"]),
+        ({"ConvolutionKernel": lambda n: ["B30f", "B70f"][n // 3]}, ["kernel B30f", "kernel B70f"]),
         ({"DiffusionBValue": lambda n: [0.0, 1000.0][n // 3]}, ["b 0", "b 1000"]),
     ],
-    ids=["echo", "inversion", "image type", "component", "dixon", "b-value"],
+    ids=[
+        "echo",
+        "inversion",
+        "image type",
+        "component",
+        "dixon",
+        "flip angle",
+        "voltage",
+        "kernel",
+        "b-value",
+    ],
 )
 def test_kinds_are_told_apart(
     save_images: Save, elements: dict[str, Any], parts: list[str]
 ) -> None:
-    # The kinds alternate from file to file in one more order than time would have them.
     images = images_of(save_images(2, **elements))
     assert images == {parts[0]: [0, 100, 200], parts[1]: [300, 400, 500]}
 

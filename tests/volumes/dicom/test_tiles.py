@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dicom_parts import COLUMNS, ROWS, csa_header, side_by_side
 from pydicom.dataset import Dataset
 
 from napari_ifa.errors import UnsupportedStudyError
@@ -17,36 +17,9 @@ from napari_ifa.volumes import list_series, read_volume
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
 
-ROWS, COLUMNS, TILES = 2, 3, 5
+TILES = 5
 #: Five tiles need a square of three by three.
 SIDE = 3
-
-
-def csa_header(normal: list[float], tiles: int) -> bytes:
-    """Siemens' private header (type 2) with the two tags that a mosaic needs."""
-
-    def tag(name: str, vr: str, values: list[str]) -> bytes:
-        head = struct.pack("<64si4s3i", name.encode(), len(values), vr.encode(), 0, len(values), 77)
-        items = b""
-        for value in values:
-            text = value.encode()
-            items += struct.pack("<4i", len(text), len(text), 77, len(text))
-            items += text + b"\0" * (-len(text) % 4)
-        return head + items
-
-    tags = tag("SliceNormalVector", "FD", [f"{x:.8f}" for x in normal])
-    tags += tag("NumberOfImagesInMosaic", "US", [str(tiles)])
-    return b"SV10\4\3\2\1" + struct.pack("<2I", 2, 77) + tags
-
-
-def side_by_side(tiles: int, across: int, down: int) -> bytes:
-    """Tile k holds 100 k + 10 row + column; left over places hold 0."""
-    image = np.zeros((down * ROWS, across * COLUMNS), "<u2")
-    row, column = np.mgrid[:ROWS, :COLUMNS]
-    for k in range(tiles):
-        top, left = k // across * ROWS, k % across * COLUMNS
-        image[top : top + ROWS, left : left + COLUMNS] = 100 * k + 10 * row + column
-    return image.tobytes()
 
 
 @pytest.fixture

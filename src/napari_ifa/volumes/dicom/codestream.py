@@ -26,6 +26,7 @@ _SOC_AND_SIZ = b"\xff\x4f\xff\x51"
 #: A run of RLE stands for at most 128 bytes and takes two.
 _RLE_RATIO = 64
 _RLE_HEADER = 64
+_MOST_RLE_SEGMENTS = 15
 #: Less than this (bytes) may be compressed to almost nothing, as an empty slice is; a frame beyond
 #: it to no less than a part in 2 ** 16.
 _ALWAYS_ALLOWED = 2**26
@@ -78,10 +79,11 @@ def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
 def _check_rle(data: bytes, header: StreamSize, size: int) -> None:
     """Segments: one for each byte of a pixel, in rising order, inside the data (PS3.5, G.5)."""
     count = int.from_bytes(data[:4], "little")
-    starts = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(1, count + 1)]
-    expected = header.samples * max(header.precision // 8, 1)
-    if len(data) < _RLE_HEADER or count > 15 or count != expected:
+    if len(data) < _RLE_HEADER or count != header.samples * max(header.precision // 8, 1):
         raise DamagedStreamError("an RLE header of another kind of pixel")
+    if not 0 < count <= _MOST_RLE_SEGMENTS:
+        raise DamagedStreamError("more segments than RLE has")
+    starts = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(1, count + 1)]
     if starts != sorted(starts) or starts[0] < _RLE_HEADER or starts[-1] >= len(data):
         raise DamagedStreamError("RLE segments that lie outside the data")
     if size > _RLE_RATIO * len(data):

@@ -21,6 +21,8 @@ _SEGMENTED = (0x00281221, 0x00281222, 0x00281223)
 _TABLES = (0x00281201, 0x00281202, 0x00281203)
 _PALETTE_TAGS = (*_DESCRIPTORS, *_TABLES, *_SEGMENTED)
 _MOST_ENTRIES = 2**16
+#: Pixels that are converted at a time.
+_BLOCK = 2**18
 
 
 def colour_dtype(image: StoredImage) -> np.dtype[Any]:
@@ -38,10 +40,10 @@ def colour_dtype(image: StoredImage) -> np.dtype[Any]:
 
 
 def to_rgb(
-    pixels: NDArray[Any], photometric: str, image: StoredImage, dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """``[row, column, 3]`` of ``dtype``, from stored colours ``[row, column, 3]`` or numbers of a
-    palette ``[row, column]``.
+    pixels: NDArray[Any], photometric: str, image: StoredImage, target: NDArray[Any]
+) -> None:
+    """Write stored colours ``[row, column, 3]``, or numbers of a palette ``[row, column]``, as RGB
+    into ``target``, ``[row, column, 3]`` of ``colour_dtype``.
 
     Colours that use fewer bits than the type has, or more, are scaled to its range.
 
@@ -50,28 +52,39 @@ def to_rgb(
     Exception
         Of any kind, where the colours are of no known kind or their palette is damaged.
     """
+    palette = _palette(image) if photometric == PALETTE else None
+    # What is computed in between takes many times the memory of the colours.
+    step = max(_BLOCK // pixels.shape[1], 1)
+    for first in range(0, len(pixels), step):
+        rows = slice(first, first + step)
+        colours, bits = _rgb(pixels[rows], photometric, palette, image.bits_stored)
+        if colours.shape[2:] != (3,):
+            raise ValueError("not three colours")
+        shift = 8 * target.itemsize - bits
+        if shift >= 0:
+            target[rows] = np.left_shift(colours.astype(target.dtype, copy=False), shift)
+        else:
+            target[rows] = np.right_shift(colours, -shift)
+
+
+def _rgb(
+    pixels: NDArray[Any], photometric: str, palette: pydicom.Dataset | None, bits: int
+) -> tuple[NDArray[Any], int]:
+    """``[row, column, 3]``, and the bits in use."""
     from pydicom.pixels import apply_color_lut, convert_color_space
 
-    bits = image.bits_stored
-    if photometric == PALETTE:
-        palette = _palette(image)
+    if palette is not None:
         entries, first, bits = (int(number) for number in palette[_DESCRIPTORS[0]].value)
         # pydicom counts entries in the type of the colours: what is outside must not wrap.
-        colours = apply_color_lut(np.clip(pixels, first, first + (entries or 65536) - 1), palette)
-    elif photometric in _YBR:
+        inside = np.clip(pixels, first, first + (entries or 65536) - 1)
+        return apply_color_lut(inside, palette), bits
+    if photometric in _YBR:
         if pixels.dtype.itemsize > 1:
             raise ValueError("the conversion is defined for 8 bits")
-        colours = convert_color_space(pixels, "YBR_FULL", "RGB", per_frame=True)
-    elif photometric == "RGB":
-        colours = pixels
-    else:
-        raise ValueError("colours of an unknown kind")
-    if colours.shape[2:] != (3,):
-        raise ValueError("not three colours")
-    shift = 8 * dtype.itemsize - bits
-    if shift > 0:
-        return np.left_shift(colours.astype(dtype, copy=False), shift)
-    return np.right_shift(colours, -shift).astype(dtype, copy=False)
+        return convert_color_space(pixels, "YBR_FULL", "RGB"), bits
+    if photometric == "RGB":
+        return pixels, bits
+    raise ValueError("colours of an unknown kind")
 
 
 def _palette(image: StoredImage) -> pydicom.Dataset:

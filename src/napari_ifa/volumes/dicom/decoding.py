@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGExtended12Bit, RLELossless
 
 from napari_ifa.volumes.dicom.codestream import StreamSize, check_stream
 from napari_ifa.volumes.dicom.frames import StoredImage
@@ -81,16 +81,20 @@ def decoder_options(image: StoredImage) -> dict[str, Any]:
     }
 
 
-def plugin(image: StoredImage) -> str:
-    """The decoder that is asked; ``"gdcm"`` must not be run in this process.
+def plugin(image: StoredImage) -> str | None:
+    """The decoder that is asked, None where none is installed; ``"gdcm"`` must not be run in this
+    process.
 
     Raises
     ------
     NotImplementedError, ValueError
-        Where nothing reads the compression.
+        Where the compression is none that pydicom knows.
     """
-    decoder = get_decoder(image.transfer_syntax)
-    return min(decoder.available_plugins, key=_PLUGINS.index)
+    plugins = get_decoder(image.transfer_syntax).available_plugins
+    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
+        # pillow lists itself for these too.
+        plugins = tuple(name for name in plugins if name == "gdcm")
+    return min(plugins, key=_PLUGINS.index, default=None)
 
 
 def check_frame(data: bytes, image: StoredImage) -> None:
@@ -118,7 +122,7 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
         # Cells are stored as they are: the bits in use need not be the lowest.
         options["correct_unused_bits"] = False
     pixels, properties = get_decoder(image.transfer_syntax).as_array(
-        encapsulate([data]), index=0, raw=True, decoding_plugin=plugin(image), **options
+        encapsulate([data]), index=0, raw=True, decoding_plugin=plugin(image) or "", **options
     )
     if image.transfer_syntax == RLELossless:
         pixels = used_bits(pixels, image)
@@ -126,11 +130,18 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
 
 
 def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
-    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1)."""
+    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1).
+
+    ``pixels`` itself where nothing stands there.
+    """
     unused = image.bits_allocated - image.bits_stored
     if not unused or image.pixels.is_float or image.bits_allocated == 1:
         return pixels
     shift = image.bits_allocated - image.high_bit - 1
+    span = 1 << image.bits_stored
+    least = -(span >> 1) if image.signed else 0
+    if shift == unused and least <= int(pixels.min()) <= int(pixels.max()) < least + span:
+        return pixels
     # A shift up and down again with the sign of the type.
     return np.right_shift(np.left_shift(pixels, shift), unused)
 

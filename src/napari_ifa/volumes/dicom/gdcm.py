@@ -32,13 +32,9 @@ def needs_gdcm(image: StoredImage) -> bool:
     Raises
     ------
     NotImplementedError, ValueError
-        Where nothing reads the compression.
+        Where the compression is none that pydicom knows.
     """
-    if not image.pixels.encapsulated:
-        return False
-    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
-        return True
-    return plugin(image) == "gdcm"
+    return image.pixels.encapsulated and plugin(image) == "gdcm"
 
 
 def decode_with_gdcm(
@@ -107,5 +103,9 @@ def _samples(stream: IO[bytes], length: int, image: StoredImage) -> tuple[NDArra
     dtype = np.dtype(f"{'i' if image.signed else 'u'}{size}")
     shape = (image.rows, image.columns, image.samples)
     pixels = np.frombuffer(data, dtype, offset=_HEAD).reshape(shape)
+    if image.transfer_syntax == JPEGExtended12Bit:
+        # pydicom has not seen these: the sign of a number of 12 bits stands in its twelfth.
+        unused = image.bits_allocated - image.bits_stored
+        pixels = np.right_shift(np.left_shift(pixels, unused), unused)
     photometric = data[1:_HEAD].decode("ascii", "replace").strip()
     return pixels if image.samples > 1 else pixels[..., 0], photometric or image.photometric

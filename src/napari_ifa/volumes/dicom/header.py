@@ -11,6 +11,7 @@ import pydicom
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom import tags
+from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
@@ -38,7 +39,7 @@ class NotAnImage(Enum):
 def read_frames(path: Path) -> list[Frame] | NotAnImage:
     """The rows of one file, or why there are none. Never raises."""
     try:
-        with path.open("rb") as file:
+        with BoundedFile(path) as file:
             if not _looks_like_dicom(file):
                 return NotAnImage.OTHER_FILE
             file.seek(0)
@@ -143,6 +144,9 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
             component=_component(fields),
             echo_time=fields.number(tags.ECHO_TIME),
             inversion_time=fields.number(tags.INVERSION_TIME),
+            flip_angle=fields.number(tags.FLIP_ANGLE),
+            tube_voltage=fields.number(tags.TUBE_VOLTAGE),
+            kernel="/".join(fields.codes(tags.KERNEL)),
             b_value=_b_value(fields),
             direction=_direction(fields),
             temporal_position=fields.integer(tags.TEMPORAL_POSITION),

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,17 +73,17 @@ def read_stack(
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
         read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
     assert read is not None
-    none_is_whole = read.values is None or len(read.damaged) == len(frames)
-    if none_is_whole or (read.damaged and stack.resampling is not None):
+    nothing = read.values is None or len(read.damaged) == len(frames)
+    if nothing or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
         raise UnsupportedStudyError(damaged(broken))
-    assert read.values is not None
+    values = read.values
+    assert values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
-            read.values[k] = outside
-    values = read.values
+            values[k] = outside
     if stack.resampling is not None:
         values = resample(values, stack.resampling, outside, name, stop=stop)
     return values.swapaxes(0, 2), tuple(sorted(read.damaged))
@@ -133,11 +134,11 @@ class _Reading:
 
 def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
-    jobs: dict[tuple[int, int], _Job] = {}
+    jobs: dict[tuple[Path, int], _Job] = {}
     for k, frame in enumerate(frames):
         if frame is not None:
             part = -1 if frame.image.pixels.deflated else frame.index
-            job = jobs.setdefault((id(frame.image), part), _Job(frame.image, {}))
+            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
             job.frames.setdefault(frame.index, []).append((k, frame))
     return list(jobs.values())
 
@@ -210,9 +211,11 @@ def _read_deflated(job: _Job, reading: _Reading) -> None:
     with job.image.path.open("rb") as file:
         stream = inflated(file)
         for index, rows in sorted(job.frames.items()):
-            _refuse_incomplete(rows[0][1])
-            pixels = native_frame(job.image, index, stream)
-            _place_slices(pixels, job.image.photometric, rows, reading)
+            _guarded(
+                partial(_read_native, job.image, index, rows, reading, stream),
+                [k for k, _ in rows],
+                reading,
+            )
 
 
 def _read_frame(
@@ -225,12 +228,20 @@ def _read_frame(
         return
     if image.pixels.encapsulated:
         data = read_pieces(image.path, frame_pieces(image)[index])
-        pixels, photometric = compressed_frame(data, image)
+        _place_slices(*compressed_frame(data, image), rows, reading)
     else:
-        pixels, photometric = native_frame(image, index), image.photometric
-        if photometric == "YBR_FULL_422":
-            photometric = "YBR_FULL"
-    _place_slices(pixels, photometric, rows, reading)
+        _read_native(image, index, rows, reading)
+
+
+def _read_native(
+    image: StoredImage,
+    index: int,
+    rows: list[tuple[int, Frame]],
+    reading: _Reading,
+    stream: BinaryIO | None = None,
+) -> None:
+    _refuse_incomplete(rows[0][1])
+    _place_slices(native_frame(image, index, stream), image.photometric, rows, reading)
 
 
 def _refuse_incomplete(frame: Frame) -> None:
@@ -244,15 +255,14 @@ def _place_slices(
     image = rows[0][1].image
     if pixels.shape[:2] != (image.rows, image.columns):
         raise ValueError(f"decoded to {pixels.shape}")
-    if image.is_colour:
-        pixels = to_rgb(pixels, photometric, image, reading.dtype)
     for k, frame in rows:
         row, column = frame.tile or (0, 0)
         tile = pixels[row : row + frame.rows, column : column + frame.columns]
-        if tile.shape != reading.shape[1:]:
-            raise ValueError("a tile that lies outside of its frame")
-        if image.is_colour:
-            reading.target(k)[...] = tile
+        if tile.shape[:2] != reading.shape[1:3]:
+            # It lies outside of its frame.
+            reading.drop([k])
+        elif image.is_colour:
+            to_rgb(tile, photometric, image, reading.target(k))
         else:
             reading.note(place(tile, frame, reading.target(k)))
 
@@ -275,7 +285,7 @@ def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
     """Read a frame into its place, without a copy in between; its lowest value is returned."""
     pixels = frame.image.pixels
     assert pixels.offset is not None
-    with frame.image.path.open("rb", buffering=0) as file:
+    with frame.image.path.open("rb") as file:
         file.seek(pixels.offset + frame.index * target.nbytes)
         # The whole is there: a file that ends now was changed meanwhile.
         if file.readinto(target.data.cast("B")) != target.nbytes:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit
+from pydicom.uid import UID
 
+from napari_ifa.volumes.dicom.decoding import plugin
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
@@ -120,12 +120,8 @@ def _codec_reason(frame: Frame) -> str | None:
     if not frame.image.pixels.encapsulated:
         return None
     syntax = frame.image.transfer_syntax
-    if syntax == JPEGExtended12Bit and frame.image.bits_stored > 8:
-        return (
-            f"compression {_name(syntax)} of {frame.image.bits_stored} bits is not supported yet."
-        )
     try:
-        available = get_decoder(syntax).is_available
+        available = plugin(frame.image) is not None
     except (NotImplementedError, ValueError):
         return f"compression {_name(syntax)} is not supported."
     if not available:

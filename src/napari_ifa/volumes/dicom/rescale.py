@@ -23,9 +23,9 @@ def may_fit_int16(frame: Frame) -> bool:
         return False
     table = frame.image.lookup_table
     if table is not None:
-        return all(value == int(value) for value in table.values)
+        return all(float(value).is_integer() for value in table.values)
     slope, intercept = frame.slope, frame.intercept
-    if slope != 1 or intercept is None or intercept != int(intercept):
+    if slope != 1 or intercept is None or not float(intercept).is_integer():
         return False
     return _INT16.min <= intercept <= _INT16.max
 
@@ -52,12 +52,10 @@ def place_in_place(frame: Frame, target: NDArray[np.int16]) -> float:
     """As ``place``, where the bytes of ``target`` are the stored numbers of 16 bits already."""
     image = frame.image
     stored: NDArray[Any] = target if image.signed else target.view(np.uint16)
+    used = used_bits(stored, image)
+    if used is not stored:
+        stored[...] = used
     low, high = int(stored.min()), int(stored.max())
-    span = 1 << image.bits_stored
-    first = -(span >> 1) if image.signed else 0
-    if image.high_bit != image.bits_stored - 1 or not first <= low <= high < first + span:
-        stored[...] = used_bits(stored, image)
-        low, high = int(stored.min()), int(stored.max())
     assert frame.intercept is not None
     intercept = int(frame.intercept)
     if low + intercept < _INT16.min or high + intercept > _INT16.max:

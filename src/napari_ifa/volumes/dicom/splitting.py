@@ -26,6 +26,9 @@ _KINDS: tuple[Key, ...] = (
     lambda f: f.traits.segment,
     lambda f: f.traits.echo_time,
     lambda f: f.traits.inversion_time,
+    lambda f: f.traits.flip_angle,
+    lambda f: f.traits.tube_voltage,
+    lambda f: f.traits.kernel,
     lambda f: f.traits.stack,
 )
 #: One image again and again: of use only where each position has each value once at most.
@@ -200,7 +203,7 @@ def _labels(parts: Sequence[tuple[Frame, ...]]) -> list[str]:
     """What tells each part apart, in words; numbered where that is not enough."""
     traits = [[frame.traits for frame in part] for part in parts]
     words: list[list[str]] = [[] for _ in parts]
-    for describe in (_kind, _component, _segment, _echo, _inversion, _b_value):
+    for describe in _DESCRIPTIONS:
         if len({tuple(word) for word in words}) == len(parts):
             break
         described = [{describe(trait) for trait in part} for part in traits]
@@ -251,3 +254,28 @@ def _inversion(traits: Traits) -> str:
 
 def _b_value(traits: Traits) -> str:
     return "" if traits.b_value is None else f"b {traits.b_value:g}"
+
+
+def _flip(traits: Traits) -> str:
+    return f"flip angle {traits.flip_angle:g}°" if traits.flip_angle else ""
+
+
+def _voltage(traits: Traits) -> str:
+    return f"{traits.tube_voltage:g} kV" if traits.tube_voltage else ""
+
+
+def _kernel(traits: Traits) -> str:
+    return f"kernel {traits.kernel}" if traits.kernel else ""
+
+
+_DESCRIPTIONS = (
+    _kind,
+    _component,
+    _segment,
+    _echo,
+    _inversion,
+    _flip,
+    _voltage,
+    _kernel,
+    _b_value,
+)

@@ -48,6 +48,8 @@ def frame_is_complete(frame: Frame) -> bool:
     pixels = image.pixels
     if pixels.offset is None or not 0 <= index < max(image.frame_count, 1):
         return False
+    if frame_bits(image) <= 0:
+        return False
     if pixels.encapsulated:
         if pixels.complete and len(pixels.fragments) == image.frame_count:
             return True
