@@ -73,17 +73,17 @@ def read_stack(
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
         read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
     assert read is not None
-    nothing = read.values is None or len(read.damaged) == len(frames)
-    if nothing or (read.damaged and stack.resampling is not None):
+    none_is_whole = read.values is None or len(read.damaged) == len(frames)
+    if none_is_whole or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
         raise UnsupportedStudyError(damaged(broken))
-    values = read.values
-    assert values is not None
+    assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
-            values[k] = outside
+            read.values[k] = outside
+    values = read.values
     if stack.resampling is not None:
         values = resample(values, stack.resampling, outside, name, stop=stop)
     return values.swapaxes(0, 2), tuple(sorted(read.damaged))
