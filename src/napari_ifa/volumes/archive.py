@@ -37,8 +37,11 @@ _START = 512
 #: What decompresses in little memory; LZMA takes what the archive asks for.
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _ENCRYPTED = 0x1
-#: Files that images in two files need beside the one that names them.
-_COMPANIONS = (".img", ".hdr", ".img.gz", ".hdr.gz", ".brik", ".brik.gz", ".head", ".rec", ".par")
+#: Images that are known by their names alone, some of them in two files.
+_IMAGE_NAMES = (
+    *(".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgh", ".mgz", ".mnc"),
+    *(".head", ".brik", ".brik.gz", ".par", ".rec"),
+)
 _NOT_IN_NAMES = set('<>:"|?*')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 _LONGEST_NAME = 120
@@ -250,7 +253,6 @@ def _left_by_tools(place: PurePosixPath) -> bool:
 
 
 def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
-    from napari_ifa.volumes.nifti import is_nifti_name
     from napari_ifa.volumes.picture import is_picture_start
 
     if archive_kind(start) == "zip":
@@ -260,8 +262,7 @@ def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
         # Without its preamble, a DICOM file begins with an element of group 2 or 8.
         or start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
         or is_picture_start(start)
-        or is_nifti_name(Path(place))
-        or place.name.lower().endswith(_COMPANIONS)
+        or place.name.lower().endswith(_IMAGE_NAMES)
     )
 
 

@@ -65,10 +65,10 @@ def list_series(
     places, archives = _places(existing, skipped, progress, stop)
     name = existing[0].name if len(existing) == 1 else f"{len(existing)} files and folders"
     series: list[Series] = []
-    files: list[Path] = list(places.files)
-    if places.files:
-        scan = Scan(places.root, skipped)
-        scan.run(files, progress, stop, places.only_shown(found))
+    files = [file for file in places.files if file not in places.beside]
+    if files:
+        scan = Scan(places.root, skipped, beside=places.beside)
+        scan.run(list(places.files), progress, stop, places.only_shown(found))
         series += places.shown(scan.series())
     for packed in archives:
         before = list(series)
@@ -210,21 +210,25 @@ def _listed(series: Sequence[Series]) -> str:
 class _Places:
     """Files to look into, and which of them a person pointed at.
 
-    ``meant`` holds files whose series are asked for; those of the other files, which merely lie
-    beside them, are left out. ``fall_back`` is a folder to look into where nothing is found.
+    ``beside`` holds files that merely lie beside those: they complete a DICOM series. ``note`` is
+    said of every DICOM series. ``fall_back`` is a folder to look into where nothing is found.
     """
 
     root: Path
     files: dict[Path, None] = field(default_factory=dict)
-    meant: set[Path] = field(default_factory=set)
+    beside: set[Path] = field(default_factory=set)
     note: str = ""
     fall_back: Path | None = None
 
-    def add(self, files: Iterable[Path], meant: bool = True) -> None:
+    def add(self, files: Iterable[Path]) -> None:
         files = list(files)
         self.files.update(dict.fromkeys(files))
-        if meant:
-            self.meant.update(files)
+        self.beside.difference_update(files)
+
+    def add_beside(self, files: Iterable[Path]) -> None:
+        new = [file for file in files if file not in self.files]
+        self.files.update(dict.fromkeys(new))
+        self.beside.update(new)
 
     def shown(self, series: list[Series]) -> list[Series]:
         # A dropped duplicate has no series of its own: its twin has.
@@ -242,7 +246,9 @@ class _Places:
         return show
 
     def _mine(self, series: list[Series]) -> list[Series]:
-        return [s for s in series if not self.meant.isdisjoint(s.files)]
+        if not self.beside:
+            return series
+        return [s for s in series if s.kind != "dicom" or not self.beside.issuperset(s.files)]
 
     def _noted(self, series: Series) -> Series:
         if not self.note or series.kind != "dicom":
@@ -276,7 +282,7 @@ def _places(
             places.add([path])
             if path.parent not in looked_beside:
                 looked_beside.add(path.parent)
-                places.add(files_beside(path, SkippedFiles(), stop), meant=False)
+                places.add_beside(files_beside(path, SkippedFiles(), stop))
     return places, archives
 
 

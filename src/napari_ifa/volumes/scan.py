@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,15 +42,25 @@ class Scan:
     Parameters
     ----------
     root : folder from which the places of files count.
+    skipped : is told of the files without an image.
     archive : what the files were unpacked from; every Series keeps it.
+    beside : files that count only as a part of a DICOM series, and are not missed otherwise.
     """
 
-    def __init__(self, root: Path, skipped: SkippedFiles, archive: Any = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        skipped: SkippedFiles,
+        archive: Any = None,
+        beside: Container[Path] = (),
+    ) -> None:
         self._root = root
         self._skipped = skipped
         self._archive = archive
+        self._beside = beside
         self._frames: list[Frame] = []
-        self._others: list[Series] = []
+        # By key: a header and its data file, where they are two, give the same series.
+        self._others: dict[str, Series] = {}
         self._grouped: tuple[int, list[Series]] = (0, [])
 
     def run(
@@ -90,7 +100,7 @@ class Scan:
 
         if self._grouped[0] != len(self._frames):
             self._grouped = (len(self._frames), dicom_series(self._frames, self._root))
-        series = [*self._grouped[1], *self._others]
+        series = [*self._grouped[1], *self._others.values()]
         if self._archive is not None:
             series = [replace(one, archive=self._archive) for one in series]
         return sorted(series, key=place_in_list)
@@ -103,7 +113,7 @@ class Scan:
         from napari_ifa.volumes.nifti import nifti_series
         from napari_ifa.volumes.picture import is_picture_start, picture_series
 
-        named = {file for file in files if is_nifti(file)}
+        named = {file: None for file in files if is_nifti(file)}
         unnamed = [file for file in files if file not in named]
         frames, reasons = scan_frames(unnamed, progress, stop)
         self._frames += frames
@@ -111,21 +121,27 @@ class Scan:
         without = [file for file in unnamed if file not in with_frames]
         unknown = []
         for file, reason in zip(without, reasons, strict=False):
+            if file in self._beside:
+                continue
             if reason is NotAnImage.OTHER_FILE:
                 unknown.append(file)
             else:
                 self._skipped.add(reason.value, file.name)
-        for done, file in enumerate(sorted(named), start=len(unnamed) + 1):
+        for done, file in enumerate(named, start=len(unnamed) + 1):
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
-            self._others += _as_list(nifti_series(file, self._root))
+            if file not in self._beside:
+                self._add(_as_list(nifti_series(file, self._root)))
             if progress is not None:
                 progress(done, len(files))
         for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
             if is_picture_start(start):
-                self._others.append(picture_series(file, self._root))
+                self._add([picture_series(file, self._root)])
             else:
                 self._skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
+
+    def _add(self, series: Iterable[Series]) -> None:
+        self._others |= {one.key: one for one in series}
 
 
 def place_in_list(series: Series) -> tuple[bool, bool, int, str]:
