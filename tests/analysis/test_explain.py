@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -154,3 +155,15 @@ def test_a_mask_on_another_grid_is_refused(volume, tmp_path: Path) -> None:
 
     with pytest.raises(ExplanationError, match="does not lie on the image's grid"):
         localise(explain(tiny_classifier(), volume), read_volume(path))
+
+
+def test_an_image_with_missing_slices_is_explained_only_on_request(volume) -> None:
+    gap = replace(volume, report=replace(volume.report, missing=(1, 2)))
+    with pytest.raises(ExplanationError) as caught:
+        explain(tiny_classifier(), gap)
+    assert str(caught.value) == (
+        "2 slices of this image are missing and left blank, which no model has learned from; open"
+        " a complete series, or allow missing slices if you know that they do not matter."
+    )
+    allowed = explain(tiny_classifier(), gap, allow_missing=True)
+    np.testing.assert_allclose(allowed.logits, explain(tiny_classifier(), volume).logits)

@@ -76,7 +76,7 @@ def test_the_only_series_that_can_be_opened_is_taken(two_series: Path, save_seri
 def test_nothing_that_can_be_opened_says_why(save_series: Save) -> None:
     save_series(folder="study/a", PixelSpacing=None)
     folder = save_series(
-        folder="study/b", SeriesInstanceUID=generate_uid(), SeriesNumber=9, NumberOfFrames=2
+        folder="study/b", SeriesInstanceUID=generate_uid(), SeriesNumber=9, BitsAllocated=64
     )
     assert sentence(folder.parent) == (
         "Series 7: no pixel spacing; lengths are unknown. Not opened "
@@ -377,13 +377,26 @@ def test_alternatives_and_questions_are_never_chosen_by_themselves(
     assert read_volume("folder", 0).description == "plain"
     assert read_volume("folder", other.key).shape == (4, 2, 3)
     listed([asking, other])
-    text = "; ".join(f"{s.key} ({s.title})" for s in (asking, other))
     for wanted in (None, 0):
         assert sentence("folder", wanted) == (
-            f"2 series found; choose one with --series KEY: {text}."
+            f"Series 0: really? If so, choose it with --series {asking.key}."
         )
 
 
 def test_what_the_list_said_of_a_series_is_said_of_its_image(save_series: Save) -> None:
     (series,) = choices(save_series, {"notes": ("Series 7: something is missing.",)})
     assert read_volume(series).report.notes == ("Series 7: something is missing.",)
+
+
+def test_a_refused_image_is_not_replaced_by_another_way_to_see_it(
+    save_series: Save, listed: Callable[[list[Series]], None]
+) -> None:
+    refused, other = choices(
+        save_series, {"unsupported": "Series 0: refused."}, {"alternative": True, "number": 0}
+    )
+    listed([refused, other])
+    assert sentence("folder") == "Series 0: refused."
+    listed([other])
+    assert sentence("folder") == (
+        f"1 series found; choose one with --series KEY: {other.key} ({other.title})."
+    )

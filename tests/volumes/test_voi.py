@@ -60,7 +60,7 @@ def written(data: Dataset, syntax: str) -> Dataset:
 
 
 def windows(data: Dataset, signed: bool = False) -> tuple[Window, ...]:
-    return voi_windows(Fields(data), data.get("VOILUTSequence") or (), signed)
+    return voi_windows(Fields(data), signed)
 
 
 def test_windows_by_name_in_the_order_of_the_file() -> None:

@@ -16,8 +16,8 @@ from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.store import Analysis, Basis, Scope
 from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.models.classifier import Classifier
-from napari_ifa.models.preprocessing import input_lps_affine
-from napari_ifa.volumes import FeatureGrid, Volume
+from napari_ifa.models.preprocessing import input_lps_affine, is_flat
+from napari_ifa.volumes import FeatureGrid, Volume, missing_slices
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,7 @@ def explain(
     low: float | None = None,
     high: float = 90,
     scope: Scope = "class",
+    allow_missing: bool = False,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Explanation:
@@ -51,6 +52,7 @@ def explain(
     basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
         ``"extremes"``, which suits evidence that fills a small part of the image.
     low, high, scope : of the common scale, see `Analysis.scale`.
+    allow_missing : explain an image of which slices are missing, too; they are blank in it.
     progress : called with passes done and passes in all, by the methods that need many.
     stop : asked between such passes; True ends the work.
 
@@ -61,10 +63,12 @@ def explain(
     Cancelled
         ``stop`` returned True.
     ExplanationError
-        The image does not fit the network, or its position is lost on the way.
+        The image does not fit the network, its position is lost on the way, or slices are missing.
     """
     from napari_ifa.cam import class_activation
 
+    if volume.report.missing and not allow_missing:
+        raise ExplanationError(missing_slices(volume))
     if analysis is not None:
         analysis.check(classifier)
         if method is not None and method != analysis.method:
@@ -77,8 +81,7 @@ def explain(
         image = classifier.preprocess(volume)
     network_input = image.as_tensor().float()[None].to(classifier.device)
     # A network that cuts volumes into slices begins with a 2D convolution as well.
-    is_picture = volume.is_picture
-    with _misfit_said(classifier, volume) if is_picture else nullcontext():
+    with _misfit_said(classifier, volume) if is_flat(volume) else nullcontext():
         activation = class_activation(
             classifier.network,
             network_input,
@@ -342,13 +345,14 @@ def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
     except ExplanationError as error:
         kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
         first = next((m for m in classifier.network.modules() if isinstance(m, kinds)), None)
-        is_picture = volume.is_picture
-        if is_picture and isinstance(first, nn.Conv3d):
+        flat = is_flat(volume)
+        if flat and isinstance(first, nn.Conv3d):
+            kind = "picture" if volume.is_picture else "single slice"
             raise ExplanationError(
-                "The model takes three-dimensional images and this is a picture; choose a model"
+                f"The model takes three-dimensional images and this is a {kind}; choose a model"
                 " for pictures."
             ) from error
-        if not is_picture and isinstance(first, nn.Conv2d):
+        if not flat and isinstance(first, nn.Conv2d):
             raise ExplanationError(
                 "The model takes pictures (2D) and this is a three-dimensional image; choose a"
                 " model for those."

@@ -153,6 +153,11 @@ def _parser() -> argparse.ArgumentParser:
         help="that of the analysis; without one, as with analyze",
     )
     explain.add_argument("--series", metavar="KEY", help="which series, where there are several")
+    explain.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="explain an image of which slices are missing, too",
+    )
     explain.add_argument("--class", dest="class_name", metavar="C", help="name or number")
     explain.add_argument(
         "--features",

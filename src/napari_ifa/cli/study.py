@@ -108,6 +108,7 @@ def run_explain(options: argparse.Namespace) -> None:
             low=options.percentiles[0],
             high=options.percentiles[1],
             scope=options.scope,
+            allow_missing=options.allow_missing,
             progress=bar,
         )
     mask = parse_features(options.features, explanation, analysis)

@@ -33,6 +33,8 @@ _UNTRACKED = (
     "ToPIL",
     "Transpose",
 )
+#: Rows and columns of an image changed, in a ``[4, 4]`` affine.
+_SWAPPED = [1, 0, 2, 3]
 
 
 class OpenedImage:
@@ -62,13 +64,26 @@ class OpenedImage:
         return {**data, self.key: self._open(data[self.key])}
 
     def picture_place(self, picture: Volume) -> Affine:
-        """``[4, 4]``: a picture's index as the chain begins with it → RAS mm.
+        """``[4, 4]``: index of an image without a place, as the chain begins with it → RAS mm.
 
-        MONAI's ``PILReader`` knows no position, so that the chain of a picture begins at the
-        identity, which an ``Orientation`` or ``Spacing`` in it goes by.
+        MONAI's readers know no position there, so that the chain begins at one of their own, which
+        an ``Orientation`` or ``Spacing`` in it goes by.
         """
         _, place = picture.in_source_order()
-        return place[:, [1, 0, 2, 3]] if self._rows_first else place
+        place = place[:, _SWAPPED] if self._swaps(picture) else place
+        return np.asarray(place @ np.linalg.inv(self._beginning(picture)))
+
+    def _beginning(self, picture: Volume) -> Affine:
+        """The affine that MONAI gives an image without a place.
+
+        ``PILReader``'s is the identity; ``PydicomReader`` changes rows and columns of it, as it
+        does of the image.
+        """
+        identity = np.eye(4)
+        return identity[:, _SWAPPED] if picture.source.kind == "dicom" else identity
+
+    def _swaps(self, picture: Volume) -> bool:
+        return self._rows_first and picture.source.kind == "image"
 
     def _open(self, volume: Volume) -> MetaTensor:
         from monai.data import MetaTensor
@@ -76,12 +91,12 @@ class OpenedImage:
         from monai.utils import convert_to_tensor, get_equivalent_dtype
 
         array, ras_affine = volume.in_source_order()
-        is_picture = volume.is_picture
-        if is_picture or _is_flat_nifti(volume):
+        if is_flat(volume):
             array = array[:, :, 0]
-        if is_picture:
-            ras_affine = np.eye(4)
-            if self._rows_first:
+        placed = volume.source.placed
+        if not placed:
+            ras_affine = self._beginning(volume)
+            if self._swaps(volume):
                 array = array.swapaxes(0, 1)
         if self._dtype is not None:
             array = array.astype(get_equivalent_dtype(self._dtype, np.ndarray))
@@ -93,7 +108,7 @@ class OpenedImage:
             "original_affine": ras_affine.copy(),
             "spatial_shape": np.array(array.shape[:-1] if colour else array.shape),
         }
-        if not is_picture:
+        if placed:
             meta["space"] = "RAS"
         import torch
 
@@ -164,13 +179,13 @@ class Preprocessing:
             ) from error
         if not isinstance(output, MetaTensor):
             raise ExplanationError(_loses_affine(self.chain))
-        if volume.is_picture:
-            if output.ndim == 4 and output.shape[3] > 1:
-                # MONAI's Resize, for one, would give a picture a depth without a word.
-                raise ExplanationError(
-                    f"The model's preprocessing makes {output.shape[3]} slices of this"
-                    f" {_in_words(volume)}; choose a model for pictures."
-                )
+        if is_flat(volume) and output.ndim == 4 and output.shape[3] > 1:
+            # MONAI's Resize, for one, would give a picture a depth without a word.
+            raise ExplanationError(
+                f"The model's preprocessing makes {output.shape[3]} slices of this"
+                f" {_in_words(volume)}; choose a model for pictures."
+            )
+        if not volume.source.placed:
             place = self.image.picture_place(volume) @ _in_three_dimensions(output)
             output.affine = torch.from_numpy(place)
         return output
@@ -226,10 +241,16 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
     )
 
 
-def _is_flat_nifti(volume: Volume) -> bool:
-    """Whether a NIfTI file's own header has two axes, which MONAI's reader leaves at that."""
+def is_flat(volume: Volume) -> bool:
+    """Whether MONAI's readers give the image with two axes instead of three.
+
+    So they do with a picture, a DICOM image of one slice, and a NIfTI file of two axes.
+    """
     header = volume.source.header
-    return header is not None and len(header.get_data_shape()) == 2
+    if header is not None:
+        return len(header.get_data_shape()) == 2
+    one_slice = volume.shape[volume.source.axes.index(2)] == 1
+    return volume.is_picture or (volume.source.kind == "dicom" and one_slice)
 
 
 def _in_words(volume: Volume) -> str:

@@ -13,6 +13,7 @@ from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
     Window,
+    missing_slices,
     volume_from_file_order,
 )
 from napari_ifa.volumes.windowing import (
@@ -40,6 +41,7 @@ __all__ = [
     "default_window",
     "display",
     "list_series",
+    "missing_slices",
     "offered_windows",
     "percentile_window",
     "picture_volume",

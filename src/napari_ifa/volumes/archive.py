@@ -37,11 +37,6 @@ _START = 512
 #: What decompresses in little memory; LZMA takes what the archive asks for.
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _ENCRYPTED = 0x1
-#: Images that are known by their names alone, some of them in two files.
-_IMAGE_NAMES = (
-    *(".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz", ".mgh", ".mgz", ".mnc"),
-    *(".head", ".brik", ".brik.gz", ".par", ".rec"),
-)
 _NOT_IN_NAMES = set('<>:"|?*')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 _LONGEST_NAME = 120
@@ -253,6 +248,7 @@ def _left_by_tools(place: PurePosixPath) -> bool:
 
 
 def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
+    from napari_ifa.volumes.nifti import is_nibabel_name
     from napari_ifa.volumes.picture import is_picture_start
 
     if archive_kind(start) == "zip":
@@ -262,7 +258,7 @@ def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
         # Without its preamble, a DICOM file begins with an element of group 2 or 8.
         or start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
         or is_picture_start(start)
-        or place.name.lower().endswith(_IMAGE_NAMES)
+        or is_nibabel_name(Path(place))
     )
 
 

@@ -32,10 +32,14 @@ def choose(found: Sequence[Series], wanted: str | int | None) -> Series:
         raise UnsupportedStudyError(
             f"No series {wanted} here; there are {len(found)}: {_listed(found)}."
         )
-    plain = [s for s in numbered if not s.alternative and s.question is None] or numbered
-    if len(plain) > 1:
-        raise _choice(plain)
-    return _asked_for(plain[0])
+    able = (
+        [s for s in numbered if not s.alternative and s.question is None]
+        or [s for s in numbered if not s.alternative]
+        or numbered
+    )
+    if len(able) > 1:
+        raise _choice(able)
+    return _asked_for(able[0])
 
 
 def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
@@ -45,12 +49,15 @@ def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
         return able[0]
     if able:
         raise _choice(able)
-    asking = [s for s in found if s.unsupported is None]
+    asking = [s for s in found if s.unsupported is None and not s.alternative]
     if len(asking) == 1:
         return _asked_for(asking[0])
     if asking:
         raise _choice(asking)
-    reasons = [str(s.unsupported) for s in found]
+    refused = [s for s in found if s.unsupported is not None]
+    reasons = [str(s.unsupported) for s in [s for s in refused if not s.alternative] or refused]
+    if not reasons:
+        raise _choice(found)
     if len(reasons) == 1:
         raise UnsupportedStudyError(reasons[0])
     more = f" (and {len(reasons) - 1} more series that cannot be opened)."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.folder import files_below, files_beside
-from napari_ifa.volumes.scan import NO_IMAGE, archive_kind, is_nifti, start_of
+from napari_ifa.volumes.scan import NO_IMAGE, archive_kind, start_of
 from napari_ifa.volumes.series import Found, Progress, Series, Stop
 from napari_ifa.volumes.series_list import SkippedFiles
 
@@ -82,6 +82,7 @@ def places_of(
     Cancelled
         When ``stop`` says so.
     """
+    from napari_ifa.volumes.nifti import is_nibabel_file
     from napari_ifa.volumes.picture import is_picture
 
     folders = [path if path.is_dir() else path.parent for path in paths]
@@ -91,7 +92,7 @@ def places_of(
     for path in paths:
         if path.is_dir():
             places.add(files_below(path, skipped, progress, stop))
-        elif is_nifti(path) or is_picture(path):
+        elif is_nibabel_file(path) or is_picture(path):
             places.add([path])
         elif archive_kind(start_of(path)) == "zip":
             archives.append(path)

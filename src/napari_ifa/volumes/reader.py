@@ -28,8 +28,8 @@ def list_series(
     """What can be chosen in a folder (with all folders below it), or what a file belongs to.
 
     Only headers are read. Series that cannot be opened are listed too, with the reason in
-    ``unsupported``. A NIfTI file is one series, and so is a PNG or JPEG picture, each listed after
-    the studies; a DICOM file stands for its series in its folder, a DICOMDIR for the files it
+    ``unsupported``. Each image of a NIfTI file is a series, and so is a PNG or JPEG picture, listed
+    after the studies; a DICOM file stands for its series in its folder, a DICOMDIR for the files it
     names, and a zip archive for what is in it. An archive's files are unpacked into a private
     folder that lasts as long as its Series and Volumes do.
 
@@ -126,7 +126,7 @@ def _read(chosen: Series, progress: Progress | None, stop: Stop | None) -> Volum
     if chosen.kind == "nifti":
         from napari_ifa.volumes.nifti import read_nifti
 
-        return read_nifti(chosen.path, progress, stop)
+        return read_nifti(chosen, chosen.volume_index, progress, stop)
     if chosen.kind == "image":
         from napari_ifa.volumes.picture import read_picture
 

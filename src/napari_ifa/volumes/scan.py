@@ -24,7 +24,6 @@ _FIRST_BATCH, _BATCH_SECONDS = 8, 0.25
 _LEAST_BATCH, _MOST_BATCH = 8, 4096
 #: Seconds between two lists shown; more where making one takes long, to at most this share.
 _SHOW_SECONDS, _SHOW_SHARE = 0.5, 0.15
-_DICOM_MARK = slice(128, 132)
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _OTHER_ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "7z",
@@ -110,10 +109,10 @@ class Scan:
     ) -> None:
         from napari_ifa.volumes.dicom import scan_frames
         from napari_ifa.volumes.dicom.header import NotAnImage
-        from napari_ifa.volumes.nifti import nifti_series
+        from napari_ifa.volumes.nifti import is_nibabel_file, nifti_series
         from napari_ifa.volumes.picture import is_picture_start, picture_series
 
-        named = {file: None for file in files if is_nifti(file)}
+        named = {file: None for file in files if is_nibabel_file(file)}
         unnamed = [file for file in files if file not in named]
         frames, reasons = scan_frames(unnamed, progress, stop)
         self._frames += frames
@@ -131,7 +130,7 @@ class Scan:
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
             if file not in self._beside:
-                self._add(_as_list(nifti_series(file, self._root)))
+                self._add(nifti_series(file, self._root))
             if progress is not None:
                 progress(done, len(files))
         for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
@@ -148,13 +147,6 @@ def place_in_list(series: Series) -> tuple[bool, bool, int, str]:
     """Sort key: numbered series first, pictures last; parts of a series stay as they are."""
     number = series.number
     return series.kind == "image", number is None, number or 0, series.description
-
-
-def is_nifti(path: Path) -> bool:
-    """Whether a file is a NIfTI image by its name, and not a DICOM file by its content."""
-    from napari_ifa.volumes.nifti import is_nifti_name
-
-    return is_nifti_name(path) and start_of(path)[_DICOM_MARK] != b"DICM"
 
 
 def archive_kind(start: bytes) -> str:
@@ -181,7 +173,3 @@ def _after(done: int, total: int, progress: Progress | None) -> Progress | None:
         return None
     tell = progress
     return lambda more, _: tell(done + more, total)
-
-
-def _as_list(series: Series | Iterable[Series]) -> Iterable[Series]:
-    return [series] if isinstance(series, Series) else series

@@ -7,20 +7,18 @@ an absurd window is an image all the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_ifa.volumes.volume import Window, WindowFunction
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from napari_ifa.volumes.dicom.fields import Fields
 
 _CENTER, _WIDTH, _NAMES, _FUNCTION = 0x00281050, 0x00281051, 0x00281055, 0x00281056
+_TABLES = 0x00283010
 _TABLE_DESCRIPTION, _TABLE_NAME, _TABLE_DATA = 0x00283002, 0x00283003, 0x00283006
 #: Windows and tables of one image that are looked at; a person chooses from a list.
 _MOST_WINDOWS = 32
@@ -30,15 +28,12 @@ _MOST_POINTS = 4096
 _MOST_ENTRIES = 2**16
 
 
-def voi_windows(
-    fields: Fields, tables: Iterable[Dataset] = (), signed: bool = False
-) -> tuple[Window, ...]:
+def voi_windows(fields: Fields, signed: bool = False) -> tuple[Window, ...]:
     """All windows of one data set, in its order: those of two numbers, then the tables.
 
     Parameters
     ----------
-    fields : of the data set that holds Window Center, Window Width and their explanations.
-    tables : the items of its VOI LUT Sequence.
+    fields : of the data set that holds Window Center, Window Width and the VOI LUT Sequence.
     signed : whether modality values can be negative, so that tables may begin below 0.
     """
     names = fields.text(_NAMES)
@@ -48,7 +43,7 @@ def voi_windows(
         names.split("\\") if names else (),
         fields.ascii(_FUNCTION),
     )
-    found = [_table(item, signed) for item in islice(tables, _MOST_WINDOWS)]
+    found = [_table(item, signed) for item in fields.items(_TABLES)[:_MOST_WINDOWS]]
     return (*linear, *(window for window in found if window is not None))
 
 
@@ -116,32 +111,18 @@ def _window(center: float, width: float, name: str, function: str) -> Window:
     return Window(center, width, name, function=meaning)
 
 
-def _table(item: Dataset, signed: bool) -> Window | None:
-    from napari_ifa.volumes.dicom.fields import Fields
-
-    description = _integers(item, _TABLE_DESCRIPTION)
+def _table(item: Fields, signed: bool) -> Window | None:
+    description = item.shorts(_TABLE_DESCRIPTION)
     if len(description) != 3:
         return None
     count, first, bits = description
     count = count or _MOST_ENTRIES
     # Both are 16 bits in the file; which of the two it is depends on other elements.
     first = first - 2**16 if signed and first >= 2**15 else first
-    entries = _integers(item, _TABLE_DATA)
+    entries = list(item.shorts(_TABLE_DATA)[:_MOST_ENTRIES])
     if bits == 8 and len(entries) == (count + 1) // 2:
         # Packed: a byte for an entry, the first in the lower half.
         entries = [half for entry in entries for half in (entry & 0xFF, entry >> 8)]
     if len(entries) < count:
         return None
-    return table_window(first, entries[:count], bits, Fields(item).text(_TABLE_NAME))
-
-
-def _integers(item: Dataset, tag: int) -> list[int]:
-    """A 16-bit element as it stands in the file, whatever its VR claims; unsigned."""
-    element: Any = item.get_item(tag)
-    value = None if element is None else element.value
-    if isinstance(value, bytes):
-        little = getattr(element, "is_little_endian", True)
-        found = np.frombuffer(value[: len(value) // 2 * 2], "<u2" if little else ">u2")
-        return [int(number) for number in found[:_MOST_ENTRIES]]
-    numbers = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    return [number & 0xFFFF for number in numbers if isinstance(number, int)]
+    return table_window(first, entries[:count], bits, item.text(_TABLE_NAME))

@@ -252,6 +252,16 @@ def oblique_degrees(affine: Affine) -> float:
     return angle if angle >= _OBLIQUE_DEGREES else 0.0
 
 
+def missing_slices(volume: Volume) -> str:
+    """Why no model should see an image of which slices are missing, in one sentence."""
+    count = len(volume.report.missing)
+    slices = "1 slice of this image is" if count == 1 else f"{count} slices of this image are"
+    return (
+        f"{slices} missing and left blank, which no model has learned from; open a complete"
+        " series, or allow missing slices if you know that they do not matter."
+    )
+
+
 def _index_map(
     axes: tuple[int, int, int], flips: tuple[bool, bool, bool], shape: tuple[int, int, int]
 ) -> Affine:

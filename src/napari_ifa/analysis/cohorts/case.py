@@ -7,8 +7,8 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.errors import CohortError
-from napari_ifa.volumes import Volume, read_volume
+from napari_ifa.errors import CohortError, UnsupportedStudyError
+from napari_ifa.volumes import Volume, missing_slices, read_volume
 
 Label = int | str | float | None
 
@@ -44,12 +44,15 @@ class Case:
         Raises
         ------
         UnsupportedStudyError
-            Where it cannot be opened rightly.
+            Where it cannot be opened rightly, or slices of it are missing.
         CohortError
             Where the file that holds it among others is damaged or has changed.
         """
         if self.item is None:
-            return read_volume(self.path)
+            volume = read_volume(self.path)
+            if volume.report.missing:
+                raise UnsupportedStudyError(missing_slices(volume))
+            return volume
         from napari_ifa.analysis.cohorts.stack import read_item
 
         return read_item(self.path, self.member, self.item)

@@ -7,15 +7,19 @@ values that real files hold (``NumberOfFrames = '1A'``, empty UIDs, five-valued 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as PydicomSequence
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 #: Twice what the standard allows for a description, in bytes of a character set of two each.
 _LONGEST_TEXT = 256
+#: More than the longest look-up table has.
+_MOST_NUMBERS = 1 << 17
 _TEXT_DELIMITERS = {0x0A, 0x0C, 0x0D}
 
 
@@ -73,17 +77,57 @@ class Fields:
         return int(value) if value is not None and value == int(value) else None
 
     def short(self, tag: int) -> int | None:
-        """A binary unsigned short (VR US); None where absent."""
-        element: Any = self._dataset.get_item(tag)
-        if element is None:
+        """The first of ``shorts``."""
+        values = self.shorts(tag)
+        return values[0] if values else None
+
+    def shorts(self, tag: int) -> tuple[int, ...]:
+        """Binary unsigned shorts (VR US, or OW of 16 bits); empty where absent."""
+        return tuple(int(v) for v in self._binary(tag, "H"))
+
+    def longs(self, tag: int) -> tuple[int, ...]:
+        """Binary unsigned longs (VR UL); empty where absent."""
+        return tuple(int(v) for v in self._binary(tag, "I"))
+
+    def doubles(self, tag: int, count: int | None = None) -> tuple[float, ...] | None:
+        """Finite binary doubles (VR FD); None where absent or not ``count`` of them."""
+        values = tuple(float(v) for v in self._binary(tag, "d"))
+        if not values or not all(math.isfinite(v) for v in values):
             return None
-        value = element.value
+        return values if count in (None, len(values)) else None
+
+    def double(self, tag: int) -> float | None:
+        """The first of ``doubles``."""
+        values = self.doubles(tag)
+        return values[0] if values else None
+
+    def raw(self, tag: int) -> bytes:
+        """The bytes of an element (VR OB, UN); empty where absent."""
+        value = self._value(tag)
+        return value if isinstance(value, bytes) else b""
+
+    def items(self, tag: int) -> list[Fields]:
+        """The items of a sequence; empty where absent or unreadable."""
+        try:
+            value = self._dataset[tag].value if tag in self._dataset else ()
+        except Exception:  # pydicom parses here, and its errors have no common base
+            return []
+        return [Fields(item) for item in value] if isinstance(value, PydicomSequence) else []
+
+    def first(self, tag: int) -> Fields | None:
+        """The first item of a sequence."""
+        items = self.items(tag)
+        return items[0] if items else None
+
+    def _binary(self, tag: int, code: str) -> Sequence[Any]:
+        element: Any = self._dataset.get_item(tag)
+        value = None if element is None else element.value
         if isinstance(value, bytes):
-            if len(value) < 2:
-                return None
-            little = getattr(element, "is_little_endian", True)
-            return int.from_bytes(value[:2], "little" if little else "big")
-        return int(value) if isinstance(value, int) else None
+            order = "<" if getattr(element, "is_little_endian", True) else ">"
+            count = min(len(value) // struct.calcsize(code), _MOST_NUMBERS)
+            return struct.unpack(f"{order}{count}{code}", value[: count * struct.calcsize(code)])
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+        return [v for v in values if isinstance(v, int | float)]
 
     def _value(self, tag: int) -> Any:
         element: Any = self._dataset.get_item(tag)

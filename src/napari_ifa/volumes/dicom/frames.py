@@ -71,14 +71,17 @@ class Traits:
     """What can tell apart frames that lie at one position.
 
     ``component`` is the complex image component (MAGNITUDE, PHASE, …); ``direction`` the
-    diffusion gradient's; times are ms, or the file's own text; ``dimensions`` are the dimension
-    index values of an enhanced image.
+    diffusion gradient's; times are ms, or the file's own text; ``flip_angle`` is in degrees,
+    ``tube_voltage`` in kV; ``dimensions`` are the dimension index values of an enhanced image.
     """
 
     image_type: tuple[str, ...] = ()
     component: str = ""
     echo_time: float | None = None
     inversion_time: float | None = None
+    flip_angle: float | None = None
+    tube_voltage: float | None = None
+    kernel: str = ""
     segment: int | None = None
     stack: str = ""
     b_value: float | None = None

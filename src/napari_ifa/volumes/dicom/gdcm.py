@@ -12,49 +12,58 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEGExtended12Bit
 
-from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.decoding import decoder_options, plugin
+from napari_ifa.volumes.dicom.frames import StoredImage
+from napari_ifa.volumes.dicom.stored_frames import Pieces
 
 _WORKER = Path(__file__).with_name("gdcm_worker.py")
+#: Bytes in front of the samples, as the worker writes them.
+_HEAD = 17
+#: A stream may end the process, and the rest is read by another; a series of such streams is not
+#: worth one each.
+_MOST_PROCESSES = 8
 
 
-def needs_gdcm(frame: Frame) -> bool:
-    """True where no other decoder is installed for the frame's compression."""
-    if not frame.image.pixels.encapsulated:
-        return False
-    return get_decoder(frame.image.transfer_syntax).available_plugins == ("gdcm",)
+def needs_gdcm(image: StoredImage) -> bool:
+    """True where no other decoder is installed for the compression.
 
-
-def decoder_options(frame: Frame) -> dict[str, Any]:
-    """What pydicom's decoders want to know of a frame."""
-    return {
-        "rows": frame.rows,
-        "columns": frame.columns,
-        "number_of_frames": 1,
-        "samples_per_pixel": 1,
-        "photometric_interpretation": frame.image.photometric,
-        "pixel_representation": int(frame.image.signed),
-        "bits_allocated": frame.image.bits_allocated,
-        "bits_stored": frame.image.bits_stored,
-        "pixel_keyword": "PixelData",
-    }
-
-
-def decode_with_gdcm(frames: Sequence[Frame]) -> Generator[NDArray[Any] | None, None, None]:
-    """Stored integers ``[row, column]`` of each frame in turn; None where it is damaged.
-
-    A stream that kills the decoder ends the iteration early.
+    Raises
+    ------
+    NotImplementedError, ValueError
+        Where the compression is none that pydicom knows.
     """
-    jobs = [
-        (
-            str(frame.image.path),
-            frame.image.pixels.offset,
-            frame.image.pixels.length,
-            str(frame.image.transfer_syntax),
-            decoder_options(frame),
-        )
-        for frame in frames
+    return image.pixels.encapsulated and plugin(image) == "gdcm"
+
+
+def decode_with_gdcm(
+    jobs: Sequence[tuple[StoredImage, Pieces]],
+) -> Generator[tuple[NDArray[Any], str] | None, None, None]:
+    """Samples of each frame in turn, as ``decoding.compressed_frame``; None where it is damaged."""
+    begin = 0
+    for _ in range(_MOST_PROCESSES):
+        for answer in _one_process(jobs[begin:]):
+            begin += 1
+            yield answer
+        if begin == len(jobs):
+            return
+        # It died of this one.
+        begin += 1
+        yield None
+    for _ in jobs[begin:]:
+        yield None
+
+
+def _one_process(
+    jobs: Sequence[tuple[StoredImage, Pieces]],
+) -> Generator[tuple[NDArray[Any], str] | None, None, None]:
+    """As ``decode_with_gdcm``; ends early where a stream kills the process."""
+    if not jobs:
+        return
+    told = [
+        (str(image.path), pieces, str(image.transfer_syntax), decoder_options(image))
+        for image, pieces in jobs
     ]
     # -P: the folder of this package must not stand in front of the modules' names.
     process = subprocess.Popen(
@@ -68,13 +77,13 @@ def decode_with_gdcm(frames: Sequence[Frame]) -> Generator[NDArray[Any] | None, 
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(jobs).encode())
+        process.stdin.write(json.dumps(told).encode())
         process.stdin.close()
-        for frame in frames:
-            head = process.stdout.read(9)
-            if len(head) < 9:
+        for image, _ in jobs:
+            head = process.stdout.read(8)
+            if len(head) < 8:
                 return
-            yield _pixels(process.stdout, head, frame)
+            yield _samples(process.stdout, int.from_bytes(head, "little"), image)
     except BrokenPipeError:
         return
     finally:
@@ -83,10 +92,20 @@ def decode_with_gdcm(frames: Sequence[Frame]) -> Generator[NDArray[Any] | None, 
         process.wait()
 
 
-def _pixels(stream: IO[bytes], head: bytes, frame: Frame) -> NDArray[Any] | None:
-    size, length = head[0], int.from_bytes(head[1:], "little")
-    data = stream.read(length)
-    if size not in (1, 2, 4) or len(data) != size * frame.rows * frame.columns:
+def _samples(stream: IO[bytes], length: int, image: StoredImage) -> tuple[NDArray[Any], str] | None:
+    if not length:
         return None
-    dtype = np.dtype(f"{'i' if frame.image.signed else 'u'}{size}")
-    return np.frombuffer(data, dtype).reshape(frame.rows, frame.columns)
+    data = stream.read(length)
+    size = data[0]
+    count = image.rows * image.columns * image.samples
+    if size not in (1, 2, 4) or len(data) != _HEAD + size * count:
+        return None
+    dtype = np.dtype(f"{'i' if image.signed else 'u'}{size}")
+    shape = (image.rows, image.columns, image.samples)
+    pixels = np.frombuffer(data, dtype, offset=_HEAD).reshape(shape)
+    if image.transfer_syntax == JPEGExtended12Bit:
+        # pydicom has not seen these: the sign of a number of 12 bits stands in its twelfth.
+        unused = image.bits_allocated - image.bits_stored
+        pixels = np.right_shift(np.left_shift(pixels, unused), unused)
+    photometric = data[1:_HEAD].decode("ascii", "replace").strip()
+    return pixels if image.samples > 1 else pixels[..., 0], photometric or image.photometric

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import pydicom
-from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from napari_ifa.volumes.dicom import tags
+from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.fields import Fields
-from napari_ifa.volumes.dicom.frames import Frame, StoredImage, Traits
+from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
+from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
-from napari_ifa.volumes.volume import Window
+from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
+from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
+from napari_ifa.volumes.voi import voi_windows
 
 _PREAMBLE = 128
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
-#: CSA header of Siemens; its mosaics name the number of tiles here.
-_SIEMENS_MOSAIC_TILES = 0x0019100A
-_SIEMENS_CREATOR = 0x00190010
-#: United Imaging: one item for each tile.
-_VENDOR_TILES = (0x00651050, 0x00651051)
-
-_TAGS = {
-    "image_type": 0x00080008,
-    "sop_class": 0x00080016,
-    "sop_uid": 0x00080018,
-    "modality": 0x00080060,
-    "description": 0x0008103E,
-    "thickness": 0x00180050,
-    "slice_distance": 0x00180088,
-    "series_uid": 0x0020000E,
-    "series_number": 0x00200011,
-    "instance": 0x00200013,
-    "position": 0x00200032,
-    "orientation": 0x00200037,
-    "frame_of_reference": 0x00200052,
-    "samples": 0x00280002,
-    "photometric": 0x00280004,
-    "planar": 0x00280006,
-    "frame_count": 0x00280008,
-    "rows": 0x00280010,
-    "columns": 0x00280011,
-    "pixel_spacing": 0x00280030,
-    "bits_allocated": 0x00280100,
-    "bits_stored": 0x00280101,
-    "high_bit": 0x00280102,
-    "signed": 0x00280103,
-    "window_center": 0x00281050,
-    "window_width": 0x00281051,
-    "window_name": 0x00281055,
-    "intercept": 0x00281052,
-    "slope": 0x00281053,
-    "modality_lut": 0x00283000,
-}
-_SPECIFIC_TAGS: list[BaseTag | int] = [
-    BaseTag(tag)
-    for tag in (*_TAGS.values(), _SIEMENS_MOSAIC_TILES, _SIEMENS_CREATOR, *_VENDOR_TILES)
-]
+_RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+#: More frames than any study has; each costs a row.
+_MOST_FRAMES = 200_000
+_GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
 class NotAnImage(Enum):
@@ -72,12 +40,12 @@ class NotAnImage(Enum):
 def read_frames(path: Path) -> list[Frame] | NotAnImage:
     """The rows of one file, or why there are none. Never raises."""
     try:
-        with path.open("rb") as file:
+        with BoundedFile(path) as file:
             if not _looks_like_dicom(file):
                 return NotAnImage.OTHER_FILE
             file.seek(0)
             dataset = pydicom.dcmread(
-                file, force=True, stop_before_pixels=True, specific_tags=_SPECIFIC_TAGS
+                file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED
             )
             return _frames(path, file, dataset)
     except Exception:  # a file may hold anything, and pydicom's errors have no common base
@@ -102,97 +70,161 @@ def _looks_like_dicom(file: BinaryIO) -> bool:
 
 def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImage:
     fields = Fields(dataset)
-    rows, columns = fields.short(_TAGS["rows"]), fields.short(_TAGS["columns"])
-    if not rows or not columns:
+    if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
         return NotAnImage.OTHER_OBJECT
-    meta = Fields(dataset.file_meta)
-    transfer_syntax = UID(meta.ascii(0x00020010))
-    bits_allocated = fields.short(_TAGS["bits_allocated"]) or 16
-    bits_stored = fields.short(_TAGS["bits_stored"]) or bits_allocated
-    high_bit = fields.short(_TAGS["high_bit"])
-    spacing = fields.numbers(_TAGS["pixel_spacing"], 2)
-    image = StoredImage(
-        path=path,
-        sop_class=fields.ascii(_TAGS["sop_class"]) or meta.ascii(0x00020002),
-        sop_uid=fields.ascii(_TAGS["sop_uid"]) or meta.ascii(0x00020003),
-        series_uid=fields.ascii(_TAGS["series_uid"]),
-        frame_of_reference=fields.ascii(_TAGS["frame_of_reference"]),
-        modality=fields.ascii(_TAGS["modality"]),
-        description=fields.text(_TAGS["description"]),
-        number=fields.integer(_TAGS["series_number"]),
-        instance=fields.integer(_TAGS["instance"]),
-        rows=rows,
-        columns=columns,
-        samples=fields.short(_TAGS["samples"]) or 1,
-        planar=fields.short(_TAGS["planar"]) or 0,
-        photometric=fields.ascii(_TAGS["photometric"]),
-        frame_count=fields.integer(_TAGS["frame_count"]) or 1,
-        bits_allocated=bits_allocated,
-        bits_stored=bits_stored,
-        high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        signed=fields.short(_TAGS["signed"]) == 1,
-        transfer_syntax=transfer_syntax,
-        pixels=locate_pixels(file, dataset, transfer_syntax),
-        refused=_refused(fields),
-    )
-    frame = Frame(
-        image=image,
-        rows=rows,
-        columns=columns,
-        position=fields.numbers(_TAGS["position"], 3),
-        orientation=fields.numbers(_TAGS["orientation"], 6),
-        pixel_spacing=spacing if spacing and min(spacing) > 0 else None,
-        slice_distance=_positive(fields, "slice_distance") or _positive(fields, "thickness"),
-        slope=_rescale(fields, "slope", 1.0),
-        intercept=_rescale(fields, "intercept", 0.0),
-        windows=_windows(fields),
-        traits=Traits(image_type=fields.codes(_TAGS["image_type"])),
-    )
+    image = _stored_image(path, file, dataset, fields)
+    frame = _whole_frame(image, fields)
+    if image.frame_count > _MOST_FRAMES:
+        refused = f"the header claims {image.frame_count} frames in one file. Not opened."
+        return [replace(frame, image=replace(image, refused=refused))]
+    if is_tiled(fields):
+        return tiles(frame, fields)
+    if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
+        return frames_of_groups(frame, fields)
+    if image.sop_class == _RT_DOSE:
+        return _dose_frames(frame, fields)
+    if image.frame_count > 1:
+        # The position at the top of such a file is the first frame's, if that.
+        plain = replace(frame, position=None)
+        return [replace(plain, index=index) for index in range(image.frame_count)]
     return [frame]
 
 
-def _refused(fields: Fields) -> str:
-    tiled = _tiled(fields)
-    if tiled:
-        return f"several slices tiled into one image ({tiled}); not supported yet."
-    if fields.has(_TAGS["modality_lut"]):
-        return "values go through a modality look-up table, which is not supported yet."
-    return ""
+def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
+    meta = Fields(dataset.file_meta)
+    transfer_syntax = UID(meta.ascii(0x00020010))
+    bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
+    bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
+    high_bit = fields.short(tags.HIGH_BIT)
+    sop_class = fields.ascii(tags.SOP_CLASS) or meta.ascii(0x00020002)
+    return StoredImage(
+        path=path,
+        sop_class=sop_class,
+        sop_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
+        series_uid=fields.ascii(tags.SERIES_UID),
+        frame_of_reference=fields.ascii(tags.FRAME_OF_REFERENCE),
+        modality=fields.ascii(tags.MODALITY),
+        description=fields.text(tags.DESCRIPTION),
+        number=fields.integer(tags.SERIES_NUMBER),
+        instance=fields.integer(tags.INSTANCE),
+        rows=fields.short(tags.ROWS) or 0,
+        columns=fields.short(tags.COLUMNS) or 0,
+        samples=fields.short(tags.SAMPLES) or 1,
+        planar=fields.short(tags.PLANAR) or 0,
+        photometric=fields.ascii(tags.PHOTOMETRIC),
+        frame_count=max(fields.integer(tags.FRAME_COUNT) or 1, 1),
+        bits_allocated=bits_allocated,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        signed=fields.short(tags.SIGNED) == 1,
+        transfer_syntax=transfer_syntax,
+        pixels=locate_pixels(file, dataset, transfer_syntax),
+        lookup_table=_modality_table(fields),
+        refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
+    )
 
 
-def _positive(fields: Fields, name: str) -> float | None:
-    value = fields.number(_TAGS[name])
-    return value if value is not None and value > 0 else None
+def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
+    """The row of a file with one frame, from the fields at the top of its header."""
+    spacing = fields.numbers(tags.PIXEL_SPACING, 2)
+    position = fields.numbers(tags.POSITION, 3)
+    slope, intercept = rescale(fields)
+    return Frame(
+        image=image,
+        rows=image.rows,
+        columns=image.columns,
+        position=position,
+        orientation=fields.numbers(tags.ORIENTATION, 6),
+        pixel_spacing=positive(spacing) if position else positive(spacing or _aspect(fields)),
+        slice_distance=_slice_distance(fields),
+        slope=slope,
+        intercept=intercept,
+        windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),
+        traits=Traits(
+            image_type=fields.codes(tags.IMAGE_TYPE),
+            component=_component(fields),
+            echo_time=fields.number(tags.ECHO_TIME),
+            inversion_time=fields.number(tags.INVERSION_TIME),
+            flip_angle=fields.number(tags.FLIP_ANGLE),
+            tube_voltage=fields.number(tags.TUBE_VOLTAGE),
+            kernel="/".join(fields.codes(tags.KERNEL)),
+            b_value=_b_value(fields),
+            direction=_direction(fields),
+            temporal_position=fields.integer(tags.TEMPORAL_POSITION),
+            trigger_time=fields.number(tags.TRIGGER_TIME),
+            acquisition=fields.integer(tags.ACQUISITION),
+            acquisition_time=fields.ascii(tags.ACQUISITION_TIME),
+            content_time=fields.ascii(tags.CONTENT_TIME),
+        ),
+    )
 
 
-def _rescale(fields: Fields, name: str, default: float) -> float | None:
-    if not fields.ascii(_TAGS[name]):
-        return default
-    value = fields.number(_TAGS[name])
-    # A slope of zero would show an empty image.
-    return None if name == "slope" and value == 0 else value
+def _may_be_negative(fields: Fields, slope: float | None, intercept: float | None) -> bool:
+    """Whether values of the modality can be below zero, so that tables may begin there."""
+    return fields.short(tags.SIGNED) == 1 or (slope or 0) < 0 or (intercept or 0) < 0
 
 
-def _windows(fields: Fields) -> tuple[Window, ...]:
-    centers = fields.numbers(_TAGS["window_center"]) or ()
-    widths = fields.numbers(_TAGS["window_width"]) or ()
-    joined = fields.text(_TAGS["window_name"])
-    names = [name.strip() for name in joined.split("\\")] if joined else []
-    names += [""] * len(centers)
-    # A file may offer the same window twice.
-    unique: dict[tuple[float, float], Window] = {}
-    for center, width, name in zip(centers, widths, names, strict=False):
-        if width > 0:
-            unique.setdefault((center, width), Window(center, width, name))
-    return tuple(unique.values())
+def _slice_distance(fields: Fields) -> float | None:
+    for tag in (tags.SLICE_DISTANCE, tags.THICKNESS):
+        value = fields.number(tag)
+        if value is not None and value > 0:
+            return value
+    return None
 
 
-def _tiled(fields: Fields) -> str:
-    if "MOSAIC" in fields.codes(_TAGS["image_type"]):
-        return "Siemens mosaic"
-    tiles = fields.short(_SIEMENS_MOSAIC_TILES)
-    if tiles and tiles > 1 and fields.ascii(_SIEMENS_CREATOR).startswith("SIEMENS"):
-        return "Siemens mosaic"
-    if "VFRAME" in fields.codes(_TAGS["image_type"]) or any(map(fields.has, _VENDOR_TILES)):
-        return "United Imaging tiles"
-    return ""
+def _aspect(fields: Fields) -> tuple[float, ...] | None:
+    """Height and width of a pixel of an image that lies nowhere, on the detector or as a ratio."""
+    for tag in (tags.IMAGER_SPACING, tags.SCANNED_SPACING, tags.PIXEL_ASPECT):
+        if (spacing := positive(fields.numbers(tag, 2))) is not None:
+            return spacing
+    return None
+
+
+def _component(fields: Fields) -> str:
+    component = fields.ascii(tags.COMPONENT)
+    if not component and fields.ascii(tags.GE_CREATOR).startswith("GEMS"):
+        return _GE_COMPONENTS.get(fields.short(tags.GE_COMPONENT) or 0, "")
+    return component
+
+
+def _is_siemens(fields: Fields) -> bool:
+    return fields.ascii(tags.SIEMENS_CREATOR).startswith("SIEMENS")
+
+
+def _b_value(fields: Fields) -> float | None:
+    value = fields.double(tags.B_VALUE)
+    if value is None and _is_siemens(fields):
+        return fields.number(tags.SIEMENS_B_VALUE)
+    return value
+
+
+def _direction(fields: Fields) -> tuple[float, ...] | None:
+    value = fields.doubles(tags.DIRECTION, 3)
+    if value is None and _is_siemens(fields):
+        return fields.doubles(tags.SIEMENS_DIRECTION, 3)
+    return value
+
+
+def _modality_table(fields: Fields) -> LookupTable | None:
+    item = fields.first(tags.MODALITY_LUT)
+    if item is None:
+        return None
+    descriptor = item.shorts(tags.LUT_DESCRIPTOR)
+    data = item.shorts(tags.LUT_DATA)
+    if len(descriptor) != 3 or not data:
+        return None
+    first = descriptor[1]
+    if fields.short(tags.SIGNED) == 1 and first > 0x7FFF:
+        first -= 0x10000
+    return LookupTable(first, tuple(float(v) for v in data[: descriptor[0] or 0x10000]))
+
+
+def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:
+    """Planes of an RT dose, whose heights stand in a field of their own."""
+    count = frame.image.frame_count
+    scaling = fields.number(tags.DOSE_SCALING)
+    frame = replace(frame, slope=scaling if scaling else frame.slope)
+    if count == 1:
+        return [frame]
+    positions = dose_offsets(frame, fields.numbers(tags.DOSE_OFFSETS, count))
+    return [replace(frame, index=index, position=positions[index]) for index in range(count)]

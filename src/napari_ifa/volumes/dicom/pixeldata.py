@@ -1,4 +1,4 @@
-"""Where the pixel data stand in a file, and whether all of them are there."""
+"""Where the pixel data stand in a file, and how much of them is there."""
 
 from __future__ import annotations
 
@@ -7,18 +7,35 @@ from typing import Any, BinaryIO, Literal
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from napari_ifa.volumes.dicom.deflated import inflated
+
 _PIXEL_DATA = 0x7FE00010
+_FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
+_LONG_FORMS = (b"OW", b"OB", b"UN", b"OF", b"OD")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
+#: More fragments than any image has: a file of nothing else is not walked to its end.
+_MOST_FRAGMENTS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class PixelData:
     """Value of the pixel data element.
 
-    ``offset`` is the first byte of the value in the file, None in a deflated file; ``length`` is
-    in bytes. ``complete`` is False where the file ends early or has no integer pixel data.
+    Attributes
+    ----------
+    offset : the first byte of the value, in the file or, where ``deflated``, in what it inflates
+        to; None where there are no pixel data.
+    length : bytes of it that are there.
+    encapsulated : the value is a sequence of fragments, of compressed frames.
+    complete : all that the element states, and the end of the fragments, are there.
+    is_float : stored as 32 or 64 bit floating point numbers, in an element of their own.
+    deflated : the whole data set is compressed.
+    words : bytes of a big-endian file that stand in words of two bytes, so that pairs are swapped.
+    fragments : (offset, length) of each whole fragment after the offset table.
+    frame_offsets : the basic offset table: where the first fragment of each frame begins, in bytes
+        after the table; empty where there is none.
     """
 
     offset: int | None
@@ -26,44 +43,95 @@ class PixelData:
     encapsulated: bool
     little_endian: bool
     complete: bool
-    #: Stored as 32 or 64 bit floating point numbers, in an element of their own.
     is_float: bool = False
+    deflated: bool = False
+    words: bool = False
+    fragments: tuple[tuple[int, int], ...] = ()
+    frame_offsets: tuple[int, ...] = ()
 
 
 def locate_pixels(file: BinaryIO, dataset: Any, transfer_syntax: UID) -> PixelData:
     """Look at the element at which the header scan of ``file`` stopped."""
     little = dataset.original_encoding[1] is not False
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        return PixelData(None, 0, False, True, True)
+        return _locate_inflated(file)
+    return _locate(file, little, deflated=False)
+
+
+def _locate_inflated(file: BinaryIO) -> PixelData:
+    from pydicom.filereader import read_dataset
+
+    stream = inflated(file)
+    read_dataset(
+        stream,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, vr, length: tag in (_PIXEL_DATA, *_FLOAT_PIXEL_DATA),
+        specific_tags=[],
+    )
+    return _locate(stream, True, deflated=True)
+
+
+def _locate(file: BinaryIO, little: bool, deflated: bool) -> PixelData:
     start = file.read(12)
     order: Literal["little", "big"] = "little" if little else "big"
     tag = int.from_bytes(start[0:2], order) << 16 | int.from_bytes(start[2:4], order)
-    if tag != _PIXEL_DATA or len(start) < 12:
-        return PixelData(None, 0, False, little, False)
+    if tag not in (_PIXEL_DATA, *_FLOAT_PIXEL_DATA) or len(start) < 12:
+        return PixelData(None, 0, False, little, False, deflated=deflated)
     # The file meta may lie about implicit or explicit; "OW" and "OB" are odd as lengths, and the
     # length of pixel data is even.
-    if start[4:6] in (b"OW", b"OB", b"UN"):
+    form = start[4:6]
+    if form in _LONG_FORMS:
         length = int.from_bytes(start[8:12], order)
     else:
         file.seek(-4, 1)
         length = int.from_bytes(start[4:8], order)
     offset = file.tell()
     end = file.seek(0, 2)
-    if length != _UNDEFINED_LENGTH:
-        return PixelData(offset, length, False, little, offset + length <= end)
-    stop = _end_of_fragments(file, offset, end)
-    return PixelData(offset, (stop or end) - offset, True, little, stop is not None)
+    if length == _UNDEFINED_LENGTH:
+        return _fragments(file, offset, end, deflated)
+    return PixelData(
+        offset,
+        min(length, end - offset),
+        False,
+        little,
+        offset + length <= end,
+        is_float=tag in _FLOAT_PIXEL_DATA,
+        deflated=deflated,
+        words=not little and form == b"OW",
+    )
 
 
-def _end_of_fragments(file: BinaryIO, offset: int, end: int) -> int | None:
-    """Walk the items of encapsulated pixel data; None where the file ends before they do."""
-    while offset + 8 <= end:
-        file.seek(offset)
+def _fragments(file: BinaryIO, offset: int, end: int, deflated: bool) -> PixelData:
+    """Walk the items of encapsulated pixel data; not complete where the file ends before them."""
+    items: list[tuple[int, int]] = []
+    at = offset
+    complete = False
+    while at + 8 <= end and len(items) <= _MOST_FRAGMENTS:
+        file.seek(at)
         head = file.read(8)
         tag = int.from_bytes(head[0:2], "little") << 16 | int.from_bytes(head[2:4], "little")
+        length = int.from_bytes(head[4:8], "little")
         if tag == _SEQUENCE_END:
-            return offset + 8
-        if tag != _ITEM:
-            return None
-        offset += 8 + int.from_bytes(head[4:8], "little")
-    return None
+            complete = True
+            at += 8
+            break
+        if tag != _ITEM or at + 8 + length > end:
+            break
+        items.append((at + 8, length))
+        at += 8 + length
+    table: tuple[int, ...] = ()
+    if items and items[0][1] <= 4 * _MOST_FRAGMENTS:
+        file.seek(items[0][0])
+        raw = file.read(items[0][1])
+        table = tuple(int.from_bytes(raw[k : k + 4], "little") for k in range(0, len(raw) - 3, 4))
+    return PixelData(
+        offset,
+        at - offset,
+        True,
+        True,
+        complete,
+        deflated=deflated,
+        fragments=tuple(items[1:]),
+        frame_offsets=table,
+    )

@@ -2,193 +2,348 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import Any
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import ExplicitVRBigEndian
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, decoder_options, needs_gdcm
+from napari_ifa.volumes.dicom.colour import colour_dtype, to_rgb
+from napari_ifa.volumes.dicom.decoding import check_frame, compressed_frame, native_frame
+from napari_ifa.volumes.dicom.deflated import inflated
+from napari_ifa.volumes.dicom.frames import Frame, StoredImage
+from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, needs_gdcm
 from napari_ifa.volumes.dicom.refusals import damaged, label
+from napari_ifa.volumes.dicom.resampling import resample
+from napari_ifa.volumes.dicom.rescale import BeyondInt16Error, may_fit_int16, place, place_in_place
 from napari_ifa.volumes.dicom.stack import Stack
+from napari_ifa.volumes.dicom.stored_frames import (
+    Pieces,
+    frame_is_complete,
+    frame_pieces,
+    read_pieces,
+)
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.series import Progress, Stop
 from napari_ifa.volumes.threads import in_threads
 
-#: By default pydicom tries all plugins in turn, and gdcm ends the whole process on a damaged
-#: stream: one is asked, and gdcm, where there is no other, in a process of its own.
-_PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
-_INT16 = np.iinfo(np.int16)
+#: While one frame is decoded a decoder holds its samples as integers of 4 bytes, and as a copy.
+_DECODER_BYTES = 8
 
 
 def read_stack(
     stack: Stack, progress: Progress | None = None, stop: Stop | None = None
-) -> NDArray[Any]:
-    """Values in the modality's units: ``[column, row, slice]``, int16 or float32.
+) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The values of a stack, and the slices of its grid that are damaged and therefore blank.
+
+    Values are in the modality's units, ``[column, row, slice]``, int16 or float32; colours
+    ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16. Missing and damaged
+    slices hold the lowest value of the stack, or black.
 
     Raises
     ------
     UnsupportedStudyError
-        Where pixel data are damaged, or too large for this computer.
+        Where the stack is too large for this computer; where pixel data are damaged and the image
+        is a single one, or all of it is damaged, or its slices had to be interpolated.
     Cancelled
         When ``stop`` says so.
     """
-    frames = tuple(frame for frame in stack.frames if frame is not None)
+    frames = [frame for frame in stack.frames if frame is not None]
+    name = label(frames)
+    first = frames[0]
+    is_colour = first.image.is_colour
+    channels = (3,) if is_colour else ()
+    shape = (len(stack.frames), first.rows, first.columns, *channels)
+    dtypes = _dtypes(frames)
     columns, rows, slices = stack.shape
-    dtype = np.dtype(np.int16 if all(map(_may_fit_int16, frames)) else np.float32)
-    refuse_if_too_large((slices, rows, columns), dtype.itemsize, label(frames))
-    read = _read_with_gdcm if any(map(needs_gdcm, frames)) else _read_on_threads
-    try:
-        values = read(frames, dtype, progress, stop)
-    except _BeyondInt16Error:
-        refuse_if_too_large((slices, rows, columns), 4, label(frames))
-        values = read(frames, np.dtype(np.float32), progress, stop)
-    return values.transpose(2, 1, 0)
+    refuse_if_too_large((slices, rows, columns, *channels), dtypes[0].itemsize, name)
+    jobs = _jobs(stack.frames)
+    for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
+        refuse_if_too_large(size, _DECODER_BYTES, name)
+    read = _read_as(shape, dtypes[0], jobs, name, progress, stop)
+    if read is None:
+        refuse_if_too_large(shape, dtypes[1].itemsize, name)
+        read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
+    assert read is not None
+    nothing = read.values is None or len(read.damaged) == len(frames)
+    if nothing or (read.damaged and stack.resampling is not None):
+        broken = stack.frames[min(read.damaged)]
+        assert broken is not None
+        raise UnsupportedStudyError(damaged(broken))
+    values = read.values
+    assert values is not None
+    outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
+    for k, frame in enumerate(stack.frames):
+        if frame is None or k in read.damaged:
+            values[k] = outside
+    if stack.resampling is not None:
+        values = resample(values, stack.resampling, outside, name, stop=stop)
+    return values.swapaxes(0, 2), tuple(sorted(read.damaged))
 
 
-def stored_pixels(frame: Frame) -> NDArray[Any]:
-    """Stored integers ``[row, column]`` of one frame, without the bits that are not in use.
+@dataclass(frozen=True)
+class _Job:
+    """Stored frames that are read together, and the slices that are cut from each."""
 
-    Raises
-    ------
-    UnsupportedStudyError
-        Where they are damaged or incomplete.
+    image: StoredImage
+    frames: dict[int, list[tuple[int, Frame]]]
+
+    @property
+    def slices(self) -> list[int]:
+        return [k for rows in self.frames.values() for k, _ in rows]
+
+
+class _Reading:
+    """An array that is allocated when the first frame for it is there, and what is known of it.
+
+    A header may claim anything: nothing is allocated for a claim alone.
     """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.values: NDArray[Any] | None = None
+        self.damaged: set[int] = set()
+        self.lowest = np.inf
+        self._name = name
+        self._lock = threading.Lock()
+
+    def target(self, k: int) -> NDArray[Any]:
+        """Where slice ``k`` belongs, ``[row, column]`` or ``[row, column, 3]``."""
+        with self._lock:
+            if self.values is None:
+                self.values = np.empty(self.shape, self.dtype)
+            return self.values[k]
+
+    def note(self, lowest: float) -> None:
+        with self._lock:
+            self.lowest = min(self.lowest, lowest)
+
+    def drop(self, slices: Sequence[int]) -> None:
+        with self._lock:
+            self.damaged.update(slices)
+
+
+def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
+    """One for each stored frame; in a deflated file, which is read from its start, for all."""
+    jobs: dict[tuple[Path, int], _Job] = {}
+    for k, frame in enumerate(frames):
+        if frame is not None:
+            part = -1 if frame.image.pixels.deflated else frame.index
+            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
+            job.frames.setdefault(frame.index, []).append((k, frame))
+    return list(jobs.values())
+
+
+def _dtypes(frames: Sequence[Frame]) -> tuple[np.dtype[Any], ...]:
+    """What the values may be read as; the second where the first cannot hold them."""
+    if frames[0].image.is_colour:
+        try:
+            return (max(map(colour_dtype, {f.image.path: f.image for f in frames}.values())),)
+        except Exception as error:  # a palette may be damaged in any way
+            raise UnsupportedStudyError(damaged(frames[0])) from error
+    if all(map(may_fit_int16, frames)):
+        return np.dtype(np.int16), np.dtype(np.float32)
+    return (np.dtype(np.float32),)
+
+
+def _read_as(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    jobs: Sequence[_Job],
+    name: str,
+    progress: Progress | None,
+    stop: Stop | None,
+) -> _Reading | None:
+    """All frames as ``dtype``; None where they need the next one."""
+    reading = _Reading(shape, dtype, name)
+    ours: list[_Job] = []
+    others: list[_Job] = []
+    for job in jobs:
+        (others if _is_for_gdcm(job.image) else ours).append(job)
+    done = 0
+
+    def tell(count: int, _: int) -> None:
+        if progress is not None:
+            progress(done + count, len(jobs))
+
     try:
-        pixels = _decode(frame) if _needs_decoder(frame) else _native(frame)
-        if pixels.shape != (frame.rows, frame.columns):
-            raise ValueError(f"decoded to {pixels.shape}")
-        return _used_bits(pixels, frame)
-    except (KeyboardInterrupt, SystemExit):
+        with _quiet(jobs[0].image):
+            in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
+            done = len(ours)
+            _read_with_gdcm(others, reading, tell, stop)
+    except BeyondInt16Error:
+        # The error keeps what was read alive until it is collected.
+        reading.values = None
+        return None
+    return reading
+
+
+def _read_job(job: _Job, reading: _Reading) -> None:
+    if job.image.pixels.deflated:
+        _guarded(partial(_read_deflated, job, reading), job.slices, reading)
+        return
+    for index, rows in job.frames.items():
+        _guarded(
+            partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
+        )
+
+
+def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
+    """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
+    try:
+        read()
+    except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
         raise
-    except BaseException as error:  # a panic of a decoder written in Rust is no Exception
-        raise UnsupportedStudyError(damaged(frame)) from error
+    except BaseException:  # a panic of a decoder written in Rust is no Exception
+        reading.drop(slices)
 
 
-class _BeyondInt16Error(Exception):
-    """A value that the header allowed to be, and that is, outside the range of int16."""
+def _read_deflated(job: _Job, reading: _Reading) -> None:
+    with job.image.path.open("rb") as file:
+        stream = inflated(file)
+        for index, rows in sorted(job.frames.items()):
+            _guarded(
+                partial(_read_native, job.image, index, rows, reading, stream),
+                [k for k, _ in rows],
+                reading,
+            )
 
 
-def _read_on_threads(
-    frames: tuple[Frame, ...], dtype: np.dtype[Any], progress: Progress | None, stop: Stop | None
-) -> NDArray[Any]:
-    # A header may claim anything: nothing is allocated before one slice has been decoded.
-    stored_pixels(frames[0])
-    values = _empty(frames, dtype)
+def _read_frame(
+    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
+) -> None:
+    _refuse_incomplete(rows[0][1])
+    if _is_plain(image, rows, reading):
+        (k, frame) = rows[0]
+        reading.note(_read_plain(frame, reading.target(k)))
+        return
+    if image.pixels.encapsulated:
+        data = read_pieces(image.path, frame_pieces(image)[index])
+        _place_slices(*compressed_frame(data, image), rows, reading)
+    else:
+        _read_native(image, index, rows, reading)
 
-    def read(index: int) -> None:
-        _place(stored_pixels(frames[index]), frames[index], values[index])
 
-    in_threads(read, range(len(frames)), progress, stop)
-    return values
+def _read_native(
+    image: StoredImage,
+    index: int,
+    rows: list[tuple[int, Frame]],
+    reading: _Reading,
+    stream: BinaryIO | None = None,
+) -> None:
+    _refuse_incomplete(rows[0][1])
+    _place_slices(native_frame(image, index, stream), image.photometric, rows, reading)
+
+
+def _refuse_incomplete(frame: Frame) -> None:
+    if not frame_is_complete(frame):
+        raise ValueError("the data of a frame are not there")
+
+
+def _place_slices(
+    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: _Reading
+) -> None:
+    image = rows[0][1].image
+    if pixels.shape[:2] != (image.rows, image.columns):
+        raise ValueError(f"decoded to {pixels.shape}")
+    for k, frame in rows:
+        row, column = frame.tile or (0, 0)
+        tile = pixels[row : row + frame.rows, column : column + frame.columns]
+        if tile.shape[:2] != reading.shape[1:3]:
+            # It lies outside of its frame.
+            reading.drop([k])
+        elif image.is_colour:
+            to_rgb(tile, photometric, image, reading.target(k))
+        else:
+            reading.note(place(tile, frame, reading.target(k)))
+
+
+def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Reading) -> bool:
+    """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
+    return (
+        reading.dtype == np.int16
+        and image.bits_allocated == 16
+        and not image.pixels.encapsulated
+        and not image.pixels.is_float
+        and image.lookup_table is None
+        and len(rows) == 1
+        and rows[0][1].tile is None
+        and reading.shape[1:] == (image.rows, image.columns)
+    )
+
+
+def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
+    """Read a frame into its place, without a copy in between; its lowest value is returned."""
+    pixels = frame.image.pixels
+    assert pixels.offset is not None
+    with frame.image.path.open("rb") as file:
+        file.seek(pixels.offset + frame.index * target.nbytes)
+        # The whole is there: a file that ends now was changed meanwhile.
+        if file.readinto(target.data.cast("B")) != target.nbytes:
+            raise ValueError("the file ends before the frame does")
+    if pixels.little_endian != np.dtype("=i2").str.startswith("<"):
+        target.byteswap(inplace=True)
+    return place_in_place(frame, target)
+
+
+def _is_for_gdcm(image: StoredImage) -> bool:
+    try:
+        return needs_gdcm(image)
+    except (NotImplementedError, ValueError):
+        # Nothing reads it, which is found again where it is tried.
+        return False
 
 
 def _read_with_gdcm(
-    frames: tuple[Frame, ...], dtype: np.dtype[Any], progress: Progress | None, stop: Stop | None
-) -> NDArray[Any]:
-    values = None
-    with closing(decode_with_gdcm([f for f in frames if needs_gdcm(f)])) as decoded:
-        for index, frame in enumerate(frames):
+    jobs: Sequence[_Job], reading: _Reading, progress: Progress, stop: Stop | None
+) -> None:
+    whole: list[tuple[_Job, Pieces]] = []
+
+    def check(job: _Job) -> Pieces:
+        pieces: Pieces = ()
+
+        def find() -> None:
+            nonlocal pieces
+            (index,) = job.frames
+            _refuse_incomplete(job.frames[index][0][1])
+            found = frame_pieces(job.image)[index]
+            check_frame(read_pieces(job.image.path, found), job.image)
+            pieces = found
+
+        _guarded(find, job.slices, reading)
+        return pieces
+
+    for job, pieces in zip(jobs, in_threads(check, jobs, stop=stop), strict=True):
+        if pieces:
+            whole.append((job, pieces))
+    with closing(decode_with_gdcm([(job.image, pieces) for job, pieces in whole])) as decoded:
+        for count, (job, _) in enumerate(whole):
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
-            if needs_gdcm(frame):
-                pixels = next(decoded, None)
-                if pixels is None:
-                    raise UnsupportedStudyError(damaged(frame))
-                pixels = _used_bits(pixels, frame)
+            (rows,) = job.frames.values()
+            answer = next(decoded, None)
+            if answer is None:
+                reading.drop(job.slices)
             else:
-                pixels = stored_pixels(frame)
-            values = _empty(frames, dtype) if values is None else values
-            _place(pixels, frame, values[index])
-            if progress is not None:
-                progress(index + 1, len(frames))
-    assert values is not None
-    return values
+                _guarded(partial(_place_slices, *answer, rows, reading), job.slices, reading)
+            progress(count + 1 + len(jobs) - len(whole), len(jobs))
 
 
-def _empty(frames: tuple[Frame, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return np.empty((len(frames), frames[0].rows, frames[0].columns), dtype)
-
-
-def _place(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
-    """Rescale stored values into their place."""
-    slope, intercept = frame.slope, frame.intercept
-    assert slope is not None
-    assert intercept is not None
-    if target.dtype == np.int16:
-        low, high = int(stored.min()) + int(intercept), int(stored.max()) + int(intercept)
-        if low < _INT16.min or high > _INT16.max:
-            raise _BeyondInt16Error
-        # The stored value alone may wrap; the sum, checked above, comes out right.
-        target[...] = stored.astype(np.int16, copy=False)
-        target += np.int16(intercept)
-    elif frame.image.bits_allocated == 32:
-        target[...] = stored.astype(np.float64) * slope + intercept
-    else:
-        np.multiply(stored, np.float32(slope), out=target, dtype=np.float32)
-        target += np.float32(intercept)
-
-
-def _may_fit_int16(frame: Frame) -> bool:
-    """Integers stay integers; whether their range allows int16 is seen when they are read."""
-    slope, intercept = frame.slope, frame.intercept
-    if slope != 1 or intercept is None or intercept != int(intercept):
-        return False
-    return frame.image.bits_allocated <= 16 and _INT16.min <= intercept <= _INT16.max
-
-
-def _needs_decoder(frame: Frame) -> bool:
-    return frame.image.pixels.encapsulated or (
-        frame.image.bits_allocated == 8 and not frame.image.pixels.little_endian
-    )
-
-
-def _native(frame: Frame) -> NDArray[Any]:
-    count = frame.rows * frame.columns
-    order = "<" if frame.image.pixels.little_endian else ">"
-    dtype = np.dtype(
-        f"{order}{'i' if frame.image.signed else 'u'}{frame.image.bits_allocated // 8}"
-    )
-    if frame.image.pixels.offset is None:
-        # Deflated: nothing in the file can be addressed before the whole is inflated.
-        data = pydicom.dcmread(frame.image.path, force=True).PixelData
-        pixels = np.frombuffer(data, dtype, count)
-    else:
-        pixels = np.fromfile(frame.image.path, dtype, count, offset=frame.image.pixels.offset)
-    return pixels.reshape(frame.rows, frame.columns).astype(dtype.newbyteorder("="), copy=False)
-
-
-def _decode(frame: Frame) -> NDArray[Any]:
-    assert frame.image.pixels.offset is not None
-    with frame.image.path.open("rb") as file:
-        file.seek(frame.image.pixels.offset)
-        data = file.read(frame.image.pixels.length)
-    encapsulated = frame.image.pixels.encapsulated
-    decoder = get_decoder(frame.image.transfer_syntax if encapsulated else ExplicitVRBigEndian)
-    plugins = decoder.available_plugins
-    pixels, _ = decoder.as_array(
-        data,
-        raw=True,
-        decoding_plugin=min(plugins, key=_PLUGINS.index) if encapsulated else "",
-        **decoder_options(frame),
-        **({} if encapsulated else {"pixel_vr": "OW"}),
-    )
-    return pixels
-
-
-def _used_bits(pixels: NDArray[Any], frame: Frame) -> NDArray[Any]:
-    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1)."""
-    if (
-        frame.image.bits_stored == frame.image.bits_allocated
-        or pixels.itemsize * 8 != frame.image.bits_allocated
-    ):
-        return pixels
-    shift = frame.image.bits_allocated - frame.image.high_bit - 1
-    unused = frame.image.bits_allocated - frame.image.bits_stored
-    # A shift up and down again with the sign of the type.
-    return np.right_shift(np.left_shift(pixels, shift), unused)
+@contextmanager
+def _quiet(image: StoredImage) -> Iterator[None]:
+    """pydicom warns of colours that header and stream name differently, and handles them."""
+    if not (image.is_colour and image.pixels.encapsulated):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

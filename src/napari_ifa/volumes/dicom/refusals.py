@@ -6,21 +6,14 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGExtended12Bit
+from pydicom.uid import UID
 
+from napari_ifa.volumes.dicom.decoding import plugin
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_ENHANCED = (
-    "1.2.840.10008.5.1.4.1.1.2.1",
-    "1.2.840.10008.5.1.4.1.1.2.2",
-    "1.2.840.10008.5.1.4.1.1.4.1",
-    "1.2.840.10008.5.1.4.1.1.4.3",
-    "1.2.840.10008.5.1.4.1.1.4.4",
-    "1.2.840.10008.5.1.4.1.1.128.1",
-    "1.2.840.10008.5.1.4.1.1.130",
-)
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
+_GREYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "")
 _CODEC_PACKAGES = {
     "1.2.840.10008.1.2.4.50": "pillow",
     "1.2.840.10008.1.2.4.51": "python-gdcm",
@@ -39,6 +32,8 @@ _CODEC_PACKAGES = {
 _COSINE_TOLERANCE = 1e-3
 #: Both sides of a slice are longer than this (mm) only where slices were tiled into one image.
 _LONGEST_SHORT_SIDE = 700.0
+#: A length (mm) that no scanner reaches: 100 m.
+_FARTHEST = 1e5
 
 
 def label(frames: Sequence[Frame]) -> str:
@@ -49,49 +44,39 @@ def label(frames: Sequence[Frame]) -> str:
 
 def refusal(frames: Sequence[Frame]) -> str | None:
     """One sentence about the frames of a series, or None where all of them can be stacked."""
-    for frame in frames:
-        reason = _reason(frame)
-        if reason is not None:
-            return f"{label(frames)}: {reason}"
-    for frame in frames:
-        if not _is_complete(frame):
-            return damaged(frame)
-    return None
+    reasons = (_reason(frame) for frame in frames)
+    reason = next((reason for reason in reasons if reason is not None), None)
+    return None if reason is None else f"{label(frames)}: {reason}"
+
+
+def is_damaged(frame: Frame) -> bool:
+    """Whether the file does not hold all of the frame's pixels."""
+    return not frame_is_complete(frame)
 
 
 def damaged(frame: Frame) -> str:
     """The sentence about a file with broken pixel data."""
-    return f"{frame.image.path.name}: image data incomplete or damaged; the series is not opened."
+    return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
+
+
+def not_told_apart(frames: Sequence[Frame]) -> str:
+    """The question about frames that share positions."""
+    return (
+        f"{label(frames)}: {len(frames)} images share positions and nothing tells them apart."
+        " Open as a 2D stack?"
+    )
 
 
 def _reason(frame: Frame) -> str | None:
-    checks = (_layout_reason, _kind_reason, _geometry_reason, _value_reason, _codec_reason)
-    return next((reason for check in checks if (reason := check(frame))), None)
-
-
-def _layout_reason(frame: Frame) -> str | None:
     if frame.image.refused:
         return frame.image.refused
-    if frame.image.sop_class in _ENHANCED:
-        return "enhanced multi-frame images are not supported yet."
-    if frame.image.frame_count > 1:
-        return f"multi-frame images ({frame.image.frame_count} in one file) are not supported yet."
-    return None
-
-
-def _kind_reason(frame: Frame) -> str | None:
-    if frame.image.sop_class.startswith(_SECONDARY_CAPTURE):
-        return "secondary capture (a screenshot or a derived picture); not opened."
-    if frame.image.samples != 1 or not frame.image.photometric.startswith("MONOCHROME"):
-        return f"colour image ({_plain(frame.image.photometric) or 'unknown colours'}); not opened."
-    if frame.is_localizer:
-        return "localizer (a scout image); not opened."
-    return None
+    checks = (_geometry_reason, _value_reason, _codec_reason)
+    return next((reason for check in checks if (reason := check(frame))), None)
 
 
 def _geometry_reason(frame: Frame) -> str | None:
     if frame.position is None:
-        return "no patient position; not opened."
+        return None
     if frame.orientation is None:
         return "no patient orientation; left and right are unknown. Not opened."
     row, column = np.reshape(frame.orientation, (2, 3))
@@ -100,8 +85,11 @@ def _geometry_reason(frame: Frame) -> str | None:
         return "the patient orientation is invalid. Not opened."
     if frame.pixel_spacing is None:
         return "no pixel spacing; lengths are unknown. Not opened."
+    farthest = max(*map(abs, frame.position), *frame.pixel_spacing, frame.slice_distance or 0.0)
+    if farthest > _FARTHEST:
+        return "the patient position or spacing is not a possible length. Not opened."
     sides = np.multiply(frame.pixel_spacing, (frame.rows, frame.columns))
-    if frame.image.modality == "MR" and sides.min() > _LONGEST_SHORT_SIDE:
+    if frame.image.modality == "MR" and frame.tile is None and sides.min() > _LONGEST_SHORT_SIDE:
         return (
             f"slices of {sides[0]:.0f} × {sides[1]:.0f} mm must be a mosaic of several slices "
             "without its private header; left and right could be swapped. Not opened."
@@ -110,9 +98,18 @@ def _geometry_reason(frame: Frame) -> str | None:
 
 
 def _value_reason(frame: Frame) -> str | None:
-    if frame.image.bits_allocated not in (8, 16, 32):
-        return f"{frame.image.bits_allocated} bits per pixel are not supported."
-    if not 0 < frame.image.bits_stored <= frame.image.high_bit + 1 <= frame.image.bits_allocated:
+    image = frame.image
+    if image.samples not in (1, 3) or (image.samples == 3) != (image.photometric in _COLOURS):
+        kind = _plain(image.photometric) or "unknown colours"
+        return f"{image.samples} values for a pixel of {kind} are not supported."
+    if image.samples == 1 and image.photometric not in _GREYS:
+        kind = _plain(image.photometric) or "an unknown kind"
+        return f"pixels of {kind} are not supported."
+    if image.is_float:
+        return None
+    if image.bits_allocated not in (1, 8, 16, 32):
+        return f"{image.bits_allocated} bits per pixel are not supported."
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
         return "the header contradicts itself about the bits of a pixel. Not opened."
     if frame.slope is None or frame.intercept is None:
         return "the rescale slope or intercept is not a usable number. Not opened."
@@ -123,12 +120,8 @@ def _codec_reason(frame: Frame) -> str | None:
     if not frame.image.pixels.encapsulated:
         return None
     syntax = frame.image.transfer_syntax
-    if syntax == JPEGExtended12Bit and frame.image.bits_stored > 8:
-        return (
-            f"compression {_name(syntax)} of {frame.image.bits_stored} bits is not supported yet."
-        )
     try:
-        available = get_decoder(syntax).is_available
+        available = plugin(frame.image) is not None
     except (NotImplementedError, ValueError):
         return f"compression {_name(syntax)} is not supported."
     if not available:
@@ -144,14 +137,3 @@ def _name(syntax: UID) -> str:
 def _plain(code: str) -> str:
     """A code of the standard; empty where a damaged header holds anything else, even a name."""
     return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""
-
-
-def _is_complete(frame: Frame) -> bool:
-    """The file holds the pixels that its header states, and no more than a row's padding."""
-    pixels = frame.image.pixels
-    if not pixels.complete:
-        return False
-    if pixels.encapsulated or pixels.offset is None:
-        return True
-    row = frame.columns * frame.image.bits_allocated // 8
-    return 0 <= pixels.length - row * frame.rows < max(row, 2)

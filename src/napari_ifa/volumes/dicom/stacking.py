@@ -1,217 +1,312 @@
-"""From rows of the frame table to stacks: grouping, sorting, and the geometry of a stack."""
+"""From the frames of one image to a stack: their order, and the grid they form."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.refusals import label, refusal
-from napari_ifa.volumes.dicom.stack import Stack
+from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal
+from napari_ifa.volumes.dicom.stack import Resampling, Stack
 from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.volume import Affine
 
-#: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
-_SAME_GEOMETRY = 1e-3
-#: Slices nearer than this (mm) lie at one position.
-_SAME_POSITION = 0.01
 #: A gap is regular within 1 % of the commonest, or 0.02 mm.
 _GAP_RELATIVE, _GAP_ABSOLUTE = 0.01, 0.02
 #: A gap is a whole number of steps, within this part of a step: slices are missing.
 _MISSING_RELATIVE = 0.05
 #: In-plane drift over the stack above this many pixels is gantry tilt.
 _DRIFT_PIXELS = 0.5
-
-
-def group_frames(frames: Sequence[Frame], root: Path) -> dict[str, list[Frame]]:
-    """Frames that belong together, by a key that is the same at every scan.
-
-    A DICOM series is split where shape, colours, localizer flag, orientation or pixel spacing
-    differ: its parts are different images. ``root`` is the folder that was scanned.
-    """
-    coarse: dict[str, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        coarse[_coarse_key(frame, root)].append(frame)
-    groups: dict[str, list[Frame]] = {}
-    for text, members in coarse.items():
-        members.sort(key=lambda f: (f.image.instance or 0, f.image.sop_uid, f.image.path.name))
-        parts: list[list[Frame]] = []
-        for frame in members:
-            part = next((p for p in parts if _same_geometry(p[0], frame)), None)
-            if part is None:
-                parts.append(part := [])
-            part.append(frame)
-        for index, part in enumerate(parts):
-            key = hashlib.sha256(f"{text}|{index}".encode()).hexdigest()[:8]
-            groups[key] = _without_duplicates(part)
-    return groups
+#: Slices fewer than this are no run of their own.
+_SHORTEST_RUN = 3
+#: A grid of so many times the slices, or the pixels of a slice, comes of a damaged header.
+_MOST_GROWTH = 4
+#: Pixels of a slice that are no matter in any case.
+_SMALL_AREA = 512 * 512
+#: Places named in one sentence.
+_MOST_NAMED = 6
 
 
 def stack_frames(frames: Sequence[Frame]) -> Stack:
-    """Sort the frames of one group and find the grid they form.
+    """Sort the frames of one image, one at each position, and find the grid they form.
 
     Raises
     ------
     UnsupportedStudyError
-        With one sentence, where they do not form a regular grid that this reader handles.
+        With one sentence, where they cannot be shown rightly.
     """
+    frames, notes = _whole(frames)
+    line = _Line.of(frames)
+    name = label(frames)
+    if frames[0].image.photometric == "MONOCHROME1":
+        notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
+    if len(frames) == 1:
+        thickness = frames[0].slice_distance
+        notes.append(f"{name}: a single slice; its thickness is {_stated(thickness)}.")
+        step = line.normal * (thickness or 1.0)
+        affine = line.affine(step, line.positions[0])
+        return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
+    step_mm, regular = _commonest_step(line.gaps)
+    missing = [] if regular.all() else _missing(line.gaps, step_mm)
+    tilt = line.tilt_degrees
+    if tilt or (not regular.all() and not missing):
+        return _resampled(line, step_mm, regular, tilt, missing, notes)
+    if missing:
+        notes.append(_missing_note(name, line.heights, step_mm, missing))
+    slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
+    placed = dict(zip(slots, line.frames, strict=True)) if missing else None
+    ordered = line.frames if placed is None else tuple(map(placed.get, range(slots[-1] + 1)))
+    step = (line.positions[-1] - line.positions[0]) / (len(ordered) - 1)
+    report = GeometryReport(missing=tuple(missing), notes=tuple(notes))
+    return Stack(ordered, line.affine(step, line.positions[0]), report=report)
+
+
+def stack_without_place(frames: Sequence[Frame]) -> Stack:
+    """Frames of which nothing says where they lie: one picture, or several in the file's order.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence, where they cannot be shown rightly.
+    """
+    frames, notes = _whole(frames)
+    name = label(frames)
+    notes.append(f"{name}: no patient position; opened as 2D, without mm.")
+    if frames[0].image.photometric == "MONOCHROME1":
+        notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
+    height, width = frames[0].pixel_spacing or (1.0, 1.0)
+    # As pictures have it: columns to the left, rows to the back, the first image on top.
+    affine = np.diag([1.0, height / width, -1.0, 1.0])
+    return Stack(tuple(frames), affine, placed=False, report=GeometryReport(notes=tuple(notes)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring slices with equal gaps: where they begin in the stack, and the gap in mm."""
+
+    first: int
+    frames: tuple[Frame, ...]
+    gap: float
+
+
+def regular_runs(frames: Sequence[Frame]) -> list[Run]:
+    """Runs of neighbouring slices with equal gaps, where the gaps of all are unequal."""
+    whole, _ = _whole(frames)
+    line = _Line.of(whole)
+    if len(line.frames) < 2:
+        return []
+    gaps = line.gaps
+    step, regular = _commonest_step(gaps)
+    if regular.all() or _missing(gaps, step):
+        return []
+    # A gap belongs to the run before it where it equals that run's first one.
+    breaks = [0]
+    for k in range(1, len(gaps)):
+        if abs(gaps[k] - gaps[breaks[-1]]) > _tolerance(gaps[breaks[-1]]):
+            breaks.append(k)
+    ends = [*breaks[1:], len(gaps)]
+    return [
+        Run(first, line.frames[first : end + 1], float(np.median(gaps[first:end])))
+        for first, end in zip(breaks, ends, strict=True)
+        if end + 1 - first >= _SHORTEST_RUN
+    ]
+
+
+def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+    """The frames whose pixels are all there, and a sentence for each file that is damaged."""
     sentence = refusal(frames)
     if sentence is not None:
         raise UnsupportedStudyError(sentence)
-    name = label(frames)
-    row, column = _unit_axes(frames[0])
-    normal = np.cross(row, column)
-    positions = np.array([frame.position for frame in frames], dtype=float)
-    heights = positions @ normal
-    order = np.argsort(heights, kind="stable")
-    if _instances_run_backwards(frames, order):
-        order = order[::-1]
-    positions, heights = positions[order], heights[order]
-    ordered = tuple(frames[k] for k in order)
-    _refuse_repeats(name, heights)
-    _refuse_tilt(name, positions - positions[0], normal, frames[0])
-    _refuse_irregular(name, heights)
+    whole = [frame for frame in frames if not is_damaged(frame)]
+    lost = dict.fromkeys(damaged(frame) for frame in frames if is_damaged(frame))
+    if not whole:
+        raise UnsupportedStudyError(next(iter(lost)))
+    return whole, list(lost)
 
-    notes = []
-    if len(ordered) > 1:
-        step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-    else:
-        thickness = frames[0].slice_distance
-        step = normal * (thickness or 1.0)
-        notes.append(f"{name}: a single slice; its thickness is {_stated(thickness)}.")
-    if frames[0].image.photometric == "MONOCHROME1":
-        notes.append(f"{name}: meant to be shown inverted (MONOCHROME1); values are unchanged.")
-    spacing = ordered[0].pixel_spacing
-    assert spacing is not None
-    affine = np.eye(4)
-    affine[:3, 0] = row * spacing[1]
-    affine[:3, 1] = column * spacing[0]
-    affine[:3, 2] = step
-    affine[:3, 3] = positions[0]
-    return Stack(ordered, affine, report=GeometryReport(notes=tuple(notes)))
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Frames in file order along the normal of their planes.
+
+    ``positions`` are those of the first pixels, LPS mm; ``heights`` and ``gaps`` run along the
+    direction from the first frame to the last.
+    """
+
+    frames: tuple[Frame, ...]
+    row: NDArray[np.float64]
+    column: NDArray[np.float64]
+    direction: NDArray[np.float64]
+    positions: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> _Line:
+        row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
+        row, column = row / np.linalg.norm(row), column / np.linalg.norm(column)
+        normal = np.cross(row, column)
+        positions = np.array([frame.position for frame in frames], dtype=float)
+        order = np.argsort(positions @ normal, kind="stable")
+        if _instances_run_backwards(frames, order):
+            order, normal = order[::-1], -normal
+        ordered = tuple(frames[k] for k in order)
+        return cls(ordered, row, column, normal, positions[order])
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Of the planes: from row × column."""
+        return np.cross(self.row, self.column)
+
+    @property
+    def heights(self) -> NDArray[np.float64]:
+        """Along the direction of the stack, in mm from the patient's origin."""
+        heights: NDArray[np.float64] = self.positions @ self.direction
+        return heights
+
+    @property
+    def gaps(self) -> NDArray[np.float64]:
+        """Distances of neighbouring planes, in mm."""
+        return np.diff(self.heights)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Height and width of a pixel."""
+        spacing = self.frames[0].pixel_spacing
+        assert spacing is not None
+        return spacing[0], spacing[1]
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """``[n, 2]``: (column, row) of each first pixel, in pixels, from the first frame's."""
+        beside = self.positions - self.positions[0]
+        height, width = self.spacing
+        return np.stack([beside @ self.row / width, beside @ self.column / height], axis=1)
+
+    @property
+    def tilt_degrees(self) -> float:
+        """Of the line through the first pixels against the normal; 0 where it is none."""
+        height, width = self.spacing
+        drift = np.linalg.norm(self.offsets * [width, height], axis=1)
+        worst = int(drift.argmax())
+        if drift[worst] <= _DRIFT_PIXELS * min(self.spacing):
+            return 0.0
+        along = abs(self.heights[worst] - self.heights[0])
+        return float(np.degrees(np.arctan2(drift[worst], along)))
+
+    def affine(self, step: NDArray[np.float64], origin: NDArray[np.float64]) -> Affine:
+        """(column, row, slice) → LPS mm."""
+        affine = np.eye(4)
+        affine[:3, 0] = self.row * self.spacing[1]
+        affine[:3, 1] = self.column * self.spacing[0]
+        affine[:3, 2] = step
+        affine[:3, 3] = origin
+        return affine
+
+
+def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -> bool:
+    """True where the files' own order falls along the normal: MONAI stacks by instance number."""
+    first, last = frames[order[0]], frames[order[-1]]
+    numbers = first.image.instance, last.image.instance
+    if None in numbers:
+        return False
+    if numbers[0] == numbers[1]:
+        return (first.index, first.tile or ()) > (last.index, last.tile or ())
+    return bool((numbers[0] or 0) > (numbers[1] or 0))
+
+
+def _commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
+    """The commonest distance of two slices, and which gaps have it."""
+    rising = np.sort(gaps)
+    first = np.searchsorted(rising, rising - _tolerances(rising), "left")
+    last = np.searchsorted(rising, rising + _tolerances(rising), "right")
+    most = int((last - first).argmax())
+    step = float(np.median(rising[first[most] : last[most]]))
+    return step, np.abs(gaps - step) <= _tolerance(step)
+
+
+def _tolerance(gap: float) -> float:
+    return max(_GAP_RELATIVE * gap, _GAP_ABSOLUTE)
+
+
+def _tolerances(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(_GAP_RELATIVE * gaps, _GAP_ABSOLUTE)
+
+
+def _missing(gaps: NDArray[np.float64], step: float) -> list[int]:
+    """Slices that are missing, counted along the complete stack; none where gaps are unequal."""
+    steps = np.round(gaps / step)
+    if (steps < 1).any() or (np.abs(gaps / step - steps) > _MISSING_RELATIVE).any():
+        return []
+    total = int(steps.sum()) + 1
+    if total - len(gaps) - 1 > len(gaps) + 1:
+        return []
+    present = {0, *(int(k) for k in np.cumsum(steps))}
+    return [k for k in range(total) if k not in present]
+
+
+def _missing_note(
+    name: str, heights: NDArray[np.float64], step: float, missing: Sequence[int]
+) -> str:
+    towards = 1.0 if heights[-1] > heights[0] else -1.0
+    named = [f"{heights[0] + towards * step * k:.1f}" for k in missing[:_MOST_NAMED]]
+    places = ", ".join(named) + (", …" if len(missing) > _MOST_NAMED else "")
+    count = f"{len(missing)} slice{'' if len(missing) == 1 else 's'}"
+    return f"{name}: {count} missing at {places} mm. Left blank; the model is not run on it."
+
+
+def _resampled(
+    line: _Line,
+    step: float,
+    regular: NDArray[np.bool_],
+    tilt: float,
+    missing: Sequence[int],
+    notes: list[str],
+) -> Stack:
+    """The straightened grid: planes one step apart along the normal, each slice in its place."""
+    name = label(line.frames)
+    gaps = line.gaps
+    places = (line.heights - line.heights[0]) / step
+    slices = int(np.floor(places[-1] + _MISSING_RELATIVE)) + 1
+    offsets = line.offsets
+    lowest = offsets.min(axis=0)
+    first = line.frames[0]
+    grown = np.ceil(offsets.max(axis=0) - lowest - 1e-6).astype(int)
+    shape = (first.columns + int(grown[0]), first.rows + int(grown[1]), slices)
+    area = float(shape[0]) * shape[1]
+    too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
+    if slices > _MOST_GROWTH * len(line.frames) or too_wide:
+        raise UnsupportedStudyError(
+            f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
+            " drift too far to be brought to one grid. Not opened."
+        )
+    if tilt:
+        notes.append(f"{name}: gantry tilt {tilt:.1f}° corrected by resampling.")
+    distances = None
+    if not regular.all() and not missing:
+        distances = (float(gaps.min()), float(gaps.max()))
+        notes.append(
+            f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm). Shown"
+            f" interpolated at {step:.2f} mm; do not measure on it."
+        )
+    elif missing:
+        notes.append(_missing_note(name, line.heights, step, missing))
+    height, width = line.spacing
+    corner = line.row * lowest[0] * width + line.column * lowest[1] * height
+    affine = line.affine(line.direction * step, line.positions[0] + corner)
+    return Stack(
+        line.frames,
+        affine,
+        report=GeometryReport(
+            tilt_degrees=tilt,
+            slice_distances_mm=distances,
+            missing=tuple(missing),
+            notes=tuple(notes),
+        ),
+        resampling=Resampling(shape, places, offsets - lowest),
+    )
 
 
 def _stated(thickness: float | None) -> str:
     return f"taken from the header ({thickness:g} mm)" if thickness else "not stated (1 mm assumed)"
-
-
-def _coarse_key(frame: Frame, root: Path) -> str:
-    series: tuple[object, ...] = (frame.image.series_uid,)
-    if not frame.image.series_uid:
-        folder = frame.image.path.parent
-        place = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
-        series = (
-            place,
-            frame.image.number,
-            frame.image.description,
-            frame.image.frame_of_reference,
-        )
-    form = (
-        frame.rows,
-        frame.columns,
-        frame.image.samples,
-        frame.image.photometric,
-        frame.is_localizer,
-    )
-    return repr((*series, *form))
-
-
-def _same_geometry(one: Frame, other: Frame) -> bool:
-    return _close(one.orientation, other.orientation) and _close(
-        one.pixel_spacing, other.pixel_spacing
-    )
-
-
-def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return all(abs(a - b) <= _SAME_GEOMETRY for a, b in zip(one, other, strict=True))
-
-
-def _without_duplicates(frames: list[Frame]) -> list[Frame]:
-    """Drop copies of one object; files that only share a UID by mistake are kept."""
-    kept: dict[object, Frame] = {}
-    for index, frame in enumerate(frames):
-        same = (
-            (frame.image.sop_uid, frame.image.instance, frame.position)
-            if frame.image.sop_uid
-            else index
-        )
-        kept.setdefault(same, frame)
-    return list(kept.values())
-
-
-def _unit_axes(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Directions of a growing column index and of a growing row index, in LPS."""
-    row, column = np.reshape(np.array(frame.orientation, dtype=float), (2, 3))
-    return row / np.linalg.norm(row), column / np.linalg.norm(column)
-
-
-def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -> bool:
-    """True where instance numbers fall along the normal: MONAI stacks by instance number."""
-    first, last = frames[order[0]].image.instance, frames[order[-1]].image.instance
-    return first is not None and last is not None and first > last
-
-
-def _refuse_repeats(name: str, heights: NDArray[np.float64]) -> None:
-    gaps = np.abs(np.diff(heights))
-    places = 1 + int((gaps > _SAME_POSITION).sum())
-    if places < len(heights):
-        raise UnsupportedStudyError(
-            f"{name}: {len(heights)} images share {places} positions (several times, echoes or "
-            "contrasts); not supported yet."
-        )
-
-
-def _refuse_tilt(
-    name: str, offsets: NDArray[np.float64], normal: NDArray[np.float64], frame: Frame
-) -> None:
-    along = offsets @ normal
-    drift = np.linalg.norm(offsets - along[:, None] * normal, axis=1)
-    assert frame.pixel_spacing is not None
-    worst = int(drift.argmax())
-    if drift[worst] > _DRIFT_PIXELS * min(frame.pixel_spacing):
-        tilt = np.degrees(np.arctan2(drift[worst], abs(along[worst])))
-        raise UnsupportedStudyError(
-            f"{name}: gantry tilt {tilt:.1f}°; tilted stacks are not supported yet."
-        )
-
-
-def _refuse_irregular(name: str, heights: NDArray[np.float64]) -> None:
-    gaps = np.abs(np.diff(heights))
-    if len(gaps) < 2:
-        return
-    near = np.abs(gaps[:, None] - gaps[None, :]) <= _tolerance(gaps)[:, None]
-    members = near[near.sum(axis=1).argmax()]
-    step = float(np.median(gaps[members]))
-    irregular = np.abs(gaps - step) > _tolerance(np.array([step]))
-    if not irregular.any():
-        return
-    steps = np.round(gaps / step)
-    if (steps >= 1).all() and (np.abs(gaps / step - steps) <= _MISSING_RELATIVE).all():
-        direction = np.sign(heights[-1] - heights[0])
-        missing = [
-            heights[k] + direction * step * m
-            for k in np.flatnonzero(irregular)
-            for m in range(1, int(steps[k]))
-        ]
-        if missing:
-            places = ", ".join(f"{place:.1f}" for place in missing[:6])
-            places += ", …" if len(missing) > 6 else ""
-            slices = "slice" if len(missing) == 1 else "slices"
-            raise UnsupportedStudyError(
-                f"{name}: {len(missing)} {slices} missing at {places} mm along the stack; "
-                "not supported yet."
-            )
-    raise UnsupportedStudyError(
-        f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm); not supported yet."
-    )
-
-
-def _tolerance(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(_GAP_RELATIVE * gaps, _GAP_ABSOLUTE)

@@ -1,0 +1,151 @@
+"""What a compressed stream says of its own size, read before anything is decoded.
+
+A decoder allocates what its stream claims. So the stream must claim what the header does, and the
+header's claim must be possible for as few bytes as there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydicom.uid import (
+    UID,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLETransferSyntaxes,
+)
+
+#: Frames of JPEG and JPEG-LS: start of frame 0 to 15 and 55, without the three in between that
+#: are tables.
+_START_OF_FRAME = (*range(0xC0, 0xD0), 0xF7)
+_TABLES_BETWEEN = (0xC4, 0xC8, 0xCC)
+_START_OF_SCAN = 0xDA
+_JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
+_SOC_AND_SIZ = b"\xff\x4f\xff\x51"
+#: A run of RLE stands for at most 128 bytes and takes two.
+_RLE_RATIO = 64
+_RLE_HEADER = 64
+_MOST_RLE_SEGMENTS = 15
+#: Less than this (bytes) may be compressed to almost nothing, as an empty slice is; a frame beyond
+#: it to no less than a part in 2 ** 16.
+_ALWAYS_ALLOWED = 2**26
+_MOST_RATIO = 2**16
+
+
+@dataclass(frozen=True)
+class StreamSize:
+    """Rows, columns, samples of a pixel, and bits of a sample."""
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+
+
+class DamagedStreamError(Exception):
+    """A compressed stream that is not the image that the header describes."""
+
+
+def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
+    """Refuse a stream that claims another size than its header, or one too large for its bytes.
+
+    ``header.precision`` is the bits allocated for a sample; a stream may use fewer.
+
+    Raises
+    ------
+    DamagedStreamError
+        Before anything of the claimed size is allocated.
+    """
+    size = header.rows * header.columns * header.samples * max(header.precision // 8, 1)
+    if size > max(_ALWAYS_ALLOWED, _MOST_RATIO * len(data)):
+        raise DamagedStreamError(f"{len(data)} bytes cannot hold a frame of {size}")
+    if syntax in RLETransferSyntaxes:
+        _check_rle(data, header, size)
+        return
+    if syntax in JPEG2000TransferSyntaxes:
+        stated = _jpeg2000(data)
+    elif syntax in JPEGTransferSyntaxes or syntax in JPEGLSTransferSyntaxes:
+        stated = _jpeg(data)
+    else:
+        raise DamagedStreamError("a compression whose size is not known how to read")
+    same = (stated.rows, stated.columns, stated.samples)
+    if same != (header.rows, header.columns, header.samples):
+        raise DamagedStreamError(f"the stream holds {stated}, its header says {header}")
+    if not 0 < stated.precision <= header.precision:
+        raise DamagedStreamError(f"{stated.precision} bits do not fit {header.precision}")
+
+
+def _check_rle(data: bytes, header: StreamSize, size: int) -> None:
+    """Segments: one for each byte of a pixel, in rising order, inside the data (PS3.5, G.5)."""
+    count = int.from_bytes(data[:4], "little")
+    if len(data) < _RLE_HEADER or count != header.samples * max(header.precision // 8, 1):
+        raise DamagedStreamError("an RLE header of another kind of pixel")
+    if not 0 < count <= _MOST_RLE_SEGMENTS:
+        raise DamagedStreamError("more segments than RLE has")
+    starts = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(1, count + 1)]
+    if starts != sorted(starts) or starts[0] < _RLE_HEADER or starts[-1] >= len(data):
+        raise DamagedStreamError("RLE segments that lie outside the data")
+    if size > _RLE_RATIO * len(data):
+        raise DamagedStreamError("too few RLE data for the frame")
+
+
+def _jpeg(data: bytes) -> StreamSize:
+    """Of JPEG (ITU T.81, B.2.2) and JPEG-LS (T.87, C.2.2): the frame header after its segments."""
+    if data[:2] != b"\xff\xd8":
+        raise DamagedStreamError("no start of a JPEG stream")
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise DamagedStreamError("a JPEG segment without its mark")
+        mark = data[at + 1]
+        if mark == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if mark == _START_OF_SCAN:
+            break
+        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
+            if at + 10 > len(data):
+                break
+            return StreamSize(
+                rows=int.from_bytes(data[at + 5 : at + 7], "big"),
+                columns=int.from_bytes(data[at + 7 : at + 9], "big"),
+                samples=data[at + 9],
+                precision=data[at + 4],
+            )
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise DamagedStreamError("a JPEG stream without its size")
+
+
+def _jpeg2000(data: bytes) -> StreamSize:
+    """Of JPEG 2000 (ITU T.800, A.5.1): the SIZ segment, also inside the boxes of a JP2 file."""
+    at = _codestream_of_jp2(data) if data.startswith(_JP2_SIGNATURE) else 0
+    if data[at : at + 4] != _SOC_AND_SIZ or len(data) < at + 45:
+        raise DamagedStreamError("no start of a JPEG 2000 stream")
+    right, bottom, left, top, tile_width, tile_height = (
+        int.from_bytes(data[at + k : at + k + 4], "big") for k in (8, 12, 16, 20, 24, 28)
+    )
+    if not tile_width or not tile_height:
+        raise DamagedStreamError("JPEG 2000 tiles without a size")
+    # Components after the first may be stored smaller, as colours are; never the first.
+    depth, step_x, step_y = data[at + 42], data[at + 43], data[at + 44]
+    if (step_x, step_y) != (1, 1):
+        raise DamagedStreamError("a JPEG 2000 component smaller than its image")
+    return StreamSize(
+        rows=bottom - top,
+        columns=right - left,
+        samples=int.from_bytes(data[at + 40 : at + 42], "big"),
+        precision=(depth & 0x7F) + 1,
+    )
+
+
+def _codestream_of_jp2(data: bytes) -> int:
+    at = len(_JP2_SIGNATURE) + 4
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"jp2c":
+            return at + (16 if length == 1 else 8)
+        if length < 8:
+            break
+        at += length
+    raise DamagedStreamError("JP2 boxes without a stream")

@@ -1,0 +1,46 @@
+"""Fields that are more than one number: rescaling, spacings, planes of a dose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_ifa.volumes.dicom import tags
+from napari_ifa.volumes.dicom.fields import Fields
+from napari_ifa.volumes.dicom.frames import Frame
+
+
+def positive(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """The values where all of them are greater than zero."""
+    return values if values is not None and min(values) > 0 else None
+
+
+def rescale(fields: Fields) -> tuple[float | None, float | None]:
+    """Slope and intercept: 1 and 0 where absent, None where they are no usable numbers."""
+    return _number(fields, tags.SLOPE, 1.0), _number(fields, tags.INTERCEPT, 0.0)
+
+
+def _number(fields: Fields, tag: int, default: float) -> float | None:
+    if not fields.ascii(tag):
+        return default
+    value = fields.number(tag)
+    # A slope of zero would show an empty image.
+    return None if tag == tags.SLOPE and value == 0 else value
+
+
+def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[float, ...] | None]:
+    """Position of each plane of an RT dose (PS3.3 C.8.8.3.2); None where it is not known.
+
+    Offsets that begin with 0 count from the first plane, along the normal; others are the planes'
+    own z coordinates, which is allowed for axial planes only.
+    """
+    nothing: list[tuple[float, ...] | None] = [None] * frame.image.frame_count
+    if offsets is None or frame.position is None or frame.orientation is None:
+        return nothing
+    first = np.array(frame.position)
+    row, column = np.reshape(frame.orientation, (2, 3))
+    along = np.cross(row, column)
+    if offsets[0] != 0:
+        if abs(along[2]) < 0.999:
+            return nothing
+        return [(first[0], first[1], z) for z in offsets]
+    return [tuple(float(x) for x in first + along * offset) for offset in offsets]

@@ -1,0 +1,126 @@
+"""Files that nibabel reads, by their names; a header and its data file are one image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from napari_ifa.errors import UnsupportedStudyError
+
+_NIFTI = (".nii.gz", ".nii")
+#: One file holds all.
+_SINGLE = (*_NIFTI, ".mgz", ".mgh", ".mnc")
+#: Suffix of a header → those of the data file that belongs to it.
+_PAIRS = {
+    ".hdr": (".img", ".img.gz"),
+    ".hdr.gz": (".img.gz", ".img"),
+    ".head": (".brik", ".brik.gz"),
+    ".par": (".rec",),
+}
+#: The reverse; the plain header before the packed one.
+_DATA = {data: header for header, datas in reversed(_PAIRS.items()) for data in datas}
+#: Longest first, so that ".img.gz" is not taken for another.
+_SUFFIXES = sorted((*_SINGLE, *_PAIRS, *_DATA), key=len, reverse=True)
+#: A DICOM file may have any name; its mark stands behind 128 bytes.
+_DICOM_MARK = slice(128, 132)
+#: An old one without the mark starts with its first group, 2 or 8.
+_DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
+
+
+def is_nifti_name(path: Path) -> bool:
+    """True for ``.nii`` and ``.nii.gz``."""
+    return path.name.lower().endswith(_NIFTI)
+
+
+def is_nibabel_name(path: Path) -> bool:
+    """True for every suffix of which `is_nibabel_file` speaks."""
+    return bool(suffix_of(path))
+
+
+def is_nibabel_file(path: Path) -> bool:
+    """Whether nibabel is to read the file, by its name; a DICOM file by its content never is.
+
+    True for NIfTI and Analyze (``.nii``, ``.nii.gz``, ``.hdr``, ``.img``, ``.img.gz``), FreeSurfer
+    (``.mgh``, ``.mgz``), AFNI (``.HEAD``, ``.BRIK``, ``.BRIK.gz``), MINC (``.mnc``) and Philips
+    (``.PAR``, ``.REC``), in capitals or not.
+    """
+    suffix = suffix_of(path)
+    if not suffix:
+        return False
+    start = _start(path)
+    if start[_DICOM_MARK] == b"DICM":
+        return False
+    if suffix in _SINGLE:
+        return True
+    is_alone = suffix in _DATA and header_of(path) == path
+    return not (is_alone and start.startswith(_DICOM_GROUPS))
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix, in small letters, by which the kind of file is known; empty for all others."""
+    name = path.name.lower()
+    return next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
+
+
+def stem_of(path: Path) -> str:
+    """The name without that suffix."""
+    return path.name[: len(path.name) - len(suffix_of(path))]
+
+
+def header_of(path: Path) -> Path:
+    """The header of a data file, where it lies beside it; else the file itself."""
+    wanted = _DATA.get(suffix_of(path))
+    if wanted is None:
+        return path
+    return _beside(path, wanted) or (_beside(path, ".hdr.gz") if wanted == ".hdr" else None) or path
+
+
+def data_of(header: Path) -> Path:
+    """The file with the voxels: the header's partner, or the file itself where it holds both.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        Where one of the two is missing.
+    """
+    suffix = suffix_of(header)
+    if suffix in _DATA:
+        raise UnsupportedStudyError(
+            f"{header.name}: its header {stem_of(header)}{_cased(_DATA[suffix], header)} is"
+            " missing; put both files into one folder."
+        )
+    if suffix not in _PAIRS:
+        return header
+    for partner in _PAIRS[suffix]:
+        found = _beside(header, partner)
+        if found is not None:
+            return found
+    raise UnsupportedStudyError(
+        f"{header.name}: its image data {stem_of(header)}{_cased(_PAIRS[suffix][0], header)} is"
+        " missing; put both files into one folder."
+    )
+
+
+def _beside(path: Path, suffix: str) -> Path | None:
+    """The file of the same name with another suffix, written as on this file or otherwise."""
+    stem = stem_of(path)
+    for text in dict.fromkeys((_cased(suffix, path), suffix, suffix.upper())):
+        found = path.with_name(stem + text)
+        if found.is_file():
+            return found
+    # "image.BRIK.gz" beside "image.HEAD": capitals in one part only.
+    capital = path.with_name(stem + suffix.upper().replace(".GZ", ".gz"))
+    return capital if capital.is_file() else None
+
+
+def _cased(suffix: str, like: Path) -> str:
+    own = like.name[len(stem_of(like)) :]
+    return suffix.upper() if own.removesuffix(".gz").isupper() else suffix
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with open(os.fspath(path), "rb") as file:
+            return file.read(_DICOM_MARK.stop)
+    except OSError:
+        return b""

@@ -1,0 +1,222 @@
+"""Images at the same positions are told apart by kind, time and number; or a person is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes import list_series, read_volume
+
+Save = Callable[..., Path]
+POSITIONS = 3
+
+
+def position(n: int) -> list[float]:
+    """Of the n-th of several images of three slices, one image after the other."""
+    return [0, 0, 2 * (n % POSITIONS)]
+
+
+def images_of(folder: Path) -> dict[str, list[float]]:
+    """Part → the first pixel of each slice from the feet up; 100 n for the n-th file made."""
+    series = list_series(folder)
+    assert all(s.unsupported is None for s in series)
+    assert all(s.question is None for s in series)
+    assert len({s.key for s in series}) == len(series)
+    return {s.part: read_volume(s).array[::-1, 0, 0].tolist() for s in series}
+
+
+@pytest.fixture
+def save_images(save_series: Save) -> Save:
+    """Write images of three slices each; keywords may ask for the number of the file."""
+
+    def save(count: int, **elements: Any) -> Path:
+        elements.setdefault("ImagePositionPatient", position)
+        return save_series(*range(count * POSITIONS), **elements)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("elements", "parts"),
+    [
+        ({"EchoTime": lambda n: [4.9, 9.8][n // 3]}, ["echo 4.9 ms", "echo 9.8 ms"]),
+        (
+            {"InversionTime": lambda n: [900, 2500][n // 3]},
+            ["inversion 900 ms", "inversion 2500 ms"],
+        ),
+        (
+            {"ImageType": lambda n: ["ORIGINAL", "PRIMARY", "MP"[n // 3]]},
+            ["magnitude", "phase"],
+        ),
+        (
+            {"ComplexImageComponent": lambda n: ["MAGNITUDE", "PHASE"][n // 3]},
+            ["magnitude", "phase"],
+        ),
+        (
+            {"ImageType": lambda n: ["DERIVED", "SECONDARY", ["IN_PHASE", "WATER"][n // 3]]},
+            ["in_phase", "water"],
+        ),
+        ({"FlipAngle": lambda n: [5, 15][n // 3]}, ["flip angle 5°", "flip angle 15°"]),
+        ({"KVP": lambda n: [80, 140][n // 3]}, ["80 kV", "140 kV"]),
+        ({"ConvolutionKernel": lambda n: ["B30f", "B70f"][n // 3]}, ["kernel B30f", "kernel B70f"]),
+        ({"DiffusionBValue": lambda n: [0.0, 1000.0][n // 3]}, ["b 0", "b 1000"]),
+    ],
+    ids=[
+        "echo",
+        "inversion",
+        "image type",
+        "component",
+        "dixon",
+        "flip angle",
+        "voltage",
+        "kernel",
+        "b-value",
+    ],
+)
+def test_kinds_are_told_apart(
+    save_images: Save, elements: dict[str, Any], parts: list[str]
+) -> None:
+    images = images_of(save_images(2, **elements))
+    assert images == {parts[0]: [0, 100, 200], parts[1]: [300, 400, 500]}
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"TemporalPositionIdentifier": lambda n: n // 3 + 1},
+        {"TriggerTime": lambda n: 40 * (n // 3)},
+        {"AcquisitionNumber": lambda n: n // 3 + 1},
+        {"AcquisitionTime": lambda n: f"10000{n // 3}.5"},
+        {"ContentTime": lambda n: f"10000{n // 3}"},
+        {},
+    ],
+    ids=["temporal", "trigger", "acquisition", "time", "content", "number alone"],
+)
+def test_times_are_told_apart(save_images: Save, elements: dict[str, Any]) -> None:
+    images = images_of(save_images(4, **elements))
+    assert images == {
+        f"image {t + 1} of 4": [300 * t, 300 * t + 100, 300 * t + 200] for t in range(4)
+    }
+
+
+def test_times_are_in_their_order_whatever_the_numbers(save_images: Save) -> None:
+    images = images_of(save_images(2, TemporalPositionIdentifier=lambda n: 2 - n // 3))
+    assert images == {"image 1 of 2": [300, 400, 500], "image 2 of 2": [0, 100, 200]}
+
+
+def test_echoes_and_components_together(save_images: Save) -> None:
+    images = images_of(
+        save_images(
+            4,
+            EchoTime=lambda n: [5, 10][n // 3 % 2],
+            ImageType=lambda n: ["ORIGINAL", "PRIMARY", "MP"[n // 6]],
+        )
+    )
+    assert list(images) == [
+        "magnitude, echo 5 ms",
+        "magnitude, echo 10 ms",
+        "phase, echo 5 ms",
+        "phase, echo 10 ms",
+    ]
+    assert images["phase, echo 5 ms"] == [600, 700, 800]
+
+
+def test_directions_of_diffusion(save_images: Save) -> None:
+    directions = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    images = images_of(
+        save_images(
+            3,
+            InstanceNumber=None,
+            DiffusionBValue=lambda n: [0.0, 1000.0, 1000.0][n // 3],
+            DiffusionGradientOrientation=lambda n: directions[n // 3],
+        )
+    )
+    assert sorted(images.values()) == [[0, 100, 200], [300, 400, 500], [600, 700, 800]]
+    assert set(images) == {"b 0", "b 1000, image 1 of 2", "b 1000, image 2 of 2"}
+
+
+def test_times_that_differ_from_slice_to_slice_do_not_tear_an_image_apart(
+    save_images: Save,
+) -> None:
+    images = images_of(save_images(2, AcquisitionTime=lambda n: f"1000{n:02}"))
+    assert images == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_one_missing_file_moves_no_other_slice(save_series: Save) -> None:
+    # Two times of four slices; the second slice of the first time is gone.
+    numbers = [n for n in range(8) if n != 1]
+    folder = save_series(*numbers, ImagePositionPatient=lambda n: [0, 0, 2 * (n % 4)])
+    first, second = list_series(folder)
+    assert read_volume(first).array[::-1, 0, 0].tolist() == [0, 0, 200, 300]
+    assert read_volume(first).report.missing == (2,)
+    assert read_volume(second).array[::-1, 0, 0].tolist() == [400, 500, 600, 700]
+    assert read_volume(second).report.missing == ()
+
+
+def test_all_times_of_a_slice_after_one_another(save_series: Save) -> None:
+    # Numbers run through the two times first, then to the next slice.
+    folder = save_series(*range(6), ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2)])
+    assert images_of(folder) == {"image 1 of 2": [0, 200, 400], "image 2 of 2": [100, 300, 500]}
+
+
+def test_a_last_time_that_was_broken_off(save_series: Save) -> None:
+    folder = save_series(*range(5), ImagePositionPatient=position)
+    assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400]}
+
+
+def test_images_sent_twice_under_other_names_are_one(save_images: Save) -> None:
+    pixels = {"PixelData": lambda n: np.full(6, 100 * (n % 3), "<u2").tobytes()}
+    # All of them, with the same numbers.
+    folder = save_images(2, InstanceNumber=lambda n: n % 3 + 1, **pixels)
+    assert images_of(folder) == {"": [0, 100, 200]}
+
+
+def test_images_sent_twice_in_part_are_one(save_series: Save) -> None:
+    pixels = {"PixelData": lambda n: np.full(6, 100 * (n % 3), "<u2").tobytes()}
+    folder = save_series(*range(4), ImagePositionPatient=position, **pixels)
+    assert images_of(folder) == {"": [0, 100, 200]}
+
+
+def test_what_nothing_tells_apart_is_asked_about(save_images: Save) -> None:
+    folder = save_images(2, InstanceNumber=1)
+    (series,) = list_series(folder)
+    sentence = (
+        "Series 7: 6 images share positions and nothing tells them apart. Open as a 2D stack?"
+    )
+    assert series.question == sentence
+    assert series.unsupported is None
+    volume = read_volume(series)
+    assert volume.shape == (6, 2, 3)
+    assert volume.plane == "2D stack"
+    assert not volume.source.placed
+
+
+def test_stacks_side_by_side_are_one_image_each(save_series: Save, dicom_slice: Any) -> None:
+    # A second stack higher up in the same series: one image with a gap, not two on one another.
+    folder = save_series(*range(3), *range(5, 8))
+    (series,) = list_series(folder)
+    assert series.shape == (8, 2, 3)
+    assert "2 slices missing" in series.notes[0]
+
+
+def test_unknown_words_of_a_damaged_header_do_not_stop_the_list(
+    tmp_path: Path, dicom_slice: Callable[..., Dataset], save_dicom: Save
+) -> None:
+    for n in range(2):
+        data = dicom_slice(0, EchoTime="", AcquisitionTime="", SOPInstanceUID=f"1.2.{n}")
+        save_dicom(tmp_path / str(n), data)
+    # Equal pixels at one position.
+    (series,) = list_series(tmp_path)
+    assert series.image_count == 1
+
+
+def test_4d_series_asks_for_a_choice(save_images: Save) -> None:
+    folder = save_images(2)
+    with pytest.raises(UnsupportedStudyError, match="2 series found; choose one"):
+        read_volume(folder)
