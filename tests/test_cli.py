@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import highdicom as hd
@@ -14,6 +15,7 @@ from napari_ifa import samples
 from napari_ifa.analysis.colour import evidence_strength
 from napari_ifa.analysis.figures import usual_cam
 from napari_ifa.cli import main
+from napari_ifa.volumes import Series, SeriesList, Skipped
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,52 @@ def test_series_are_listed_for_people_and_for_programs(capsys: pytest.CaptureFix
     assert row["modality"] == "MR"
     assert row["images"] == row["shape_ipl"][0]
     assert row["unsupported"] is None
+
+
+def test_series_says_all_that_a_person_needs_to_choose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = SeriesList(
+        [
+            Series(
+                key="0a1b2c3d", path=tmp_path, kind="dicom", modality="MR", description="EPI кость",
+                part="time 1 of 2", number=5, image_count=15, shape=(15, 64, 64),
+                spacing=(3.0, 2.5, 2.5), orientation="axial", notes=("Series 5: a note.",),
+            ),
+            Series(key="1a1b2c3d", path=tmp_path, kind="dicom", question="Series 6: as 2D stack?"),
+            Series(key="2a1b2c3d", path=tmp_path, kind="dicom", alternative=True),
+            Series(key="3a1b2c3d", path=tmp_path, kind="image", unsupported="a.png: damaged."),
+        ],
+        [Skipped("DICOM without an image", 2, ("a", "b"))],
+    )  # fmt: skip
+    monkeypatch.setattr("napari_ifa.volumes.list_series", lambda *_, **__: shown)
+    assert main(["series", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "0a1b2c3d  MR  5 EPI кость, time 1 of 2: 15 images, 15 × 64 × 64, 3.00 × 2.50 × 2.50 mm,"
+        " axial",
+        "          note: Series 5: a note.",
+        "1a1b2c3d  –   –: 1 image, –, –, –",
+        "          asks first: Series 6: as 2D stack?",
+        "2a1b2c3d  –   –: 1 image, –, –, –",
+        "          another way to see an image of this list; opened only by its key",
+        "3a1b2c3d  –   –: 1 image, –, –, –",
+        "          not opened: a.png: damaged.",
+        "Left out: 2 DICOM without an image.",
+    ]  # fmt: skip
+    assert main(["series", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["part"] for row in found["series"]] == ["time 1 of 2", "", "", ""]
+    assert [row["alternative"] for row in found["series"]] == [False, False, True, False]
+    assert found["series"][1]["question"] == "Series 6: as 2D stack?"
+    assert found["skipped"] == [
+        {"reason": "DICOM without an image", "count": 2, "names": ["a", "b"]}
+    ]
+
+
+def test_series_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shutil.make_archive(str(tmp_path / "study"), "zip", samples.dicom_series())
+    assert main(["series", path]) == 0
+    assert capsys.readouterr().out.split()[1] == "MR"
 
 
 def test_analyze_writes_a_file_that_explain_accepts(tmp_path: Path) -> None:

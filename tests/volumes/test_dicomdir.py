@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.fileset import FileSet
@@ -152,3 +154,27 @@ def test_those_of_pydicom_name_the_files_that_pydicom_finds(name: str) -> None:
     assert len(files) == len(set(files)) == 31
     assert {file.resolve() for file in files} == {file.resolve() for file in expected}
     assert skipped.entries() == ()
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
+    kept=st.floats(0.3, 1),
+)
+def test_a_changed_dicomdir_names_only_files_that_are_there(
+    disc: Path, changes: list[tuple[float, int]], kept: float
+) -> None:
+    original = disc.with_name("original")
+    if not original.exists():
+        shutil.copy(disc, original)
+    data = bytearray(original.read_bytes())
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    disc.write_bytes(data[: int(kept * len(data))])
+    files = referenced_files(disc, SkippedFiles())
+    assert all(file.is_file() and file.is_relative_to(disc.parent) for file in files)
+    assert [s.number for s in list_series(disc)] in ([7], [7, 9])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.uid import generate_uid
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
@@ -225,6 +226,16 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert sentence(tmp_path / "pipe") == "pipe: neither a file nor a folder."
 
 
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
+def test_names_in_no_encoding(save_series: Save, save_nifti: Save) -> None:
+    nifti, folder = save_nifti(np.zeros((2, 3, 4), np.int16)), save_series()
+    nifti.rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.nii.gz"))
+    (folder / "slice1.dcm").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.dcm"))
+    picture = os.fsencode(folder) + b"/caf\xe9.png"
+    Image.fromarray(np.zeros((2, 3), np.uint8)).save(os.fsdecode(picture))
+    assert [s.kind for s in list_series(folder)] == ["dicom", "nifti", "image"]
+
+
 # Several at once
 
 
@@ -248,8 +259,20 @@ def test_several_files_and_folders(two_series: Path, save_nifti: Save, tmp_path:
 def test_some_slices_of_a_series_stand_for_all_of_it(save_series: Save) -> None:
     folder = save_series()
     save_series(9, SeriesInstanceUID=generate_uid(), SeriesNumber=8)
-    (series,) = list_series([folder / "slice1.dcm", folder / "slice2.dcm"])
-    assert (series.number, series.image_count) == (7, 4)
+    (folder / "letter.txt").write_text("Dear colleague")
+    found = list_series([folder / "slice1.dcm", folder / "slice2.dcm"])
+    assert [(s.number, s.image_count) for s in found] == [(7, 4)]
+    assert found.skipped == ()
+
+
+def test_only_dicom_files_stand_for_others(save_series: Save, save_nifti: Save) -> None:
+    folder = save_series()
+    nifti = save_nifti(np.zeros((2, 3, 4), np.int16))
+    first, second = (nifti.rename(folder / nifti.name), folder / "b.nii.gz")
+    second.write_bytes(first.read_bytes())
+    assert [s.description for s in list_series(first)] == ["image"]
+    assert [s.kind for s in list_series(folder / "slice0.dcm")] == ["dicom"]
+    assert [s.kind for s in list_series([folder / "slice0.dcm", second])] == ["dicom", "nifti"]
 
 
 def test_a_series_in_two_folders_is_one(save_series: Save) -> None:
@@ -354,13 +377,26 @@ def test_alternatives_and_questions_are_never_chosen_by_themselves(
     assert read_volume("folder", 0).description == "plain"
     assert read_volume("folder", other.key).shape == (4, 2, 3)
     listed([asking, other])
-    text = "; ".join(f"{s.key} ({s.title})" for s in (asking, other))
     for wanted in (None, 0):
         assert sentence("folder", wanted) == (
-            f"2 series found; choose one with --series KEY: {text}."
+            f"Series 0: really? If so, choose it with --series {asking.key}."
         )
 
 
 def test_what_the_list_said_of_a_series_is_said_of_its_image(save_series: Save) -> None:
     (series,) = choices(save_series, {"notes": ("Series 7: something is missing.",)})
     assert read_volume(series).report.notes == ("Series 7: something is missing.",)
+
+
+def test_a_refused_image_is_not_replaced_by_another_way_to_see_it(
+    save_series: Save, listed: Callable[[list[Series]], None]
+) -> None:
+    refused, other = choices(
+        save_series, {"unsupported": "Series 0: refused."}, {"alternative": True, "number": 0}
+    )
+    listed([refused, other])
+    assert sentence("folder") == "Series 0: refused."
+    listed([other])
+    assert sentence("folder") == (
+        f"1 series found; choose one with --series KEY: {other.key} ({other.title})."
+    )

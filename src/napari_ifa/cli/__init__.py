@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What libraries warn about is for developers; what a person must know is said by us.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    # A description may hold characters that the terminal lacks, a name ones that no one has.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options.run(options)
     except KeyboardInterrupt:

@@ -37,8 +37,6 @@ _START = 512
 #: What decompresses in little memory; LZMA takes what the archive asks for.
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _ENCRYPTED = 0x1
-#: Files that images in two files need beside the one that names them.
-_COMPANIONS = (".img", ".hdr", ".img.gz", ".hdr.gz", ".brik", ".brik.gz", ".head", ".rec", ".par")
 _NOT_IN_NAMES = set('<>:"|?*')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 _LONGEST_NAME = 120
@@ -261,7 +259,6 @@ def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
         or start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
         or is_picture_start(start)
         or is_nibabel_name(Path(place))
-        or place.name.lower().endswith(_COMPANIONS)
     )
 
 

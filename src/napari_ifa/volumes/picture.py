@@ -7,6 +7,7 @@ what the person sees is what a network gets.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,7 +125,7 @@ def picture_series(path: Path, root: Path) -> Series:
     except UnsupportedStudyError as error:
         unsupported = str(error)
     return Series(
-        key=hashlib.sha256(f"image|{place}".encode()).hexdigest()[:8],
+        key=hashlib.sha256(os.fsencode(f"image|{place}")).hexdigest()[:8],
         path=path,
         kind="image",
         description=path.stem,

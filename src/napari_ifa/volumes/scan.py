@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,14 +41,24 @@ class Scan:
     Parameters
     ----------
     root : folder from which the places of files count.
+    skipped : is told of the files without an image.
     archive : what the files were unpacked from; every Series keeps it.
+    beside : files that count only as a part of a DICOM series, and are not missed otherwise.
     """
 
-    def __init__(self, root: Path, skipped: SkippedFiles, archive: Any = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        skipped: SkippedFiles,
+        archive: Any = None,
+        beside: Container[Path] = (),
+    ) -> None:
         self._root = root
         self._skipped = skipped
         self._archive = archive
+        self._beside = beside
         self._frames: list[Frame] = []
+        # By key: a header and its data file, where they are two, give the same series.
         self._others: dict[str, Series] = {}
         self._grouped: tuple[int, list[Series]] = (0, [])
 
@@ -102,7 +112,7 @@ class Scan:
         from napari_ifa.volumes.nifti import is_nibabel_file, nifti_series
         from napari_ifa.volumes.picture import is_picture_start, picture_series
 
-        named = {file for file in files if is_nibabel_file(file)}
+        named = {file: None for file in files if is_nibabel_file(file)}
         unnamed = [file for file in files if file not in named]
         frames, reasons = scan_frames(unnamed, progress, stop)
         self._frames += frames
@@ -110,24 +120,27 @@ class Scan:
         without = [file for file in unnamed if file not in with_frames]
         unknown = []
         for file, reason in zip(without, reasons, strict=False):
+            if file in self._beside:
+                continue
             if reason is NotAnImage.OTHER_FILE:
                 unknown.append(file)
             else:
                 self._skipped.add(reason.value, file.name)
-        for done, file in enumerate(sorted(named), start=len(unnamed) + 1):
+        for done, file in enumerate(named, start=len(unnamed) + 1):
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
-            # A header and its data file give the same series.
-            for series in nifti_series(file, self._root):
-                self._others.setdefault(series.key, series)
+            if file not in self._beside:
+                self._add(nifti_series(file, self._root))
             if progress is not None:
                 progress(done, len(files))
         for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
             if is_picture_start(start):
-                picture = picture_series(file, self._root)
-                self._others[picture.key] = picture
+                self._add([picture_series(file, self._root)])
             else:
                 self._skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
+
+    def _add(self, series: Iterable[Series]) -> None:
+        self._others |= {one.key: one for one in series}
 
 
 def place_in_list(series: Series) -> tuple[bool, bool, int, str]:
