@@ -176,17 +176,17 @@ def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> 
 
 
 def test_slices_that_are_missing_or_damaged_are_left_out(save_series: Save, tmp_path: Path) -> None:
-    folder = save_series(0, 1, 3, 4, 5)
+    folder = save_series(0, 1, 3, 4, 5, 6, 7)
     damaged = folder / "slice4.dcm"
     damaged.write_bytes(damaged.read_bytes()[:-4])
     image = read_volume(folder)
-    # From head to feet: slice 4 is the second of six, slice 2 the fourth.
-    assert image.report.missing == (1, 3)
+    # From head to feet: slice 4 is the fourth of eight, slice 2 the sixth.
+    assert image.report.missing == (3, 5)
 
     pictures = export(image, tmp_path / "sc")
 
-    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36, 40]
-    assert [data.InstanceNumber for data in pictures] == [1, 2, 3, 4]
+    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36, 40, 42, 44]
+    assert [data.InstanceNumber for data in pictures] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_folder_appears_whole_or_not_at_all(
