@@ -157,6 +157,15 @@ def test_the_bar_stands_in_a_margin_that_the_image_does_not_reach(
     assert margin.any()
 
 
+@pytest.mark.parametrize(
+    ("name", "letters"), [("ct_head", ["L", "P"]), ("mr_sagittal_oblique", ["P", "F"])]
+)
+def test_says_where_rows_and_columns_lead(
+    name: str, letters: list[str], secondary_capture: Callable[[str], list[Path]]
+) -> None:
+    assert pydicom.dcmread(secondary_capture(name)[0]).PatientOrientation == letters
+
+
 def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> None:
     folder = save_series(
         StudyInstanceUID="1.2.3", SOPInstanceUID=lambda k: f"1.2.3.{k + 1}", SeriesNumber=3
@@ -241,7 +250,8 @@ def test_an_image_without_a_place_gets_none(
     """Left and right stay what the source says of its rows and columns, or unsaid."""
     stated = read_volume(save_series(0, PatientOrientation=["L", "F"], folder="stated"))
     unsaid = read_volume(save_series(0, folder="unsaid"))
-    for image, letters in ((stated, ["L", "F"]), (unsaid, None)):
+    wrong = read_volume(save_series(0, PatientOrientation=["UP", "F"], folder="wrong"))
+    for image, letters in ((stated, ["L", "F"]), (unsaid, None), (wrong, None)):
         lost = replace(image, source=replace(image.source, placed=False))
         (data,) = export(lost, tmp_path / "sc")
         assert (data.PatientOrientation or None) == letters
