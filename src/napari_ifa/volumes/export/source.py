@@ -59,6 +59,8 @@ _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _CHARACTER_SET = 0x00080005
 _TAGS = [*_PATIENT_AND_STUDY.values(), _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
 _TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
+#: Planes nearer than this (mm) are one.
+_SAME_PLACE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +161,6 @@ class DicomSource:
             ]
             items.append(item)
         return items
-
-
-#: Planes nearer than this (mm) are one.
-_SAME_PLACE = 1e-3
 
 
 def check_dicom_source(volume: Volume) -> None:
