@@ -167,10 +167,10 @@ def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
         return able[0]
     if able:
         raise _choice(able)
-    asking = [s for s in found if s.unsupported is None and not s.alternative]
-    if len(asking) == 1:
-        return _asked_for(asking[0])
-    if asking:
+    asking = [s for s in found if s.unsupported is None]
+    if any(not s.alternative for s in asking):
+        if len(asking) == 1:
+            return _asked_for(asking[0])
         raise _choice(asking)
     reasons = [str(s.unsupported) for s in found if not s.alternative]
     if len(reasons) == 1:
