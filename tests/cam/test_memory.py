@@ -14,6 +14,8 @@ from napari_ifa.models.calling import out_of_memory
 CPU = torch.device("cpu")
 # What the CPU's allocator says; it has no exception of its own.
 CPU_COMPLAINT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1024 bytes."
+# What cuBLAS says, which allocates beside torch.
+CUBLAS_COMPLAINT = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
 
 
 def test_a_block_holds_at_least_one_thing():
@@ -61,6 +63,16 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     with pytest.raises(RuntimeError, match="sizes"):
         list(in_blocks(4, 4, fail, what="things"))
     assert out_of_memory(RuntimeError(CPU_COMPLAINT))
+    assert out_of_memory(RuntimeError(CUBLAS_COMPLAINT))
+
+
+def test_a_lack_of_memory_between_the_blocks_is_a_sentence(small_network, images, monkeypatch):
+    def full(*_args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(CutNetwork, "constant_jacobian", full)
+    with pytest.raises(NoMemoryError, match="not enough memory on cpu for this class activation"):
+        class_activation(small_network(2), images(2), "stage")
 
 
 class Bounded(nn.Module):
