@@ -24,6 +24,22 @@ def test_a_block_holds_at_least_one_thing():
     assert block_length(0, CPU) == memory.CPU_BLOCK
 
 
+def test_blocks_of_a_gpu_leave_room_for_what_is_made_of_them(monkeypatch):
+    # Free are 5 GiB, and 3 of the 4 that torch keeps: 8 GiB, whose 64th part is 128 MiB.
+    for name, value in {
+        "mem_get_info": (5 * 2**30, 10 * 2**30),
+        "memory_reserved": 4 * 2**30,
+        "memory_allocated": 2**30,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    gpu = torch.device("cuda")
+    assert memory.block_numbers(gpu) == 2**25
+    assert block_length(2**20, gpu) == 32
+    # Rows whose peak is known may take a quarter.
+    assert memory.rows_that_fit(2**29, gpu) == 4
+    assert memory.rows_that_fit(2**33, gpu) == 1
+
+
 def test_blocks_cover_everything_in_order():
     found = list(in_blocks(7, 3, lambda block: (block.start, block.stop), what="things"))
     assert [result for _, result in found] == [(0, 3), (3, 6), (6, 7)]

@@ -30,7 +30,7 @@ def block_numbers(device: torch.device, bytes_per_number: int = 4) -> int:
     """How many numbers one block of intermediate results may hold on this device."""
     if device.type != "cuda":
         return CPU_BLOCK
-    return max(CPU_BLOCK, int(_free(device) * _SHARE_OF_BLOCK) // bytes_per_number)
+    return int(_free(device) * _SHARE_OF_BLOCK) // bytes_per_number
 
 
 def block_length(size: int, device: torch.device, bytes_per_number: int = 4) -> int:
