@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.frames import StoredImage
 
@@ -88,7 +89,7 @@ def _rgb(
 
 
 def _palette(image: StoredImage) -> pydicom.Dataset:
-    with image.path.open("rb") as file:
+    with BoundedFile(image.path) as file:
         palette = read_deflated_header(file, _PALETTE_TAGS)
         if palette is None:
             file.seek(0)
