@@ -20,6 +20,12 @@ class BoundedFile(io.BufferedReader):
         raw = path.open("rb", buffering=0)
         super().__init__(raw)
         self._size = os.fstat(raw.fileno()).st_size
+        self._name = path.name
+
+    @property
+    def name(self) -> str:
+        """Without its folders, which may be called after a patient: libraries print it."""
+        return self._name
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to ``size`` bytes."""
