@@ -11,7 +11,7 @@ from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
 from napari_ifa.viewer.overlay import ActivationOverlay
-from napari_ifa.viewer.scene import AXIS_LABELS, image_layer_data
+from napari_ifa.viewer.study_layer import AXIS_LABELS, image_layer_data
 from napari_ifa.viewer.workspace import workspace_of
 from napari_ifa.volumes import SourceOrder, Volume, read_volume, volume_from_file_order
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.viewer.corner_note import BADGE_COLOURS
-from napari_ifa.viewer.scene import layer_name
+from napari_ifa.viewer.study_layer import layer_name
 from napari_ifa.volumes import (
     GeometryReport,
     Series,

@@ -65,8 +65,8 @@ def _listed(path: str | Sequence[str]) -> list[str]:
 
 def _read_study(paths: list[Path]) -> LayerData:
     from napari_ifa.errors import UnsupportedStudyError
-    from napari_ifa.viewer.scene import image_layer_data
     from napari_ifa.viewer.study_browser import openable
+    from napari_ifa.viewer.study_layer import image_layer_data
     from napari_ifa.volumes import list_series, read_volume
 
     where: Any = paths[0] if len(paths) == 1 else paths

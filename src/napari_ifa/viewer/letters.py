@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.viewer.scene import study_on_show
+from napari_ifa.viewer.study_layer import study_on_show
 
 if TYPE_CHECKING:
     import napari

@@ -20,6 +20,12 @@ from napari_ifa.viewer.overlay import (
     diverging_colormap,
     diverging_colormap_3d,
 )
+from napari_ifa.viewer.study_layer import (
+    EXPLANATION_KEY,
+    VOLUME_KEY,
+    image_layer_data,
+    placement,
+)
 from napari_ifa.viewer.window_level import window_level_drag
 
 if TYPE_CHECKING:
@@ -28,78 +34,12 @@ if TYPE_CHECKING:
 
     from napari_ifa.analysis import Explanation
     from napari_ifa.viewer.session import Session
-    from napari_ifa.volumes import Series, Volume, Window
+    from napari_ifa.volumes import Volume, Window
 
 #: Order of the (I, P, L) axes that shows each plane as a radiologist expects it, without flips.
 PLANES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
-AXIS_LABELS = ("I", "P", "L")
-UNITS = ("mm", "mm", "mm")
-#: Of an image that lies nowhere in the patient and whose pixels have no size.
-UNPLACED_LABELS = ("image", "row", "column")
-UNPLACED_UNITS = ("pixel", "pixel", "pixel")
-#: Key of a layer's metadata under which its Volume lies, and an overlay's Explanation.
-VOLUME_KEY = "napari_ifa_volume"
-EXPLANATION_KEY = "napari_ifa_explanation"
 OVERLAY_NAME = "S-CAM"
 RAW_NAME = "class activation"
-
-
-def image_layer_data(
-    volume: Volume, series: Series | None = None
-) -> tuple[Any, dict[str, Any], str]:
-    """A study as napari layer data: true spacing and place, no patient data in the metadata.
-
-    ``series`` : what it was read from, which may be one of several images of its series.
-    """
-    from napari_ifa.volumes.windowing import default_window
-
-    attributes: dict[str, Any] = {
-        "name": layer_name(volume, series),
-        "metadata": {
-            VOLUME_KEY: volume,
-            "affine_lps_mm": volume.affine.tolist(),
-            "orientation": volume.plane,
-            "notes": list(volume.report.notes),
-        },
-        **_placement(volume),
-    }
-    if volume.is_colour:
-        attributes["rgb"] = True
-    else:
-        window = default_window(volume)
-        attributes |= {
-            "rgb": False,
-            "colormap": grey_colormap(window, volume.inverted),
-            "contrast_limits": window.limits,
-            "interpolation2d": "linear",
-            "rendering": "attenuated_mip",
-        }
-    return volume.array, attributes, "image"
-
-
-def layer_name(volume: Volume, series: Series | None = None) -> str:
-    """``"MR B0 map, field map"``: modality, series description and part."""
-    name = " ".join(filter(None, (volume.modality, volume.description)))
-    part = "" if series is None else series.part
-    return ", ".join(filter(None, (name, part))) or "image"
-
-
-def study_on_show(viewer: napari.Viewer) -> Volume | None:
-    """The Volume of the uppermost study that is visible."""
-    visible = [layer.metadata for layer in viewer.layers if layer.visible]
-    studies = [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
-    return studies[-1] if studies else None
-
-
-def _placement(volume: Volume) -> dict[str, Any]:
-    # One layer without units turns units off for all, so every layer gets them.
-    placed = volume.source.placed
-    return {
-        "scale": volume.spacing,
-        "translate": volume.translate,
-        "units": UNITS if placed else UNPLACED_UNITS,
-        "axis_labels": AXIS_LABELS if placed else UNPLACED_LABELS,
-    }
 
 
 class Scene:
@@ -323,7 +263,7 @@ class Scene:
             opacity=self._opacity,
             visible=visible,
             metadata={"neutral": values.neutral, EXPLANATION_KEY: explanation},
-            **_placement(explanation.volume),
+            **placement(explanation.volume),
         )
         if viewer.dims.ndisplay == 3:
             self._add_overlay_3d()
@@ -390,7 +330,7 @@ class Scene:
                 "neutral": values.neutral,
                 EXPLANATION_KEY: self._overlay.metadata[EXPLANATION_KEY],
             },
-            **_placement(self._coarse.volume),
+            **placement(self._coarse.volume),
         )
 
     def _remove(self, layer: Image | None) -> None:

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 from napari_ifa.viewer.corner_note import BADGE_COLOURS, severity
 from napari_ifa.viewer.feature_table import MINUS
 from napari_ifa.viewer.panel import heading, listen
-from napari_ifa.viewer.scene import layer_name
 from napari_ifa.viewer.series_tree import millimetres
+from napari_ifa.viewer.study_layer import layer_name
 
 if TYPE_CHECKING:
     from napari_ifa.viewer.workspace import Workspace

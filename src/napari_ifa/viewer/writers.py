@@ -20,7 +20,7 @@ def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[
     IfaError
         Where the layer is neither, or the file cannot be written.
     """
-    from napari_ifa.viewer.scene import VOLUME_KEY
+    from napari_ifa.viewer.study_layer import VOLUME_KEY
 
     volume = attributes.get("metadata", {}).get(VOLUME_KEY)
     if volume is not None:
@@ -57,7 +57,7 @@ def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> li
 
 
 def _explanation(attributes: dict[str, Any]) -> Explanation:
-    from napari_ifa.viewer.scene import EXPLANATION_KEY
+    from napari_ifa.viewer.study_layer import EXPLANATION_KEY
 
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:
