@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import highdicom as hd
 import nibabel
 import numpy as np
 import pytest
@@ -98,6 +99,48 @@ def test_explain_writes_s_cam_on_the_sources_grid(
     changed = any(row["logit"] != pytest.approx(row["masked_logit"]) for row in rows)
     assert changed is (features != "all")
     assert f"{kind}s_cam_bright_lesion{chosen}.nii.gz" in capsys.readouterr().out
+
+
+def test_explain_writes_dicom_that_lies_on_the_source(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = samples.dicom_series()
+    bundle, analysis = str(samples.bundle("clean")), str(demo / "analysis.nc")
+    model = ["--bundle", bundle, "--analysis", analysis, "--class", "bright lesion"]
+
+    assert main(["explain", *model, str(folder), "--dicom", "-o", str(tmp_path)]) == 0
+
+    said = capsys.readouterr().out
+    written = tmp_path / "s_cam_bright_lesion.dcm"
+    pictures = tmp_path / "s_cam_bright_lesion_secondary_capture"
+    assert str(written) in said
+    assert str(pictures) in said
+    source = ifa.read_volume(folder)
+    assert len(list(pictures.iterdir())) == source.shape[source.source.axes.index(2)]
+    # The NIfTI export of the same map, at the points of the Parametric Map's grid.
+    found, same = (
+        hd.imread(written).get_volume(),
+        nibabel.load(tmp_path / (written.stem + ".nii.gz")),
+    )
+    to_nifti = np.linalg.inv(same.affine) @ np.diag([-1, -1, 1, 1]) @ found.affine
+    index = (
+        np.stack(np.indices(found.spatial_shape), axis=-1) @ to_nifti[:3, :3].T + to_nifti[:3, 3]
+    )
+    np.testing.assert_allclose(index, np.rint(index), atol=1e-3)
+    expected = same.get_fdata()[tuple(np.rint(index).astype(int).transpose(3, 0, 1, 2))]
+    np.testing.assert_allclose(found.array, expected, atol=1e-6)
+
+
+def test_dicom_of_a_nifti_image_is_refused_before_any_work(
+    demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = cases(demo, "test", "healthy")[0]
+    model = ["--bundle", str(samples.bundle("clean")), "--analysis", str(demo / "analysis.nc")]
+
+    assert main(["explain", *model, str(image), "--dicom", "-o", str(tmp_path / "out")]) == 2
+
+    assert "does not come from DICOM" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
 def test_explain_without_an_analysis_says_that_maps_do_not_compare(

@@ -1,16 +1,41 @@
-"""What an explanation leaves behind: maps as NIfTI, a table, a picture."""
+"""What an explanation leaves behind: maps as NIfTI and DICOM, a table, a picture."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from napari_ifa.analysis import Explanation
+from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.figures import comparison_picture, save_picture
 from napari_ifa.tables import Row, write_table
-from napari_ifa.volumes import write_nifti
+from napari_ifa.volumes import (
+    Colouring,
+    Progress,
+    Provenance,
+    Stop,
+    Volume,
+    Window,
+    write_nifti,
+    write_parametric_map,
+    write_secondary_capture,
+)
 
-__all__ = ["Row", "prediction_rows", "write_explanation", "write_table"]
+__all__ = [
+    "Row",
+    "colouring",
+    "export_nifti",
+    "export_parametric_map",
+    "export_secondary_capture",
+    "prediction_rows",
+    "provenance",
+    "write_dicom",
+    "write_explanation",
+    "write_table",
+]
 
 
 def write_explanation(explanation: Explanation, folder: Path, stem: str = "") -> list[Path]:
@@ -21,26 +46,166 @@ def write_explanation(explanation: Explanation, folder: Path, stem: str = "") ->
     also says by which model, method, features and scale. Maps of chosen features are called
     ``fs_class_activation`` and ``fs_s_cam``, and the features stand in the name.
     """
-    name = _file_part(explanation.class_names[explanation.class_idx])
-    kind = ""
-    if not explanation.mask.keep.all():
-        kind = "fs_"
-        name += f"_{_file_part(explanation.mask.name)}"
-    prefix = f"{stem}_" if stem else ""
-    written = [folder / f"{prefix}{kind}class_activation_{name}.nii.gz"]
+    prefix, name = _names(explanation, stem)
+    written = [folder / f"{prefix}class_activation_{name}.nii.gz"]
     write_nifti(explanation.class_activation, written[0])
     if explanation.scale is not None:
-        written.append(folder / f"{prefix}{kind}s_cam_{name}.nii.gz")
+        written.append(folder / f"{prefix}s_cam_{name}.nii.gz")
         write_nifti(explanation.s_cam, written[-1])
-        written.append(folder / f"{prefix}{kind}explanation_{name}.png")
+        written.append(folder / f"{prefix}explanation_{name}.png")
         title = f"p({explanation.class_names[explanation.class_idx]}) = "
         title += f"{explanation.masked_probabilities[explanation.class_idx]:.2f}"
         title += f"\nfeatures: {explanation.mask.name}"
         save_picture(comparison_picture([explanation], [title]), written[-1])
-    written += write_table(
-        prediction_rows(explanation), folder / f"{prefix}{kind}prediction_{name}"
-    )
+    written += write_table(prediction_rows(explanation), folder / f"{prefix}prediction_{name}")
     return written
+
+
+def export_nifti(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
+    """Write S-CAM, or without a scale the class activation, as NIfTI on the source's grid.
+
+    Raises
+    ------
+    IfaError
+        Where the name does not end in ``.nii`` or ``.nii.gz``, or the file cannot be written.
+    """
+    return write_nifti(_shown_map(explanation), path)
+
+
+def export_parametric_map(
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    compressed: bool = False,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Path:
+    """Write S-CAM, or without a scale the class activation, as a DICOM Parametric Map.
+
+    ``compressed`` writes 16-bit integers, a quarter of the size; see `write_parametric_map`.
+
+    Raises
+    ------
+    IfaError
+        Where the image does not come from DICOM, or the file cannot be written.
+    Cancelled
+        When ``stop`` says so.
+    """
+    return write_parametric_map(
+        _shown_map(explanation),
+        provenance(explanation),
+        path,
+        compressed=compressed,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def export_secondary_capture(
+    explanation: Explanation,
+    folder: str | os.PathLike[str],
+    window: Window | None = None,
+    opacity: float = 0.75,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> list[Path]:
+    """Write the overlay as a DICOM series of colour pictures, one file for each slice.
+
+    Parameters
+    ----------
+    window : in which the image is shown; that with which it opens by default.
+    opacity : of the overlay where the evidence is strongest, 0 to 1.
+
+    Raises
+    ------
+    IfaError
+        Where the image does not come from DICOM, or the folder cannot be written.
+    Cancelled
+        When ``stop`` says so.
+    """
+    return write_secondary_capture(
+        explanation.volume,
+        _shown_map(explanation),
+        provenance(explanation),
+        colouring(explanation),
+        folder,
+        window=window,
+        opacity=opacity,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def provenance(explanation: Explanation) -> Provenance:
+    """Where the map of an explanation comes from, as its exports say it."""
+    classifier, scale, mask = explanation.case.classifier, explanation.scale, explanation.mask
+    chosen = not mask.keep.all()
+    kind = "class activation" if scale is None else "S-CAM"
+    return Provenance(
+        kind=f"FS-{kind}" if chosen else kind,
+        class_name=explanation.class_names[explanation.class_idx],
+        model=classifier.name,
+        weights_sha256=classifier.weights_sha256,
+        layer=classifier.target_layer,
+        method=explanation.case.activation.method,
+        features=f"{mask.name} ({mask.count} of {mask.keep.size})" if chosen else "all",
+        scale=""
+        if scale is None
+        else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
+        f" basis {scale.basis}, scope {scale.scope}",
+    )
+
+
+def colouring(explanation: Explanation) -> Colouring:
+    """The overlay's colours, and what its colour bar marks."""
+    scale = explanation.scale
+    name = explanation.class_names[explanation.class_idx]
+    if scale is None:
+        # Of all features, so that pictures with fewer stay comparable, as in the viewer.
+        whole = explanation.weighted_features.sum(axis=0, dtype=np.float64)
+        end = float(np.abs(whole).max()) or 1.0
+        return Colouring(
+            lambda values: diverging_colours(values / end, 0.0), (-end, end), 0.0, class_name=name
+        )
+    neutral = scale.neutral
+    return Colouring(
+        lambda values: diverging_colours(values, neutral),
+        (-1.0, 1.0),
+        neutral,
+        ((0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")),
+        name,
+    )
+
+
+def _shown_map(explanation: Explanation) -> Volume:
+    return explanation.class_activation if explanation.scale is None else explanation.s_cam
+
+
+def write_dicom(
+    explanation: Explanation,
+    folder: Path,
+    stem: str = "",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> list[Path]:
+    """Write an explanation's DICOM objects, named as `write_explanation` names its files.
+
+    Returns the Parametric Map's file and the folder of the Secondary Capture series.
+
+    Raises
+    ------
+    IfaError
+        Where the image does not come from DICOM, or they cannot be written.
+    Cancelled
+        When ``stop`` says so.
+    """
+    prefix, name = _names(explanation, stem)
+    kind = "class_activation" if explanation.scale is None else "s_cam"
+    written = folder / f"{prefix}{kind}_{name}.dcm"
+    export_parametric_map(explanation, written, stop=stop)
+    series = folder / f"{prefix}{kind}_{name}_secondary_capture"
+    export_secondary_capture(explanation, series, progress=progress, stop=stop)
+    return [written, series]
 
 
 def prediction_rows(explanation: Explanation) -> list[Row]:
@@ -71,6 +236,16 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         }
         for index, name in enumerate(explanation.class_names)
     ]
+
+
+def _names(explanation: Explanation, stem: str) -> tuple[str, str]:
+    """What a file's name begins and ends with."""
+    name = _file_part(explanation.class_names[explanation.class_idx])
+    prefix = f"{stem}_" if stem else ""
+    if not explanation.mask.keep.all():
+        prefix += "fs_"
+        name += f"_{_file_part(explanation.mask.name)}"
+    return prefix, name
 
 
 def _file_part(text: str) -> str:

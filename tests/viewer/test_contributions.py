@@ -81,19 +81,46 @@ def test_reader_says_why_a_file_is_not_opened(tmp_path):
         get_reader(str(tmp_path / "broken.nii"))(str(tmp_path / "broken.nii"))
 
 
-def test_of_a_folder_the_largest_series_is_shown_and_the_others_offered(tmp_path):
+def test_without_a_window_several_series_are_named_and_none_is_guessed(tmp_path):
     write_nifti(tmp_path / "small.nii", (4, 5, 2))
     write_nifti(tmp_path / "large.nii", (4, 5, 9))
-    [(data, attributes, _)] = get_reader(str(tmp_path))(str(tmp_path))
-    assert data.shape == (9, 5, 4)
-    assert len(attributes["metadata"]["napari_ifa_choice"]) == 2
+    with pytest.raises(UnsupportedStudyError, match=r"2 series found.*large.*small"):
+        get_reader(str(tmp_path))(str(tmp_path))
 
 
-def test_several_files_are_several_studies(tmp_path):
-    paths = [str(tmp_path / name) for name in ("a.nii", "b.nii")]
-    for path in paths:
-        write_nifti(path)
-    assert len(get_reader(paths)(paths)) == 2
+def test_names_without_a_suffix_are_ours_only_if_they_are_dicom(tmp_path):
+    (tmp_path / "LICENSE").write_text("Do as you like.")
+    (tmp_path / "IM000001").write_bytes(bytes(128) + b"DICM")
+    assert get_reader(str(tmp_path / "LICENSE")) is None
+    assert get_reader(str(tmp_path / "IM000001")) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("scan.dcm", True),
+        ("SCAN.DCM", True),
+        ("scan.IMA", True),
+        ("head.nii.gz", True),
+        ("anat+orig.BRIK.gz", True),
+        ("anat+orig.HEAD", True),
+        ("DICOMDIR", True),
+        ("IM000001", True),
+        ("00000001", True),
+        ("1.2.840.113619.2.5.1762583153.215519", True),
+        ("photograph.png", False),
+        ("photograph.jpg", False),
+        ("stack.tif", False),
+        ("table.csv", False),
+        ("notes.md", False),
+    ],
+)
+def test_the_manifest_claims_studies_and_leaves_pictures_to_napari(plugin, tmp_path, name, ours):
+    from npe2 import PluginManager
+
+    (tmp_path / name).touch()
+    readers = PluginManager.instance().iter_compatible_readers([str(tmp_path / name)])
+    assert ("napari-ifa" in {reader.plugin_name for reader in readers}) == ours
 
 
 @pytest.mark.parametrize(
@@ -115,16 +142,43 @@ def test_samples_are_heads_in_millimetres(sample):
 
 
 @pytest.mark.gui
-def test_file_open_makes_it_the_study(desk, plugin, tmp_path):
+def test_file_open_of_a_folder_lets_the_person_choose(desk, plugin, tmp_path):
     write_nifti(tmp_path / "small.nii", (4, 5, 2))
     write_nifti(tmp_path / "large.nii", (4, 5, 9))
-    desk.viewer.open(str(tmp_path), plugin="napari-ifa")
-    assert desk.session.volume.shape == (9, 5, 4)
-    assert desk.scene.image is desk.viewer.layers[0]
-    assert desk.study.list.count() == 2
-    desk.viewer.open(str(tmp_path / "small.nii"), plugin="napari-ifa")
-    assert desk.session.volume.shape == (2, 5, 4)
-    assert [layer.visible for layer in desk.viewer.layers] == [False, True]
+    assert desk.viewer.open(str(tmp_path), plugin="napari-ifa") == []
+    desk.settle(lambda: desk.study.tree.topLevelItemCount() == 2)
+    assert desk.session.volume is None
+    assert ("note", "2 series found: choose one to open.") in desk.said
+
+
+@pytest.mark.gui
+def test_file_open_docks_the_study_panel_and_opens_the_only_series(
+    make_napari_viewer, plugin, qtbot, tmp_path
+):
+    from napari_ifa.viewer.workspace import workspace_of
+
+    write_nifti(tmp_path / "small.nii", (4, 5, 2))
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(tmp_path / "small.nii"), plugin="napari-ifa")
+    workspace = workspace_of(viewer)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1 and not workspace.jobs.busy)
+    assert workspace.session.volume.shape == (2, 5, 4)
+    docked = [type(widget).__name__ for widget in viewer.window.dock_widgets.values()]
+    assert docked == ["StudyPanel"]
+
+
+@pytest.mark.gui
+def test_files_that_napari_brings_one_by_one_are_looked_into_together(
+    desk, plugin, tmp_path, monkeypatch
+):
+    looked = []
+    monkeypatch.setattr(desk.session, "open_path", lambda *paths: looked.append(paths))
+    paths = [tmp_path / f"{number}.nii" for number in range(3)]
+    for path in paths:
+        write_nifti(path)
+    desk.viewer.open([str(path) for path in paths], plugin="napari-ifa")
+    desk.qtbot.waitUntil(lambda: bool(looked))
+    assert looked == [tuple(paths)]
 
 
 @pytest.mark.gui

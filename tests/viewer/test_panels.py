@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
@@ -16,6 +15,7 @@ from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
 from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.prediction_table import LOGIT_CHOSEN, P_ALL, P_CHOSEN
+from napari_ifa.volumes import read_volume
 
 pytestmark = pytest.mark.gui
 
@@ -39,72 +39,6 @@ def explained(desk, tmp_path, analysis):
 
 def number(table, row, column):
     return float(table.item(row, column).text().replace("−", "-"))
-
-
-# -- study ----------------------------------------------------------------------------------------
-
-
-def test_open_file_and_open_folder(desk, tmp_path, monkeypatch):
-    for name in ("a.nii", "b.nii"):
-        write_image(tmp_path / name, VALUES)
-    (tmp_path / "c.nii").write_bytes(b"not an image")
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
-    assert desk.study.invitation.isVisible()
-    desk.click(desk.study.open_folder)
-    desk.settle(lambda: desk.study.list.count() == 3)
-    assert not desk.study.invitation.isVisible()
-    assert desk.session.volume is None
-    items = [desk.study.list.item(row) for row in range(3)]
-    [refused] = [item for item in items if "cannot be opened" in item.text()]
-    assert refused.flags() == Qt.ItemFlag.NoItemFlags
-    assert "c.nii" in refused.toolTip()
-    assert "1 × 1 × 1 mm" in items[0].text()
-    desk.click(desk.study.open_series)
-    desk.settle(lambda: desk.session.volume is not None)
-    assert desk.study.title.text() == "a"
-    monkeypatch.setattr(
-        QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "b.nii"), "")
-    )
-    desk.click(desk.study.open_file)
-    desk.settle(lambda: desk.session.volume.description == "b")
-
-
-def test_what_is_dropped_on_the_panel_opens(desk, tmp_path):
-    path = write_image(tmp_path / "case.nii", VALUES)
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    desk.study.dropEvent(event)
-    desk.settle(lambda: desk.session.volume is not None)
-    assert desk.session.volume.shape == (2, 2, 2)
-
-
-def test_an_error_is_one_sentence_in_the_panel(desk, tmp_path):
-    (tmp_path / "broken.nii").write_bytes(b"not an image")
-    desk.session.open_path(tmp_path / "broken.nii")
-    desk.settle(lambda: bool(desk.said))
-    message = desk.study.message
-    assert message.isVisible()
-    assert "broken.nii" in message.text.text()
-    assert "Traceback" not in message.text.text()
-    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
-    desk.settle(lambda: desk.session.volume is not None)
-    assert not message.isVisible()
-
-
-def test_a_window_is_chosen(explained):
-    image = explained.scene.image
-    image.contrast_limits = (0, 1)
-    explained.study.window_choice.setCurrentIndex(0)
-    explained.study.window_choice.activated.emit(0)
-    window = explained.study.window_choice.itemData(0)
-    assert tuple(image.contrast_limits) == pytest.approx(window.limits)
 
 
 # -- explanation ----------------------------------------------------------------------------------
@@ -261,6 +195,27 @@ def test_a_bundle_that_would_run_code_is_asked_about(desk, tmp_path, monkeypatch
     desk.settle()
     assert "os.system" in asked[0]
     assert (desk.session.classifier is not None) == (answer == "Open")
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_missing_slices_are_asked_about(desk, tmp_path, monkeypatch, answer):
+    asked = []
+
+    def warning(parent, title, text, *rest):
+        asked.append(text)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    monkeypatch.setattr(QMessageBox, "warning", warning)
+    volume = read_volume(write_image(tmp_path / "case.nii", VALUES))
+    desk.session.set_classifier(tiny_classifier())
+    desk.session.set_volume(replace(volume, report=replace(volume.report, missing=(0, 1))))
+    desk.settle()
+    assert asked[0].startswith("2 slices are missing in this study")
+    assert (desk.session.explanation is not None) == (answer == "Yes")
+    assert desk.explain.explain_anyway.isVisible() == (answer == "No")
+    if answer == "No":
+        desk.click(desk.explain.explain_anyway)
+        assert len(asked) == 2
 
 
 # -- features -------------------------------------------------------------------------------------

@@ -166,9 +166,9 @@ def test_letters_follow_the_plane(desk):
         ("sagittal", ("S", "I", "A", "P")),
         ("3D", ("", "", "", "")),
     ):
-        desk.click(desk.study.plane_buttons[plane])
+        desk.click(desk.study.view.plane_buttons[plane])
         assert letters.letters == expected
-        assert desk.study.plane_buttons[plane].isChecked()
+        assert desk.study.view.plane_buttons[plane].isChecked()
 
 
 def test_a_study_opens_in_the_plane_it_was_acquired_in(desk):
@@ -177,12 +177,12 @@ def test_a_study_opens_in_the_plane_it_was_acquired_in(desk):
     lps = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=float)
     desk.session.set_volume(volume_from_file_order(array, lps, SourceOrder(kind="dicom")))
     assert tuple(desk.viewer.dims.order) == (2, 0, 1)
-    assert desk.study.plane_buttons["sagittal"].isChecked()
+    assert desk.study.view.plane_buttons["sagittal"].isChecked()
 
 
 def test_in_3d_a_small_layer_stands_for_the_overlay(explained, volume):
     overlay = explained.scene.overlay
-    explained.click(explained.study.plane_buttons["3D"])
+    explained.click(explained.study.view.plane_buttons["3D"])
     small = explained.scene.overlay_3d
     assert not overlay.visible
     assert small.visible
@@ -194,7 +194,7 @@ def test_in_3d_a_small_layer_stands_for_the_overlay(explained, volume):
     assert small.colormap.map(np.array([-low / (high - low)]))[0, 3] == pytest.approx(0, abs=0.02)
     explained.session.set_mask(FeatureMask.none(2))
     np.testing.assert_array_equal(small.data, 0)
-    explained.click(explained.study.plane_buttons["axial"])
+    explained.click(explained.study.view.plane_buttons["axial"])
     assert explained.scene.overlay_3d is None
     assert small not in explained.viewer.layers
     assert overlay.visible
@@ -228,8 +228,8 @@ def test_oblique_overlay_lies_on_the_study(desk, tmp_path):
     desk.settle(lambda: desk.scene.overlay is not None)
     expected = explain(tiny_classifier(), desk.session.volume).class_activation.array
     np.testing.assert_allclose(np.asarray(desk.scene.overlay.data), expected, atol=1e-6)
-    assert desk.study.badge.isVisible()
-    assert "oblique 17°" in desk.study.badge.text()
+    assert desk.study.view.badge.isVisible()
+    assert "oblique 17°" in desk.study.view.badge.text()
 
 
 def test_a_colour_image_keeps_its_colours(desk):

@@ -35,6 +35,10 @@ class Runner:
             self._do(*self.held.pop(0))
 
     @staticmethod
+    def post(call):
+        call()
+
+    @staticmethod
     def _do(work, done, failed):
         try:
             outcome = work(lambda done, total: None, lambda: False)
@@ -54,7 +58,7 @@ class Heard:
         session.explanation_changed.connect(self.explanations.append)
         session.mask_changed.connect(self.masks.append)
         session.prediction_changed.connect(self.predictions.append)
-        session.series_changed.connect(self.series.append)
+        session.browser.series_changed.connect(self.series.append)
 
 
 @pytest.fixture
@@ -195,7 +199,7 @@ def test_a_folder_with_several_studies_asks(session, tmp_path):
     assert session.volume is None
     assert len(session.heard.series[-1]) == 2
     assert session.heard.sentences == [("note", "2 series found: choose one to open.")]
-    session.open_series(session.series[1])
+    session.browser.open_series(session.browser.series[1])
     assert session.volume is not None
 
 
@@ -293,3 +297,73 @@ def test_an_analysis_needs_a_model(session, tmp_path):
 def test_cancelling_is_a_note_and_no_error(session):
     session._fail(Cancelled("Analysing the cohort: cancelled."))
     assert session.heard.sentences == [("note", "Analysing the cohort: cancelled.")]
+
+
+# -- missing slices -------------------------------------------------------------------------------
+
+SENTENCE = "1 slice is missing in this study, and the model would see blank ones in their place."
+
+
+@pytest.fixture
+def with_a_gap(volume, monkeypatch):
+    """A study that lacks a slice, and what the engine was told about that."""
+    from napari_ifa import analysis
+
+    allowed = []
+    own = analysis.explain
+
+    def explain(*args, allow_missing=False, **kwargs):
+        allowed.append(allow_missing)
+        return own(*args, allow_missing=allow_missing, **kwargs)
+
+    monkeypatch.setattr("napari_ifa.analysis.explain", explain)
+    return replace(volume, report=replace(volume.report, missing=(1,))), allowed
+
+
+def test_a_study_with_missing_slices_is_explained_only_with_consent(session, with_a_gap):
+    study, allowed = with_a_gap
+    asked = []
+    session.missing_wanted.connect(asked.append)
+    session.set_classifier(tiny_classifier())
+    session.set_volume(study)
+    assert asked == [SENTENCE]
+    assert session.waits_for_consent
+    assert allowed == []
+    session.answer_missing(True)
+    assert allowed == [True]
+    assert session.explanation is not None
+    assert not session.waits_for_consent
+
+
+def test_no_is_an_answer_until_the_person_asks_again(session, with_a_gap, analysis):
+    study, allowed = with_a_gap
+    asked = []
+    session.missing_wanted.connect(asked.append)
+    session.set_classifier(tiny_classifier())
+    session.set_volume(study)
+    session.answer_missing(False)
+    assert session.heard.sentences[-1] == ("note", f"Not explained: {SENTENCE}")
+    session.set_analysis(analysis)
+    assert len(asked) == 1
+    session.ask_about_missing()
+    assert len(asked) == 2
+    assert allowed == []
+
+
+def test_consent_is_for_one_study(session, with_a_gap):
+    study, allowed = with_a_gap
+    session.set_classifier(tiny_classifier())
+    session.set_volume(study)
+    session.answer_missing(True)
+    session.set_volume(replace(study))
+    assert session.waits_for_consent
+    assert allowed == [True]
+
+
+def test_a_whole_study_is_explained_without_a_question(session, volume):
+    asked = []
+    session.missing_wanted.connect(asked.append)
+    session.set_classifier(tiny_classifier())
+    session.set_volume(volume)
+    assert asked == []
+    assert session.explanation is not None

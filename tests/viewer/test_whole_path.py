@@ -42,7 +42,9 @@ def open_all(desk, analysis_file, monkeypatch):
         answers = iter([str(study), str(samples.bundle(version))])
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: next(answers))
         if study.is_file():
-            monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (next(answers), ""))
+            monkeypatch.setattr(
+                QFileDialog, "getOpenFileNames", lambda *a, **k: ([next(answers)], "")
+            )
             desk.click(desk.study.open_file)
         else:
             desk.click(desk.study.open_folder)

@@ -179,6 +179,11 @@ def _parser() -> argparse.ArgumentParser:
         default="class",
         help="a scale for this class (default), or one for all classes, which then compare",
     )
+    explain.add_argument(
+        "--dicom",
+        action="store_true",
+        help="also a DICOM Parametric Map and a Secondary Capture series; of DICOM images",
+    )
     explain.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
     explain.set_defaults(run=run_explain)
 

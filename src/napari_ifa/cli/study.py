@@ -85,8 +85,8 @@ def _in_words(series: Series) -> list[str]:
 
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
-    from napari_ifa.report import write_explanation
-    from napari_ifa.volumes import read_volume
+    from napari_ifa.report import write_dicom, write_explanation
+    from napari_ifa.volumes import check_dicom_source, read_volume
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(
@@ -97,6 +97,8 @@ def run_explain(options: argparse.Namespace) -> None:
     classifier = loaded_classifier(options)
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
     volume = read_volume(options.image, options.series)
+    if options.dicom:
+        check_dicom_source(volume)
     with Bar("passes") as bar:
         explanation = explain(
             classifier,
@@ -112,7 +114,12 @@ def run_explain(options: argparse.Namespace) -> None:
             progress=bar,
         )
     mask = parse_features(options.features, explanation, analysis)
-    for path in write_explanation(explanation.select(mask=mask), options.out):
+    chosen = explanation.select(mask=mask)
+    written = write_explanation(chosen, options.out)
+    if options.dicom:
+        with Bar("pictures") as bar:
+            written += write_dicom(chosen, options.out, progress=bar)
+    for path in written:
         print(path)
     if analysis is None:
         print(

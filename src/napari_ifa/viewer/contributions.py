@@ -10,67 +10,79 @@ if TYPE_CHECKING:
     import napari
 
     from napari_ifa.analysis.store import Basis
-    from napari_ifa.volumes import Series
 
 LayerData = tuple[Any, dict[str, Any], str]
 #: What npe2 takes for "read, and there is nothing to add".
 _NOTHING: list[Any] = [(None,)]
+#: Series named in one message.
+_MOST_NAMED = 12
 
 
 # ------------------------------------------------------------------------ reader
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]] | None:
-    """napari's way in, for .nii, .nii.gz, .dcm and folders; None for what is not there."""
-    paths = [path] if isinstance(path, str) else list(path)
-    return read_studies if paths and all(Path(p).exists() for p in paths) else None
+    """napari's way in for what napari.yaml names; None for what is not there, or not ours.
+
+    A name without a suffix says nothing, so such a file is looked into.
+    """
+    from napari_ifa.viewer.study_files import holds_a_study
+
+    paths = [Path(one) for one in _listed(path)]
+    if not paths or not all(one.exists() for one in paths):
+        return None
+    nameless = [one for one in paths if one.is_file() and not one.suffix]
+    if len(nameless) == len(paths) and not holds_a_study(paths):
+        return None
+    return read_studies
 
 
 def read_studies(path: str | Sequence[str]) -> list[LayerData]:
-    """Layer data of each study; of a folder with several series the one with most images.
+    """Hand the files to the Study panel of napari's window; without a window, read them here.
 
-    The other series of the folder are offered in the Study panel. Many images of one series that
-    are dropped together come as one study.
+    The panel lists what there is to choose and reads beside the window, so that no layer comes
+    back from here. What napari brings one by one, as the files of a drop, is opened together.
 
     Raises
     ------
     UnsupportedStudyError
-        With the reason why it is not opened.
+        Without a window: why it is not opened, or what there is to choose from.
     """
-    paths = [path] if isinstance(path, str) else list(path)
-    layers: list[LayerData] = []
-    for one in paths:
-        if not _is_open(Path(one), layers):
-            layers.append(_read_study(Path(one)))
-    return layers or _NOTHING
-
-
-def _read_study(path: Path) -> LayerData:
-    from napari_ifa.errors import UnsupportedStudyError
-    from napari_ifa.viewer.scene import image_layer_data
-    from napari_ifa.volumes import list_series, read_volume
-
-    found = list_series(path)
-    able = [series for series in found if series.unsupported is None]
-    if not able:
-        raise UnsupportedStudyError(str(found[0].unsupported))
-    largest = max(able, key=lambda series: series.image_count)
-    return image_layer_data(read_volume(largest), largest, tuple(found))
-
-
-def _is_open(path: Path, layers: list[LayerData]) -> bool:
-    """Whether a file belongs to a series of several files that is open or has just been read."""
     import napari
 
-    from napari_ifa.viewer.scene import SERIES_KEY
-
     viewer = napari.current_viewer()
-    shown = [layer.metadata for layer in viewer.layers] if viewer is not None else []
-    for metadata in [*shown, *(attributes["metadata"] for _, attributes, _ in layers)]:
-        series: Series | None = metadata.get(SERIES_KEY)
-        if series is not None and len(series.files) > 1 and path.absolute() in series.files:
-            return True
-    return False
+    if viewer is None:
+        return [_read_study([Path(one) for one in _listed(path)])]
+    from napari_ifa.viewer.workspace import workspace_of
+
+    workspace_of(viewer).hand_over(_listed(path))
+    return _NOTHING
+
+
+def _listed(path: str | Sequence[str]) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
+
+
+def _read_study(paths: list[Path]) -> LayerData:
+    from napari_ifa.errors import UnsupportedStudyError
+    from napari_ifa.viewer.scene import image_layer_data
+    from napari_ifa.viewer.study_browser import openable
+    from napari_ifa.volumes import list_series, read_volume
+
+    where: Any = paths[0] if len(paths) == 1 else paths
+    found = list_series(where)
+    able = openable(found)
+    if not able:
+        raise UnsupportedStudyError(str(found[0].unsupported or found[0].question))
+    if len(able) > 1:
+        titles = "; ".join(series.title for series in able[:_MOST_NAMED])
+        more = f"; and {len(able) - _MOST_NAMED} more" if len(able) > _MOST_NAMED else ""
+        raise UnsupportedStudyError(
+            f"{len(able)} series found; open one of them by a file of its own: {titles}{more}."
+        )
+    if able[0].question is not None:
+        raise UnsupportedStudyError(able[0].question)
+    return image_layer_data(read_volume(able[0]), able[0])
 
 
 # ----------------------------------------------------------------------- samples
@@ -78,29 +90,29 @@ def _is_open(path: Path, layers: list[LayerData]) -> bool:
 
 def sample_bright_lesion() -> list[LayerData]:
     """A head with a bright lesion."""
-    return [_read_study(sample_path("clean", "bright lesion"))]
+    return [_read_study([sample_path("clean", "bright lesion")])]
 
 
 def sample_dark_lesion() -> list[LayerData]:
     """A head with a dark lesion."""
-    return [_read_study(sample_path("clean", "dark lesion"))]
+    return [_read_study([sample_path("clean", "dark lesion")])]
 
 
 def sample_healthy() -> list[LayerData]:
     """A head without a lesion."""
-    return [_read_study(sample_path("clean", "healthy"))]
+    return [_read_study([sample_path("clean", "healthy")])]
 
 
 def sample_confounded() -> list[LayerData]:
     """A head whose scanner marker, outside the head, gives the class away."""
-    return [_read_study(sample_path("confounded", "bright lesion"))]
+    return [_read_study([sample_path("confounded", "bright lesion")])]
 
 
 def sample_dicom() -> list[LayerData]:
     """A head with a bright lesion as a DICOM series."""
     from napari_ifa import samples
 
-    return [_read_study(samples.dicom_series())]
+    return [_read_study([samples.dicom_series()])]
 
 
 def sample_path(version: str, class_name: str) -> Path:

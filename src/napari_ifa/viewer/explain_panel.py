@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.export_menu import ExportButton
 from napari_ifa.viewer.legend import Legend
 from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, heading
 from napari_ifa.viewer.prediction_table import PredictionTable
@@ -47,6 +48,8 @@ class ExplainPanel(Panel):
         self.listen(self.session.explanation_changed, self._show_explanation)
         self.listen(self.session.prediction_changed, self.predictions.show_prediction)
         self.listen(self.session.trust_wanted, self._ask_trust)
+        self.listen(self.session.missing_wanted, self._ask_about_missing)
+        self.listen(self.session.volume_changed, self._show_hint)
         self._show_classifier(self.session.classifier)
         self._show_analysis(self.session.analysis)
         self._show_explanation(self.session.explanation)
@@ -101,7 +104,11 @@ class ExplainPanel(Panel):
         self.legend = Legend()
         self.hint = QLabel()
         self.hint.setWordWrap(True)
-        self.jobs = JobBars(self.workspace.jobs, ("main", "analysis"))
+        self.explain_anyway = QPushButton("Explain anyway…")
+        self.explain_anyway.setToolTip("Run the model although slices are missing in this study")
+        self.explain_anyway.clicked.connect(self.session.ask_about_missing)
+        self.export = ExportButton(self.workspace)
+        self.jobs = JobBars(self.workspace.jobs, ("main", "analysis", "export"))
         self.message = MessageLine(self.session, "model")
 
     def _lay_out(self) -> None:
@@ -134,10 +141,12 @@ class ExplainPanel(Panel):
         layout.addWidget(self.jobs)
         layout.addWidget(self.message)
         layout.addWidget(self.hint)
+        layout.addWidget(self.explain_anyway)
         layout.addLayout(shown)
         layout.addWidget(self.no_scale)
         layout.addWidget(self.legend)
         layout.addWidget(self.predictions)
+        layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
 
     # ----------------------------------------------------------------- asking
@@ -157,6 +166,17 @@ class ExplainPanel(Panel):
         )
         if answer == QMessageBox.StandardButton.Open:
             self.session.load_bundle(folder, trust=True)
+
+    def _ask_about_missing(self, sentence: str) -> None:
+        answer = QMessageBox.warning(
+            self,
+            "Explain this study?",
+            f"{sentence}\n\nWhat it answers may be wrong. Explain it all the same?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        self.session.answer_missing(answer == QMessageBox.StandardButton.Yes)
+        self._show_hint()
 
     def _ask_analysis(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Open an analysis", "", _ANALYSIS_FILTER)
@@ -218,6 +238,7 @@ class ExplainPanel(Panel):
         self.basis.setEnabled(explanation is not None and explanation.scale is not None)
         self.basis.setCurrentIndex(self.basis.findData(self.session.basis))
         self.predictions.setVisible(shown)
+        self.export.setVisible(shown)
         self.legend.setVisible(shown)
         self.legend.show_explanation(explanation)
         self.no_scale.setVisible(explanation is not None and explanation.scale is None)
@@ -234,7 +255,8 @@ class ExplainPanel(Panel):
         self.predictions.show_classes(explanation.class_names, explanation.class_idx)
         self.predictions.show_prediction(self.session.prediction)
 
-    def _show_hint(self) -> None:
+    def _show_hint(self, _: object = None) -> None:
+        self.explain_anyway.setVisible(self.session.waits_for_consent)
         missing = []
         if self.session.volume is None:
             missing.append("a study")

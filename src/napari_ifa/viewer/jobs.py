@@ -73,6 +73,7 @@ class Jobs(QObject):
 
     changed = Signal()
     progressed = Signal(object)
+    _posted = Signal(object)
     _reported = Signal(object, int, int)
     _ended = Signal(object, object)
 
@@ -81,6 +82,7 @@ class Jobs(QObject):
         self._running: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._closed = False
+        self._posted.connect(self._call)
         self._reported.connect(self._take_report)
         self._ended.connect(self._take_end)
 
@@ -112,6 +114,13 @@ class Jobs(QObject):
                 job.stopping.set()
         self._waiting.append(Job(title, work, done, failed, key, lane))
         self._start_waiting()
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have work that runs call something in the window's thread, before its outcome arrives.
+
+        This is how results that are not complete are shown.
+        """
+        self._posted.emit(call)
 
     def cancel(self, job: Job) -> None:
         """Ask a running job to stop; at its next step it fails with ``Cancelled``."""
@@ -166,6 +175,10 @@ class Jobs(QObject):
             outcome = IfaError(f"{job.title} failed unexpectedly ({type(error).__name__}).")
         if not self._closed:
             self._ended.emit(job, outcome)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        if not self._closed:
+            call()
 
     def _take_report(self, job: Job, done: int, total: int) -> None:
         job.steps = (done, total)

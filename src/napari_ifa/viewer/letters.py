@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.viewer.scene import VOLUME_KEY
+from napari_ifa.viewer.scene import study_on_show
 
 if TYPE_CHECKING:
     import napari
@@ -44,9 +44,8 @@ class OrientationLetters:
         if viewer is None:
             return
         shown = viewer.dims.ndisplay == 2 and viewer.dims.ndim == 3 and len(viewer.layers) > 0
-        visible = [layer for layer in viewer.layers if layer.visible]
-        studies = [x.metadata[VOLUME_KEY] for x in visible if VOLUME_KEY in x.metadata]
-        if studies and not studies[-1].source.placed:
+        study = study_on_show(viewer)
+        if study is not None and not study.source.placed:
             # Nothing says where the sides of the patient are.
             shown = False
         if shown:

@@ -42,9 +42,9 @@ class Panel(QWidget):
         self.session = self.workspace.session
 
     def showEvent(self, event: QShowEvent) -> None:
-        """The window is known now: its closing ends the jobs."""
+        """The window is known now: it gives drops, and its closing ends the jobs."""
         super().showEvent(event)
-        self.workspace.watch_closing(self)
+        self.workspace.watch_window(self)
 
     def listen(self, signal: Any, slot: Callable[..., None]) -> None:
         """Call a method of this panel for as long as its widget lives."""

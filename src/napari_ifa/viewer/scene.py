@@ -7,10 +7,13 @@ small layer takes its place, which the graphics card interpolates.
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
+from napari_ifa.viewer.grey import grey_colormap
 from napari_ifa.viewer.overlay import (
     OPACITY_3D,
     ActivationOverlay,
@@ -26,59 +29,77 @@ if TYPE_CHECKING:
 
     from napari_ifa.analysis import Explanation
     from napari_ifa.viewer.session import Session
-    from napari_ifa.volumes import Series, Volume
+    from napari_ifa.volumes import Series, Volume, Window
 
 #: Order of the (I, P, L) axes that shows each plane as a radiologist expects it, without flips.
 PLANES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 AXIS_LABELS = ("I", "P", "L")
 UNITS = ("mm", "mm", "mm")
-#: Key of a layer's metadata under which its Volume lies.
+#: Of an image that lies nowhere in the patient and whose pixels have no size.
+UNPLACED_LABELS = ("image", "row", "column")
+UNPLACED_UNITS = ("pixel", "pixel", "pixel")
+#: Key of a layer's metadata under which its Volume lies, and an overlay's Explanation.
 VOLUME_KEY = "napari_ifa_volume"
-#: The series it was read from, and all series that could be chosen instead.
-SERIES_KEY = "napari_ifa_series"
-CHOICE_KEY = "napari_ifa_choice"
+EXPLANATION_KEY = "napari_ifa_explanation"
 OVERLAY_NAME = "S-CAM"
 RAW_NAME = "class activation"
 
 
 def image_layer_data(
-    volume: Volume, series: Series | None = None, choice: tuple[Series, ...] = ()
+    volume: Volume, series: Series | None = None
 ) -> tuple[Any, dict[str, Any], str]:
-    """A study as napari layer data: true spacing and place, no patient data in the metadata."""
+    """A study as napari layer data: true spacing and place, no patient data in the metadata.
+
+    ``series`` : what it was read from, which may be one of several images of its series.
+    """
     from napari_ifa.volumes.windowing import default_window
 
     attributes: dict[str, Any] = {
-        "name": " ".join(filter(None, (volume.modality, volume.description))) or "image",
+        "name": layer_name(volume, series),
         "metadata": {
             VOLUME_KEY: volume,
-            SERIES_KEY: series,
-            CHOICE_KEY: choice,
             "affine_lps_mm": volume.affine.tolist(),
             "orientation": volume.plane,
             "notes": list(volume.report.notes),
         },
         **_placement(volume),
     }
-    if volume.array.ndim == 4:
+    if volume.is_colour:
         attributes["rgb"] = True
     else:
+        window = default_window(volume)
         attributes |= {
             "rgb": False,
-            "colormap": "gray",
-            "contrast_limits": default_window(volume).limits,
+            "colormap": grey_colormap(window, volume.inverted),
+            "contrast_limits": window.limits,
             "interpolation2d": "linear",
             "rendering": "attenuated_mip",
         }
     return volume.array, attributes, "image"
 
 
+def layer_name(volume: Volume, series: Series | None = None) -> str:
+    """``"MR B0 map, field map"``: modality, series description and part."""
+    name = " ".join(filter(None, (volume.modality, volume.description)))
+    part = "" if series is None else series.part
+    return ", ".join(filter(None, (name, part))) or "image"
+
+
+def study_on_show(viewer: napari.Viewer) -> Volume | None:
+    """The Volume of the uppermost study that is visible."""
+    visible = [layer.metadata for layer in viewer.layers if layer.visible]
+    studies = [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
+    return studies[-1] if studies else None
+
+
 def _placement(volume: Volume) -> dict[str, Any]:
     # One layer without units turns units off for all, so every layer gets them.
+    placed = volume.source.placed
     return {
         "scale": volume.spacing,
         "translate": volume.translate,
-        "units": UNITS,
-        "axis_labels": AXIS_LABELS,
+        "units": UNITS if placed else UNPLACED_UNITS,
+        "axis_labels": AXIS_LABELS if placed else UNPLACED_LABELS,
     }
 
 
@@ -103,6 +124,8 @@ class Scene:
         self._overlay_3d: Image | None = None
         self._coarse: CoarseActivation | None = None
         self._opacity = 0.75
+        # What the study was last given; a drag of the mouse moves its limits afterwards.
+        self._window: Window | None = None
         self._busy = False
         session.volume_changed.connect(self._show_volume)
         session.explanation_changed.connect(self._show_explanation)
@@ -143,6 +166,29 @@ class Scene:
             if layer is not None:
                 layer.opacity = value
 
+    @property
+    def window(self) -> Window | None:
+        """How the study is shown now, wherever its limits have been dragged to."""
+        image = self._image
+        if image is None or image.rgb or self._window is None:
+            return None
+        low, high = (float(limit) for limit in image.contrast_limits)
+        if np.allclose((low, high), self._window.limits):
+            return self._window
+        return replace(self._window, center=(low + high) / 2, width=high - low, name="")
+
+    def show_window(self, window: Window) -> None:
+        """Show the study between the limits of a window, along its curve."""
+        image, volume = self._image, self._session.volume
+        if image is None or volume is None or image.rgb:
+            return
+        self._window = window
+        image.colormap = grey_colormap(window, volume.inverted)
+        # Limits beyond napari's slider would be cut at its ends.
+        low, high = image.contrast_limits_range
+        image.contrast_limits_range = (min(low, window.limits[0]), max(high, window.limits[1]))
+        image.contrast_limits = window.limits
+
     def show_plane(self, plane: str) -> None:
         """``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"3D"``."""
         viewer = self._viewer()
@@ -181,7 +227,7 @@ class Scene:
         self._put_away_image()
         if volume is None:
             return
-        data, attributes, _ = image_layer_data(volume)
+        data, attributes, _ = image_layer_data(volume, self._session.opened)
         self._busy = True
         try:
             self._image = viewer.add_image(data, **attributes)
@@ -201,10 +247,13 @@ class Scene:
 
     def _face(self, volume: Volume) -> None:
         """Show the plane the images were acquired in, at the middle slice."""
+        from napari_ifa.volumes.windowing import default_window
+
         viewer = self._viewer()
         assert viewer is not None
-        # Only now: without a layer in mm it would have no unit. A picture's pixels have no size.
-        viewer.canvas.overlays["scale_bar"].visible = not volume.is_picture
+        # Only now: without a layer in mm it would have no unit.
+        viewer.canvas.overlays["scale_bar"].visible = volume.source.placed
+        self._window = None if volume.is_colour else default_window(volume)
         slice_axis = volume.source.axes.index(2)
         plane = next(name for name, order in PLANES.items() if order[0] == slice_axis)
         self.show_plane(plane)
@@ -225,7 +274,6 @@ class Scene:
         self._image, self._image_is_ours = layer, False
         self._busy = True
         try:
-            self._session.take_series(list(layer.metadata.get(CHOICE_KEY, ())))
             self._session.set_volume(volume)
         finally:
             self._busy = False
@@ -272,7 +320,7 @@ class Scene:
             interpolation2d="linear",
             opacity=self._opacity,
             visible=visible,
-            metadata={"neutral": values.neutral},
+            metadata={"neutral": values.neutral, EXPLANATION_KEY: explanation},
             **_placement(explanation.volume),
         )
         if viewer.dims.ndisplay == 3:
@@ -281,9 +329,11 @@ class Scene:
     def _keep_features(self, explanation: Explanation) -> None:
         if self._overlay is None:
             return
+        self._overlay.metadata[EXPLANATION_KEY] = explanation
         self._overlay.data.keep_features(explanation.mask.keep)
         self._overlay.refresh(extent=False)
         if self._overlay_3d is not None and self._coarse is not None:
+            self._overlay_3d.metadata[EXPLANATION_KEY] = explanation
             self._overlay_3d.data = self._coarse.activation()
 
     def _exchange_overlays(self, event: Any = None) -> None:
@@ -334,7 +384,10 @@ class Scene:
             blending="translucent_no_depth",
             interpolation3d="linear",
             opacity=self._opacity,
-            metadata={"neutral": values.neutral},
+            metadata={
+                "neutral": values.neutral,
+                EXPLANATION_KEY: self._overlay.metadata[EXPLANATION_KEY],
+            },
             **_placement(self._coarse.volume),
         )
 

@@ -5,10 +5,9 @@ No Qt and no layers here: panels and scene listen to the signals and call the me
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,28 +20,14 @@ from napari_ifa.errors import (
     IfaError,
     UntrustedModelError,
 )
+from napari_ifa.viewer.exporting import ExportFormat, Shown, what_was_written
+from napari_ifa.viewer.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Explanation, FeatureMask
     from napari_ifa.analysis.store import Basis
     from napari_ifa.models import Classifier
     from napari_ifa.volumes import Series, Volume
-
-
-class Runner(Protocol):
-    """Runs work beside the window; ``Jobs`` is the one with threads."""
-
-    def start(
-        self,
-        title: str,
-        work: Callable[[Callable[[int, int], None], Callable[[], bool]], Any],
-        done: Callable[[Any], None],
-        failed: Callable[[IfaError], None],
-        *,
-        key: str,
-        lane: str = "main",
-    ) -> None:
-        """Queue work; see ``Jobs.start``."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,6 @@ class Session:
 
     Signals
     -------
-    series_changed(list[Series]) : the opened folder's series.
     volume_changed(Volume | None), classifier_changed(Classifier | None),
     analysis_changed(Analysis | None) : another one is open.
     explanation_changed(Explanation | None) : another case, model, class or scale.
@@ -72,9 +56,9 @@ class Session:
     said(kind, sentence, about) : ``"error"`` or ``"note"``, for the message line of the panel
         that it is about: ``"study"`` or ``"model"``.
     trust_wanted(path, sentence) : a bundle asks to run what is not on the allow-list.
+    missing_wanted(sentence) : slices are missing, so that it is only explained when told to.
     """
 
-    series_changed = Signal(list)
     volume_changed = Signal(object)
     classifier_changed = Signal(object)
     analysis_changed = Signal(object)
@@ -83,11 +67,18 @@ class Session:
     prediction_changed = Signal(object)
     said = Signal(str, str, str)
     trust_wanted = Signal(object, str)
+    missing_wanted = Signal(str)
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.series: list[Series] = []
+        self.browser = StudyBrowser(
+            runner, self.set_volume, lambda kind, sentence: self.say(kind, sentence, "study")
+        )
         self.volume: Volume | None = None
+        # What the volume was read from; None where it came in by another way.
+        self.opened: Series | None = None
+        # What a person said about a volume with missing slices; None where nobody was asked.
+        self._despite_missing: bool | None = None
         self.classifier: Classifier | None = None
         self.analysis: Analysis | None = None
         self.analysis_is_saved = True
@@ -110,64 +101,16 @@ class Session:
 
     # ---------------------------------------------------------------- study
 
-    def open_path(self, path: str | Path) -> None:
-        """Look into a folder or file and open it, or list its series where there is a choice."""
-        self.look_into(path, then_open=True)
+    def open_path(self, *paths: str | Path) -> None:
+        """Look into folders and files; open the only series there is, or list what there are."""
+        self.browser.look_into(paths)
 
-    def look_into(self, path: str | Path, then_open: bool = False) -> None:
-        """List the series of a folder or file."""
-
-        def work(progress: Any, stop: Any) -> list[Series]:
-            from napari_ifa.volumes import list_series
-
-            return list_series(Path(path), progress=progress, stop=stop)
-
-        def done(found: list[Series]) -> None:
-            self.take_series(found)
-            able = [series for series in found if series.unsupported is None]
-            if not found:
-                self.say(
-                    "error", "No image was found there; choose a DICOM or NIfTI study.", "study"
-                )
-            elif not able:
-                self.say("error", str(found[0].unsupported), "study")
-            elif len(able) == 1 and then_open:
-                self.open_series(able[0])
-            elif then_open:
-                self.say("note", f"{len(able)} series found: choose one to open.", "study")
-
-        self._runner.start(
-            "Looking for series", work, done, self._fail_reading, key="series", lane="study"
-        )
-
-    def take_series(self, found: list[Series]) -> None:
-        """Offer other series to choose from."""
-        self.series = found
-        self.series_changed.emit(found)
-
-    def open_series(self, series: Series) -> None:
-        """Read one listed series and make it the study."""
-
-        def work(progress: Any, stop: Any) -> Volume:
-            from napari_ifa.volumes import read_volume
-
-            return read_volume(series.path, series, progress=progress, stop=stop)
-
-        self._runner.start(
-            "Reading the images",
-            work,
-            self.set_volume,
-            self._fail_reading,
-            key="study",
-            lane="study",
-        )
-
-    def set_volume(self, volume: Volume | None) -> None:
+    def set_volume(self, volume: Volume | None, series: Series | None = None) -> None:
         """Make an image the study; the class shown is again the predicted one."""
         if volume is self.volume:
             return
-        self.volume = volume
-        self._chosen_class = None
+        self.volume, self.opened = volume, series
+        self._chosen_class, self._despite_missing = None, None
         self._drop_explanation()
         self.volume_changed.emit(volume)
         self._explain()
@@ -367,11 +310,35 @@ class Session:
 
         self._runner.start("Following the features", work, done, self._fail, key="path")
 
+    @property
+    def waits_for_consent(self) -> bool:
+        """Whether there is no explanation only because slices are missing."""
+        missing = self.volume is not None and bool(self.volume.report.missing)
+        return missing and self.classifier is not None and not self._despite_missing
+
+    def ask_about_missing(self) -> None:
+        """Ask whether the study is to be explained although slices are missing."""
+        if self.volume is not None and self.waits_for_consent:
+            self.missing_wanted.emit(_missing_slices(self.volume))
+
+    def answer_missing(self, explain: bool) -> None:
+        """A person's answer for this study."""
+        self._despite_missing = explain
+        if explain:
+            self._explain()
+        elif self.volume is not None:
+            self.say("note", f"Not explained: {_missing_slices(self.volume)}")
+
     def _explain(self) -> None:
         volume, classifier, analysis = self.volume, self.classifier, self.analysis
         if volume is None or classifier is None:
             return
+        if self.waits_for_consent:
+            if self._despite_missing is None:
+                self.ask_about_missing()
+            return
         class_idx, mask = self._chosen_class, self._mask
+        despite_missing = bool(self._despite_missing)
 
         def work(progress: Any, stop: Any) -> Explanation:
             from napari_ifa.analysis import explain
@@ -382,6 +349,7 @@ class Session:
                 analysis,
                 class_idx=class_idx,
                 mask=mask,
+                allow_missing=despite_missing,
                 progress=progress,
                 stop=stop,
             )
@@ -408,6 +376,22 @@ class Session:
             self._fail(error)
             return replace(explanation, analysis=None)
         return explanation
+
+    def export(self, format_: ExportFormat, path: Path, shown: Shown) -> None:
+        """Write the explanation as it is chosen now."""
+        explanation = self.explanation
+        if explanation is None:
+            return
+
+        def work(progress: Any, stop: Any) -> list[Path]:
+            return format_.write(explanation, path, shown, progress, stop)
+
+        def done(written: list[Path]) -> None:
+            self.say("note", what_was_written(format_, written))
+
+        self._runner.start(
+            f"Exporting {format_.title}", work, done, self._fail, key="export", lane="export"
+        )
 
     def _predict(self) -> None:
         """Logits with the kept features: at once where they are exact sums, else by a pass."""
@@ -457,8 +441,11 @@ class Session:
         """Tell a person something in one sentence; see ``said``."""
         self.said.emit(kind, sentence, about)
 
-    def _fail(self, error: IfaError, about: str = "model") -> None:
-        self.say("note" if isinstance(error, Cancelled) else "error", str(error), about)
+    def _fail(self, error: IfaError) -> None:
+        self.say("note" if isinstance(error, Cancelled) else "error", str(error))
 
-    def _fail_reading(self, error: IfaError) -> None:
-        self._fail(error, "study")
+
+def _missing_slices(volume: Volume) -> str:
+    count = len(volume.report.missing)
+    are = "1 slice is" if count == 1 else f"{count} slices are"
+    return f"{are} missing in this study, and the model would see blank ones in their place."

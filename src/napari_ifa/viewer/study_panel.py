@@ -1,34 +1,34 @@
-"""Open a study: a folder or file by button or drop, then the series to look at."""
+"""Open a study: folders and files by button or drop, then the series to look at."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
+    QMessageBox,
     QPushButton,
     QVBoxLayout,
 )
 
-from napari_ifa.viewer.feature_table import MINUS
-from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, heading
+from napari_ifa.viewer.drops import dropped_paths
+from napari_ifa.viewer.panel import JobBars, MessageLine, Panel
+from napari_ifa.viewer.series_tree import SeriesTree
+from napari_ifa.viewer.study_view import StudyView
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_ifa.volumes import Series, Volume, Window
+    from napari_ifa.volumes import Series, Volume
 
-_FILE_FILTER = "Images (*.dcm *.ima *.nii *.nii.gz *.png *.jpg *.jpeg);;All files (*)"
-_INVITATION = "Drop a folder or file here,\nor open one above."
-_PLANES = ("axial", "coronal", "sagittal", "3D")
+#: Files named in a tooltip for one reason.
+_MOST_NAMED = 10
+_INVITATION = "Drop a folder or files here,\nor open one above."
 
 
 class StudyPanel(Panel):
@@ -37,13 +37,15 @@ class StudyPanel(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.setAcceptDrops(True)
+        self.browser = self.session.browser
+        # Why the marked series is not opened, as it stands in the message line.
+        self._reason = ""
         self._build()
         self._lay_out()
-        self.listen(self.session.series_changed, self._list)
-        self.listen(self.session.volume_changed, self._describe)
-        self.listen(self.workspace.scene.plane_changed, self._mark_plane)
-        self._list(self.session.series)
-        self._describe(self.session.volume)
+        self.listen(self.browser.series_changed, self._list)
+        self.listen(self.browser.agreement_wanted, self._ask_agreement)
+        self.listen(self.session.volume_changed, self._mark_opened)
+        self._list(self.browser.series)
 
     # ----------------------------------------------------------------- widgets
 
@@ -52,72 +54,43 @@ class StudyPanel(Panel):
         self.open_folder.setToolTip("A folder of DICOM or NIfTI images, with all folders below it")
         self.open_folder.clicked.connect(self._ask_folder)
         self.open_file = QPushButton("Open file…")
-        self.open_file.setToolTip("A NIfTI file, or one DICOM image for its whole series")
+        self.open_file.setToolTip(
+            "A NIfTI file, a picture, an archive, or one DICOM image for its whole series"
+        )
         self.open_file.clicked.connect(self._ask_file)
-        self.list = QListWidget()
-        self.list.setAcceptDrops(False)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setSpacing(1)
-        self.list.itemDoubleClicked.connect(self._open_item)
-        self.list.currentItemChanged.connect(self._allow_opening)
+        self.tree = SeriesTree()
+        self.tree.opened.connect(self.browser.open_series)
+        self.tree.chosen.connect(self._allow_opening)
         self.invitation = QLabel(_INVITATION)
         self.invitation.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.invitation.setMinimumHeight(110)
         self.invitation.setStyleSheet(
             "QLabel { border: 1px dashed #6b7380; border-radius: 6px; color: #a9b0ba; }"
         )
+        self.skipped = QLabel()
+        self.skipped.setStyleSheet("QLabel { color: #a9b0ba; font-size: 11px; }")
         self.open_series = QPushButton("Open series")
         self.open_series.setToolTip("Show the chosen series; a double click does the same")
         self.open_series.clicked.connect(self._open_current)
-        self.title = heading("")
-        self.title.setWordWrap(True)
-        self.facts = QLabel()
-        self.facts.setWordWrap(True)
-        self.badge = QLabel()
-        self.badge.setWordWrap(True)
-        self.badge.setStyleSheet(
-            "QLabel { background: #5a4a12; color: #ffe08a; border-radius: 4px; padding: 3px 6px; }"
-        )
-        self.window_choice = QComboBox()
-        self.window_choice.setToolTip(
-            "Which values are shown from black to white; or drag with the right button"
-        )
-        self.window_choice.activated.connect(self._choose_window)
-        self.plane_buttons = {name: QPushButton(name) for name in _PLANES}
-        for name, button in self.plane_buttons.items():
-            button.setCheckable(True)
-            button.setToolTip(f"Show the study in {name}" if name == "3D" else f"{name} slices")
-            button.clicked.connect(lambda _=False, plane=name: self._show_plane(plane))
         self.jobs = JobBars(self.workspace.jobs, ("study",))
         self.message = MessageLine(self.session, "study")
+        self.view = StudyView(self.workspace)
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.addWidget(self.open_folder)
         buttons.addWidget(self.open_file)
-        planes = QHBoxLayout()
-        planes.setSpacing(4)
-        for button in self.plane_buttons.values():
-            planes.addWidget(button)
-        window = QHBoxLayout()
-        self.window_label = QLabel("window")
-        window.addWidget(self.window_label)
-        window.addWidget(self.window_choice, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(buttons)
         layout.addWidget(self.invitation)
-        layout.addWidget(self.list, 1)
+        layout.addWidget(self.tree, 1)
+        layout.addWidget(self.skipped)
         layout.addWidget(self.open_series)
         layout.addWidget(self.jobs)
         layout.addWidget(self.message)
         layout.addSpacing(6)
-        layout.addWidget(self.title)
-        layout.addWidget(self.facts)
-        layout.addWidget(self.badge)
-        layout.addLayout(window)
-        layout.addLayout(planes)
+        layout.addWidget(self.view)
         layout.addStretch(0)
 
     # ----------------------------------------------------------------- opening
@@ -128,9 +101,10 @@ class StudyPanel(Panel):
             self.session.open_path(folder)
 
     def _ask_file(self) -> None:
-        file, _ = QFileDialog.getOpenFileName(self, "Open an image", "", _FILE_FILTER)
-        if file:
-            self.session.open_path(file)
+        # Files of a disc have no suffix, so that a filter would hide them.
+        files, _ = QFileDialog.getOpenFileNames(self, "Open images")
+        if files:
+            self.session.open_path(*files)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Files and folders may be dropped."""
@@ -138,119 +112,64 @@ class StudyPanel(Panel):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Open what was dropped; of several files of a series the first stands for all."""
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        """Look into everything that was dropped."""
+        paths = dropped_paths(event.mimeData())
         if paths:
             event.acceptProposedAction()
-            self.session.open_path(Path(paths[0]))
-
-    def _open_item(self, item: QListWidgetItem) -> None:
-        series: Series = item.data(Qt.ItemDataRole.UserRole)
-        if series.unsupported is None:
-            self.session.open_series(series)
+            self.session.open_path(*paths)
 
     def _open_current(self) -> None:
-        item = self.list.currentItem()
-        if item is not None:
-            self._open_item(item)
+        series = self.tree.current
+        if series is not None:
+            self.browser.open_series(series)
 
-    def _allow_opening(self, item: QListWidgetItem | None, _: Any = None) -> None:
-        self.open_series.setEnabled(
-            item is not None and item.data(Qt.ItemDataRole.UserRole).unsupported is None
+    def _ask_agreement(self, series: Series, sentence: str) -> None:
+        answer = QMessageBox.question(
+            self,
+            "Open this series?",
+            sentence,
+            QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
+            QMessageBox.StandardButton.Cancel,
         )
+        if answer == QMessageBox.StandardButton.Open:
+            self.browser.open_series(series, agreed=True)
+
+    def _allow_opening(self, series: Series | None) -> None:
+        able = series is not None and series.unsupported is None
+        self.open_series.setEnabled(able)
+        why = "" if series is None else series.unsupported or ""
+        if why:
+            self.message.say("error", why, "study")
+        elif self._reason and self.message.text.text() == self._reason:
+            self.message.hide()
+        self._reason = why
 
     # ----------------------------------------------------------------- showing
 
+    def _mark_opened(self, volume: Volume | None) -> None:
+        if volume is not None and self.session.opened is not None:
+            self.tree.mark(self.session.opened)
+
     def _list(self, found: list[Series]) -> None:
-        self.list.clear()
-        for series in found:
-            self.list.addItem(_item(series))
-        for row, series in enumerate(found):
-            if series.unsupported is None:
-                self.list.setCurrentRow(row)
-                break
-        self._allow_opening(self.list.currentItem())
-        self.invitation.setVisible(not found)
-        self.list.setVisible(bool(found))
+        if self.browser.scanning and not found:
+            # A new search: what was said about the last one is of no use any more.
+            self.message.hide()
+        self.tree.show_series(found)
+        self.invitation.setVisible(not found and not self.browser.scanning)
+        self.tree.setVisible(bool(found))
         self.open_series.setVisible(bool(found))
+        self._count_skipped()
 
-    def _describe(self, volume: Volume | None) -> None:
-        shown = volume is not None
-        for widget in (
-            self.title,
-            self.facts,
-            self.window_choice,
-            self.window_label,
-        ):
-            widget.setVisible(shown)
-        is_picture = volume is not None and volume.is_picture
-        for button in self.plane_buttons.values():
-            button.setVisible(shown and not is_picture)
-        self.badge.hide()
-        if volume is None:
-            return
-        self.title.setText(" · ".join(filter(None, (volume.modality, volume.description))))
-        size = " × ".join(str(n) for n in volume.shape)
-        # Lines break between these facts, not within them.
-        facts = [volume.plane, f"{size} voxels", f"{_millimetres(volume.spacing)} mm (I × P × L)"]
-        if is_picture:
-            facts = [volume.plane, f"{volume.shape[2]} × {volume.shape[1]} pixels"]
-        self.facts.setText(" · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts))
-        notes = [text for text in (volume.report.badge, *volume.report.notes) if text]
-        self.badge.setText("\n".join(notes))
-        self.badge.setToolTip(
-            "The study is shown in the planes it was acquired in; nothing is resampled."
-            if volume.report.badge
-            else ""
+    def _count_skipped(self) -> None:
+        skipped = self.browser.skipped
+        count = sum(entry.count for entry in skipped)
+        others = "1 other file is no image" if count == 1 else f"{count} other files are no images"
+        self.skipped.setText(others)
+        self.skipped.setToolTip(
+            "\n".join(f"{entry.count} {entry.reason}: {_first(entry.names)}" for entry in skipped)
         )
-        self.badge.setVisible(bool(notes))
-        self._offer_windows(volume)
-        self._mark_plane(self.workspace.scene.plane)
-
-    def _offer_windows(self, volume: Volume) -> None:
-        from napari_ifa.volumes import offered_windows
-
-        self.window_choice.clear()
-        if volume.array.ndim == 4:
-            return
-        for window in offered_windows(volume):
-            low, high = window.limits
-            values = f"{low:.4g} to {high:.4g}".replace("-", MINUS)
-            self.window_choice.addItem(f"{window.name}  ({values})", window)
-
-    def _choose_window(self, row: int) -> None:
-        window: Window | None = self.window_choice.itemData(row)
-        image = self.workspace.scene.image
-        if window is not None and image is not None:
-            image.contrast_limits = window.limits
-
-    def _show_plane(self, plane: str) -> None:
-        self.workspace.scene.show_plane(plane)
-        self._mark_plane(plane)
-
-    def _mark_plane(self, plane: str) -> None:
-        for name, button in self.plane_buttons.items():
-            button.setChecked(name == plane)
+        self.skipped.setVisible(count > 0)
 
 
-def _item(series: Series) -> QListWidgetItem:
-    """What it is and how it is made; greyed with the reason where it is refused."""
-    number = "" if series.number is None else f"{series.number} · "
-    name = " · ".join(filter(None, (series.modality, series.description))) or "image"
-    count = "1 image" if series.image_count == 1 else f"{series.image_count} images"
-    made = " · ".join(filter(None, (count, series.orientation)))
-    spacing = "" if series.spacing is None else f"{_millimetres(series.spacing)} mm"
-    lines = [f"{number}{name}", made, spacing]
-    if series.unsupported is not None:
-        lines[2] = "cannot be opened"
-    item = QListWidgetItem("\n".join(lines))
-    item.setData(Qt.ItemDataRole.UserRole, series)
-    item.setSizeHint(QSize(0, 58))
-    item.setToolTip(series.unsupported or "\n".join(lines))
-    if series.unsupported is not None:
-        item.setFlags(Qt.ItemFlag.NoItemFlags)
-    return item
-
-
-def _millimetres(spacing: tuple[float, float, float]) -> str:
-    return " × ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in spacing)
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")

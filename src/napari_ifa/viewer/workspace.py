@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_ifa.viewer.corner_note import CornerNote
+from napari_ifa.viewer.drops import CanvasDrops
 from napari_ifa.viewer.jobs import Jobs
 from napari_ifa.viewer.letters import OrientationLetters
 from napari_ifa.viewer.scene import Scene
@@ -22,6 +26,8 @@ STUDY, EXPLAIN, IMPORTANCE = "Study", "Explain", "Feature importance"
 _WIDTHS = {STUDY: 330, EXPLAIN: 390}
 #: Heights, as shares: layer controls over study, explanation over features.
 _LEFT, _RIGHT = (30, 70), (44, 56)
+#: Milliseconds within which napari's next file of the same drop follows.
+_PATIENCE = 100
 _LAYER_CONTROLS, _LAYER_LIST = "layer controls", "layer list"
 
 
@@ -34,7 +40,14 @@ class Workspace:
         self.session = Session(self.jobs)
         self.scene = Scene(viewer, self.session)
         self.letters = OrientationLetters(viewer)
+        self.corner_note = CornerNote(viewer)
+        self._drops = CanvasDrops(lambda paths: self.session.open_path(*paths))
         self._closing = _ClosingWatch(self.jobs)
+        self._handed_over: list[Path] = []
+        self._patience = QTimer()
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(_PATIENCE)
+        self._patience.timeout.connect(self._open_handed_over)
 
     @property
     def viewer(self) -> napari.Viewer:
@@ -43,9 +56,33 @@ class Workspace:
         assert viewer is not None
         return viewer
 
-    def watch_closing(self, panel: QWidget) -> None:
-        """Stop the jobs when the window that shows ``panel`` closes."""
+    def watch_window(self, panel: QWidget) -> None:
+        """Of the window that shows ``panel``: take drops, and stop the jobs when it closes."""
         self._closing.watch(panel.window())
+        self._drops.watch(panel.window())
+
+    def hand_over(self, paths: Sequence[str | Path]) -> None:
+        """Open files that napari brings one by one, together, in the Study panel."""
+        self.dock_study()
+        self._handed_over += map(Path, paths)
+        self._patience.start()
+
+    def _open_handed_over(self) -> None:
+        paths, self._handed_over = self._handed_over, []
+        # napari starts over with all of them once a person has chosen a reader.
+        self.session.open_path(*dict.fromkeys(paths))
+
+    def dock_study(self) -> None:
+        """Bring the Study panel to the front, docked beside the layer list if it is not yet."""
+        from napari_ifa.viewer.study_panel import StudyPanel
+
+        is_new = not self._panels(StudyPanel)
+        study = self._dock(STUDY, StudyPanel, "left")
+        window = study.parent()
+        if isinstance(window, QMainWindow) and is_new:
+            _tabify(window, study)
+        study.show()
+        QTimer.singleShot(0, study, study.raise_)
 
     def dock_all(self) -> None:
         """Dock every panel that is not docked: the study left, the explanation right."""
@@ -59,9 +96,7 @@ class Workspace:
         window = explain.parent()
         if not isinstance(window, QMainWindow):
             return
-        layer_list = window.findChild(QDockWidget, _LAYER_LIST)
-        if layer_list is not None:
-            window.tabifyDockWidget(layer_list, study)
+        _tabify(window, study)
         window.splitDockWidget(explain, importance, Qt.Orientation.Vertical)
         # Sizes and tabs hold only once Qt has laid the docks out.
         QTimer.singleShot(0, study, partial(_arrange, window, study, explain, importance))
@@ -77,6 +112,12 @@ class Workspace:
         docks = self.viewer.window.dock_widgets
         found = [widget for widget in docks.values() if isinstance(widget, kind)]
         return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
+
+
+def _tabify(window: QMainWindow, study: QDockWidget) -> None:
+    layer_list = window.findChild(QDockWidget, _LAYER_LIST)
+    if layer_list is not None:
+        window.tabifyDockWidget(layer_list, study)
 
 
 def _arrange(

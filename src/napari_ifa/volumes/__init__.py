@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from napari_ifa.volumes.export import write_nifti
+from napari_ifa.volumes.export import (
+    Colouring,
+    Provenance,
+    check_dicom_source,
+    write_nifti,
+    write_parametric_map,
+    write_secondary_capture,
+)
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.grid import FeatureGrid, Sampler
 from napari_ifa.volumes.picture import picture_volume
@@ -26,10 +33,12 @@ from napari_ifa.volumes.windowing import (
 
 __all__ = [
     "CT_PRESETS",
+    "Colouring",
     "FeatureGrid",
     "Found",
     "GeometryReport",
     "Progress",
+    "Provenance",
     "Sampler",
     "Series",
     "SeriesList",
@@ -38,6 +47,7 @@ __all__ = [
     "Stop",
     "Volume",
     "Window",
+    "check_dicom_source",
     "default_window",
     "display",
     "list_series",
@@ -48,4 +58,6 @@ __all__ = [
     "read_volume",
     "volume_from_file_order",
     "write_nifti",
+    "write_parametric_map",
+    "write_secondary_capture",
 ]

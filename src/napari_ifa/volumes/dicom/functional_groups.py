@@ -76,17 +76,16 @@ def _distance(measures: Fields | None) -> float | None:
 
 
 def _transformation(frame: Frame, groups: Groups) -> tuple[float | None, float | None]:
-    item = groups.macro(tags.TRANSFORMATION_SEQUENCE)
-    if item is not None:
-        return rescale(item)
     if frame.image.sop_class == _PARAMETRIC_MAP:
-        # Its values are quantities of the real world, and have no other meaning.
+        # Its values are quantities of the real world, and have no other meaning: its pixel value
+        # transformation is always identity.
         mapping = groups.macro(tags.REAL_WORLD_SEQUENCE)
         slope = mapping.double(tags.REAL_WORLD_SLOPE) if mapping else None
         intercept = mapping.double(tags.REAL_WORLD_INTERCEPT) if mapping else None
         if slope:
             return slope, intercept or 0.0
-    return frame.slope, frame.intercept
+    item = groups.macro(tags.TRANSFORMATION_SEQUENCE)
+    return rescale(item) if item is not None else (frame.slope, frame.intercept)
 
 
 def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:

@@ -1,4 +1,4 @@
-"""Write a Volume, and an explanation on its grid, as a file."""
+"""Write a Volume, as an explanation on its grid is, as a NIfTI file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,86 @@
+"""File > Save Selected Layer: the functions that napari.yaml names for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_ifa.errors import IfaError
+from napari_ifa.viewer.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, Shown
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Explanation
+
+
+def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """An explanation, or the study itself, as NIfTI on the source's grid.
+
+    Raises
+    ------
+    IfaError
+        Where the layer is neither, or the file cannot be written.
+    """
+    from napari_ifa.viewer.scene import VOLUME_KEY
+
+    volume = attributes.get("metadata", {}).get(VOLUME_KEY)
+    if volume is not None:
+        from napari_ifa.volumes import write_nifti
+
+        return [str(write_nifti(volume, Path(path)))]
+    explanation = _explanation(attributes)
+    return _strings(NIFTI.write(explanation, Path(path), Shown(), None, None))
+
+
+def write_parametric_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """An explanation as a DICOM Parametric Map.
+
+    Raises
+    ------
+    IfaError
+        Where the layer is no explanation, or the file cannot be written.
+    """
+    explanation = _explanation(attributes)
+    return _strings(PARAMETRIC_MAP.write(explanation, Path(path), Shown(), None, None))
+
+
+def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """An explanation on the image, as shown now, as a DICOM series in a folder.
+
+    Raises
+    ------
+    IfaError
+        Where the layer is no explanation, or the folder cannot be written.
+    """
+    explanation = _explanation(attributes)
+    shown = _shown(explanation, float(attributes.get("opacity", Shown().opacity)))
+    return _strings(PICTURES.write(explanation, Path(path), shown, None, None))
+
+
+def _explanation(attributes: dict[str, Any]) -> Explanation:
+    from napari_ifa.viewer.scene import EXPLANATION_KEY
+
+    explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
+    if explanation is None:
+        raise IfaError(
+            "This layer is no explanation; select the layer S-CAM or class activation and save that"
+            " one, or choose another file type."
+        )
+    return explanation
+
+
+def _shown(explanation: Explanation, opacity: float) -> Shown:
+    """As the study stands in the window; in its own window where it stands in none."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return Shown(None, opacity)
+    from napari_ifa.viewer.workspace import workspace_of
+
+    workspace = workspace_of(viewer)
+    is_on_show = workspace.session.volume is explanation.volume
+    return Shown(workspace.scene.window if is_on_show else None, opacity)
+
+
+def _strings(paths: list[Path]) -> list[str]:
+    return [str(path) for path in paths]

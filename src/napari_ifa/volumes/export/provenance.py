@@ -1,0 +1,47 @@
+"""Where a map comes from: what a file that leaves this program says about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Said in every exported object, and burnt into every exported picture.
+PURPOSE = "not for primary diagnosis"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The origin of one map of one case.
+
+    Attributes
+    ----------
+    kind : of map: ``"S-CAM"``, ``"FS-S-CAM"`` (of chosen features), ``"class activation"``, …
+    class_name : the class explained.
+    model, weights_sha256, layer, method : what the map was made with.
+    features : the features kept, in words: ``"all"``, ``"top 5 % (26 of 512)"``.
+    scale : the common scale in words, with its percentiles in logits and its basis; empty where
+        the values are logits themselves.
+    """
+
+    kind: str
+    class_name: str
+    model: str
+    weights_sha256: str
+    layer: str
+    method: str
+    features: str = "all"
+    scale: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        parts = [
+            f"{self.kind} of class {self.class_name}",
+            f"model {self.model}",
+            f"weights SHA-256 {self.weights_sha256}",
+            f"layer {self.layer}",
+            f"method {self.method}",
+            f"features {self.features}",
+            f"scale {self.scale}" if self.scale else "values in logits",
+            f"research, {PURPOSE}",
+        ]
+        return "; ".join(parts)

@@ -1,0 +1,97 @@
+"""What is dropped on the canvas: studies go to the Study panel, everything else stays napari's."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from napari.qt import QtViewer
+from PIL import Image
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication
+from tiny import write_image
+
+from napari_ifa import samples
+from napari_ifa.viewer.study_files import holds_a_study
+from napari_ifa.volumes import Series
+
+VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_studies_are_known_by_name_or_by_their_first_bytes(tmp_path):
+    nameless = tmp_path / "IM0001"
+    nameless.write_bytes(bytes(128) + b"DICM")
+    picture = tmp_path / "photograph.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture)
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("x" * 200)
+    assert holds_a_study([nameless])
+    assert not holds_a_study([picture, tmp_path / "notes.txt", tmp_path / "nowhere"])
+    assert not holds_a_study([tmp_path / "deep"])
+    (tmp_path / "deep" / "er" / "HEAD.NII.GZ").touch()
+    assert holds_a_study([tmp_path / "deep"])
+
+
+def drop_on_canvas(desk, paths, keys=Qt.KeyboardModifier.NoModifier):
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    how = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, keys)
+    [canvas] = desk.study.window().findChildren(QtViewer)
+    # Qt drops only where something has been dragged to.
+    QApplication.sendEvent(canvas, QDragEnterEvent(QPoint(50, 50), *how))
+    QApplication.sendEvent(canvas, QDropEvent(QPointF(50, 50), *how))
+
+
+@pytest.mark.gui
+def test_files_with_and_without_suffix_beside_a_nifti_are_looked_into_together(
+    desk, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda *a, **k: pytest.fail("napari opened it"))
+
+    def list_series(path, *, progress=None, stop=None, found=None):
+        asked.append(path)
+        return [Series(key, tmp_path, "dicom") for key in "ab"]
+
+    monkeypatch.setattr("napari_ifa.volumes.list_series", list_series)
+    dropped = []
+    for number, file in enumerate(sorted(samples.dicom_series().rglob("*.dcm"))):
+        # As on a disc: some with a suffix, some without.
+        name = f"IM{number:04d}" + (".dcm" if number % 2 else "")
+        dropped.append(tmp_path / name)
+        shutil.copy(file, dropped[-1])
+    dropped.append(write_image(tmp_path / "head.nii", VALUES))
+    drop_on_canvas(desk, dropped)
+    desk.settle(lambda: desk.study.tree.topLevelItemCount() == 2)
+    assert asked == [dropped]
+    assert len(desk.viewer.layers) == 0, "the person chooses"
+
+
+@pytest.mark.gui
+def test_one_study_dropped_on_the_canvas_opens_without_a_question(desk, monkeypatch):
+    opened = []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda self, names, **kwargs: opened.append(names))
+    drop_on_canvas(desk, [samples.dicom_series()])
+    assert opened == [], "napari would ask which reader to use"
+    desk.settle(lambda: desk.session.volume is not None)
+    assert [layer.name for layer in desk.viewer.layers] == [desk.scene.image.name]
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("held", ["nothing", "Shift", "Alt"])
+def test_other_drops_stay_napari_own(desk, tmp_path, monkeypatch, held):
+    opened, looked = [], []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda self, names, **kwargs: opened.append(names))
+    monkeypatch.setattr(desk.session, "open_path", lambda *paths: looked.append(paths))
+    if held == "nothing":
+        path = tmp_path / "photograph.png"
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+        keys = Qt.KeyboardModifier.NoModifier
+    else:
+        path = write_image(tmp_path / "head.nii", VALUES)
+        keys = getattr(Qt.KeyboardModifier, f"{held}Modifier")
+    drop_on_canvas(desk, [path], keys)
+    assert opened == [[str(path)]]
+    assert looked == []
