@@ -14,12 +14,30 @@ from napari_ifa.models.calling import out_of_memory
 CPU = torch.device("cpu")
 # What the CPU's allocator says; it has no exception of its own.
 CPU_COMPLAINT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1024 bytes."
+# What cuBLAS says, which allocates beside torch.
+CUBLAS_COMPLAINT = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
 
 
 def test_a_block_holds_at_least_one_thing():
     assert block_length(2**20, CPU) == 4
     assert block_length(2**30, CPU) == 1
     assert block_length(0, CPU) == memory.CPU_BLOCK
+
+
+def test_blocks_of_a_gpu_leave_room_for_what_is_made_of_them(monkeypatch):
+    # Free are 5 GiB, and 3 of the 4 that torch keeps: 8 GiB, whose 64th part is 128 MiB.
+    for name, value in {
+        "mem_get_info": (5 * 2**30, 10 * 2**30),
+        "memory_reserved": 4 * 2**30,
+        "memory_allocated": 2**30,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    gpu = torch.device("cuda")
+    assert memory.block_numbers(gpu) == 2**25
+    assert block_length(2**20, gpu) == 32
+    # Rows whose peak is known may take a quarter.
+    assert memory.rows_that_fit(2**29, gpu) == 4
+    assert memory.rows_that_fit(2**33, gpu) == 1
 
 
 def test_blocks_cover_everything_in_order():
@@ -61,6 +79,16 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     with pytest.raises(RuntimeError, match="sizes"):
         list(in_blocks(4, 4, fail, what="things"))
     assert out_of_memory(RuntimeError(CPU_COMPLAINT))
+    assert out_of_memory(RuntimeError(CUBLAS_COMPLAINT))
+
+
+def test_a_lack_of_memory_between_the_blocks_is_a_sentence(small_network, images, monkeypatch):
+    def full(*_args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(CutNetwork, "constant_jacobian", full)
+    with pytest.raises(NoMemoryError, match="not enough memory on cpu for this class activation"):
+        class_activation(small_network(2), images(2), "stage")
 
 
 class Bounded(nn.Module):

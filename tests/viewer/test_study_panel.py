@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pydicom
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import write_image
 
+from napari_ifa import samples
 from napari_ifa.errors import Cancelled
 from napari_ifa.viewer.series_tree import GREY, SeriesTree
 from napari_ifa.volumes import Series, SourceOrder, volume_from_file_order
@@ -349,3 +351,26 @@ def test_an_only_series_that_asks_is_asked_about_at_once(desk, scan, read, monke
     scan.steps = [[dicom("a", question="As a 2D stack?"), dicom("b", unsupported="No.")]]
     desk.session.open_path("study")
     desk.settle(lambda: read == ["a"])
+
+
+# -- privacy --------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_patient_is_shown_or_stands_in_the_layer(desk, tmp_path):
+    folder = tmp_path / "Doe^Jane"
+    folder.mkdir()
+    for number, file in enumerate(sorted(samples.dicom_series().rglob("*.dcm"))):
+        data = pydicom.dcmread(file)
+        data.PatientName, data.PatientID, data.PatientBirthDate = "Doe^Jane", "Doe4711", "19700101"
+        data.save_as(folder / f"Doe{number}.dcm")
+    desk.session.open_path(folder)
+    desk.settle(lambda: desk.session.volume is not None)
+    [layer] = desk.viewer.layers
+    view, [row] = desk.study.view, rows(desk.study.tree)
+    seen = [layer.name, repr(layer.metadata), view.title.text(), view.facts.text()]
+    seen += [view.badge.text(), row.text(0), row.toolTip(0), desk.study.message.text.text()]
+    seen += [sentence for _, sentence in desk.said]
+    assert "phantom" in layer.name
+    for text in seen:
+        assert "Doe" not in text
+        assert "19700101" not in text

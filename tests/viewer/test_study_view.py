@@ -79,6 +79,7 @@ def test_a_dragged_window_is_by_hand_and_keeps_its_curve(desk):
     assert choice.currentIndex() == -1
     assert choice.placeholderText() == "by hand"
     assert desk.scene.window == Window(30, 40, "", CURVED.curve)
+    assert desk.scene.window.limits == (10, 50)
     image.contrast_limits = CURVED.limits
     assert choice.currentIndex() == 0
 

@@ -14,6 +14,7 @@ from napari_ifa.cam.features import CutNetwork, check_own
 from napari_ifa.cam.fused import FusedActivation
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
+from napari_ifa.cam.memory import lack_of_memory_named
 from napari_ifa.cam.perturbation import (
     PERTURBATION_METHODS,
     PerturbationMethod,
@@ -103,16 +104,21 @@ def class_activation(
         "progress": progress,
         "stop": stop,
     }
+    device = first_tensor(x).device
     if isinstance(network, CutNetwork):
         check_own(target_layers, output, region, token_grid)
-        return _activation(network, x, chosen_method, class_idx, options)
+        with lack_of_memory_named(device):
+            return _activation(network, x, chosen_method, class_idx, options)
     if isinstance(target_layers, list | tuple):
         raise ExplanationError(
             "Several target layers are explained together by fused_class_activation; name one here."
         )
-    with CutNetwork(
-        network, target_layers, output=output, region=region, token_grid=token_grid
-    ) as cut:
+    with (
+        lack_of_memory_named(device),
+        CutNetwork(
+            network, target_layers, output=output, region=region, token_grid=token_grid
+        ) as cut,
+    ):
         return _activation(cut, x, chosen_method, class_idx, options)
 
 
@@ -159,7 +165,9 @@ def _activation(
     functions = functions_of(class_idx, len(first_tensor(x)))
     result = cut.run(x, cut.explaining(functions) if functions else None)
     chosen = _chosen(result, class_idx)
-    classes: list[int] = chosen.unique().tolist()
+    # On the CPU, where questions about a few numbers cost nothing.
+    known = chosen.cpu()
+    classes: list[int] = known.unique().tolist()
     jacobian = cut.constant_jacobian(result, classes)
     pooled = jacobian is not None and jacobian[0, 0].numel() == 1
     source: HeldWeights | StreamedWeights
@@ -176,7 +184,12 @@ def _activation(
                 " another layer or gradcam."
             )
         with full_precision(result.logits), torch.no_grad():
-            source = _weights(result, chosen, method, cut.layer, jacobian, classes)
+            if jacobian is None:
+                source = weights_from_graph(result, chosen, method, cut.layer)
+            else:
+                among = torch.tensor(classes, device="cpu")
+                rows = torch.searchsorted(among, known.contiguous())
+                source = weights_from_jacobian(result, method, cut.layer, jacobian, rows)
         additive = jacobian is not None and (
             method.exact == "affine" or (method.exact == "pooled" and pooled)
         )
@@ -205,18 +218,3 @@ def _chosen(result: Pass, class_idx: ClassChoice) -> Tensor:
     if region is not None:
         check_predicted(region, chosen)
     return chosen
-
-
-def _weights(
-    result: Pass,
-    chosen: Tensor,
-    method: GradientMethod,
-    layer: str,
-    jacobian: Tensor | None,
-    classes: list[int],
-) -> HeldWeights | StreamedWeights:
-    if jacobian is None:
-        return weights_from_graph(result, chosen, method, layer)
-    known = torch.tensor(classes, device=chosen.device)
-    rows = torch.searchsorted(known, chosen.contiguous())
-    return weights_from_jacobian(result, chosen, method, layer, jacobian, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -19,22 +20,47 @@ class NoMemoryError(ExplanationError):
 
 #: Numbers in a block on the CPU, 16 MiB of float32: larger blocks fall out of the cache.
 CPU_BLOCK = 2**22
-# Share of a GPU's free memory that one block may take; its intermediate results need the rest.
-_SHARE = 0.25
+# Shares of a GPU's free memory. Of a block there are up to ten intermediate results (Grad CAM++),
+# beside several blocks that are held; of a pass whose peak was measured there is nothing more.
+_SHARE_OF_BLOCK = 1 / 64
+_SHARE_OF_PASS = 1 / 4
 
 
 def block_numbers(device: torch.device, bytes_per_number: int = 4) -> int:
     """How many numbers one block of intermediate results may hold on this device."""
     if device.type != "cuda":
         return CPU_BLOCK
-    free, _ = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(CPU_BLOCK, int((free + unused) * _SHARE) // bytes_per_number)
+    return int(_free(device) * _SHARE_OF_BLOCK) // bytes_per_number
 
 
 def block_length(size: int, device: torch.device, bytes_per_number: int = 4) -> int:
     """How many things of `size` numbers each go into one block; at least one."""
     return max(1, block_numbers(device, bytes_per_number) // max(1, size))
+
+
+def rows_that_fit(peak: int, device: torch.device) -> int:
+    """How many rows go through a GPU at a time, where one holds `peak` bytes at most."""
+    return max(1, int(_free(device) * _SHARE_OF_PASS) // max(1, peak))
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of a GPU that are free, or held by torch without being used."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+@contextmanager
+def lack_of_memory_named(device: torch.device) -> Iterator[None]:
+    """NoMemoryError, one sentence, for torch's own complaint where no smaller block was tried."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise NoMemoryError(
+            f"There is not enough memory on {device} for this class activation: use fewer cases or"
+            " classes at a time, or a smaller image."
+        ) from error
 
 
 def in_blocks(

@@ -165,7 +165,7 @@ def _score_weights(
     )
     done, total = 0, len(rows) * sampling.samples
     sampling.advance(done, total)
-    for change in changes(sampling, size, sampling.generator(features.device)):
+    for change in changes(sampling, size, sampling.generator()):
 
         def score(block: slice, change: Change = change) -> Tensor:
             logits = masked.logits(rows[block], change)
@@ -197,4 +197,4 @@ def _check_finite(scores: Tensor, rows: Tensor) -> None:
 
 
 def _plus(field: Tensor, masks: Tensor) -> Tensor:
-    return masks + field.to(masks.dtype)
+    return masks + field.to(masks)

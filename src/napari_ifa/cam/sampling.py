@@ -52,9 +52,9 @@ class Sampling:
                 f" {self.autocast}."
             )
 
-    def generator(self, device: torch.device) -> torch.Generator:
+    def generator(self) -> torch.Generator:
         """A new source of noise, the same one each time."""
-        return torch.Generator(device).manual_seed(int(self.seed))
+        return torch.Generator("cpu").manual_seed(int(self.seed))
 
     def casting(self, device: torch.device) -> AbstractContextManager[object]:
         """The autocast block for a forward pass; none of its own if none was asked for."""
@@ -71,8 +71,9 @@ class Sampling:
 
 
 def noise_field(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard normal noise on the generator's device.
+    """Standard normal noise.
 
-    Drawn in float32 whatever the network's type, so that a seed means the same noise for each.
+    Drawn on the CPU in float32, whatever the network's device and type, so that a seed means the
+    same noise, and an explanation the same maps, for each.
     """
-    return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)

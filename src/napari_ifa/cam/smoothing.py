@@ -43,7 +43,7 @@ def smooth_weights(
     sampling.advance(done, total)
     weights = []
     for classes in groups:
-        generator = sampling.generator(device)
+        generator = sampling.generator()
         moments = _Moments(result.features, classes.shape[1])
         for _ in range(sampling.samples):
             noisy = _noisy(inputs, sampling.noise, generator)
@@ -100,7 +100,7 @@ def _noisy(inputs: Any, noise: float, generator: torch.Generator) -> Any:
     def change(images: Tensor) -> Tensor:
         flat = images.flatten(1)
         ranges = (flat.amax(1) - flat.amin(1)).reshape(-1, *[1] * (images.ndim - 1))
-        field = noise_field(tuple(images.shape[1:]), generator).to(images.dtype)
+        field = noise_field(tuple(images.shape[1:]), generator).to(images)
         return images + noise * ranges * field
 
     first = first_tensor(inputs)

@@ -195,7 +195,7 @@ def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
             f"The class must be a number, one number per case, 'predicted' or 'all', not"
             f" '{class_idx}'."
         )
-    chosen = _numbers(class_idx).to(logits.device)
+    chosen = _numbers(class_idx)  # checked where it is given, which spares a GPU the questions
     if chosen.ndim == 0:
         chosen = chosen.expand(cases)
     if chosen.ndim > 2 or len(chosen) != cases or not chosen.numel():
@@ -209,7 +209,7 @@ def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
             f"There is no class {int(wrong[0])}: the network has {classes} "
             + ("output, class 0." if classes == 1 else f"classes, 0 to {classes - 1}.")
         )
-    return chosen.long().reshape(cases, -1)
+    return chosen.to(logits.device).long().reshape(cases, -1)
 
 
 def _numbers(class_idx: Any) -> Tensor:

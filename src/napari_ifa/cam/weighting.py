@@ -92,11 +92,11 @@ def weights_from_graph(
 
 
 def weights_from_jacobian(
-    result: Pass, chosen: Tensor, method: GradientMethod, layer: str, jacobian: Tensor, rows: Tensor
+    result: Pass, method: GradientMethod, layer: str, jacobian: Tensor, rows: Tensor
 ) -> HeldWeights:
     """The same from the constant Jacobian `[k, F, *grid or ones]` of an affine head.
 
-    `rows [B, K]` says which of its rows belongs to each chosen class.
+    `rows [B, K]`, on the CPU, says which of its rows belongs to each chosen class.
     """
     if not jacobian[rows[:, 0]].flatten(1).any(1).all():  # the first class alone says it, usually
         alive = jacobian.flatten(1).any(1)[rows].any(1)
@@ -114,7 +114,7 @@ def weights_from_jacobian(
         return HeldWeights(held[0] if len(held) == 1 else torch.cat(held, 1))
     weights = method.weigh(result.features[:1], jacobian[None])[0]
     if bool((rows == rows[:1]).all()):  # the same classes for every case: nothing is copied
-        if not torch.equal(rows[0], torch.arange(len(weights), device=rows.device)):
+        if rows[0].tolist() != list(range(len(weights))):
             weights = weights[rows[0]]
         weights = weights.expand(cases, *[-1] * weights.ndim)
     else:

@@ -1,4 +1,4 @@
-"""Parts of a network that run in another way than they are written: checkpointed or compiled."""
+"""Parts of a network that run in another way than written: checkpointed, compiled, recurrent."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _CHECKPOINTING = (
 # Modules that only run the one module inside them: checkpointed (MONAI's CheckpointUNet,
 # torch.distributed) or compiled (torch.compile of a part of the network).
 _WRAPPERS = ("ActivationCheckpointWrapper", "CheckpointWrapper", "OptimizedModule")
+# Exactly these: a class made from one of them may do more in training mode than drop out.
+_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 _ABSENT = object()
 
 
@@ -32,6 +34,9 @@ def as_written(modules: Iterable[nn.Module]) -> Iterator[None]:
     wrappers of the known libraries and `nn.Module.compile`. A forward that calls
     `torch.utils.checkpoint` on its own is not: that function belongs to the whole process, other
     threads included, and modules hold it under names of their own.
+
+    torch's recurrent networks go back to training mode, without their dropout, which is the same
+    forward: on CUDA they have no backward pass in eval mode.
     """
     before: list[tuple[dict[str, Any], str, Any]] = []
     try:
@@ -61,4 +66,6 @@ def _changes(module: nn.Module) -> dict[str, Any]:
         changes["_compiled_call_impl"] = None
     if type(module).__name__ in _WRAPPERS:
         changes["forward"] = next(module.children()).__call__
+    if type(module) in _RECURRENT:
+        changes |= {"training": True, "dropout": 0.0}
     return changes

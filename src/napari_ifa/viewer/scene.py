@@ -7,7 +7,6 @@ small layer takes its place, which the graphics card interpolates.
 from __future__ import annotations
 
 import weakref
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,13 +168,16 @@ class Scene:
     @property
     def window(self) -> Window | None:
         """How the study is shown now, wherever its limits have been dragged to."""
+        from napari_ifa.volumes import Window
+
         image = self._image
         if image is None or image.rgb or self._window is None:
             return None
         low, high = (float(limit) for limit in image.contrast_limits)
         if np.allclose((low, high), self._window.limits):
             return self._window
-        return replace(self._window, center=(low + high) / 2, width=high - low, name="")
+        # Between just these limits, whatever centre and width mean in the file's own window.
+        return Window((low + high) / 2, high - low, curve=self._window.curve)
 
     def show_window(self, window: Window) -> None:
         """Show the study between the limits of a window, along its curve."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.dicom.deflated import inflated
+from napari_ifa.volumes.dicom.deflated import inflated, read_deflated_header
 from napari_ifa.volumes.dicom.pixels import read_stack
 from napari_ifa.volumes.dicom.stack import Stack
 
@@ -84,6 +85,59 @@ def test_stream_is_not_followed_beyond_its_limit(
         assert stream.seek(0, 2) == 1000
         stream.seek(4000)
         assert stream.read(1) == b""
+
+
+# The header
+
+
+def test_header_is_the_one_that_pydicom_reads(pydicom_file: Call) -> None:
+    path = pydicom_file("image_dfl.dcm")
+    expected = pydicom.dcmread(path, stop_before_pixels=True)
+    with path.open("rb") as file:
+        header = read_deflated_header(file, [0x00280010, 0x00280011, 0x00080060])
+    assert header is not None
+    assert (header.Rows, header.Columns, header.Modality) == (512, 512, expected.Modality)
+    assert header.file_meta == expected.file_meta
+    assert header.original_encoding == expected.original_encoding
+    assert len(header) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "no_meta.dcm", "ExplVR_BigEndNoMeta.dcm", "meta_missing_tsyntax.dcm"]
+)
+def test_other_files_are_left_to_pydicom(pydicom_file: Call, name: str) -> None:
+    with pydicom_file(name).open("rb") as file:
+        assert read_deflated_header(file, [0x00280010]) is None
+
+
+def test_meta_without_forms(pydicom_file: Call, tmp_path: Path) -> None:
+    with pydicom_file("image_dfl.dcm").open("rb") as file:
+        data = inflated(file).read()
+    uid = DeflatedExplicitVRLittleEndian.encode()
+    path = tmp_path / "implicit.dcm"
+    meta = b"\x02\x00\x10\x00" + len(uid).to_bytes(4, "little") + uid
+    path.write_bytes(bytes(128) + b"DICM" + meta + deflate(data))
+    with path.open("rb") as file:
+        header = read_deflated_header(file, [0x00280010])
+    assert header is not None
+    assert header.Rows == 512
+
+
+def test_header_that_inflates_to_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A modality of four gigabytes, of which 30 MB are there."""
+    monkeypatch.setattr("napari_ifa.volumes.dicom.deflated.LONGEST_HEADER", 1_000_000)
+    element = b"\x08\x00\x60\x00UN\0\0\xf0\xff\xff\xff" + bytes(30_000_000)
+    uid = DeflatedExplicitVRLittleEndian.encode()
+    meta = b"\x02\x00\x10\x00UI" + len(uid).to_bytes(2, "little") + uid
+    path = tmp_path / "bomb"
+    path.write_bytes(bytes(128) + b"DICM" + meta + deflate(element))
+    tracemalloc.start()
+    with path.open("rb") as file:
+        header = read_deflated_header(file, [0x00080060])
+    assert header is not None
+    assert len(header.get_item(0x00080060).value) < 1_000_000
+    assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    tracemalloc.stop()
 
 
 def test_frames_of_a_deflated_file_inflate_it_once(

@@ -361,10 +361,10 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_tile_outside_of_its_frame_is_damaged(save_frames: Call, frames_of: Call) -> None:
     (frame,) = frames_of(save_frames(some_frames(count=1)), rows=20, columns=20)
-    frames = replace(frame, tile=(0, 0)), replace(frame, tile=(20, 0))
-    values, damaged = read_stack(stack(*frames))
-    assert damaged == (1,)
-    assert (values[..., 1] == 0).all()
+    places = [(0, 0), (20, 0), (-25, 0), (0, -25)]
+    values, damaged = read_stack(stack(*(replace(frame, tile=place) for place in places)))
+    assert damaged == (1, 2, 3)
+    assert (values[..., 1:] == 0).all()
 
 
 # Missing and damaged slices
@@ -502,6 +502,8 @@ def test_absurd_claims_allocate_nothing(
         {"bits_allocated": 12},
         {"bits_allocated": 65535},
         {"bits_stored": 0, "high_bit": 65535},
+        {"bits_stored": 17, "high_bit": 16},
+        {"bits_stored": 12, "high_bit": 10},
         {"samples": 65535},
         {"photometric": "PALETTE COLOR"},
         {"lookup_table": LookupTable(0, ())},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_ifa.errors import IfaError
 from napari_ifa.volumes import read_volume, write_nifti
@@ -108,6 +110,34 @@ def test_dicom_source_keeps_its_slice_order(save_series: Save, tmp_path: Path) -
     again = read_volume(out)
     np.testing.assert_array_equal(again.array, volume.array)
     np.testing.assert_allclose(again.affine, volume.affine, atol=1e-6)
+
+
+def test_a_straightened_image_stays_in_its_space(save_nifti: Save, tmp_path: Path) -> None:
+    """Sheared by a quarter in the space of an atlas (code 4)."""
+    sheared = np.array([[2, 0.5, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]])
+    volume = read_volume(save_nifti(CUBE, sheared, sform_code=4))
+    assert volume.report.sheared
+    after = nibabel.load(write_nifti(volume, tmp_path / "out.nii"))
+    assert after.header["sform_code"] == after.header["qform_code"] == 4
+    again = read_volume(tmp_path / "out.nii")
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-5)
+    np.testing.assert_array_equal(again.array, volume.array.astype(np.float32))
+
+
+def test_no_orientation_is_claimed_for_a_picture_or_an_image_without_a_place(
+    save_series: Save, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3)).save(picture)
+    dicom = read_volume(save_series(0))
+    lost = replace(dicom, source=replace(dicom.source, placed=False))
+    for volume, first in ((read_volume(picture), [0, 1, 2]), (lost, [0, 1, 2])):
+        image = nibabel.load(write_nifti(volume, tmp_path / "out.nii"))
+        assert image.header["sform_code"] == image.header["qform_code"] == 0
+        assert image.get_fdata()[:, 0, 0].tolist() == first
+        in_file = np.array(volume.spacing)[np.argsort(volume.source.axes)]
+        np.testing.assert_allclose(image.header.get_zooms(), in_file)
+        assert read_volume(tmp_path / "out.nii").report.unverified
 
 
 def test_failure_leaves_the_old_file_and_no_other(

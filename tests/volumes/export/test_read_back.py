@@ -17,7 +17,7 @@ from napari_ifa.volumes import Volume, read_volume, write_nifti
 def test_nifti(name: str, real_volume: Callable[[str], Volume], tmp_path: Path) -> None:
     values = map_of_places(real_volume(name))
 
-    out = write_nifti(values, tmp_path / "map.nii.gz")
+    out = write_nifti(values, tmp_path / "map.nii")
 
     image = nibabel.load(out)
     ras = grid_points(image.affine, image.shape)

@@ -157,6 +157,15 @@ def test_the_bar_stands_in_a_margin_that_the_image_does_not_reach(
     assert margin.any()
 
 
+@pytest.mark.parametrize(
+    ("name", "letters"), [("ct_head", ["L", "P"]), ("mr_sagittal_oblique", ["P", "F"])]
+)
+def test_says_where_rows_and_columns_lead(
+    name: str, letters: list[str], secondary_capture: Callable[[str], list[Path]]
+) -> None:
+    assert pydicom.dcmread(secondary_capture(name)[0]).PatientOrientation == letters
+
+
 def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> None:
     folder = save_series(
         StudyInstanceUID="1.2.3", SOPInstanceUID=lambda k: f"1.2.3.{k + 1}", SeriesNumber=3
@@ -176,17 +185,17 @@ def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> 
 
 
 def test_slices_that_are_missing_or_damaged_are_left_out(save_series: Save, tmp_path: Path) -> None:
-    folder = save_series(0, 1, 3, 4, 5)
+    folder = save_series(0, 1, 3, 4, 5, 6, 7)
     damaged = folder / "slice4.dcm"
     damaged.write_bytes(damaged.read_bytes()[:-4])
     image = read_volume(folder)
-    # From head to feet: slice 4 is the second of six, slice 2 the fourth.
-    assert image.report.missing == (1, 3)
+    # From head to feet: slice 4 is the fourth of eight, slice 2 the sixth.
+    assert image.report.missing == (3, 5)
 
     pictures = export(image, tmp_path / "sc")
 
-    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36, 40]
-    assert [data.InstanceNumber for data in pictures] == [1, 2, 3, 4]
+    assert [float(data.ImagePositionPatient[2]) for data in pictures] == [30, 32, 36, 40, 42, 44]
+    assert [data.InstanceNumber for data in pictures] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_folder_appears_whole_or_not_at_all(
@@ -241,7 +250,8 @@ def test_an_image_without_a_place_gets_none(
     """Left and right stay what the source says of its rows and columns, or unsaid."""
     stated = read_volume(save_series(0, PatientOrientation=["L", "F"], folder="stated"))
     unsaid = read_volume(save_series(0, folder="unsaid"))
-    for image, letters in ((stated, ["L", "F"]), (unsaid, None)):
+    wrong = read_volume(save_series(0, PatientOrientation=["UP", "F"], folder="wrong"))
+    for image, letters in ((stated, ["L", "F"]), (unsaid, None), (wrong, None)):
         lost = replace(image, source=replace(image.source, placed=False))
         (data,) = export(lost, tmp_path / "sc")
         assert (data.PatientOrientation or None) == letters

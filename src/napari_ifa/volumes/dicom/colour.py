@@ -8,7 +8,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from napari_ifa.volumes.dicom.deflated import inflated
+from napari_ifa.volumes.dicom.bounded_file import BoundedFile
+from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.frames import StoredImage
 
 PALETTE = "PALETTE COLOR"
@@ -88,16 +89,10 @@ def _rgb(
 
 
 def _palette(image: StoredImage) -> pydicom.Dataset:
-    with image.path.open("rb") as file:
-        if image.pixels.deflated:
-            palette = pydicom.filereader.read_dataset(
-                inflated(file),
-                is_implicit_VR=False,
-                is_little_endian=True,
-                stop_when=lambda tag, vr, length: tag >= 0x7FE00000,
-                specific_tags=list(_PALETTE_TAGS),
-            )
-        else:
+    with BoundedFile(image.path) as file:
+        palette = read_deflated_header(file, _PALETTE_TAGS)
+        if palette is None:
+            file.seek(0)
             palette = pydicom.dcmread(
                 file, force=True, stop_before_pixels=True, specific_tags=list(_PALETTE_TAGS)
             )

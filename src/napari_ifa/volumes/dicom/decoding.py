@@ -133,9 +133,18 @@ def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
     """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1).
 
     ``pixels`` itself where nothing stands there.
+
+    Raises
+    ------
+    ValueError
+        Where the header contradicts itself about the bits.
     """
+    if image.pixels.is_float:
+        return pixels
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
+        raise ValueError("bits that do not fit a pixel")
     unused = image.bits_allocated - image.bits_stored
-    if not unused or image.pixels.is_float or image.bits_allocated == 1:
+    if not unused:
         return pixels
     shift = image.bits_allocated - image.high_bit - 1
     span = 1 << image.bits_stored

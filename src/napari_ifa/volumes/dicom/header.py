@@ -12,6 +12,7 @@ from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.bounded_file import BoundedFile
+from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
@@ -44,9 +45,12 @@ def read_frames(path: Path) -> list[Frame] | NotAnImage:
             if not _looks_like_dicom(file):
                 return NotAnImage.OTHER_FILE
             file.seek(0)
-            dataset = pydicom.dcmread(
-                file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED
-            )
+            dataset = read_deflated_header(file, tags.SCANNED)
+            if dataset is None:
+                file.seek(0)
+                dataset = pydicom.dcmread(
+                    file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED
+                )
             return _frames(path, file, dataset)
     except Exception:  # a file may hold anything, and pydicom's errors have no common base
         return NotAnImage.UNREADABLE

@@ -7,10 +7,8 @@ from typing import Any, BinaryIO, Literal
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from napari_ifa.volumes.dicom.deflated import inflated
+from napari_ifa.volumes.dicom.deflated import LONGEST_HEADER, PIXEL_DATA, inflated
 
-_PIXEL_DATA = 0x7FE00010
-_FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
 _LONG_FORMS = (b"OW", b"OB", b"UN", b"OF", b"OD")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
@@ -61,14 +59,16 @@ def locate_pixels(file: BinaryIO, dataset: Any, transfer_syntax: UID) -> PixelDa
 def _locate_inflated(file: BinaryIO) -> PixelData:
     from pydicom.filereader import read_dataset
 
-    stream = inflated(file)
+    header = inflated(file, LONGEST_HEADER)
     read_dataset(
-        stream,
+        header,
         is_implicit_VR=False,
         is_little_endian=True,
-        stop_when=lambda tag, vr, length: tag in (_PIXEL_DATA, *_FLOAT_PIXEL_DATA),
+        stop_when=lambda tag, vr, length: tag in PIXEL_DATA,
         specific_tags=[],
     )
+    stream = inflated(file)
+    stream.seek(header.tell())
     return _locate(stream, True, deflated=True)
 
 
@@ -76,7 +76,7 @@ def _locate(file: BinaryIO, little: bool, deflated: bool) -> PixelData:
     start = file.read(12)
     order: Literal["little", "big"] = "little" if little else "big"
     tag = int.from_bytes(start[0:2], order) << 16 | int.from_bytes(start[2:4], order)
-    if tag not in (_PIXEL_DATA, *_FLOAT_PIXEL_DATA) or len(start) < 12:
+    if tag not in PIXEL_DATA or len(start) < 12:
         return PixelData(None, 0, False, little, False, deflated=deflated)
     # The file meta may lie about implicit or explicit; "OW" and "OB" are odd as lengths, and the
     # length of pixel data is even.
@@ -87,7 +87,7 @@ def _locate(file: BinaryIO, little: bool, deflated: bool) -> PixelData:
         file.seek(-4, 1)
         length = int.from_bytes(start[4:8], order)
     offset = file.tell()
-    end = file.seek(0, 2)
+    end = _end(file, offset, length)
     if length == _UNDEFINED_LENGTH:
         return _fragments(file, offset, end, deflated)
     return PixelData(
@@ -96,10 +96,19 @@ def _locate(file: BinaryIO, little: bool, deflated: bool) -> PixelData:
         False,
         little,
         offset + length <= end,
-        is_float=tag in _FLOAT_PIXEL_DATA,
+        is_float=tag != PIXEL_DATA[0],
         deflated=deflated,
         words=not little and form == b"OW",
     )
+
+
+def _end(file: BinaryIO, offset: int, length: int) -> int:
+    """Where the file ends, or a place behind the value: what is behind it costs to be inflated."""
+    if length not in (0, _UNDEFINED_LENGTH):
+        file.seek(offset + length - 1)
+        if file.read(1):
+            return offset + length
+    return file.seek(0, 2)
 
 
 def _fragments(file: BinaryIO, offset: int, end: int, deflated: bool) -> PixelData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -68,22 +69,22 @@ def read_stack(
     jobs = _jobs(stack.frames)
     for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
         refuse_if_too_large(size, _DECODER_BYTES, name)
-    read = _read_as(shape, dtypes[0], jobs, name, progress, stop)
+    read = _read_as(shape, dtypes[0], jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
-        read = _read_as(shape, dtypes[1], jobs, name, progress, stop)
+        read = _read_as(shape, dtypes[1], jobs, progress, stop)
     assert read is not None
-    nothing = read.values is None or len(read.damaged) == len(frames)
-    if nothing or (read.damaged and stack.resampling is not None):
+    none_is_whole = read.values is None or len(read.damaged) == len(frames)
+    if none_is_whole or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
         raise UnsupportedStudyError(damaged(broken))
-    values = read.values
-    assert values is not None
+    assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
-            values[k] = outside
+            read.values[k] = outside
+    values = read.values
     if stack.resampling is not None:
         values = resample(values, stack.resampling, outside, name, stop=stop)
     return values.swapaxes(0, 2), tuple(sorted(read.damaged))
@@ -107,14 +108,14 @@ class _Reading:
     A header may claim anything: nothing is allocated for a claim alone.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape
         self.dtype = dtype
         self.values: NDArray[Any] | None = None
         self.damaged: set[int] = set()
         self.lowest = np.inf
-        self._name = name
         self._lock = threading.Lock()
+        self._pieces: dict[Path, list[Pieces]] = {}
 
     def target(self, k: int) -> NDArray[Any]:
         """Where slice ``k`` belongs, ``[row, column]`` or ``[row, column, 3]``."""
@@ -122,6 +123,16 @@ class _Reading:
             if self.values is None:
                 self.values = np.empty(self.shape, self.dtype)
             return self.values[k]
+
+    def pieces(self, image: StoredImage, index: int) -> Pieces:
+        """Where a compressed frame stands; looked up once for a file."""
+        with self._lock:
+            if image.path not in self._pieces:
+                self._pieces[image.path] = frame_pieces(image)
+            found = self._pieces[image.path]
+        if index >= len(found) or not found[index]:
+            raise ValueError("the data of a frame are not there")
+        return found[index]
 
     def note(self, lowest: float) -> None:
         with self._lock:
@@ -159,12 +170,11 @@ def _read_as(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     jobs: Sequence[_Job],
-    name: str,
     progress: Progress | None,
     stop: Stop | None,
 ) -> _Reading | None:
     """All frames as ``dtype``; None where they need the next one."""
-    reading = _Reading(shape, dtype, name)
+    reading = _Reading(shape, dtype)
     ours: list[_Job] = []
     others: list[_Job] = []
     for job in jobs:
@@ -221,14 +231,13 @@ def _read_deflated(job: _Job, reading: _Reading) -> None:
 def _read_frame(
     image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
 ) -> None:
-    _refuse_incomplete(rows[0][1])
-    if _is_plain(image, rows, reading):
-        (k, frame) = rows[0]
-        reading.note(_read_plain(frame, reading.target(k)))
-        return
     if image.pixels.encapsulated:
-        data = read_pieces(image.path, frame_pieces(image)[index])
+        data = read_pieces(image.path, reading.pieces(image, index))
         _place_slices(*compressed_frame(data, image), rows, reading)
+    elif _is_plain(image, rows, reading):
+        (k, frame) = rows[0]
+        _refuse_incomplete(frame)
+        reading.note(_read_plain(frame, reading.target(k)))
     else:
         _read_native(image, index, rows, reading)
 
@@ -258,7 +267,7 @@ def _place_slices(
     for k, frame in rows:
         row, column = frame.tile or (0, 0)
         tile = pixels[row : row + frame.rows, column : column + frame.columns]
-        if tile.shape[:2] != reading.shape[1:3]:
+        if min(row, column) < 0 or tile.shape[:2] != reading.shape[1:3]:
             # It lies outside of its frame.
             reading.drop([k])
         elif image.is_colour:
@@ -290,7 +299,7 @@ def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
         # The whole is there: a file that ends now was changed meanwhile.
         if file.readinto(target.data.cast("B")) != target.nbytes:
             raise ValueError("the file ends before the frame does")
-    if pixels.little_endian != np.dtype("=i2").str.startswith("<"):
+    if pixels.little_endian != (sys.byteorder == "little"):
         target.byteswap(inplace=True)
     return place_in_place(frame, target)
 
@@ -314,8 +323,7 @@ def _read_with_gdcm(
         def find() -> None:
             nonlocal pieces
             (index,) = job.frames
-            _refuse_incomplete(job.frames[index][0][1])
-            found = frame_pieces(job.image)[index]
+            found = reading.pieces(job.image, index)
             check_frame(read_pieces(job.image.path, found), job.image)
             pieces = found
 

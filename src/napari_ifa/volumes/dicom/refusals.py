@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom.uid import UID
 
+from napari_ifa.volumes.dicom.colour import COLOURS, PALETTE
 from napari_ifa.volumes.dicom.decoding import plugin
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
-_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
-_GREYS = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "")
+_OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
+_OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
 _CODEC_PACKAGES = {
     "1.2.840.10008.1.2.4.50": "pillow",
     "1.2.840.10008.1.2.4.51": "python-gdcm",
@@ -99,10 +100,10 @@ def _geometry_reason(frame: Frame) -> str | None:
 
 def _value_reason(frame: Frame) -> str | None:
     image = frame.image
-    if image.samples not in (1, 3) or (image.samples == 3) != (image.photometric in _COLOURS):
+    if image.samples not in (1, 3) or (image.samples == 3) != (image.photometric in _OF_THREE):
         kind = _plain(image.photometric) or "unknown colours"
         return f"{image.samples} values for a pixel of {kind} are not supported."
-    if image.samples == 1 and image.photometric not in _GREYS:
+    if image.samples == 1 and image.photometric not in _OF_ONE:
         kind = _plain(image.photometric) or "an unknown kind"
         return f"pixels of {kind} are not supported."
     if image.is_float:

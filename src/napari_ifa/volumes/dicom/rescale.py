@@ -23,7 +23,8 @@ def may_fit_int16(frame: Frame) -> bool:
         return False
     table = frame.image.lookup_table
     if table is not None:
-        return all(float(value).is_integer() for value in table.values)
+        values = np.asarray(table.values, np.float64)
+        return bool(np.array_equal(values, np.rint(values)))
     slope, intercept = frame.slope, frame.intercept
     if slope != 1 or intercept is None or not float(intercept).is_integer():
         return False

@@ -41,8 +41,7 @@ def frames_present(image: StoredImage) -> int:
 def frame_is_complete(frame: Frame) -> bool:
     """Whether the file holds the bytes of the stored frame that ``frame`` is cut from.
 
-    Looks at the header scan's findings; at the file only where it is compressed and cut off, or
-    its frames are spread over more fragments than there are frames.
+    Looks at the header scan's findings; at the file only where it is compressed and cut off.
     """
     image, index = frame.image, frame.index
     pixels = image.pixels
@@ -51,7 +50,7 @@ def frame_is_complete(frame: Frame) -> bool:
     if frame_bits(image) <= 0:
         return False
     if pixels.encapsulated:
-        if pixels.complete and len(pixels.fragments) == image.frame_count:
+        if pixels.complete and len(pixels.fragments) >= image.frame_count:
             return True
         pieces = frame_pieces(image)
         return index < len(pieces) and bool(pieces[index])

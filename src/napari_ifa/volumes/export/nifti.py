@@ -22,7 +22,8 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
     """Write the values as float32 on the grid of the file that the Volume came from.
 
     The axes stand in the source's own order. A NIfTI source's affine, form codes and units are
-    kept; its display range, intent and extensions, which speak of other values, are not.
+    kept; its display range, intent and extensions, which speak of other values, are not. Where the
+    source states no orientation, as a picture, the file states none either (form codes 0).
 
     Returns
     -------
@@ -41,7 +42,7 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
         raise IfaError(f"{path.name}: a NIfTI file is named .nii or .nii.gz.")
     array, ras_affine = volume.in_source_order()
     values = np.ascontiguousarray(array, dtype=np.float32)
-    header, affine = _header(volume.source.header, ras_affine)
+    header, affine = _header(volume, ras_affine)
     header.set_data_dtype(np.float32)
     header["cal_min"] = header["cal_max"] = 0
     header["intent_code"] = 0
@@ -62,13 +63,20 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _header(source: Any, ras_affine: Affine) -> tuple[Any, Affine]:
+def _header(volume: Volume, ras_affine: Affine) -> tuple[Any, Affine]:
     """A header for the grid, and the affine in the header's own unit."""
     import nibabel
 
+    source = volume.source.header
     if source is None:
         header = nibabel.Nifti1Header()
         header.set_xyzt_units("mm")
+        if not volume.source.placed or volume.report.unverified:
+            # Left and right are not known, and no code says that but 0: voxel sizes are left.
+            to_file = np.argsort(volume.source.axes)
+            header.set_data_shape([volume.shape[axis] for axis in to_file])
+            header.set_zooms([volume.spacing[axis] for axis in to_file])
+            return header, header.get_best_affine()
         header.set_sform(ras_affine, _SCANNER_COORDINATES)
         header.set_qform(ras_affine, _SCANNER_COORDINATES, strip_shears=True)
         return header, ras_affine
@@ -83,7 +91,9 @@ def _header(source: Any, ras_affine: Affine) -> tuple[Any, Affine]:
     if np.abs(in_mm - ras_affine).max() <= _SAME_GRID:
         # As stated, so that not a digit changes.
         return header, stated
+    # On another grid, as of an image that was sheared, but in the same space.
     affine = np.diag([1 / unit] * 3 + [1.0]) @ ras_affine
-    header.set_sform(affine, _SCANNER_COORDINATES)
-    header.set_qform(affine, _SCANNER_COORDINATES, strip_shears=True)
+    space = int(source["sform_code"]) or int(source["qform_code"])
+    header.set_sform(affine, space)
+    header.set_qform(affine, space, strip_shears=True)
     return header, affine

@@ -178,6 +178,7 @@ class _SeriesWriter:
         else:
             dataset.PatientOrientation = list(source.patient_orientation) or None
         dataset.ImageType = ["DERIVED", "SECONDARY"]
+        dataset.ConversionType = "WSD"  # by a workstation
         dataset.BurnedInAnnotation = "YES"
         dataset.DerivationDescription = text(provenance.sentence)
         dataset.DerivationCodeSequence = [derivation_code()]

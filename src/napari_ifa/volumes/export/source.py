@@ -7,6 +7,7 @@ files hold dates such as ``***`` and empty UIDs, which no archive takes.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +53,14 @@ _CODES = {
     "PatientIdentityRemoved": ("YES", "NO"),
     "Laterality": ("R", "L"),
 }
+_DIRECTION = re.compile("[LRAPHF]{1,3}")
 _STUDY_UID, _POSITION_REFERENCE, _PATIENT_ORIENTATION = 0x0020000D, 0x00201040, 0x00200020
 _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _CHARACTER_SET = 0x00080005
 _TAGS = [*_PATIENT_AND_STUDY.values(), _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
 _TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
+#: Planes nearer than this (mm) are one.
+_SAME_PLACE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +163,6 @@ class DicomSource:
         return items
 
 
-#: Planes nearer than this (mm) are one.
-_SAME_PLACE = 1e-3
-
-
 def check_dicom_source(volume: Volume) -> None:
     """Raise IfaError where nothing of ``volume`` can be exported as DICOM, before any work."""
     if volume.source.kind != "dicom" or not any(volume.source.frames):
@@ -204,7 +204,7 @@ def dicom_source(volume: Volume) -> DicomSource:
         series_uid=series,
         frame_of_reference=place if volume.source.placed else "",
         position_reference=_valid("LO", first.text(_POSITION_REFERENCE)),
-        patient_orientation=first.codes(_PATIENT_ORIENTATION),
+        patient_orientation=_letters(first.codes(_PATIENT_ORIENTATION)),
         lossy=_lossy(headers),
         frames=frames,
         affine=LPS_TO_RAS @ ras_affine,
@@ -277,6 +277,12 @@ def _valid(vr: str, value: str) -> str:
     except (ValueError, OverflowError):
         return ""
     return value
+
+
+def _letters(orientation: tuple[str, ...]) -> tuple[str, ...]:
+    """Two directions such as L and FP; nothing where they are no such."""
+    valid = len(orientation) == 2 and all(_DIRECTION.fullmatch(o) for o in orientation)
+    return orientation if valid else ()
 
 
 def _five_parts(name: str) -> str:
