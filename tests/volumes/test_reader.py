@@ -377,9 +377,10 @@ def test_alternatives_and_questions_are_never_chosen_by_themselves(
     assert read_volume("folder", 0).description == "plain"
     assert read_volume("folder", other.key).shape == (4, 2, 3)
     listed([asking, other])
+    text = "; ".join(f"{s.key} ({s.title})" for s in (asking, other))
     for wanted in (None, 0):
         assert sentence("folder", wanted) == (
-            f"Series 0: really? If so, choose it with --series {asking.key}."
+            f"2 series found; choose one with --series KEY: {text}."
         )
 
 

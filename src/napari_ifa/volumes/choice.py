@@ -32,14 +32,10 @@ def choose(found: Sequence[Series], wanted: str | int | None) -> Series:
         raise UnsupportedStudyError(
             f"No series {wanted} here; there are {len(found)}: {_listed(found)}."
         )
-    able = (
-        [s for s in numbered if not s.alternative and s.question is None]
-        or [s for s in numbered if not s.alternative]
-        or numbered
-    )
-    if len(able) > 1:
-        raise _choice(able)
-    return _asked_for(able[0])
+    plain = [s for s in numbered if not s.alternative and s.question is None] or numbered
+    if len(plain) > 1:
+        raise _choice(plain)
+    return _asked_for(plain[0])
 
 
 def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
@@ -49,10 +45,10 @@ def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
         return able[0]
     if able:
         raise _choice(able)
-    asking = [s for s in found if s.unsupported is None and not s.alternative]
-    if len(asking) == 1:
-        return _asked_for(asking[0])
-    if asking:
+    asking = [s for s in found if s.unsupported is None]
+    if any(not s.alternative for s in asking):
+        if len(asking) == 1:
+            return _asked_for(asking[0])
         raise _choice(asking)
     refused = [s for s in found if s.unsupported is not None]
     reasons = [str(s.unsupported) for s in [s for s in refused if not s.alternative] or refused]

@@ -133,3 +133,23 @@ def test_a_claimed_length_is_not_allocated(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * 2**20
+
+
+@pytest.mark.parametrize("size", [60_000, 2**16 - 700, 2**16 - 300, 2**16, 200_000])
+@pytest.mark.parametrize("tag", [0x00091010, 0x00281101])
+def test_headers_of_any_length_are_read_to_their_end(
+    dicom_slice: Callable[..., Dataset],
+    save_dicom: Callable[..., Path],
+    tmp_path: Path,
+    size: int,
+    tag: int,
+) -> None:
+    short = save_dicom(tmp_path / "short.dcm", dicom_slice(0, SOPInstanceUID="1.2.3"))
+    data = dicom_slice(0, SOPInstanceUID="1.2.3")
+    data.add_new(tag, "OB", bytes(size))
+    long = save_dicom(tmp_path / "long.dcm", data)
+    (expected,), (frame,) = read_frames(short), read_frames(long)
+    for name in ("position", "orientation", "pixel_spacing", "slope", "rows", "traits"):
+        assert getattr(frame, name) == getattr(expected, name)
+    assert frame.image.pixels.complete
+    assert frame.image.pixels.offset == long.stat().st_size - frame.image.pixels.length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -22,6 +23,8 @@ from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
 from napari_ifa.volumes.voi import voi_windows
 
 _PREAMBLE = 128
+#: Bytes read at once, and those that an element needs before its value.
+_HEAD, _ELEMENT_START = 1 << 16, 12
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -48,12 +51,35 @@ def read_frames(path: Path) -> list[Frame] | NotAnImage:
             dataset = read_deflated_header(file, tags.SCANNED)
             if dataset is None:
                 file.seek(0)
-                dataset = pydicom.dcmread(
-                    file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED
-                )
+                dataset = _read_header(file)
             return _frames(path, file, dataset)
     except Exception:  # a file may hold anything, and pydicom's errors have no common base
         return NotAnImage.UNREADABLE
+
+
+def _read_header(file: BinaryIO) -> Any:
+    """The elements of the table; ``file`` then stands at the pixel data.
+
+    Most headers fit into what is read at once. pydicom asks a file where it stands at every
+    element, and threads that do so wait for each other longer than for the disk.
+    """
+    head = io.BytesIO(file.read(_HEAD))
+    is_whole = head.getbuffer().nbytes < _HEAD
+    try:
+        dataset = _parse(head)
+    except Exception:  # of an element that is cut short here
+        if is_whole:
+            raise
+    else:
+        if is_whole or head.tell() + _ELEMENT_START <= _HEAD:
+            file.seek(head.tell())
+            return dataset
+    file.seek(0)
+    return _parse(file)
+
+
+def _parse(file: BinaryIO) -> Any:
+    return pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED)
 
 
 def _looks_like_dicom(file: BinaryIO) -> bool:
