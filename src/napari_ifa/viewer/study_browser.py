@@ -177,13 +177,9 @@ def openable(found: Sequence[Series]) -> list[Series]:
 
 
 def _list(places: list[Path], progress: Any, stop: Any, found: Any) -> list[Series]:
-    from inspect import signature
-
     from napari_ifa.volumes import list_series
 
-    telling = {"found": found} if "found" in signature(list_series).parameters else {}
-    where: Any = places[0] if len(places) == 1 else places
-    return list_series(where, progress=progress, stop=stop, **telling)
+    return list_series(places, progress=progress, stop=stop, found=found)
 
 
 def _skipped(found: list[Series]) -> tuple[Skipped, ...]:

@@ -114,7 +114,7 @@ def test_no_folder_is_named_where_a_library_warns(tmp_path: Path) -> None:
     folder = tmp_path / "DOE^JANE"
     folder.mkdir()
     (folder / "a").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 40)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="End of file") as caught:
         rows = read_frames(folder / "a")
     assert isinstance(rows, NotAnImage)
     assert not any("DOE" in str(warning.message) for warning in caught)

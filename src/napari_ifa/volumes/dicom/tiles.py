@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,10 +138,17 @@ def _csa_header(fields: Fields) -> _CsaHeader:
     return _CsaHeader(None, 0)
 
 
-def _parsed(header: bytes) -> _CsaHeader:
-    from nibabel.nicom import csareader
+@cache
+def _csareader() -> Any:
+    """nibabel's module, which warns at its first import that it is experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return import_module("nibabel.nicom.csareader")
 
+
+def _parsed(header: bytes) -> _CsaHeader:
     try:
+        csareader = _csareader()
         csa = csareader.read(header)
         normal = csareader.get_slice_normal(csa)
         count = int(csareader.get_n_mosaic(csa) or 0)
