@@ -120,6 +120,16 @@ def test_copies_of_a_file_are_dropped(save_series: Save) -> None:
     np.testing.assert_array_equal(read_volume(folder / "copy.dcm").array, expected_values())
 
 
+def test_the_whole_one_of_two_copies_is_kept(save_series: Save) -> None:
+    folder = save_series()
+    # Before the whole one in every order.
+    shutil.copy(folder / "slice2.dcm", folder / "a.dcm")
+    cut(folder / "a.dcm", 2)
+    volume = read_volume(folder)
+    np.testing.assert_array_equal(volume.array, expected_values())
+    assert volume.report.notes == ()
+
+
 def test_one_uid_for_all_slices_drops_none(save_series: Save) -> None:
     volume = read_volume(save_series(SOPInstanceUID="1.2.3"))
     np.testing.assert_array_equal(volume.array, expected_values())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
 #: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
 _SAME_GEOMETRY = 1e-3
@@ -72,12 +73,13 @@ def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bo
 
 
 def _without_copies(frames: list[Frame]) -> list[Frame]:
-    """Drop copies of one object; files that only share a UID by mistake are kept."""
+    """Drop copies of one object, damaged ones first; files that only share a UID are kept."""
     kept: dict[object, Frame] = {}
     for index, frame in enumerate(frames):
         image = frame.image
         same: object = index
         if image.sop_uid:
             same = (image.sop_uid, image.instance, frame.index, frame.tile, frame.position)
-        kept.setdefault(same, frame)
+        if same not in kept or (not frame_is_complete(kept[same]) and frame_is_complete(frame)):
+            kept[same] = frame
     return list(kept.values())
