@@ -254,6 +254,23 @@ def test_several_images_of_a_series_stand_below_it(tree):
     assert tree.current is parts[1]
 
 
+def test_series_of_several_studies_say_which_is_theirs(tree):
+    when = {"study": 2, "study_date": "2018-05-26"}
+    tree.show_series(
+        [
+            dicom("a", number=5, description="head", study=1),
+            dicom("b", number=5, description="head", **when),
+            dicom("c", number=801, description="B0 map", part="magnitude", **when),
+            dicom("d", number=801, description="B0 map", part="field map", **when),
+        ]
+    )
+    assert [row.text(0).splitlines()[-1] for row in rows(tree)] == [
+        "study 1",
+        "study 2, 2018-05-26",
+        "study 2, 2018-05-26",
+    ]
+
+
 def test_four_hundred_times_are_folded_away_and_quick_to_list(tree, qtbot):
     import time
 

@@ -48,6 +48,8 @@ def _as_row(series: Series) -> dict[str, Any]:
         "key": series.key,
         "kind": series.kind,
         "number": series.number,
+        "study": series.study,
+        "study_date": series.study_date,
         "modality": series.modality,
         "description": series.description,
         "part": series.part,
@@ -69,10 +71,11 @@ def _in_words(series: Series) -> list[str]:
         spacing = " × ".join(f"{mm:.2f}" for mm in series.spacing) + " mm"
     number = "" if series.number is None else f"{series.number} "
     name = ", ".join(filter(None, (series.description, series.part))) or "–"
+    study = f" ({series.study_words})" if series.study_words else ""
     images = f"{series.image_count} image{'' if series.image_count == 1 else 's'}"
     lines = [
-        f"{series.key}  {series.modality or '–':3} {number}{name}: {images}, {size}, {spacing},"
-        f" {series.orientation or '–'}"
+        f"{series.key}  {series.modality or '–':3} {number}{name}{study}: {images}, {size},"
+        f" {spacing}, {series.orientation or '–'}"
     ]
     if series.unsupported:
         lines.append(f"not opened: {series.unsupported}")

@@ -20,7 +20,7 @@ _SERIES = Qt.ItemDataRole.UserRole
 _KEY = Qt.ItemDataRole.UserRole + 1
 #: Of what is not opened, or not at first; can be read on a dark ground and on a light one.
 GREY = QColor("#868e9b")
-_ROW, _PART_ROW = QSize(0, 42), QSize(0, 22)
+_ROW, _ROW_OF_A_STUDY, _PART_ROW = QSize(0, 42), QSize(0, 58), QSize(0, 22)
 
 
 class SeriesTree(QTreeWidget):
@@ -120,18 +120,20 @@ class SeriesTree(QTreeWidget):
 
     def _row_of_several(self, group: SeriesGroup) -> QTreeWidgetItem:
         first = group.first
-        row = QTreeWidgetItem([f"{_name(first)}\n{len(group.images)} images of {_made(first)}"])
+        made = f"{len(group.images)} images of {_made(first)}"
+        row = QTreeWidgetItem(["\n".join(filter(None, (_name(first), made, first.study_words)))])
         # The key of the first image would mark that one.
         row.setData(0, _KEY, f"all {first.key}")
-        row.setSizeHint(0, _ROW)
+        row.setSizeHint(0, _ROW_OF_A_STUDY if first.study_words else _ROW)
         tip = f"{_name(first)}\n{_made(first)}\nChoose one of its {len(group.images)} images."
         row.setToolTip(0, tip)
         return row
 
     def _row_of_one(self, series: Series) -> QTreeWidgetItem:
         name = ", ".join(filter(None, (_name(series), series.part)))
-        row = QTreeWidgetItem([f"{name}\n{_state(series) or _made(series)}"])
-        row.setSizeHint(0, _ROW)
+        lines = (name, _state(series) or _made(series), series.study_words)
+        row = QTreeWidgetItem(["\n".join(filter(None, lines))])
+        row.setSizeHint(0, _ROW_OF_A_STUDY if series.study_words else _ROW)
         self._dress(row, series)
         return row
 
@@ -145,7 +147,14 @@ class SeriesTree(QTreeWidget):
     def _dress(self, row: QTreeWidgetItem, series: Series) -> None:
         row.setData(0, _SERIES, series)
         row.setData(0, _KEY, series.key)
-        lines = (_name(series), series.part, _made(series), series.unsupported, series.question)
+        lines = (
+            _name(series),
+            series.part,
+            _made(series),
+            series.study_words,
+            series.unsupported,
+            series.question,
+        )
         row.setToolTip(0, "\n".join(filter(None, (*lines, *series.notes))))
         if series.unsupported is not None or series.alternative:
             row.setForeground(0, QBrush(GREY))

@@ -143,10 +143,16 @@ class Scan:
         self._others |= {one.key: one for one in series}
 
 
-def place_in_list(series: Series) -> tuple[bool, bool, int, str]:
-    """Sort key: numbered series first, pictures last; parts of a series stay as they are."""
+def place_in_list(series: Series) -> tuple[bool, int, bool, int, str]:
+    """Sort key: study by study, numbered series first, pictures last; parts stay as they are."""
     number = series.number
-    return series.kind == "image", number is None, number or 0, series.description
+    return (
+        series.kind == "image",
+        series.study,
+        number is None,
+        number or 0,
+        series.description,
+    )
 
 
 def archive_kind(start: bytes) -> str:

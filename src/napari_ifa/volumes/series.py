@@ -31,6 +31,8 @@ class Series:
     part : what tells it apart from the other images of its series: ``"time 3 of 10"``,
         ``"echo 4.9 ms"``; empty where it is the only one.
     number : DICOM series number, if any.
+    study, study_date : which of several studies it is of, counted from 1 by their dates, and that
+        date as ``"2018-05-26"``; 0 and empty where all is of one study.
     image_count : slices (or frames) found.
     shape, spacing : along (I, P, L), in voxels and mm; None where the geometry is not known.
     orientation : in words: ``"axial"``, ``"oblique sagittal 15°"``; empty where not known.
@@ -51,6 +53,8 @@ class Series:
     description: str = ""
     part: str = ""
     number: int | None = None
+    study: int = 0
+    study_date: str = ""
     image_count: int = 1
     shape: tuple[int, int, int] | None = None
     spacing: tuple[float, float, float] | None = None
@@ -65,9 +69,15 @@ class Series:
     archive: Any = field(default=None, repr=False, compare=False)
 
     @property
+    def study_words(self) -> str:
+        """``"study 2, 2018-05-26"``; empty where all is of one study."""
+        named = f"study {self.study}" if self.study else ""
+        return ", ".join(filter(None, (named, self.study_date)))
+
+    @property
     def title(self) -> str:
         """A line for a list: ``"CT, STD BRAIN 5MM, 28 images"``."""
         count = f"{self.image_count} images" if self.image_count != 1 else "1 image"
         return ", ".join(
-            part for part in (self.modality, self.description, self.part, count) if part
+            filter(None, (self.study_words, self.modality, self.description, self.part, count))
         )

@@ -220,3 +220,29 @@ def test_4d_series_asks_for_a_choice(save_images: Save) -> None:
     folder = save_images(2)
     with pytest.raises(UnsupportedStudyError, match="2 series found; choose one"):
         read_volume(folder)
+
+
+def test_studies_in_one_folder_are_listed_one_after_the_other(save_series: Save) -> None:
+    for study, day in (("1.9", "20200302"), ("1.5", "20190101"), ("1.7", "***")):
+        for number in (3, 2):
+            folder = save_series(
+                folder=f"study/{study}/{number}",
+                StudyInstanceUID=study,
+                StudyDate=day,
+                SeriesInstanceUID=f"{study}.{number}",
+                SeriesNumber=number,
+            )
+    series = list_series(folder.parents[1])
+    assert [(s.study, s.study_date, s.number) for s in series] == [
+        (1, "", 2),
+        (1, "", 3),
+        (2, "2019-01-01", 2),
+        (2, "2019-01-01", 3),
+        (3, "2020-03-02", 2),
+        (3, "2020-03-02", 3),
+    ]
+    assert series[4].title == "study 3, 2020-03-02, CT, made by hand, 4 images"
+    # Where all is of one study, nothing is said of it.
+    (alone,) = list_series(folder)
+    assert (alone.study, alone.study_date) == (0, "")
+    assert alone.title == "CT, made by hand, 4 images"

@@ -27,12 +27,15 @@ class StoredImage:
     """What all frames of one file share.
 
     ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all. ``planar`` is
-    the planar configuration: 1 where colours are stored plane after plane.
+    the planar configuration: 1 where colours are stored plane after plane. ``study_date`` is
+    ``"2018-05-26"``, or empty where it is none.
     """
 
     path: Path
     sop_class: str
     sop_uid: str
+    study_uid: str
+    study_date: str
     series_uid: str
     frame_of_reference: str
     modality: str

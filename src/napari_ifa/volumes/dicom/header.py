@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -131,6 +132,8 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         path=path,
         sop_class=sop_class,
         sop_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
+        study_uid=fields.ascii(tags.STUDY_UID),
+        study_date=_date(fields.ascii(tags.STUDY_DATE)),
         series_uid=fields.ascii(tags.SERIES_UID),
         frame_of_reference=fields.ascii(tags.FRAME_OF_REFERENCE),
         modality=fields.ascii(tags.MODALITY),
@@ -152,6 +155,14 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         lookup_table=_modality_table(fields),
         refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
     )
+
+
+def _date(text: str) -> str:
+    """``"2018-05-26"`` of ``"20180526"``; empty for what real files have in its place."""
+    try:
+        return datetime.strptime(text, "%Y%m%d").date().isoformat()
+    except ValueError:
+        return ""
 
 
 def _whole_frame(image: StoredImage, fields: Fields) -> Frame:

@@ -31,11 +31,25 @@ _SLICED = ("CT", "MR", "PT", "NM")
 
 def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
     """The series that the rows of a frame table form; ``root`` is the folder scanned."""
-    return [
+    listed = [
         _series(text, choice)
         for text, group in group_frames(frames, root).items()
         for choice in _choices(group)
     ]
+    studies = sorted({_study(series) for series in listed})
+    if len(studies) < 2:
+        return listed
+    place = {study: number for number, study in enumerate(studies, start=1)}
+    return [
+        replace(series, study=place[_study(series)], study_date=_study(series)[0])
+        for series in listed
+    ]
+
+
+def _study(series: Series) -> tuple[str, str]:
+    """Date and UID of the study that a series is of."""
+    image = series.frames[0].image
+    return image.study_date, image.study_uid
 
 
 def stack_of(series: Series) -> Stack:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import hypot
 
-import numpy as np
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom.colour import COLOURS, PALETTE
@@ -80,17 +80,21 @@ def _geometry_reason(frame: Frame) -> str | None:
         return None
     if frame.orientation is None:
         return "no patient orientation; left and right are unknown. Not opened."
-    row, column = np.reshape(frame.orientation, (2, 3))
-    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
-    if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(row @ column) > _COSINE_TOLERANCE:
+    row, column = frame.orientation[:3], frame.orientation[3:]
+    errors = (
+        hypot(*row) - 1,
+        hypot(*column) - 1,
+        sum(a * b for a, b in zip(row, column, strict=True)),
+    )
+    if max(map(abs, errors)) > _COSINE_TOLERANCE:
         return "the patient orientation is invalid. Not opened."
     if frame.pixel_spacing is None:
         return "no pixel spacing; lengths are unknown. Not opened."
     farthest = max(*map(abs, frame.position), *frame.pixel_spacing, frame.slice_distance or 0.0)
     if farthest > _FARTHEST:
         return "the patient position or spacing is not a possible length. Not opened."
-    sides = np.multiply(frame.pixel_spacing, (frame.rows, frame.columns))
-    if frame.image.modality == "MR" and frame.tile is None and sides.min() > _LONGEST_SHORT_SIDE:
+    sides = frame.pixel_spacing[0] * frame.rows, frame.pixel_spacing[1] * frame.columns
+    if frame.image.modality == "MR" and frame.tile is None and min(sides) > _LONGEST_SHORT_SIDE:
         return (
             f"slices of {sides[0]:.0f} × {sides[1]:.0f} mm must be a mosaic of several slices "
             "without its private header; left and right could be swapped. Not opened."
