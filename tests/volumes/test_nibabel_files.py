@@ -11,10 +11,11 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from refusals import refusal
 from scipy.ndimage import map_coordinates
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes import Volume, list_series, read_volume
+from napari_ifa.volumes import Volume, list_series
 from napari_ifa.volumes.nifti import is_nibabel_file, nifti_series, read_nifti
 
 DATA = Path(nibabel.__file__).parent / "tests" / "data"
@@ -130,14 +131,6 @@ def opened(path: Path) -> list[Volume]:
         assert series.orientation == volume.plane
         assert series.notes == volume.report.notes
     return volumes
-
-
-def refusal(path: Path) -> str:
-    (series,) = list_series(path)
-    with pytest.raises(UnsupportedStudyError) as caught:
-        read_volume(path)
-    assert series.unsupported == str(caught.value)
-    return str(caught.value)
 
 
 def test_no_file_is_forgotten() -> None:

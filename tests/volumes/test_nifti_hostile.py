@@ -14,24 +14,16 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+from refusals import refusal
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes import list_series, read_volume
+from napari_ifa.volumes import read_volume
 from napari_ifa.volumes.nifti import nifti_series, read_nifti
 
 Save = Callable[..., Path]
 DATA = Path(nibabel.__file__).parent / "tests" / "data"
 CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 DAMAGED_DATA = "image data incomplete or damaged; not opened."
-
-
-def refusal(path: Path) -> str:
-    """The sentence, the same from the list and from reading."""
-    (series,) = list_series(path)
-    with pytest.raises(UnsupportedStudyError) as caught:
-        read_volume(path)
-    assert series.unsupported == str(caught.value)
-    return str(caught.value)
 
 
 @contextmanager

@@ -9,21 +9,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from refusals import refusal
 
-from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes import list_series, read_volume
 
 Save = Callable[..., Path]
 CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-
-
-def refusal(path: Path) -> str:
-    """The sentence, the same from the list and from reading."""
-    (series,) = list_series(path)
-    with pytest.raises(UnsupportedStudyError) as caught:
-        read_volume(path)
-    assert series.unsupported == str(caught.value)
-    return str(caught.value)
 
 
 def test_no_orientation_opens_with_a_warning(save_nifti: Save) -> None:
