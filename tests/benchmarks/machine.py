@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 PACKAGES = ("napari-ifa", "torch", "monai", "captum", "torchcam", "grad-cam")
 
 
-def description(device: torch.device) -> dict[str, object]:
+def description(device: torch.device, packages: Sequence[str] = PACKAGES) -> dict[str, object]:
     """Processor, cores, threads, memory, GPU, versions and date, for the JSON file."""
     gpu = None
     if device.type == "cuda":
@@ -31,7 +32,7 @@ def description(device: torch.device) -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in packages},
     }
 
 

@@ -32,6 +32,7 @@ from benchmarks.measuring import Spread, interleaved
 #: Of the time of SimpleITK's reader.
 REACH = 1.0
 COPIES, SLICE_MM = 5, 5.0
+PACKAGES = ("napari-ifa", "pydicom", "numpy", "SimpleITK")
 FILES, SERIES, OTHERS = 5_000, 20, 500
 
 
@@ -185,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    machine = description(torch.device("cpu"))
+    machine = description(torch.device("cpu"), PACKAGES)
     head = options.data / "dicom" / "ct_head"
     print(in_a_line(machine))
     with TemporaryDirectory() as temporary:
