@@ -55,6 +55,8 @@ class StoredImage:
     transfer_syntax: UID
     pixels: PixelData
     lookup_table: LookupTable | None = None
+    #: The stored number of a parametric map that stands for no value.
+    no_value: int | None = None
     #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
     refused: str = ""
 

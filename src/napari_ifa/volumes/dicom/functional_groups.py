@@ -13,7 +13,7 @@ from napari_ifa.volumes.dicom.frames import Frame, Traits
 from napari_ifa.volumes.dicom.values import positive, rescale
 from napari_ifa.volumes.voi import voi_windows
 
-_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _PLANE_TAGS = {tags.IN_STACK_POSITION, tags.POSITION, tags.POSITION_SEQUENCE}
 
 
@@ -76,7 +76,7 @@ def _distance(measures: Fields | None) -> float | None:
 
 
 def _transformation(frame: Frame, groups: Groups) -> tuple[float | None, float | None]:
-    if frame.image.sop_class == _PARAMETRIC_MAP:
+    if frame.image.sop_class == PARAMETRIC_MAP:
         # Its values are quantities of the real world, and have no other meaning: its pixel value
         # transformation is always identity.
         mapping = groups.macro(tags.REAL_WORLD_SEQUENCE)

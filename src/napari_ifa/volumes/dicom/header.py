@@ -17,7 +17,7 @@ from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
-from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
+from napari_ifa.volumes.dicom.functional_groups import PARAMETRIC_MAP, frames_of_groups
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
@@ -153,6 +153,7 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         transfer_syntax=transfer_syntax,
         pixels=locate_pixels(file, dataset, transfer_syntax),
         lookup_table=_modality_table(fields),
+        no_value=fields.short(tags.PADDING) if sop_class == PARAMETRIC_MAP else None,
         refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
     )
 

@@ -19,7 +19,7 @@ class BeyondInt16Error(Exception):
 
 def may_fit_int16(frame: Frame) -> bool:
     """Integers stay integers; whether their range allows int16 is seen when they are read."""
-    if frame.image.is_float:
+    if frame.image.is_float or frame.image.no_value is not None:
         return False
     table = frame.image.lookup_table
     if table is not None:
@@ -98,6 +98,8 @@ def _rescale(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
     else:
         np.multiply(stored, np.float32(slope), out=target, dtype=np.float32)
         target += np.float32(intercept)
+    if frame.image.no_value is not None:
+        target[stored == frame.image.no_value] = np.nan
 
 
 def _look_up(stored: NDArray[Any], table: LookupTable, target: NDArray[Any]) -> None:
