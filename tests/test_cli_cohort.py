@@ -98,18 +98,11 @@ def test_an_interrupted_analysis_is_resumed_on_request(folder, monkeypatch, caps
 
 def test_ctrl_c_stops_the_workers_with_one_line(folder: Path) -> None:
     """The terminal sends it to every process of the group."""
-    options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--workers", "2"]
-    command = [sys.executable, "-m", "napari_ifa.cli", *options, "-o", str(folder / "c.nc")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    begun = time.monotonic()
-    while not list(folder.glob("c.nc.parts/shard_*")) and time.monotonic() < begun + 120:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=120)[1].strip()
+    outcomes = (interrupted(folder / str(attempt)) for attempt in range(5))
+    # On a busy machine all may be done before the interrupt comes.
+    code, said = next(outcome for outcome in outcomes if outcome[0] != 0)
 
-    assert process.returncode == 2, said
+    assert code == 2, said
     (line,) = said.splitlines()
     told = re.fullmatch(
         r"napari-ifa: Stopped after (\d+) of (\d+) cases, which are kept in c\.nc\.parts; the same"
@@ -118,6 +111,22 @@ def test_ctrl_c_stops_the_workers_with_one_line(folder: Path) -> None:
     )
     assert told, line
     assert 0 < int(told[1]) <= int(told[2])
+
+
+def interrupted(folder: Path) -> tuple[int, str]:
+    """Exit code and errors of an analysis by two workers, interrupted after its first shard."""
+    folder.mkdir()
+    options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--workers", "2"]
+    command = [sys.executable, "-m", "napari_ifa.cli", *options, "-o", str(folder / "c.nc")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    begun = time.monotonic()
+    while not list(folder.glob("c.nc.parts/shard_*")) and time.monotonic() < begun + 120:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1].strip()
+    return process.returncode, said
 
 
 def test_skipped_cases_and_duplicates_are_told(tmp_path: Path, capsys) -> None:
