@@ -170,6 +170,38 @@ def test_a_last_time_that_was_broken_off(save_series: Save) -> None:
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400]}
 
 
+def test_a_missing_first_file_moves_no_slice_to_another_time(save_series: Save) -> None:
+    folder = save_series(*range(1, 9), ImagePositionPatient=position)
+    assert images_of(folder) == {
+        "image 1 of 3": [100, 200],
+        "image 2 of 3": [300, 400, 500],
+        "image 3 of 3": [600, 700, 800],
+    }
+
+
+def test_a_missing_first_file_of_images_numbered_downwards(save_series: Save) -> None:
+    folder = save_series(*range(1, 6), ImagePositionPatient=lambda n: [0, 0, 4 - 2 * (n % 3)])
+    assert images_of(folder) == {"image 1 of 2": [200, 100], "image 2 of 2": [500, 400, 300]}
+
+
+def test_a_missing_first_file_of_a_slice_after_the_other(save_series: Save) -> None:
+    folder = save_series(*range(1, 6), ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2)])
+    assert sorted(images_of(folder).values()) == [[100, 300, 500], [200, 400]]
+
+
+def test_numbers_with_a_gap_between_the_times(save_images: Save) -> None:
+    # 1 to 3, then 101 to 103: odd and even numbers alone would mix the two.
+    folder = save_images(2, InstanceNumber=lambda n: 1 + n % 3 + 100 * (n // 3))
+    assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_interleaved_numbers_with_a_file_missing_are_asked_about(save_series: Save) -> None:
+    # The first file could be the first slice of the first time, or the second of it.
+    folder = save_series(*range(5), ImagePositionPatient=lambda n: [0, 0, [0, 4, 2][n % 3]])
+    (series,) = list_series(folder)
+    assert series.question is not None
+
+
 def test_images_sent_twice_under_other_names_are_one(save_images: Save) -> None:
     pixels = {"PixelData": lambda n: np.full(6, 100 * (n % 3), "<u2").tobytes()}
     # All of them, with the same numbers.

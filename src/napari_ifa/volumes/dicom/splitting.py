@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -107,7 +108,7 @@ def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
     # every position has equally many, their pixels are looked at only when nothing else is left.
     if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    by_number = _by_first_of(_numbers(frames, repeats, len(counts)), frames, place, repeats)
+    by_number = _by_first_of(_numbers(frames, place), frames, place, repeats)
     if by_number is not None:
         return [(group, True) for group in by_number]
     if not uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
@@ -160,15 +161,71 @@ def _once_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key: K
     return max(pairs.values()) == 1
 
 
-def _numbers(frames: Sequence[Frame], repeats: int, positions: int) -> Iterable[Key]:
+def _numbers(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable[Key]:
     """By instance number: a file for each image; image after image; or slice after slice."""
     yield lambda f: f.image.instance
-    numbers = [frame.image.instance for frame in frames]
-    if any(number is None for number in numbers) or len(set(numbers)) < len(numbers):
+    numbers = np.array([-1 if f.image.instance is None else f.image.instance for f in frames])
+    if (numbers < 0).any() or len(np.unique(numbers)) < len(numbers):
         return
-    first = min(number for number in numbers if number is not None)
-    yield lambda f: ((f.image.instance or 0) - first) // positions
-    yield lambda f: ((f.image.instance or 0) - first) % repeats
+    counts = np.bincount(place)
+    positions, repeats = len(counts), int(counts.max())
+    if (counts == repeats).all():
+        # None is missing: whatever the numbers count, their order holds.
+        order = np.argsort(numbers)
+        rank = dict(zip(numbers[order].tolist(), range(len(order)), strict=True))
+        in_order = place[order]
+        once_each = np.sort(in_order.reshape(repeats, positions)) == np.arange(positions)
+        if once_each.all():
+            yield lambda f: rank[f.image.instance or 0] // positions
+        if (np.ptp(in_order.reshape(positions, repeats), axis=1) == 0).all():
+            yield lambda f: rank[f.image.instance or 0] % repeats
+        return
+    for first in _firsts_of_images(numbers, place, positions, repeats):
+        yield partial(_which_image, first=first, positions=positions)
+    for first in _firsts_of_slices(numbers, place, repeats):
+        yield partial(_which_of_a_slice, first=first, repeats=repeats)
+
+
+def _which_image(frame: Frame, first: int, positions: int) -> Hashable:
+    return ((frame.image.instance or 0) - first) // positions
+
+
+def _which_of_a_slice(frame: Frame, first: int, repeats: int) -> Hashable:
+    return ((frame.image.instance or 0) - first) % repeats
+
+
+def _firsts_of_images(
+    numbers: NDArray[np.intp], place: NDArray[np.intp], positions: int, repeats: int
+) -> list[int]:
+    """Number of the very first file, which may be missing, where image follows on image.
+
+    Only one from which every image runs up, or every image down the stack: from any other, the
+    first slices of an image would count as the last of the one before.
+    """
+    lowest, lost = int(numbers.min()), positions * repeats - len(numbers)
+    downwards = positions - 1 - place
+    return [
+        first
+        for first in range(lowest, lowest - lost - 1, -1)
+        if any(((numbers - first) % positions == way).all() for way in (place, downwards))
+    ]
+
+
+def _firsts_of_slices(
+    numbers: NDArray[np.intp], place: NDArray[np.intp], repeats: int
+) -> list[int]:
+    """Number of the very first file, which may be missing, where slice follows on slice."""
+    lowest = int(numbers.min())
+    return [
+        first
+        for first in range(lowest, lowest - repeats, -1)
+        if _one_value_each((numbers - first) // repeats, place)
+    ]
+
+
+def _one_value_each(keys: NDArray[np.intp], values: NDArray[np.intp]) -> bool:
+    """Whether all with one key have one value."""
+    return len(set(zip(keys.tolist(), values.tolist(), strict=True))) == len(np.unique(keys))
 
 
 def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
