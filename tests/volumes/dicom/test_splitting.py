@@ -170,6 +170,39 @@ def test_a_last_time_that_was_broken_off(save_series: Save) -> None:
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400]}
 
 
+@pytest.mark.parametrize("moved", [0.02, 0.3])
+def test_times_between_which_the_patient_was_moved_are_not_woven_together(
+    save_images: Save, moved: float
+) -> None:
+    folder = save_images(
+        2,
+        AcquisitionNumber=lambda n: n // 3,
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n % 3) + moved * (n // 3)],
+    )
+    assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_slices_taken_alternately_are_one_image(save_series: Save) -> None:
+    # Two packages, every other slice each, fill an even stack; even with one of them missing.
+    folder = save_series(0, 1, 2, 4, 5, 6, 7, AcquisitionNumber=lambda n: n % 2)
+    (series,) = list_series(folder)
+    assert series.shape == (8, 2, 3)
+    assert read_volume(series).report.missing == (4,)
+
+
+def test_slabs_one_above_the_other_are_one_image(save_series: Save) -> None:
+    # Three slices 2 mm apart and, 1.1 mm above them, three slices 5 mm apart.
+    heights = [0, 2, 4, 5.1, 10.1, 15.1]
+    folder = save_series(
+        *range(6),
+        ImagePositionPatient=lambda n: [0, 0, heights[n]],
+        AcquisitionNumber=lambda n: n // 3,
+    )
+    whole, *runs = list_series(folder)
+    assert whole.image_count == 6
+    assert all(run.alternative for run in runs)
+
+
 def test_a_missing_first_file_moves_no_slice_to_another_time(save_series: Save) -> None:
     folder = save_series(*range(1, 9), ImagePositionPatient=position)
     assert images_of(folder) == {

@@ -7,14 +7,18 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.dicom.frames import Frame, Traits
+from napari_ifa.volumes.dicom.stacking import is_even
 
 #: Slices nearer than this (mm) lie at one position.
 SAME_POSITION = 0.01
+#: Slices fewer than this are not taken for a stack of their own.
+_SHORTEST_STACK = 3
 #: Bytes read at a time.
 _BLOCK = 1 << 20
 
@@ -81,10 +85,15 @@ def split_frames(frames: Sequence[Frame]) -> list[Part]:
 
 
 def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
-    """``[n]``: a number for each position along the stack, the same for frames that share it."""
-    row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
-    normal = np.cross(row, column)
-    heights = np.array([frame.position for frame in frames], dtype=float) @ normal
+    """``[n]``: a number for each position along the stack, the same for frames that share it.
+
+    Each image that holds its slices as tiles is a whole stack, and its tiles share their places
+    with those of the others, wherever the patient or the scanner moved them in between.
+    """
+    if frames[0].tile is not None:
+        _, tiles = np.unique([frame.tile for frame in frames], axis=0, return_inverse=True)
+        return tiles.astype(np.intp).ravel()
+    heights = np.array([frame.position for frame in frames], dtype=float) @ _normal(frames[0])
     order = np.argsort(heights, kind="stable")
     numbers = np.zeros(len(frames), dtype=np.intp)
     numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION)
@@ -96,7 +105,7 @@ def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
     counts = np.bincount(place)
     repeats = int(counts.max())
     if repeats <= 1:
-        return [(frames, True)]
+        return [(group, True) for group in _interwoven(frames) or (frames,)]
     for key in _KINDS:
         if _differs_at_a_position(frames, place, key):
             return [part for group in _by(key, frames) for part in _split(group)]
@@ -114,6 +123,32 @@ def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
     if not uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
     return [(frames, False)]
+
+
+def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
+    """Even stacks that together are none, one among the slices of another: they are images apart,
+    as of a patient who was moved between two times. None where there are no such."""
+    if is_even(frames):
+        return None
+    for key in (*_KINDS, *_TIMES):
+        groups = _by(key, frames)
+        stacks = len(groups) > 1 and min(map(len, groups)) >= _SHORTEST_STACK
+        if stacks and all(map(is_even, groups)) and _overlap(groups):
+            return groups
+    return None
+
+
+def _overlap(groups: Sequence[Sequence[Frame]]) -> bool:
+    """Whether one of the stacks begins before another has ended."""
+    normal = _normal(groups[0][0])
+    heights = [np.array([frame.position for frame in group]) @ normal for group in groups]
+    ends = sorted((float(h.min()), float(h.max())) for h in heights)
+    return any(above[0] < below[1] for below, above in pairwise(ends))
+
+
+def _normal(frame: Frame) -> NDArray[np.float64]:
+    row, column = np.reshape(np.array(frame.orientation, dtype=float), (2, 3))
+    return np.cross(row, column)
 
 
 def _by_first_of(

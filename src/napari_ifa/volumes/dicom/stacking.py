@@ -120,6 +120,18 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
     ]
 
 
+def is_even(frames: Sequence[Frame]) -> bool:
+    """Whether the slices lie at equal distances, but for some that are missing.
+
+    All have a position and an orientation.
+    """
+    line = _Line.of(frames)
+    if len(line.frames) < 2:
+        return True
+    step, regular = _commonest_step(line.gaps)
+    return _are_in_place(line.heights, step) and bool(regular.all() or _missing(line.gaps, step))
+
+
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     """The frames whose pixels are all there, and a sentence for each file that is damaged."""
     sentence = refusal(frames)
