@@ -65,6 +65,7 @@ def save_images(save_series: Save) -> Save:
         ({"FlipAngle": lambda n: [5, 15][n // 3]}, ["flip angle 5°", "flip angle 15°"]),
         ({"KVP": lambda n: [80, 140][n // 3]}, ["80 kV", "140 kV"]),
         ({"ConvolutionKernel": lambda n: ["B30f", "B70f"][n // 3]}, ["kernel B30f", "kernel B70f"]),
+        ({"SliceThickness": lambda n: [1.25, 5][n // 3]}, ["1.25 mm thick", "5 mm thick"]),
         ({"DiffusionBValue": lambda n: [0.0, 1000.0][n // 3]}, ["b 0", "b 1000"]),
     ],
     ids=[
@@ -76,6 +77,7 @@ def save_images(save_series: Save) -> Save:
         "flip angle",
         "voltage",
         "kernel",
+        "thickness",
         "b-value",
     ],
 )
@@ -182,6 +184,17 @@ def test_times_between_which_the_patient_was_moved_are_not_woven_together(
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
 
 
+def test_kinds_that_lie_between_one_another_stay_apart(save_series: Save) -> None:
+    # Every other slice of an even stack is sharper: two reconstructions in one series.
+    folder = save_series(*range(6), ConvolutionKernel=lambda n: ["B30f", "B70f"][n % 2])
+    assert images_of(folder) == {"kernel B30f": [0, 200, 400], "kernel B70f": [100, 300, 500]}
+
+
+def test_a_kind_that_changes_within_a_stack_does_not_tear_it_apart(save_series: Save) -> None:
+    folder = save_series(*range(6), ConvolutionKernel=lambda n: ["B30f", "B70f"][n // 3])
+    assert images_of(folder) == {"": [0, 100, 200, 300, 400, 500]}
+
+
 def test_slices_taken_alternately_are_one_image(save_series: Save) -> None:
     # Two packages, every other slice each, fill an even stack; even with one of them missing.
     folder = save_series(0, 1, 2, 4, 5, 6, 7, AcquisitionNumber=lambda n: n % 2)
@@ -191,8 +204,8 @@ def test_slices_taken_alternately_are_one_image(save_series: Save) -> None:
 
 
 def test_slabs_one_above_the_other_are_one_image(save_series: Save) -> None:
-    # Three slices 2 mm apart and, 1.1 mm above them, three slices 5 mm apart.
-    heights = [0, 2, 4, 5.1, 10.1, 15.1]
+    # Three slices 2 mm apart, and three slices 5 mm apart that begin just below their end.
+    heights = [0, 2, 4, 3.1, 8.1, 13.1]
     folder = save_series(
         *range(6),
         ImagePositionPatient=lambda n: [0, 0, heights[n]],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import pairwise
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ _KINDS: tuple[Key, ...] = (
     lambda f: f.traits.flip_angle,
     lambda f: f.traits.tube_voltage,
     lambda f: f.traits.kernel,
+    lambda f: f.traits.thickness,
     lambda f: f.traits.stack,
 )
 #: One image again and again: of use only where each position has each value once at most.
@@ -126,11 +127,12 @@ def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
 
 
 def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
-    """Even stacks that together are none, one among the slices of another: they are images apart,
-    as of a patient who was moved between two times. None where there are no such."""
-    if is_even(frames):
-        return None
-    for key in (*_KINDS, *_TIMES):
+    """Even stacks, one among the slices of another, that are images apart: of different kinds, or
+    of different times that together form no even stack, as of a patient who was moved in between.
+    None where there are no such."""
+    # An even stack may be taken in turns, every other slice first.
+    keys = _KINDS if is_even(frames) else (*_KINDS, *_TIMES)
+    for key in keys:
         groups = _by(key, frames)
         stacks = len(groups) > 1 and min(map(len, groups)) >= _SHORTEST_STACK
         if stacks and all(map(is_even, groups)) and _overlap(groups):
@@ -139,11 +141,13 @@ def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
 
 
 def _overlap(groups: Sequence[Sequence[Frame]]) -> bool:
-    """Whether one of the stacks begins before another has ended."""
+    """Whether a good part of one stack lies within another: not only its end, as of two slabs."""
     normal = _normal(groups[0][0])
     heights = [np.array([frame.position for frame in group]) @ normal for group in groups]
-    ends = sorted((float(h.min()), float(h.max())) for h in heights)
-    return any(above[0] < below[1] for below, above in pairwise(ends))
+    return any(
+        2 * np.count_nonzero((one > other.min()) & (one < other.max())) >= len(one)
+        for one, other in permutations(heights, 2)
+    )
 
 
 def _normal(frame: Frame) -> NDArray[np.float64]:
@@ -360,6 +364,10 @@ def _kernel(traits: Traits) -> str:
     return f"kernel {traits.kernel}" if traits.kernel else ""
 
 
+def _thickness(traits: Traits) -> str:
+    return f"{traits.thickness:g} mm thick" if traits.thickness else ""
+
+
 _DESCRIPTIONS = (
     _kind,
     _component,
@@ -369,5 +377,6 @@ _DESCRIPTIONS = (
     _flip,
     _voltage,
     _kernel,
+    _thickness,
     _b_value,
 )
