@@ -233,6 +233,13 @@ def test_gantry_tilt_is_straightened(save_series: Save) -> None:
     assert at(volume, [0, 0, 6]) == 0
 
 
+def test_tilt_grows_the_grid_only_where_it_leads(save_series: Save) -> None:
+    # Across the tilt, positions differ by a rounding: 0.0001 mm, of pixels 0.25 mm wide.
+    folder = save_series(ImagePositionPatient=lambda k: [0.0001 * (k % 2), k, 2 * k])
+    # Three slices 2 pixels farther back each: 2 + 3 · 2 rows.
+    assert read_volume(folder).shape == (4, 8, 3)
+
+
 def test_tilt_towards_the_front_grows_the_grid_on_the_other_side(save_series: Save) -> None:
     volume = read_volume(save_series(ImagePositionPatient=lambda k: [0, -k, 2 * k]))
     assert volume.shape == (4, 8, 3)

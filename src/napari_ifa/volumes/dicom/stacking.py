@@ -23,6 +23,8 @@ _PLACE_RELATIVE = 0.1
 _MISSING_RELATIVE = 0.05
 #: In-plane drift over the stack above this many pixels is gantry tilt.
 _DRIFT_PIXELS = 0.5
+#: A shift by less than this part of a pixel is a rounding, and is not interpolated.
+_ROUNDED_PIXEL = 1e-3
 #: Slices fewer than this are no run of their own.
 _SHORTEST_RUN = 3
 #: A grid of so many times the slices, or the pixels of a slice, comes of a damaged header.
@@ -298,7 +300,7 @@ def _resampled(
     offsets = line.offsets
     lowest = offsets.min(axis=0)
     first = line.frames[0]
-    grown = np.ceil(offsets.max(axis=0) - lowest - 1e-6).astype(int)
+    grown = np.ceil(offsets.max(axis=0) - lowest - _ROUNDED_PIXEL).astype(int)
     shape = (first.columns + int(grown[0]), first.rows + int(grown[1]), slices)
     area = float(shape[0]) * shape[1]
     too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
