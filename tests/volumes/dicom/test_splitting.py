@@ -170,6 +170,10 @@ def test_all_times_of_a_slice_after_one_another(save_series: Save) -> None:
 def test_a_last_time_that_was_broken_off(save_series: Save) -> None:
     folder = save_series(*range(5), ImagePositionPatient=position)
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400]}
+    whole, broken_off = list_series(folder)
+    assert whole.notes == ()
+    sentence = "Series 7: 1 slice missing at the end, which other images of the series have."
+    assert broken_off.notes == read_volume(broken_off).report.notes == (sentence,)
 
 
 @pytest.mark.parametrize("moved", [0.02, 0.3])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import permutations
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.dicom.frames import Frame, Traits
+from napari_ifa.volumes.dicom.numbering import Key, keys_by_number
 from napari_ifa.volumes.dicom.stacking import is_even
 
 #: Slices nearer than this (mm) lie at one position.
@@ -21,8 +21,6 @@ SAME_POSITION = 0.01
 _SHORTEST_STACK = 3
 #: Bytes read at a time.
 _BLOCK = 1 << 20
-
-Key = Callable[[Frame], Hashable]
 
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
@@ -64,11 +62,13 @@ class Part:
     """Frames of one image, and what tells it apart from the others of its group.
 
     ``separated`` is False where several frames lie at one position and nothing tells them apart.
+    ``cut_off`` counts positions beyond the ends of this image that other times of it have.
     """
 
     frames: tuple[Frame, ...]
     label: str = ""
     separated: bool = True
+    cut_off: int = 0
 
 
 def split_frames(frames: Sequence[Frame]) -> list[Part]:
@@ -76,13 +76,11 @@ def split_frames(frames: Sequence[Frame]) -> list[Part]:
 
     All frames have a position and an orientation.
     """
-    parts = [Part(tuple(part), separated=whole) for part, whole in _split(list(frames))]
+    parts = _split(list(frames))
     if len(parts) == 1:
         return parts
     labels = _labels([part.frames for part in parts])
-    return [
-        Part(part.frames, label, part.separated) for part, label in zip(parts, labels, strict=True)
-    ]
+    return [replace(part, label=label) for part, label in zip(parts, labels, strict=True)]
 
 
 def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
@@ -101,29 +99,40 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
     return numbers
 
 
-def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
+def _split(frames: list[Frame]) -> list[Part]:
     place = places(frames)
     counts = np.bincount(place)
     repeats = int(counts.max())
     if repeats <= 1:
-        return [(group, True) for group in _interwoven(frames) or (frames,)]
+        return [Part(tuple(group)) for group in _interwoven(frames) or (frames,)]
     for key in _KINDS:
         if _differs_at_a_position(frames, place, key):
             return [part for group in _by(key, frames) for part in _split(group)]
     by_time = _by_first_of(_TIMES, frames, place, repeats)
     if by_time is not None:
-        return [(group, True) for group in by_time]
+        return _times(by_time, frames, place)
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
     if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    by_number = _by_first_of(_numbers(frames, place), frames, place, repeats)
+    by_number = _by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
-        return [(group, True) for group in by_number]
+        return _times(by_number, frames, place)
     if not uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    return [(frames, False)]
+    return [Part(tuple(frames), separated=False)]
+
+
+def _times(
+    groups: Sequence[list[Frame]], frames: Sequence[Frame], place: NDArray[np.intp]
+) -> list[Part]:
+    where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
+    parts = []
+    for group in groups:
+        own = [where[id(frame)] for frame in group]
+        parts.append(Part(tuple(group), cut_off=min(own) + int(place.max()) - max(own)))
+    return parts
 
 
 def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
@@ -198,73 +207,6 @@ def _differs_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key
 def _once_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key: Key) -> bool:
     pairs = Counter((int(where), key(frame)) for frame, where in zip(frames, place, strict=True))
     return max(pairs.values()) == 1
-
-
-def _numbers(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable[Key]:
-    """By instance number: a file for each image; image after image; or slice after slice."""
-    yield lambda f: f.image.instance
-    numbers = np.array([-1 if f.image.instance is None else f.image.instance for f in frames])
-    if (numbers < 0).any() or len(np.unique(numbers)) < len(numbers):
-        return
-    counts = np.bincount(place)
-    positions, repeats = len(counts), int(counts.max())
-    if (counts == repeats).all():
-        # None is missing: whatever the numbers count, their order holds.
-        order = np.argsort(numbers)
-        rank = dict(zip(numbers[order].tolist(), range(len(order)), strict=True))
-        in_order = place[order]
-        once_each = np.sort(in_order.reshape(repeats, positions)) == np.arange(positions)
-        if once_each.all():
-            yield lambda f: rank[f.image.instance or 0] // positions
-        if (np.ptp(in_order.reshape(positions, repeats), axis=1) == 0).all():
-            yield lambda f: rank[f.image.instance or 0] % repeats
-        return
-    for first in _firsts_of_images(numbers, place, positions, repeats):
-        yield partial(_which_image, first=first, positions=positions)
-    for first in _firsts_of_slices(numbers, place, repeats):
-        yield partial(_which_of_a_slice, first=first, repeats=repeats)
-
-
-def _which_image(frame: Frame, first: int, positions: int) -> Hashable:
-    return ((frame.image.instance or 0) - first) // positions
-
-
-def _which_of_a_slice(frame: Frame, first: int, repeats: int) -> Hashable:
-    return ((frame.image.instance or 0) - first) % repeats
-
-
-def _firsts_of_images(
-    numbers: NDArray[np.intp], place: NDArray[np.intp], positions: int, repeats: int
-) -> list[int]:
-    """Number of the very first file, which may be missing, where image follows on image.
-
-    Only one from which every image runs up, or every image down the stack: from any other, the
-    first slices of an image would count as the last of the one before.
-    """
-    lowest, lost = int(numbers.min()), positions * repeats - len(numbers)
-    downwards = positions - 1 - place
-    return [
-        first
-        for first in range(lowest, lowest - lost - 1, -1)
-        if any(((numbers - first) % positions == way).all() for way in (place, downwards))
-    ]
-
-
-def _firsts_of_slices(
-    numbers: NDArray[np.intp], place: NDArray[np.intp], repeats: int
-) -> list[int]:
-    """Number of the very first file, which may be missing, where slice follows on slice."""
-    lowest = int(numbers.min())
-    return [
-        first
-        for first in range(lowest, lowest - repeats, -1)
-        if _one_value_each((numbers - first) // repeats, place)
-    ]
-
-
-def _one_value_each(keys: NDArray[np.intp], values: NDArray[np.intp]) -> bool:
-    """Whether all with one key have one value."""
-    return len(set(zip(keys.tolist(), values.tolist(), strict=True))) == len(np.unique(keys))
 
 
 def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
