@@ -194,6 +194,18 @@ def test_kinds_that_lie_between_one_another_stay_apart(save_series: Save) -> Non
     assert images_of(folder) == {"kernel B30f": [0, 200, 400], "kernel B70f": [100, 300, 500]}
 
 
+@pytest.mark.parametrize("step", [2, 1], ids=["at one place", "in between"])
+def test_frames_of_reference_are_not_mixed(save_series: Save, step: int) -> None:
+    # The patient came back later: equal positions are other places now.
+    folder = save_series(
+        *range(6),
+        FrameOfReferenceUID=lambda n: f"1.2.{n % 2}",
+        InstanceNumber=None,
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2) + (2 - step) * (n % 2)],
+    )
+    assert images_of(folder) == {"image 1 of 2": [0, 200, 400], "image 2 of 2": [100, 300, 500]}
+
+
 def test_a_kind_that_changes_within_a_stack_does_not_tear_it_apart(save_series: Save) -> None:
     folder = save_series(*range(6), ConvolutionKernel=lambda n: ["B30f", "B70f"][n // 3])
     assert images_of(folder) == {"": [0, 100, 200, 300, 400, 500]}

@@ -22,6 +22,12 @@ _SHORTEST_STACK = 3
 #: Bytes read at a time.
 _BLOCK = 1 << 20
 
+
+def _frame_of_reference(frame: Frame) -> Hashable:
+    """Positions in two of them have nothing to do with one another."""
+    return frame.image.frame_of_reference
+
+
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
     lambda f: f.traits.image_type,
@@ -37,6 +43,7 @@ _KINDS: tuple[Key, ...] = (
 )
 #: One image again and again: of use only where each position has each value once at most.
 _TIMES: tuple[Key, ...] = (
+    _frame_of_reference,
     lambda f: f.traits.b_value,
     lambda f: (f.traits.b_value, f.traits.direction),
     lambda f: f.traits.temporal_position,
@@ -140,7 +147,7 @@ def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
     of different times that together form no even stack, as of a patient who was moved in between.
     None where there are no such."""
     # An even stack may be taken in turns, every other slice first.
-    keys = _KINDS if is_even(frames) else (*_KINDS, *_TIMES)
+    keys = (*_KINDS, _frame_of_reference) if is_even(frames) else (*_KINDS, *_TIMES)
     for key in keys:
         groups = _by(key, frames)
         stacks = len(groups) > 1 and min(map(len, groups)) >= _SHORTEST_STACK
