@@ -67,6 +67,22 @@ def test_orientations_that_agree_need_no_note(
     assert volume.report.notes == ()
 
 
+@pytest.mark.parametrize(("sform_code", "unverified"), [(0, True), (1, False)])
+def test_a_negative_voxel_size_leaves_the_sides_open(
+    save_nifti: Save, sform_code: int, unverified: bool
+) -> None:
+    # Readers differ: a mirror, or a mistake to be passed over. A second orientation settles it.
+    path = save_nifti(CUBE, name="image.nii", sform_code=sform_code, qform_code=1)
+    with path.open("r+b") as file:
+        # pixdim[1] stands at byte 80.
+        file.seek(80)
+        file.write(np.array(-2, "<f4").tobytes())
+    report = read_volume(path).report
+    assert report.unverified == unverified
+    sentence = "image.nii: its voxel size is negative; left and right are unverified."
+    assert (sentence in report.notes) == unverified
+
+
 def test_voxel_sizes_that_differ_are_named(tmp_path: Path) -> None:
     volume = read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (1, 1)))
     assert volume.spacing == (4, 3, 2)

@@ -59,6 +59,15 @@ def test_dose_without_offsets_has_no_place(tmp_path: Path) -> None:
     assert series.orientation == "2D stack"
 
 
+def test_offsets_of_a_dose_that_contradict_its_position_give_no_place(tmp_path: Path) -> None:
+    data = pydicom.dcmread(get_testdata_file("rtdose.dcm", download=False))
+    # Neither counted from the first plane nor, as it seems, heights.
+    beside = float(data.ImagePositionPatient[2]) + 48
+    offsets = [beside + float(offset) for offset in data.GridFrameOffsetVector]
+    (series,) = list_series(copied("rtdose.dcm", tmp_path, GridFrameOffsetVector=offsets))
+    assert series.orientation == "2D stack"
+
+
 def test_values_go_through_the_modality_table(save_series: Save) -> None:
     table = item(LUTDescriptor=[4, 1, 16], ModalityLUTType="HU")
     table.add_new(0x00283006, "US", [1000, 2000, 3000, 4000])

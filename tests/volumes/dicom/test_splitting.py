@@ -65,6 +65,7 @@ def save_images(save_series: Save) -> Save:
         ({"FlipAngle": lambda n: [5, 15][n // 3]}, ["flip angle 5°", "flip angle 15°"]),
         ({"KVP": lambda n: [80, 140][n // 3]}, ["80 kV", "140 kV"]),
         ({"ConvolutionKernel": lambda n: ["B30f", "B70f"][n // 3]}, ["kernel B30f", "kernel B70f"]),
+        ({"SliceThickness": lambda n: [1.25, 5][n // 3]}, ["1.25 mm thick", "5 mm thick"]),
         ({"DiffusionBValue": lambda n: [0.0, 1000.0][n // 3]}, ["b 0", "b 1000"]),
     ],
     ids=[
@@ -76,6 +77,7 @@ def save_images(save_series: Save) -> Save:
         "flip angle",
         "voltage",
         "kernel",
+        "thickness",
         "b-value",
     ],
 )
@@ -168,6 +170,98 @@ def test_all_times_of_a_slice_after_one_another(save_series: Save) -> None:
 def test_a_last_time_that_was_broken_off(save_series: Save) -> None:
     folder = save_series(*range(5), ImagePositionPatient=position)
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400]}
+    whole, broken_off = list_series(folder)
+    assert whole.notes == ()
+    sentence = "Series 7: 1 slice missing at the end, which other images of the series have."
+    assert broken_off.notes == read_volume(broken_off).report.notes == (sentence,)
+
+
+@pytest.mark.parametrize("moved", [0.02, 0.3])
+def test_times_between_which_the_patient_was_moved_are_not_woven_together(
+    save_images: Save, moved: float
+) -> None:
+    folder = save_images(
+        2,
+        AcquisitionNumber=lambda n: n // 3,
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n % 3) + moved * (n // 3)],
+    )
+    assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_kinds_that_lie_between_one_another_stay_apart(save_series: Save) -> None:
+    # Every other slice of an even stack is sharper: two reconstructions in one series.
+    folder = save_series(*range(6), ConvolutionKernel=lambda n: ["B30f", "B70f"][n % 2])
+    assert images_of(folder) == {"kernel B30f": [0, 200, 400], "kernel B70f": [100, 300, 500]}
+
+
+@pytest.mark.parametrize("step", [2, 1], ids=["at one place", "in between"])
+def test_frames_of_reference_are_not_mixed(save_series: Save, step: int) -> None:
+    # The patient came back later: equal positions are other places now.
+    folder = save_series(
+        *range(6),
+        FrameOfReferenceUID=lambda n: f"1.2.{n % 2}",
+        InstanceNumber=None,
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2) + (2 - step) * (n % 2)],
+    )
+    assert images_of(folder) == {"image 1 of 2": [0, 200, 400], "image 2 of 2": [100, 300, 500]}
+
+
+def test_a_kind_that_changes_within_a_stack_does_not_tear_it_apart(save_series: Save) -> None:
+    folder = save_series(*range(6), ConvolutionKernel=lambda n: ["B30f", "B70f"][n // 3])
+    assert images_of(folder) == {"": [0, 100, 200, 300, 400, 500]}
+
+
+def test_slices_taken_alternately_are_one_image(save_series: Save) -> None:
+    # Two packages, every other slice each, fill an even stack; even with one of them missing.
+    folder = save_series(0, 1, 2, 4, 5, 6, 7, AcquisitionNumber=lambda n: n % 2)
+    (series,) = list_series(folder)
+    assert series.shape == (8, 2, 3)
+    assert read_volume(series).report.missing == (4,)
+
+
+def test_slabs_one_above_the_other_are_one_image(save_series: Save) -> None:
+    # Three slices 2 mm apart, and three slices 5 mm apart that begin just below their end.
+    heights = [0, 2, 4, 3.1, 8.1, 13.1]
+    folder = save_series(
+        *range(6),
+        ImagePositionPatient=lambda n: [0, 0, heights[n]],
+        AcquisitionNumber=lambda n: n // 3,
+    )
+    whole, *runs = list_series(folder)
+    assert whole.image_count == 6
+    assert all(run.alternative for run in runs)
+
+
+def test_a_missing_first_file_moves_no_slice_to_another_time(save_series: Save) -> None:
+    folder = save_series(*range(1, 9), ImagePositionPatient=position)
+    assert images_of(folder) == {
+        "image 1 of 3": [100, 200],
+        "image 2 of 3": [300, 400, 500],
+        "image 3 of 3": [600, 700, 800],
+    }
+
+
+def test_a_missing_first_file_of_images_numbered_downwards(save_series: Save) -> None:
+    folder = save_series(*range(1, 6), ImagePositionPatient=lambda n: [0, 0, 4 - 2 * (n % 3)])
+    assert images_of(folder) == {"image 1 of 2": [200, 100], "image 2 of 2": [500, 400, 300]}
+
+
+def test_a_missing_first_file_of_a_slice_after_the_other(save_series: Save) -> None:
+    folder = save_series(*range(1, 6), ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2)])
+    assert sorted(images_of(folder).values()) == [[100, 300, 500], [200, 400]]
+
+
+def test_numbers_with_a_gap_between_the_times(save_images: Save) -> None:
+    # 1 to 3, then 101 to 103: odd and even numbers alone would mix the two.
+    folder = save_images(2, InstanceNumber=lambda n: 1 + n % 3 + 100 * (n // 3))
+    assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_interleaved_numbers_with_a_file_missing_are_asked_about(save_series: Save) -> None:
+    # The first file could be the first slice of the first time, or the second of it.
+    folder = save_series(*range(5), ImagePositionPatient=lambda n: [0, 0, [0, 4, 2][n % 3]])
+    (series,) = list_series(folder)
+    assert series.question is not None
 
 
 def test_images_sent_twice_under_other_names_are_one(save_images: Save) -> None:

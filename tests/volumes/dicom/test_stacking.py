@@ -76,6 +76,37 @@ def test_missing_slices_are_blank_and_named(save_series: Save) -> None:
     assert series.shape == (6, 2, 3)
 
 
+@pytest.mark.parametrize(
+    ("orientation", "up"),
+    [
+        ([1, 0, 0, 0, 1, 0], [0, 0, 1]),
+        ([-1, 0, 0, 0, 1, 0], [0, 0, 1]),
+        ([1, 0, 0, 0, 0, -1], [0, 1, 0]),
+        ([0, 1, 0, 0, 0, -1], [1, 0, 0]),
+    ],
+    ids=["axial", "seen from above", "coronal", "sagittal"],
+)
+@pytest.mark.parametrize("backwards", [False, True], ids=["", "numbered backwards"])
+def test_places_of_missing_slices_are_the_patients(
+    save_series: Save, orientation: list[int], up: list[int], backwards: bool
+) -> None:
+    folder = save_series(
+        0,
+        1,
+        3,
+        ImageOrientationPatient=orientation,
+        ImagePositionPatient=lambda k: [u * (30 + 2 * k) for u in up],
+        InstanceNumber=lambda k: 4 - k if backwards else k + 1,
+    )
+    assert "1 slice missing at 34.0 mm." in read_volume(folder).report.notes[0]
+
+
+def test_a_missing_slice_of_a_very_fine_stack(save_series: Save) -> None:
+    # The gap is two steps of 0.02 mm: one step more than the others, not a tolerable difference.
+    heights = {"ImagePositionPatient": lambda k: [0, 0, 0.02 * k]}
+    assert read_volume(save_series(0, 1, 2, 4, 5, **heights)).report.missing == (2,)
+
+
 def test_many_missing_slices_are_named_in_part(save_series: Save) -> None:
     volume = read_volume(save_series(*range(10), 18, 19))
     assert volume.report.notes[0] == (
@@ -121,6 +152,29 @@ def test_unequal_gaps_are_interpolated_at_the_commonest(save_series: Save) -> No
     assert [at(volume, [0, 0, z]) for z in (0, 2, 4)] == [0, 100, 200]
     # 6 mm lies 0.7 of 1.7 mm from slice 3 to slice 4: 300 + 41.
     assert at(volume, [0, 0, 6]) == pytest.approx(341, abs=1)
+
+
+def test_small_differences_that_add_up_are_interpolated(save_series: Save) -> None:
+    # Each gap is within 1 % of the others. On an even grid of 200.8 / 100 = 2.008 mm, slice 60
+    # would lie at 120.48 instead of 120 mm, a quarter of a slice away.
+    heights = [2.0 * k if k <= 60 else 120 + 2.02 * (k - 60) for k in range(101)]
+    folder = save_series(
+        *range(101),
+        ImagePositionPatient=lambda k: [0, 0, heights[k]],
+        BitsStored=16,
+        HighBit=15,
+    )
+    volume = read_volume(folder)
+    assert volume.report.slice_distances_mm == pytest.approx((2.0, 2.02))
+    for k in (0, 20, 60):
+        assert at(volume, [0, 0, heights[k]]) == 100 * k
+
+
+def test_a_last_slice_a_little_too_near_is_not_lost(save_series: Save) -> None:
+    heights = [0, 2, 4, 5.92]
+    volume = read_volume(save_series(ImagePositionPatient=lambda k: [0, 0, heights[k]]))
+    assert volume.report.slice_distances_mm is not None
+    assert [at(volume, [0, 0, z]) for z in (0, 2, 4, 6)] == [0, 100, 200, 300]
 
 
 def test_regular_runs_are_offered_too(save_series: Save) -> None:
@@ -177,6 +231,13 @@ def test_gantry_tilt_is_straightened(save_series: Save) -> None:
                 assert at(volume, point) == 100 * k + 10 * row + column
     # Where no slice reaches there is air.
     assert at(volume, [0, 0, 6]) == 0
+
+
+def test_tilt_grows_the_grid_only_where_it_leads(save_series: Save) -> None:
+    # Across the tilt, positions differ by a rounding: 0.0001 mm, of pixels 0.25 mm wide.
+    folder = save_series(ImagePositionPatient=lambda k: [0.0001 * (k % 2), k, 2 * k])
+    # Three slices 2 pixels farther back each: 2 + 3 · 2 rows.
+    assert read_volume(folder).shape == (4, 8, 3)
 
 
 def test_tilt_towards_the_front_grows_the_grid_on_the_other_side(save_series: Save) -> None:

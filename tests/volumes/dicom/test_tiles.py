@@ -65,6 +65,44 @@ def test_slices_run_along_the_private_normal(
         )
 
 
+@pytest.mark.parametrize("moved", [0.0, 0.05, 0.3])
+def test_times_of_a_moving_patient_stay_apart(
+    tmp_path: Path, mosaic: Make, save_dicom: Save, moved: float
+) -> None:
+    # The scanner followed the patient: each time lies a little higher and farther back.
+    for t in range(3):
+        place = [10, 20 + moved * t, 30 + moved * t]
+        data = mosaic(
+            InstanceNumber=t + 1,
+            AcquisitionNumber=t + 1,
+            ImagePositionPatient=place,
+            PixelData=(np.frombuffer(side_by_side(TILES, SIDE, SIDE), "<u2") + 1000 * t).tobytes(),
+        )
+        save_dicom(tmp_path / f"{t}", data)
+    series = list_series(tmp_path)
+    assert [one.part for one in series] == ["image 1 of 3", "image 2 of 3", "image 3 of 3"]
+    for t, one in enumerate(series):
+        volume = read_volume(one)
+        assert volume.shape == (TILES, ROWS, COLUMNS)
+        assert volume.array[::-1, 0, 0].tolist() == [1000 * t + 100 * k for k in range(TILES)]
+        np.testing.assert_allclose(
+            volume.affine @ [TILES - 1, 0, 0, 1], [10.75, 21 + moved * t, 30 + moved * t, 1]
+        )
+
+
+def test_mosaic_without_the_distance_of_its_slices_is_refused(
+    tmp_path: Path, mosaic: Make, save_dicom: Save
+) -> None:
+    # Its thickness is known, but slices may have gaps.
+    data = mosaic(SliceThickness=1.5)
+    del data.SpacingBetweenSlices
+    save_dicom(tmp_path / "a", data)
+    assert refused(tmp_path / "a") == (
+        "Series 7: Siemens mosaic without the distance of its slices (SpacingBetweenSlices);"
+        " lengths are unknown. Not opened."
+    )
+
+
 def test_number_of_tiles_without_the_word_mosaic(
     tmp_path: Path, mosaic: Make, save_dicom: Save
 ) -> None:

@@ -66,6 +66,21 @@ def test_no_orientation_stays_no_orientation(save_nifti: Save, tmp_path: Path) -
     np.testing.assert_array_equal(after.affine, nibabel.load(source).affine)
 
 
+@pytest.mark.parametrize("units", ["mm", "meter"])
+def test_a_flat_image_without_an_orientation_gets_none(tmp_path: Path, units: str) -> None:
+    # The header has two dimensions, and a third voxel size all the same.
+    image = nibabel.Nifti1Image(np.zeros((3, 4), np.int16), np.diag([2.0, 3, 4, 1]))
+    image.header.set_xyzt_units(units)
+    image.set_qform(None, 0)
+    image.set_sform(None, 0)
+    image.to_filename(tmp_path / "flat.nii")
+    volume = read_volume(tmp_path / "flat.nii")
+    assert volume.report.unverified
+    again = read_volume(write_nifti(volume, tmp_path / "out.nii"))
+    assert again.report.unverified
+    np.testing.assert_allclose(again.affine, volume.affine)
+
+
 def test_nifti2_stays_nifti2_and_big_endian_is_read_back(tmp_path: Path) -> None:
     source = tmp_path / "two.nii"
     nibabel.Nifti2Image(CUBE, ODD_AFFINE).to_filename(source)

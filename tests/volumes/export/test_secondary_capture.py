@@ -166,6 +166,23 @@ def test_says_where_rows_and_columns_lead(
     assert pydicom.dcmread(secondary_capture(name)[0]).PatientOrientation == letters
 
 
+def test_axes_that_miss_the_right_angle_a_little_lead_there_too(
+    save_series: Save, tmp_path: Path
+) -> None:
+    # Cosines of three digits, and 0.1 mm of drift over the stack: less than half a pixel.
+    image = read_volume(
+        save_series(
+            ImageOrientationPatient=[0.966, 0.259, 0, -0.259, 0.966, 0.001],
+            ImagePositionPatient=lambda k: [0.03 * k, 0, 2 * k],
+        )
+    )
+    assert not image.report.resampled
+    picture, *_ = write_secondary_capture(
+        image, image.with_array(np.zeros(image.shape)), PROVENANCE, COLOURING, tmp_path / "out"
+    )
+    assert pydicom.dcmread(picture).PatientOrientation == ["L", "P"]
+
+
 def test_each_picture_refers_to_its_slice(save_series: Save, tmp_path: Path) -> None:
     folder = save_series(
         StudyInstanceUID="1.2.3", SOPInstanceUID=lambda k: f"1.2.3.{k + 1}", SeriesNumber=3

@@ -77,7 +77,8 @@ class Traits:
 
     ``component`` is the complex image component (MAGNITUDE, PHASE, …); ``direction`` the
     diffusion gradient's; times are ms, or the file's own text; ``flip_angle`` is in degrees,
-    ``tube_voltage`` in kV; ``dimensions`` are the dimension index values of an enhanced image.
+    ``tube_voltage`` in kV, ``thickness`` of the slice in mm; ``dimensions`` are the dimension
+    index values of an enhanced image.
     """
 
     image_type: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class Traits:
     flip_angle: float | None = None
     tube_voltage: float | None = None
     kernel: str = ""
+    thickness: float | None = None
     segment: int | None = None
     stack: str = ""
     b_value: float | None = None

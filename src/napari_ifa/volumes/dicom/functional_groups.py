@@ -93,6 +93,7 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
     echo = groups.macro(tags.ECHO_SEQUENCE)
     cardiac = groups.macro(tags.CARDIAC_SEQUENCE)
     segment = groups.macro(tags.SEGMENT_SEQUENCE)
+    measures = groups.macro(tags.MEASURES_SEQUENCE)
     macros = (groups.macro(tag) for tag in tags.FRAME_TYPE_SEQUENCES)
     kind = next((macro for macro in macros if macro is not None), None)
     b_value, direction = _diffusion(groups)
@@ -100,6 +101,7 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
         top,
         image_type=(kind.codes(tags.FRAME_TYPE) if kind else ()) or top.image_type,
         component=(kind.ascii(tags.COMPONENT) if kind else "") or top.component,
+        thickness=measures.number(tags.THICKNESS) if measures else top.thickness,
         echo_time=echo.double(tags.EFFECTIVE_ECHO_TIME) if echo else top.echo_time,
         b_value=top.b_value if b_value is None else b_value,
         direction=top.direction if direction is None else direction,

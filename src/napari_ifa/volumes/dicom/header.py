@@ -190,6 +190,7 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
             flip_angle=fields.number(tags.FLIP_ANGLE),
             tube_voltage=fields.number(tags.TUBE_VOLTAGE),
             kernel="/".join(fields.codes(tags.KERNEL)),
+            thickness=fields.number(tags.THICKNESS),
             b_value=_b_value(fields),
             direction=_direction(fields),
             temporal_position=fields.integer(tags.TEMPORAL_POSITION),

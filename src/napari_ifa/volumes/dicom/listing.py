@@ -13,7 +13,7 @@ import numpy as np
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.grouping import group_frames
-from napari_ifa.volumes.dicom.refusals import not_told_apart, refusal
+from napari_ifa.volumes.dicom.refusals import cut_off, not_told_apart, refusal
 from napari_ifa.volumes.dicom.splitting import split_frames
 from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.dicom.stacking import (
@@ -72,6 +72,7 @@ class _Choice:
     part: str = ""
     question: str | None = None
     alternative: bool = False
+    note: str = ""
 
 
 def _choices(group: list[Frame]) -> Iterator[_Choice]:
@@ -84,7 +85,8 @@ def _choices(group: list[Frame]) -> Iterator[_Choice]:
             if not part.separated:
                 yield _Choice(part.frames, part.label, not_told_apart(part.frames))
                 continue
-            yield _Choice(part.frames, part.label)
+            note = cut_off(part.frames, part.cut_off) if part.cut_off else ""
+            yield _Choice(part.frames, part.label, note=note)
             for run in _runs(part.frames):
                 last = run.first + len(run.frames)
                 name = f"slices {run.first + 1}–{last}, {run.gap:.2f} mm apart"
@@ -144,5 +146,5 @@ def _series(text: str, choice: _Choice) -> Series:
         shape=volume.shape,
         spacing=volume.report.spacing_mm,
         orientation=volume.plane,
-        notes=volume.report.notes,
+        notes=(*volume.report.notes, *filter(None, (choice.note,))),
     )

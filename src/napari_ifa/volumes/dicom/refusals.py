@@ -68,6 +68,12 @@ def not_told_apart(frames: Sequence[Frame]) -> str:
     )
 
 
+def cut_off(frames: Sequence[Frame], count: int) -> str:
+    """The sentence about an image that ends before other times of it do."""
+    slices = "1 slice" if count == 1 else f"{count} slices"
+    return f"{label(frames)}: {slices} missing at the end, which other images of the series have."
+
+
 def _reason(frame: Frame) -> str | None:
     if frame.image.refused:
         return frame.image.refused

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.dicom.frames import Frame, Traits
+from napari_ifa.volumes.dicom.numbering import Key, keys_by_number
+from napari_ifa.volumes.dicom.stacking import is_even
 
 #: Slices nearer than this (mm) lie at one position.
 SAME_POSITION = 0.01
+#: Slices fewer than this are not taken for a stack of their own.
+_SHORTEST_STACK = 3
 #: Bytes read at a time.
 _BLOCK = 1 << 20
 
-Key = Callable[[Frame], Hashable]
+
+def _frame_of_reference(frame: Frame) -> Hashable:
+    """Positions in two of them have nothing to do with one another."""
+    return frame.image.frame_of_reference
+
 
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
@@ -29,10 +38,12 @@ _KINDS: tuple[Key, ...] = (
     lambda f: f.traits.flip_angle,
     lambda f: f.traits.tube_voltage,
     lambda f: f.traits.kernel,
+    lambda f: f.traits.thickness,
     lambda f: f.traits.stack,
 )
 #: One image again and again: of use only where each position has each value once at most.
 _TIMES: tuple[Key, ...] = (
+    _frame_of_reference,
     lambda f: f.traits.b_value,
     lambda f: (f.traits.b_value, f.traits.direction),
     lambda f: f.traits.temporal_position,
@@ -58,11 +69,13 @@ class Part:
     """Frames of one image, and what tells it apart from the others of its group.
 
     ``separated`` is False where several frames lie at one position and nothing tells them apart.
+    ``cut_off`` counts positions beyond the ends of this image that other times of it have.
     """
 
     frames: tuple[Frame, ...]
     label: str = ""
     separated: bool = True
+    cut_off: int = 0
 
 
 def split_frames(frames: Sequence[Frame]) -> list[Part]:
@@ -70,49 +83,92 @@ def split_frames(frames: Sequence[Frame]) -> list[Part]:
 
     All frames have a position and an orientation.
     """
-    parts = [Part(tuple(part), separated=whole) for part, whole in _split(list(frames))]
+    parts = _split(list(frames))
     if len(parts) == 1:
         return parts
     labels = _labels([part.frames for part in parts])
-    return [
-        Part(part.frames, label, part.separated) for part, label in zip(parts, labels, strict=True)
-    ]
+    return [replace(part, label=label) for part, label in zip(parts, labels, strict=True)]
 
 
 def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
-    """``[n]``: a number for each position along the stack, the same for frames that share it."""
-    row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
-    normal = np.cross(row, column)
-    heights = np.array([frame.position for frame in frames], dtype=float) @ normal
+    """``[n]``: a number for each position along the stack, the same for frames that share it.
+
+    Each image that holds its slices as tiles is a whole stack, and its tiles share their places
+    with those of the others, wherever the patient or the scanner moved them in between.
+    """
+    if frames[0].tile is not None:
+        _, tiles = np.unique([frame.tile for frame in frames], axis=0, return_inverse=True)
+        return tiles.astype(np.intp).ravel()
+    heights = np.array([frame.position for frame in frames], dtype=float) @ _normal(frames[0])
     order = np.argsort(heights, kind="stable")
     numbers = np.zeros(len(frames), dtype=np.intp)
     numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION)
     return numbers
 
 
-def _split(frames: list[Frame]) -> list[tuple[list[Frame], bool]]:
+def _split(frames: list[Frame]) -> list[Part]:
     place = places(frames)
     counts = np.bincount(place)
     repeats = int(counts.max())
     if repeats <= 1:
-        return [(frames, True)]
+        return [Part(tuple(group)) for group in _interwoven(frames) or (frames,)]
     for key in _KINDS:
         if _differs_at_a_position(frames, place, key):
             return [part for group in _by(key, frames) for part in _split(group)]
     by_time = _by_first_of(_TIMES, frames, place, repeats)
     if by_time is not None:
-        return [(group, True) for group in by_time]
+        return _times(by_time, frames, place)
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
     if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    by_number = _by_first_of(_numbers(frames, repeats, len(counts)), frames, place, repeats)
+    by_number = _by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
-        return [(group, True) for group in by_number]
+        return _times(by_number, frames, place)
     if not uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    return [(frames, False)]
+    return [Part(tuple(frames), separated=False)]
+
+
+def _times(
+    groups: Sequence[list[Frame]], frames: Sequence[Frame], place: NDArray[np.intp]
+) -> list[Part]:
+    where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
+    parts = []
+    for group in groups:
+        own = [where[id(frame)] for frame in group]
+        parts.append(Part(tuple(group), cut_off=min(own) + int(place.max()) - max(own)))
+    return parts
+
+
+def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
+    """Even stacks, one among the slices of another, that are images apart: of different kinds, or
+    of different times that together form no even stack, as of a patient who was moved in between.
+    None where there are no such."""
+    # An even stack may be taken in turns, every other slice first.
+    keys = (*_KINDS, _frame_of_reference) if is_even(frames) else (*_KINDS, *_TIMES)
+    for key in keys:
+        groups = _by(key, frames)
+        stacks = len(groups) > 1 and min(map(len, groups)) >= _SHORTEST_STACK
+        if stacks and all(map(is_even, groups)) and _overlap(groups):
+            return groups
+    return None
+
+
+def _overlap(groups: Sequence[Sequence[Frame]]) -> bool:
+    """Whether a good part of one stack lies within another: not only its end, as of two slabs."""
+    normal = _normal(groups[0][0])
+    heights = [np.array([frame.position for frame in group]) @ normal for group in groups]
+    return any(
+        2 * np.count_nonzero((one > other.min()) & (one < other.max())) >= len(one)
+        for one, other in permutations(heights, 2)
+    )
+
+
+def _normal(frame: Frame) -> NDArray[np.float64]:
+    row, column = np.reshape(np.array(frame.orientation, dtype=float), (2, 3))
+    return np.cross(row, column)
 
 
 def _by_first_of(
@@ -158,17 +214,6 @@ def _differs_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key
 def _once_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key: Key) -> bool:
     pairs = Counter((int(where), key(frame)) for frame, where in zip(frames, place, strict=True))
     return max(pairs.values()) == 1
-
-
-def _numbers(frames: Sequence[Frame], repeats: int, positions: int) -> Iterable[Key]:
-    """By instance number: a file for each image; image after image; or slice after slice."""
-    yield lambda f: f.image.instance
-    numbers = [frame.image.instance for frame in frames]
-    if any(number is None for number in numbers) or len(set(numbers)) < len(numbers):
-        return
-    first = min(number for number in numbers if number is not None)
-    yield lambda f: ((f.image.instance or 0) - first) // positions
-    yield lambda f: ((f.image.instance or 0) - first) % repeats
 
 
 def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
@@ -268,6 +313,10 @@ def _kernel(traits: Traits) -> str:
     return f"kernel {traits.kernel}" if traits.kernel else ""
 
 
+def _thickness(traits: Traits) -> str:
+    return f"{traits.thickness:g} mm thick" if traits.thickness else ""
+
+
 _DESCRIPTIONS = (
     _kind,
     _component,
@@ -277,5 +326,6 @@ _DESCRIPTIONS = (
     _flip,
     _voltage,
     _kernel,
+    _thickness,
     _b_value,
 )

@@ -15,12 +15,16 @@ from napari_ifa.volumes.dicom.stack import Resampling, Stack
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
 
-#: A gap is regular within 1 % of the commonest, or 0.02 mm.
-_GAP_RELATIVE, _GAP_ABSOLUTE = 0.01, 0.02
+#: A gap is regular within 1 % of the commonest, or 0.02 mm; that is much for the finest of them.
+_GAP_RELATIVE, _GAP_ABSOLUTE, _GAP_AT_MOST = 0.01, 0.02, 0.25
+#: Small differences of the gaps add up: no slice is shown farther from its place, in steps.
+_PLACE_RELATIVE = 0.1
 #: A gap is a whole number of steps, within this part of a step: slices are missing.
 _MISSING_RELATIVE = 0.05
 #: In-plane drift over the stack above this many pixels is gantry tilt.
 _DRIFT_PIXELS = 0.5
+#: A shift by less than this part of a pixel is a rounding, and is not interpolated.
+_ROUNDED_PIXEL = 1e-3
 #: Slices fewer than this are no run of their own.
 _SHORTEST_RUN = 3
 #: A grid of so many times the slices, or the pixels of a slice, comes of a damaged header.
@@ -51,12 +55,14 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         affine = line.affine(step, line.positions[0])
         return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
     step_mm, regular = _commonest_step(line.gaps)
-    missing = [] if regular.all() else _missing(line.gaps, step_mm)
+    is_even = _are_in_place(line.heights, step_mm)
+    missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
+    unequal = not is_even or not (regular.all() or missing)
     tilt = line.tilt_degrees
-    if tilt or (not regular.all() and not missing):
-        return _resampled(line, step_mm, regular, tilt, missing, notes)
+    if tilt or unequal:
+        return _resampled(line, step_mm, unequal, tilt, missing, notes)
     if missing:
-        notes.append(_missing_note(name, line.heights, step_mm, missing))
+        notes.append(_missing_note(name, line, step_mm, missing))
     slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
     placed = dict(zip(slots, line.frames, strict=True)) if missing else None
     ordered = line.frames if placed is None else tuple(map(placed.get, range(slots[-1] + 1)))
@@ -114,6 +120,18 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
         for first, end in zip(breaks, ends, strict=True)
         if end + 1 - first >= _SHORTEST_RUN
     ]
+
+
+def is_even(frames: Sequence[Frame]) -> bool:
+    """Whether the slices lie at equal distances, but for some that are missing.
+
+    All have a position and an orientation.
+    """
+    line = _Line.of(frames)
+    if len(line.frames) < 2:
+        return True
+    step, regular = _commonest_step(line.gaps)
+    return _are_in_place(line.heights, step) and bool(regular.all() or _missing(line.gaps, step))
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
@@ -227,11 +245,20 @@ def _commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]
 
 
 def _tolerance(gap: float) -> float:
-    return max(_GAP_RELATIVE * gap, _GAP_ABSOLUTE)
+    return max(_GAP_RELATIVE * gap, min(_GAP_ABSOLUTE, _GAP_AT_MOST * gap))
 
 
 def _tolerances(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(_GAP_RELATIVE * gaps, _GAP_ABSOLUTE)
+    return np.maximum(_GAP_RELATIVE * gaps, np.minimum(_GAP_ABSOLUTE, _GAP_AT_MOST * gaps))
+
+
+def _are_in_place(heights: NDArray[np.float64], step: float) -> bool:
+    """Whether all slices lie where an even grid from the first to the last has them."""
+    steps = np.round(np.diff(heights) / step).cumsum()
+    if steps[-1] < 1:
+        return False
+    even = heights[0] + steps * (heights[-1] - heights[0]) / steps[-1]
+    return bool(np.abs(heights[1:] - even).max() <= _PLACE_RELATIVE * step)
 
 
 def _missing(gaps: NDArray[np.float64], step: float) -> list[int]:
@@ -246,11 +273,10 @@ def _missing(gaps: NDArray[np.float64], step: float) -> list[int]:
     return [k for k in range(total) if k not in present]
 
 
-def _missing_note(
-    name: str, heights: NDArray[np.float64], step: float, missing: Sequence[int]
-) -> str:
-    towards = 1.0 if heights[-1] > heights[0] else -1.0
-    named = [f"{heights[0] + towards * step * k:.1f}" for k in missing[:_MOST_NAMED]]
+def _missing_note(name: str, line: _Line, step: float, missing: Sequence[int]) -> str:
+    # As slice positions are read: rising with the patient's own left, back or head.
+    towards = np.sign(line.direction[np.abs(line.direction).argmax()])
+    named = [f"{towards * (line.heights[0] + step * k) + 0.0:.1f}" for k in missing[:_MOST_NAMED]]
     places = ", ".join(named) + (", …" if len(missing) > _MOST_NAMED else "")
     count = f"{len(missing)} slice{'' if len(missing) == 1 else 's'}"
     return f"{name}: {count} missing at {places} mm. Left blank; the model is not run on it."
@@ -259,7 +285,7 @@ def _missing_note(
 def _resampled(
     line: _Line,
     step: float,
-    regular: NDArray[np.bool_],
+    unequal: bool,
     tilt: float,
     missing: Sequence[int],
     notes: list[str],
@@ -269,10 +295,12 @@ def _resampled(
     gaps = line.gaps
     places = (line.heights - line.heights[0]) / step
     slices = int(np.floor(places[-1] + _MISSING_RELATIVE)) + 1
+    # The last slice ends the grid, where it is nearly there.
+    places[-1] = max(places[-1], slices - 1)
     offsets = line.offsets
     lowest = offsets.min(axis=0)
     first = line.frames[0]
-    grown = np.ceil(offsets.max(axis=0) - lowest - 1e-6).astype(int)
+    grown = np.ceil(offsets.max(axis=0) - lowest - _ROUNDED_PIXEL).astype(int)
     shape = (first.columns + int(grown[0]), first.rows + int(grown[1]), slices)
     area = float(shape[0]) * shape[1]
     too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
@@ -284,14 +312,14 @@ def _resampled(
     if tilt:
         notes.append(f"{name}: gantry tilt {tilt:.1f}° corrected by resampling.")
     distances = None
-    if not regular.all() and not missing:
+    if unequal:
         distances = (float(gaps.min()), float(gaps.max()))
         notes.append(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm). Shown"
             f" interpolated at {step:.2f} mm; do not measure on it."
         )
     elif missing:
-        notes.append(_missing_note(name, line.heights, step, missing))
+        notes.append(_missing_note(name, line, step, missing))
     height, width = line.spacing
     corner = line.row * lowest[0] * width + line.column * lowest[1] * height
     affine = line.affine(line.direction * step, line.positions[0] + corner)

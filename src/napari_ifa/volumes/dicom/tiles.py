@@ -20,6 +20,10 @@ NO_CSA_HEADER = (
     "Siemens mosaic without its private header; the slice direction is unknown, left and right"
     " could be swapped. Not opened."
 )
+_NO_DISTANCE = (
+    "Siemens mosaic without the distance of its slices (SpacingBetweenSlices); lengths are unknown."
+    " Not opened."
+)
 _NO_TILE_POSITIONS = (
     "several slices tiled into one image without their positions; left and right could be"
     " swapped. Not opened."
@@ -53,10 +57,13 @@ def _is_united(fields: Fields) -> bool:
 def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
     csa = _csa_header(fields)
     count = fields.short(tags.SIEMENS_MOSAIC_TILES) or csa.count
-    step = frame.slice_distance
     plane = (frame.position, frame.orientation, frame.pixel_spacing)
-    if csa.normal is None or not count or None in plane or step is None:
+    if csa.normal is None or not count or None in plane:
         return [_refused(frame, NO_CSA_HEADER)]
+    step = fields.number(tags.SLICE_DISTANCE) or 0.0
+    if step <= 0:
+        # The thickness is no distance: most functional images have gaps between their slices.
+        return [_refused(frame, _NO_DISTANCE)]
     side = math.ceil(math.sqrt(count))
     if not _fits(frame, side, side, count):
         return [_refused(frame, NO_CSA_HEADER)]

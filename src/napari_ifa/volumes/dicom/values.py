@@ -8,6 +8,9 @@ from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame
 
+#: A place (mm) that is stated twice is the same within this.
+_SAME_PLACE = 0.1
+
 
 def positive(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     """The values where all of them are greater than zero."""
@@ -31,7 +34,7 @@ def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[
     """Position of each plane of an RT dose (PS3.3 C.8.8.3.2); None where it is not known.
 
     Offsets that begin with 0 count from the first plane, along the normal; others are the planes'
-    own z coordinates, which is allowed for axial planes only.
+    own z coordinates, which is allowed for axial planes only, and then begin at the position's.
     """
     nothing: list[tuple[float, ...] | None] = [None] * frame.image.frame_count
     if offsets is None or frame.position is None or frame.orientation is None:
@@ -40,7 +43,7 @@ def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[
     row, column = np.reshape(frame.orientation, (2, 3))
     along = np.cross(row, column)
     if offsets[0] != 0:
-        if abs(along[2]) < 0.999:
+        if abs(along[2]) < 0.999 or abs(offsets[0] - first[2]) > _SAME_PLACE:
             return nothing
         return [(first[0], first[1], z) for z in offsets]
     return [tuple(float(x) for x in first + along * offset) for offset in offsets]

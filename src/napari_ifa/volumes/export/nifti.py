@@ -73,9 +73,7 @@ def _header(volume: Volume, ras_affine: Affine) -> tuple[Any, Affine]:
         header.set_xyzt_units("mm")
         if not volume.source.placed or volume.report.unverified:
             # Left and right are not known, and no code says that but 0: voxel sizes are left.
-            to_file = np.argsort(volume.source.axes)
-            header.set_data_shape([volume.shape[axis] for axis in to_file])
-            header.set_zooms([volume.spacing[axis] for axis in to_file])
+            _set_size(header, volume, 1.0)
             return header, header.get_best_affine()
         header.set_sform(ras_affine, _SCANNER_COORDINATES)
         header.set_qform(ras_affine, _SCANNER_COORDINATES, strip_shears=True)
@@ -85,7 +83,10 @@ def _header(volume: Volume, ras_affine: Affine) -> tuple[Any, Affine]:
     header = (nibabel.Nifti2Header if is_nifti2 else nibabel.Nifti1Header).from_header(source)
     header.extensions.clear()
     unit = unit_in_mm(source)
-    stated = np.asarray(source.get_best_affine(), dtype=float)
+    if not (int(source["sform_code"]) or int(source["qform_code"])):
+        # A header of two dimensions may hold a third size: nibabel would see another orientation.
+        _set_size(header, volume, unit)
+    stated = np.asarray(header.get_best_affine(), dtype=float)
     in_mm = stated.copy()
     in_mm[:3] *= unit
     if np.abs(in_mm - ras_affine).max() <= _SAME_GRID:
@@ -97,3 +98,10 @@ def _header(volume: Volume, ras_affine: Affine) -> tuple[Any, Affine]:
     header.set_sform(affine, space)
     header.set_qform(affine, space, strip_shears=True)
     return header, affine
+
+
+def _set_size(header: Any, volume: Volume, unit: float) -> None:
+    """Voxels and their size along the file's three axes; ``unit`` is the header's, in mm."""
+    to_file = np.argsort(volume.source.axes)
+    header.set_data_shape([volume.shape[axis] for axis in to_file])
+    header.set_zooms([volume.spacing[axis] / unit for axis in to_file])

@@ -201,7 +201,11 @@ class _SeriesWriter:
     def _orientation_letters(self) -> tuple[str, str]:
         from highdicom.spatial import get_closest_patient_orientation
 
-        letters = get_closest_patient_orientation(self._source.affine[:3, :3])
+        column, row = (axis / np.linalg.norm(axis) for axis in self._source.affine[:3, :2].T)
+        # highdicom asks for right angles, which rounded headers and stacks that drift miss.
+        normal = np.cross(column, row)
+        right_angled = np.stack([column, np.cross(normal, column), normal], axis=1)
+        letters = get_closest_patient_orientation(right_angled)
         return letters[0].value, letters[1].value
 
     def _add_place(self, dataset: Any, index: int) -> None:

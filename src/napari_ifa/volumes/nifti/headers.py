@@ -98,7 +98,7 @@ def nifti_images(path: Path) -> StoredImages:
                 f"{name}: no voxel size stored; lengths are unknown. Not opened."
             )
     affine = checked_affine(_lps_affine(header, name), name)
-    doubt = _doubt_of_sides(header, affine, name)
+    doubt = _doubt_of_sides(header, affine, voxel_size, name)
     return StoredImages(
         path=path,
         files=files,
@@ -216,13 +216,18 @@ def _lps_affine(header: Any, name: str) -> Affine:
     return lps
 
 
-def _doubt_of_sides(header: Any, lps_affine: Affine, name: str) -> tuple[str, ...]:
-    """The sentence for a header that states no orientation, or two that contradict each other."""
+def _doubt_of_sides(
+    header: Any, lps_affine: Affine, voxel_size: NDArray[np.float64], name: str
+) -> tuple[str, ...]:
+    """The sentence for a header that states no orientation, or one that can be read in two ways."""
     from nibabel.orientations import aff2axcodes
 
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     if sform <= 0 and qform <= 0:
         return (no_orientation(name),)
+    if sform <= 0 and (voxel_size < 0).any():
+        # The standard wants them positive; some readers take the sign for a flip.
+        return (f"{name}: its voxel size is negative; left and right are unverified.",)
     if sform <= 0 or qform <= 0:
         return ()
     try:
