@@ -63,7 +63,9 @@ def test_provenance_of_all_and_of_chosen_features(
 ) -> None:
     plain = provenance(explanation)
     assert (plain.kind, plain.features, plain.scale) == ("class activation", "all", "")
-    assert plain.sentence.endswith("values in logits; research, not for primary diagnosis")
+    assert plain.sentence.endswith(
+        "values in logits; image oblique 12°; research, not for primary diagnosis"
+    )
     mask = FeatureMask.all(scaled.features)
     keep = mask.keep.copy()
     keep[1:] = False

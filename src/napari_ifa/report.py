@@ -153,6 +153,7 @@ def provenance(explanation: Explanation) -> Provenance:
         if scale is None
         else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
         f" basis {scale.basis}, scope {scale.scope}",
+        image=explanation.volume.report.badge,
     )
 
 
@@ -220,6 +221,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "scale_scope": scale.scope if scale else "",
         "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
+        "image": explanation.volume.report.badge,
         "purpose": "research, not for primary diagnosis",
     }
     return [

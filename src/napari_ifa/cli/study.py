@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import AnalysisError, IfaError
+from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
@@ -89,7 +89,7 @@ def _in_words(series: Series) -> list[str]:
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
     from napari_ifa.report import write_dicom, write_explanation
-    from napari_ifa.volumes import check_dicom_source, read_volume
+    from napari_ifa.volumes import check_dicom_source, missing_slices, read_volume
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(
@@ -102,6 +102,8 @@ def run_explain(options: argparse.Namespace) -> None:
     volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
+    if volume.report.missing and not options.allow_missing:
+        raise ExplanationError(missing_slices(volume, "--allow-missing"))
     with Bar("passes") as bar:
         explanation = explain(
             classifier,
@@ -124,6 +126,10 @@ def run_explain(options: argparse.Namespace) -> None:
             written += write_dicom(chosen, options.out, progress=bar)
     for path in written:
         print(path)
+    for note in volume.report.notes:
+        print(note)
+    if volume.report.missing:
+        print("The model was run on the blank slices too, for --allow-missing was given.")
     if analysis is None:
         print(
             "No analysis was given, so there is no common scale: the map cannot be compared with"
@@ -137,6 +143,10 @@ def run_explain(options: argparse.Namespace) -> None:
 
 
 def run_view(options: argparse.Namespace) -> None:
+    from napari_ifa.volumes.places import existing_path
+
+    if options.study is not None:
+        existing_path(options.study)
     _open_viewer(options.study, options.bundle, options.analysis)
 
 
