@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import highdicom as hd
@@ -9,6 +10,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from tiny import tiny_classifier
 
 import napari_ifa as ifa
 from napari_ifa import samples
@@ -126,3 +128,17 @@ def test_dicom_files_are_named_by_class_and_features(scaled: Explanation, tmp_pa
         "case_fs_s_cam_bright_lesion_top_5.dcm",
         "case_fs_s_cam_bright_lesion_top_5_secondary_capture",
     ]
+
+
+def test_an_image_without_a_place_becomes_pictures_alone(tmp_path: Path) -> None:
+    folder = shutil.copytree(samples.dicom_series(), tmp_path / "series")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        del data.ImagePositionPatient
+        data.save_as(path)
+    volume = ifa.read_volume(folder)
+    found = ifa.explain(tiny_classifier(), volume, class_idx=0)
+
+    (series,) = write_dicom(found, tmp_path / "out")
+
+    assert len(list(series.iterdir())) == volume.shape[0]

@@ -191,7 +191,8 @@ def write_dicom(
 ) -> list[Path]:
     """Write an explanation's DICOM objects, named as `write_explanation` names its files.
 
-    Returns the Parametric Map's file and the folder of the Secondary Capture series.
+    Returns the Parametric Map's file and the folder of the Secondary Capture series; of an image
+    that states no place in the patient, such as most X-rays, the latter alone.
 
     Raises
     ------
@@ -202,11 +203,13 @@ def write_dicom(
     """
     prefix, name = _names(explanation, stem)
     kind = "class_activation" if explanation.scale is None else "s_cam"
-    written = folder / f"{prefix}{kind}_{name}.dcm"
-    export_parametric_map(explanation, written, stop=stop)
+    written = []
+    if explanation.volume.source.placed:
+        written.append(folder / f"{prefix}{kind}_{name}.dcm")
+        export_parametric_map(explanation, written[0], stop=stop)
     series = folder / f"{prefix}{kind}_{name}_secondary_capture"
     export_secondary_capture(explanation, series, progress=progress, stop=stop)
-    return [written, series]
+    return [*written, series]
 
 
 def prediction_rows(explanation: Explanation) -> list[Row]:
