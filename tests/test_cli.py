@@ -326,6 +326,22 @@ def test_who_ends_the_program_leaves_no_unpacked_study_behind(name: str, tmp_pat
     assert not list(unpacked.iterdir())
 
 
+def test_names_with_a_terminals_commands_are_only_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    for name in ("a\x1b[2Jb", "c\x9b2Jd"):
+        nibabel.save(image, tmp_path / f"{name}.nii")
+    assert main(["series", str(tmp_path)]) == 0
+    assert (
+        main(["explain", "--bundle", str(samples.bundle("clean")), str(tmp_path), "-o", "x"]) == 2
+    )
+    said = capsys.readouterr()
+    assert "   a [2Jb: 2 images, " in said.out
+    assert "(a [2Jb, 2 images)" in said.err
+    assert (said.out + said.err).replace("\n", "").isprintable()
+
+
 def test_series_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = shutil.make_archive(str(tmp_path / "study"), "zip", samples.dicom_series())
     assert main(["series", path]) == 0

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from napari_ifa.cli.arguments import percentiles, share
 from napari_ifa.cli.cohort import run_analyze, run_evaluate, run_findings, run_report
+from napari_ifa.cli.plain import plain
 from napari_ifa.cli.study import run_demo, run_explain, run_series, run_view
 from napari_ifa.errors import IfaError
 
@@ -105,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _refuse(sentence: str) -> int:
-    print(f"napari-ifa: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"napari-ifa: {' '.join(plain(sentence).split())}", file=sys.stderr)
     return EXIT_BAD_INPUT
 
 

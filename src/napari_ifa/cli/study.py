@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
+from napari_ifa.cli.plain import plain
 from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run_series(options: argparse.Namespace) -> None:
         print(json.dumps({"series": [_as_row(s) for s in found], "skipped": left_out}, indent=1))
         return
     for s in found:
-        print("\n          ".join(_in_words(s)))
+        print("\n          ".join(map(plain, _in_words(s))))
     if found.skipped:
         reasons = ", ".join(f"{entry.count} {entry.reason}" for entry in found.skipped)
         print(f"Left out: {reasons}.")
@@ -127,7 +128,7 @@ def run_explain(options: argparse.Namespace) -> None:
     for path in written:
         print(path)
     for note in volume.report.notes:
-        print(note)
+        print(plain(note))
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")
     if options.dicom and not volume.source.placed:
