@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import highdicom as hd
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 import napari_ifa as ifa
@@ -211,6 +217,131 @@ def test_series_says_all_that_a_person_needs_to_choose(
     ]
 
 
+def test_explain_says_what_was_corrected_in_the_image_and_writes_it_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Distances of 4 mm, and one of 5.6: neither equal nor a whole number of steps.
+    folder = tmp_path / "series"
+    for path in shutil.copytree(samples.dicom_series(), folder).iterdir():
+        data = pydicom.dcmread(path)
+        if data.InstanceNumber > 10:
+            row, column = np.reshape(np.array(data.ImageOrientationPatient, float), (2, 3))
+            positions = np.array(data.ImagePositionPatient, float) + 1.6 * np.cross(row, column)
+            data.ImagePositionPatient = [f"{place:.6f}" for place in positions]
+            data.save_as(path)
+    out = tmp_path / "out"
+    model = ["--bundle", str(samples.bundle("clean"))]
+    assert main(["explain", *model, str(folder), "--dicom", "-o", str(out)]) == 0
+
+    said = capsys.readouterr().out
+    assert re.search(r"slice distances vary \((2\.40–4\.00|4\.00–5\.60) mm\)\.", said)
+    assert "do not measure on it" in said
+    row = json.loads(next(out.glob("prediction_*.json")).read_text())[0]
+    assert row["image"].endswith(" · slices interpolated")
+    comment = pydicom.dcmread(next(out.glob("*.dcm"))).ImageComments
+    assert f"; image {row['image']}; " in comment
+
+
+def test_missing_slices_are_refused_with_the_option_that_allows_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(samples.dicom_series(), tmp_path / "series")
+    next(path for path in folder.iterdir() if pydicom.dcmread(path).InstanceNumber == 5).unlink()
+    words = ["explain", "--bundle", str(samples.bundle("clean")), str(folder)]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 2
+    assert "allow missing slices with --allow-missing" in capsys.readouterr().err
+
+    assert main([*words, "--allow-missing", "-o", str(tmp_path / "out")]) == 0
+    assert "The model was run on the blank slices too" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["series", "MILLER_ANNA/IM1", "MILLER_ANNA/IM2"], "more paths were given than are taken"),
+        (["series", "x", "--speed=MILLER"], "there is no option --speed here"),
+        (["explain", "MILLER_ANNA"], "--bundle, -o/--out"),
+    ],
+)
+def test_wrong_words_end_with_code_2_and_one_line_without_the_paths(
+    words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert reason in said
+    assert said.count("\n") == 1
+    assert "MILLER" not in said
+
+
+def test_a_folder_called_by_the_patient_is_not_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "MILLER_ANNA_19310203"
+    model = ["explain", "--bundle", str(samples.bundle("clean"))]
+    (folder / "empty").mkdir(parents=True)
+    (folder / "letter").write_text("Dear colleague")
+    for words in (
+        ["series", str(folder)],
+        ["series", str(folder / "MILLER_ANNA")],
+        [*model, str(folder), "-o", "out"],
+        [*model, str(folder), "-o", str(folder / "letter" / "MILLER")],
+    ):
+        assert main(words) == 2
+        said = "".join(capsys.readouterr())
+        assert "MILLER" not in said
+        assert str(tmp_path) not in said
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="these signals are Unix's")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_who_ends_the_program_leaves_no_unpacked_study_behind(name: str, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", samples.dicom_series())
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    # Reading goes on for ever once all is unpacked.
+    program = (
+        "import time, napari_ifa.volumes as volumes\n"
+        "from napari_ifa.volumes.reader import list_series\n"
+        "def slow(*words, **more):\n"
+        "    kept = list_series(words[0])\n"
+        "    print('unpacked', flush=True)\n"
+        "    time.sleep(60)\n"
+        "volumes.list_series = slow\n"
+        "from napari_ifa.cli import main\n"
+        f"raise SystemExit(main(['series', {archive!r}]))\n"
+    )
+    environment = os.environ | {"TMPDIR": str(unpacked)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "unpacked\n"
+        assert list(unpacked.iterdir())
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (2, "napari-ifa: Stopped.\n")
+    assert not list(unpacked.iterdir())
+
+
+def test_names_with_a_terminals_commands_are_only_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    for name in ("a\x1b[2Jb", "c\x9b2Jd"):
+        nibabel.save(image, tmp_path / f"{name}.nii")
+    assert main(["series", str(tmp_path)]) == 0
+    assert (
+        main(["explain", "--bundle", str(samples.bundle("clean")), str(tmp_path), "-o", "x"]) == 2
+    )
+    said = capsys.readouterr()
+    assert "   a [2Jb: 2 images, " in said.out
+    assert "(a [2Jb, 2 images)" in said.err
+    assert (said.out + said.err).replace("\n", "").isprintable()
+
+
 def test_series_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = shutil.make_archive(str(tmp_path / "study"), "zip", samples.dicom_series())
     assert main(["series", path]) == 0
@@ -246,9 +377,9 @@ def test_analyze_writes_a_file_that_explain_accepts(tmp_path: Path) -> None:
 
 BUNDLE = "{bundle}"
 BAD_INPUT = {
-    "no such folder": (["series", "nowhere"], "nowhere"),
+    "no such folder": (["series", "nowhere"], "no such file or folder"),
     "no such bundle": (["explain", "--bundle", "nowhere", "{image}", "-o", "out"], "not a folder"),
-    "no such image": (["explain", "--bundle", BUNDLE, "nowhere.nii", "-o", "out"], "nowhere.nii"),
+    "no such image": (["explain", "--bundle", BUNDLE, "nowhere.nii", "-o", "out"], "no such file"),
     "no such class": (
         ["explain", "--bundle", BUNDLE, "{image}", "--class", "flu", "-o", "out"],
         "no class 'flu'",
@@ -300,6 +431,7 @@ BAD_INPUT = {
         ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "--method", "x", "-o", "out"],
         "no method 'x'",
     ),
+    "a study that the window cannot open": (["view", "nowhere"], "no such file or folder"),
     "no such split": (
         ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "--split", "x", "-o", "out"],
         "no split 'x'",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+
+from napari_ifa import explain, list_series, load_classifier, read_volume, samples
 
 DOCS = Path(__file__).parents[1] / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -29,6 +32,27 @@ def test_examples_of_the_analysis_run_one_after_the_other():
     for example in examples:
         exec(compile(example, "analysis.md", "exec"), names)
     assert len(names["analysis"].labels) == len(names["cohort"])
+
+
+def test_examples_of_the_studies_run_with_a_study(monkeypatch, tmp_path):
+    shutil.copytree(samples.dicom_series(), tmp_path / "study_folder")
+    monkeypatch.chdir(tmp_path)
+    (series,) = list_series("study_folder")
+    (example,) = PYTHON.findall((DOCS / "studies.md").read_text("utf-8"))
+    names: dict[str, object] = {}
+    exec(compile(example.replace("3f9a01c2", series.key), "studies.md", "exec"), names)
+    assert names["volume"].shape == series.shape
+
+
+def test_examples_of_the_exports_run_with_an_explanation(monkeypatch, tmp_path):
+    classifier = load_classifier(samples.bundle("clean"))
+    explanation = explain(classifier, read_volume(samples.dicom_series()))
+    monkeypatch.chdir(tmp_path)
+    (example,) = PYTHON.findall((DOCS / "export.md").read_text("utf-8"))
+    exec(compile(example, "export.md", "exec"), {"explanation": explanation})
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("s_cam.nii.gz", "s_cam.dcm", "s_cam_pictures"),
+    }
 
 
 def test_every_variable_of_the_file_stands_in_the_table():

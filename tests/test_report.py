@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import highdicom as hd
@@ -9,6 +10,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from tiny import tiny_classifier
 
 import napari_ifa as ifa
 from napari_ifa import samples
@@ -63,7 +65,9 @@ def test_provenance_of_all_and_of_chosen_features(
 ) -> None:
     plain = provenance(explanation)
     assert (plain.kind, plain.features, plain.scale) == ("class activation", "all", "")
-    assert plain.sentence.endswith("values in logits; research, not for primary diagnosis")
+    assert plain.sentence.endswith(
+        "values in logits; image oblique 12°; research, not for primary diagnosis"
+    )
     mask = FeatureMask.all(scaled.features)
     keep = mask.keep.copy()
     keep[1:] = False
@@ -124,3 +128,17 @@ def test_dicom_files_are_named_by_class_and_features(scaled: Explanation, tmp_pa
         "case_fs_s_cam_bright_lesion_top_5.dcm",
         "case_fs_s_cam_bright_lesion_top_5_secondary_capture",
     ]
+
+
+def test_an_image_without_a_place_becomes_pictures_alone(tmp_path: Path) -> None:
+    folder = shutil.copytree(samples.dicom_series(), tmp_path / "series")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        del data.ImagePositionPatient
+        data.save_as(path)
+    volume = ifa.read_volume(folder)
+    found = ifa.explain(tiny_classifier(), volume, class_idx=0)
+
+    (series,) = write_dicom(found, tmp_path / "out")
+
+    assert len(list(series.iterdir())) == volume.shape[0]

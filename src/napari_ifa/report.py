@@ -153,6 +153,7 @@ def provenance(explanation: Explanation) -> Provenance:
         if scale is None
         else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
         f" basis {scale.basis}, scope {scale.scope}",
+        image=explanation.volume.report.badge,
     )
 
 
@@ -190,7 +191,8 @@ def write_dicom(
 ) -> list[Path]:
     """Write an explanation's DICOM objects, named as `write_explanation` names its files.
 
-    Returns the Parametric Map's file and the folder of the Secondary Capture series.
+    Returns the Parametric Map's file and the folder of the Secondary Capture series; of an image
+    that states no place in the patient, such as most X-rays, the latter alone.
 
     Raises
     ------
@@ -201,11 +203,13 @@ def write_dicom(
     """
     prefix, name = _names(explanation, stem)
     kind = "class_activation" if explanation.scale is None else "s_cam"
-    written = folder / f"{prefix}{kind}_{name}.dcm"
-    export_parametric_map(explanation, written, stop=stop)
+    written = []
+    if explanation.volume.source.placed:
+        written.append(folder / f"{prefix}{kind}_{name}.dcm")
+        export_parametric_map(explanation, written[0], stop=stop)
     series = folder / f"{prefix}{kind}_{name}_secondary_capture"
     export_secondary_capture(explanation, series, progress=progress, stop=stop)
-    return [written, series]
+    return [*written, series]
 
 
 def prediction_rows(explanation: Explanation) -> list[Row]:
@@ -220,6 +224,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "scale_scope": scale.scope if scale else "",
         "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
+        "image": explanation.volume.report.badge,
         "purpose": "research, not for primary diagnosis",
     }
     return [

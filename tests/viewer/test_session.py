@@ -205,7 +205,9 @@ def test_a_folder_with_several_studies_asks(session, tmp_path):
 
 def test_what_cannot_be_opened_is_said(session, tmp_path):
     session.open_path(tmp_path / "nowhere")
-    assert session.heard.sentences == [("error", "nowhere: there is no such file or folder.")]
+    assert session.heard.sentences == [
+        ("error", "There is no such file or folder; check the path of the study.")
+    ]
 
 
 def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_path):

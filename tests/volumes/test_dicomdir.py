@@ -98,8 +98,7 @@ def test_an_empty_disc(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedStudyError) as caught:
         list_series(path)
     assert str(caught.value) == (
-        f"{tmp_path.name}: no DICOM, NIfTI, PNG or JPEG image among 1 files, "
-        "1 DICOM objects without an image."
+        "No DICOM, NIfTI, PNG or JPEG image among 1 file, 1 DICOM object without an image."
     )
 
 

@@ -116,17 +116,17 @@ def test_paths_without_an_image(tmp_path: Path, save_series: Save) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a", "b")
     expected = {
-        tmp_path / "nowhere": "nowhere: there is no such file or folder.",
+        tmp_path / "nowhere": "There is no such file or folder; check the path of the study.",
         text: "letter.txt: neither a DICOM, NIfTI, PNG nor JPEG file.",
-        empty: "empty: the folder is empty.",
+        empty: "The folder is empty.",
         letters / "b.dcm": "b.dcm: a DICOM object without an image; "
         "open the folder of the images instead.",
         report: "slice0.dcm: a DICOM object without an image; "
         "open the folder of the images instead.",
-        report.parent: "report: no DICOM, NIfTI, PNG or JPEG image among 1 files, "
-        "1 DICOM objects without an image.",
-        archive: "study.zip: no DICOM, NIfTI, PNG or JPEG image among 1 files.",
-        tmp_path / ("x" * 300): f"{'x' * 300}: there is no such file or folder.",
+        report.parent: "No DICOM, NIfTI, PNG or JPEG image among 1 file, "
+        "1 DICOM object without an image.",
+        archive: "study.zip: no DICOM, NIfTI, PNG or JPEG image among 1 file.",
+        tmp_path / ("x" * 300): "There is no such file or folder; check the path of the study.",
     }
     for path, text_expected in expected.items():
         assert sentence(path) == text_expected
@@ -134,10 +134,27 @@ def test_paths_without_an_image(tmp_path: Path, save_series: Save) -> None:
             list_series(path)
 
 
+def test_studies_are_told_apart_only_where_several_are_shown(
+    tmp_path: Path, save_series: Save
+) -> None:
+    for study, number in (("1.2.1", 1), ("1.2.2", 2)):
+        for k in range(4):
+            name = f"{number}{k}"
+            save_series(
+                k, folder=name, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.5",
+                SeriesNumber=number,
+            )  # fmt: skip
+            (tmp_path / name / f"slice{k}.dcm").rename(tmp_path / f"{name}.dcm")
+    assert [s.study for s in list_series(tmp_path)] == [1, 2]
+    (alone,) = list_series(tmp_path / "20.dcm")
+    assert (alone.number, alone.image_count, alone.study_words) == (2, 4, "")
+
+
 def test_no_permission(save_series: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_series()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert sentence(folder) == "study: no permission to read it."
+    assert sentence(folder) == "There is no permission to read this folder; ask its owner for it."
+    assert sentence(folder / "slice0.dcm") == "slice0.dcm: no permission to read it."
     monkeypatch.undo()
     # A single file that may not be read does not end the scan; here it leaves a gap.
     real_open = Path.open
@@ -252,7 +269,7 @@ def test_several_files_and_folders(two_series: Path, save_nifti: Save, tmp_path:
     assert [(entry.count, entry.names) for entry in found.skipped] == [(1, ("letter.txt",))]
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(UnsupportedStudyError, match=r"^2 files and folders: no DICOM"):
+    with pytest.raises(UnsupportedStudyError, match=r"^No DICOM.* image among 1 file\.$"):
         list_series([text, empty])
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 from napari_ifa.cli.arguments import percentiles, share
 from napari_ifa.cli.cohort import run_analyze, run_evaluate, run_findings, run_report
+from napari_ifa.cli.plain import plain
 from napari_ifa.cli.study import run_demo, run_explain, run_series, run_view
 from napari_ifa.errors import IfaError
 
@@ -29,7 +34,10 @@ _METHODS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0, or 2 with one line on standard error that says what is wrong."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        parser.error(_too_much(rest))
     # What libraries warn about is for developers; what a person must know is said by us.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -37,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options.run(options)
+        with _ended_like_ctrl_c(
+            waits_for_a_window=options.run is run_view or getattr(options, "view", False)
+        ):
+            options.run(options)
     except KeyboardInterrupt:
         return _refuse("Stopped.")
     except BrokenPipeError:
@@ -46,17 +57,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except IfaError as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"{Path(error.filename or '').name}: {error.strerror or error}.")
+        return _refuse(f"{_named(error.filename)}{error.strerror or 'reading or writing failed'}.")
     return 0
 
 
+@contextmanager
+def _ended_like_ctrl_c(waits_for_a_window: bool) -> Iterator[None]:
+    """Whoever ends the program or closes its terminal leaves no unpacked study behind.
+
+    Qt's event loop would keep the signals from Python, so a window is left alone.
+    """
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if waits_for_a_window or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            # What nohup ignores stays ignored.
+            if handler == signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _named(path: Any) -> str:
+    """A file's bare name; nothing for a folder, which is often called by the patient."""
+    return f"{Path(path).name}: " if isinstance(path, str) and Path(path).is_file() else ""
+
+
+def _too_much(words: Sequence[str]) -> str:
+    """What a command does not take; paths are not repeated, for they may name a patient."""
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    if options:
+        return f"there is no option {options[0]} here"
+    return "more paths were given than are taken; give one folder, file or zip archive"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(EXIT_BAD_INPUT, f"napari-ifa: {message}; --help shows what can be given.\n")
+
+
 def _refuse(sentence: str) -> int:
-    print(f"napari-ifa: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"napari-ifa: {' '.join(plain(sentence).split())}", file=sys.stderr)
     return EXIT_BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="napari-ifa",
         description="What a deep-learning model based its answer on, on a scale that is the same"
         " for every patient.",
@@ -68,8 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--view", action="store_true", help="open napari on the outcome")
     demo.set_defaults(run=run_demo)
 
-    series = commands.add_parser("series", help="list the image series of a folder")
-    series.add_argument("folder", type=Path)
+    series = commands.add_parser(
+        "series", help="list the image series of a folder, zip archive, DICOMDIR or file"
+    )
+    series.add_argument("folder", type=Path, help="or a zip archive, a DICOMDIR or a file")
     series.add_argument("--json", action="store_true", help="machine-readable list")
     series.set_defaults(run=run_series)
 
@@ -145,7 +202,12 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", help="explain a model's answer for one image")
     _add_bundle(explain, required=True)
-    explain.add_argument("image", type=Path, metavar="IMAGE", help="DICOM folder or file, NIfTI")
+    explain.add_argument(
+        "image",
+        type=Path,
+        metavar="IMAGE",
+        help="DICOM folder or file, zip archive, DICOMDIR, NIfTI, PNG or JPEG",
+    )
     explain.add_argument("--analysis", type=Path, help="gives the common scale")
     explain.add_argument(
         "--method",

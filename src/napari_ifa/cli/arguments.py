@@ -21,7 +21,7 @@ def checked_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise IfaError(f"{folder}: cannot be written there; choose another folder.") from error
+        raise IfaError("The results cannot be written there; choose another folder.") from error
 
 
 def share(text: str) -> float:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import AnalysisError, IfaError
+from napari_ifa.cli.plain import plain
+from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
@@ -37,7 +38,7 @@ def run_series(options: argparse.Namespace) -> None:
         print(json.dumps({"series": [_as_row(s) for s in found], "skipped": left_out}, indent=1))
         return
     for s in found:
-        print("\n          ".join(_in_words(s)))
+        print("\n          ".join(map(plain, _in_words(s))))
     if found.skipped:
         reasons = ", ".join(f"{entry.count} {entry.reason}" for entry in found.skipped)
         print(f"Left out: {reasons}.")
@@ -89,7 +90,7 @@ def _in_words(series: Series) -> list[str]:
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
     from napari_ifa.report import write_dicom, write_explanation
-    from napari_ifa.volumes import check_dicom_source, read_volume
+    from napari_ifa.volumes import check_dicom_source, missing_slices, read_volume
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(
@@ -102,6 +103,8 @@ def run_explain(options: argparse.Namespace) -> None:
     volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
+    if volume.report.missing and not options.allow_missing:
+        raise ExplanationError(missing_slices(volume, "--allow-missing"))
     with Bar("passes") as bar:
         explanation = explain(
             classifier,
@@ -124,6 +127,12 @@ def run_explain(options: argparse.Namespace) -> None:
             written += write_dicom(chosen, options.out, progress=bar)
     for path in written:
         print(path)
+    for note in volume.report.notes:
+        print(plain(note))
+    if volume.report.missing:
+        print("The model was run on the blank slices too, for --allow-missing was given.")
+    if options.dicom and not volume.source.placed:
+        print("No Parametric Map was written, for the image states no place in the patient.")
     if analysis is None:
         print(
             "No analysis was given, so there is no common scale: the map cannot be compared with"
@@ -137,6 +146,10 @@ def run_explain(options: argparse.Namespace) -> None:
 
 
 def run_view(options: argparse.Namespace) -> None:
+    from napari_ifa.volumes.places import existing_path
+
+    if options.study is not None:
+        existing_path(options.study)
     _open_viewer(options.study, options.bundle, options.analysis)
 
 

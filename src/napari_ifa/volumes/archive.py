@@ -149,10 +149,14 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
         )
     if claimed > free:
         raise UnsupportedStudyError(
-            f"{path.name}: unpacking needs {claimed / 2**30:,.1f} GiB, but only"
-            f" {free / 2**30:,.1f} GiB of the disk for temporary files can be used; unpack it"
+            f"{path.name}: unpacking needs {_size(claimed)}, but only"
+            f" {_size(free)} of the disk for temporary files can be used; unpack it"
             " elsewhere and open the folder."
         )
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
 
 
 def _too_many(path: Path) -> str:

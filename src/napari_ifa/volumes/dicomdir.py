@@ -120,7 +120,7 @@ class _Folder:
             except OSError:
                 names = []
                 if folder.is_dir():
-                    self._skipped.add(UNREADABLE_FOLDER, folder.name)
+                    self._skipped.add(UNREADABLE_FOLDER)
             self._names[folder] = {_plain(name): name for name in reversed(names)}
         return self._names[folder]
 

@@ -52,7 +52,7 @@ def files_below(
                         _pause(seen, progress, stop)
                     _sort(entry, here, below, skipped)
         except OSError:
-            skipped.add(UNREADABLE_FOLDER, os.path.basename(folder))
+            skipped.add(UNREADABLE_FOLDER)
         if here:
             path = Path(folder)
             files += [path / name for name in sorted(here)]
@@ -71,7 +71,7 @@ def files_beside(path: Path, skipped: SkippedFiles, stop: Stop | None = None) ->
                 if entry.name != path.name:
                     _sort(entry, here, [], skipped)
     except OSError:
-        skipped.add(UNREADABLE_FOLDER, path.parent.name)
+        skipped.add(UNREADABLE_FOLDER)
     return [path.parent / name for name in sorted(here)]
 
 
@@ -88,7 +88,7 @@ def _sort(
         elif entry.is_file():
             files.append(name)
         elif entry.is_dir():
-            skipped.add(LINKED_FOLDER, name)
+            skipped.add(LINKED_FOLDER)
         else:
             # Pipes and sockets would block for ever; a broken link leads nowhere.
             skipped.add(SPECIAL_FILE, name)

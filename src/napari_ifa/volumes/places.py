@@ -15,6 +15,9 @@ from napari_ifa.volumes.series_list import SkippedFiles
 
 OnePath = str | os.PathLike[str]
 
+# Folders of studies are often called by the patient, so no sentence names one.
+_NO_PERMISSION = "There is no permission to read this folder; ask its owner for it."
+
 
 @dataclass
 class Places:
@@ -62,7 +65,11 @@ class Places:
     def _mine(self, series: list[Series]) -> list[Series]:
         if not self.beside:
             return series
-        return [s for s in series if s.kind != "dicom" or not self.beside.issuperset(s.files)]
+        mine = [s for s in series if s.kind != "dicom" or not self.beside.issuperset(s.files)]
+        # Studies are counted in the whole folder, and only told apart where there are several.
+        if len({s.study for s in mine if s.kind == "dicom"}) == 1:
+            mine = [replace(s, study=0, study_date="") for s in mine]
+        return mine
 
     def _noted(self, series: Series) -> Series:
         if not self.note or series.kind != "dicom":
@@ -147,13 +154,15 @@ def existing_path(path: OnePath) -> Path:
     try:
         exists = path.exists()
     except PermissionError as error:
-        raise UnsupportedStudyError(f"{path.name}: no permission to read it.") from error
+        raise UnsupportedStudyError(_NO_PERMISSION) from error
     except (OSError, ValueError):
         exists = False
     if not exists:
-        raise UnsupportedStudyError(f"{path.name}: there is no such file or folder.")
+        raise UnsupportedStudyError("There is no such file or folder; check the path of the study.")
     if not os.access(path, os.R_OK):
-        raise UnsupportedStudyError(f"{path.name}: no permission to read it.")
+        raise UnsupportedStudyError(
+            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION
+        )
     if not path.is_dir() and not path.is_file():
         raise UnsupportedStudyError(f"{path.name}: neither a file nor a folder.")
     return path

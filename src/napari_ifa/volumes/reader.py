@@ -60,7 +60,6 @@ def list_series(
     existing = list(dict.fromkeys(existing_path(one) for one in paths))
     skipped = SkippedFiles()
     places, archives = places_of(existing, skipped, progress, stop)
-    name = existing[0].name if len(existing) == 1 else f"{len(existing)} files and folders"
     series: list[Series] = []
     files = [file for file in places.files if file not in places.beside]
     if files:
@@ -77,7 +76,7 @@ def list_series(
     if not series and places.fall_back is not None:
         return list_series(places.fall_back, progress=progress, stop=stop, found=found)
     if not series:
-        raise UnsupportedStudyError(_nothing_found(name, files, archives, skipped))
+        raise UnsupportedStudyError(_nothing_found(existing, files, archives, skipped))
     return SeriesList(sorted(series, key=place_in_list), skipped.entries())
 
 
@@ -153,17 +152,20 @@ def _with(before: list[Series], found: Found | None) -> Found | None:
 
 
 def _nothing_found(
-    name: str, files: Sequence[Path], archives: Sequence[Path], skipped: SkippedFiles
+    paths: Sequence[Path], files: Sequence[Path], archives: Sequence[Path], skipped: SkippedFiles
 ) -> str:
     from napari_ifa.volumes.dicom.header import NotAnImage
 
+    # A folder may be called by the patient, so it is not named.
+    named = f"{paths[0].name}: " if len(paths) == 1 and paths[0].is_file() else ""
     entries = skipped.entries()
     total = len(files) or sum(entry.count for entry in entries)
     if not total:
-        return f"{name}: the {'archive' if archives else 'folder'} is empty."
-    details = [f"{total} files"]
+        return f"{named}the archive is empty." if archives else "The folder is empty."
+    details = [f"{total} file{'' if total == 1 else 's'}"]
     if objects := skipped.count(NotAnImage.OTHER_OBJECT.value):
-        details.append(f"{objects} DICOM objects without an image")
+        details.append(f"{objects} DICOM object{'' if objects == 1 else 's'} without an image")
     if unreadable := skipped.count(NotAnImage.UNREADABLE.value):
         details.append(f"{unreadable} that cannot be read")
-    return f"{name}: no DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}."
+    begun = f"{named}no" if named else "No"
+    return f"{begun} DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}."

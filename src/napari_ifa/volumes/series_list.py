@@ -19,7 +19,8 @@ class Skipped:
     ----------
     reason : of each of them, as ``"DICOM without an image"``.
     count : how many.
-    names : of the files, without their folders, in the order met; at most 1000.
+    names : of the files, without their folders, in the order met; at most 1000. Folders have none:
+        they are often called by the patient.
     """
 
     reason: str
@@ -47,11 +48,11 @@ class SkippedFiles:
         self._names: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, reason: str, name: str) -> None:
-        """Note one more; ``name`` is a file's, without its folder."""
+    def add(self, reason: str, name: str = "") -> None:
+        """Note one more; ``name`` is a file's, without its folder, and empty for a folder."""
         self._counts[reason] = self._counts.get(reason, 0) + 1
         names = self._names.setdefault(reason, [])
-        if len(names) < _MOST_NAMES:
+        if name and len(names) < _MOST_NAMES:
             names.append(name)
 
     def count(self, reason: str) -> int:

@@ -252,13 +252,17 @@ def oblique_degrees(affine: Affine) -> float:
     return angle if angle >= _OBLIQUE_DEGREES else 0.0
 
 
-def missing_slices(volume: Volume) -> str:
-    """Why no model should see an image of which slices are missing, in one sentence."""
+def missing_slices(volume: Volume, allowed_by: str = "") -> str:
+    """Why no model should see an image of which slices are missing, in one sentence.
+
+    ``allowed_by`` is the option that lifts it, where there is one.
+    """
     count = len(volume.report.missing)
     slices = "1 slice of this image is" if count == 1 else f"{count} slices of this image are"
+    allow = "allow missing slices" + (f" with {allowed_by}" if allowed_by else "")
     return (
         f"{slices} missing and left blank, which no model has learned from; open a complete"
-        " series, or allow missing slices if you know that they do not matter."
+        f" series, or {allow} if you know that they do not matter."
     )
 
 

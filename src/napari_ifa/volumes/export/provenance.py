@@ -20,6 +20,8 @@ class Provenance:
     features : the features kept, in words: ``"all"``, ``"top 5 % (26 of 512)"``.
     scale : the common scale in words, with its percentiles in logits and its basis; empty where
         the values are logits themselves.
+    image : what was corrected in the image that the map is of, or is missing in it, in a few
+        words: ``"tilt 18.5° corrected · slices interpolated"``; empty where nothing was.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Provenance:
     method: str
     features: str = "all"
     scale: str = ""
+    image: str = ""
 
     @property
     def sentence(self) -> str:
@@ -42,6 +45,7 @@ class Provenance:
             f"method {self.method}",
             f"features {self.features}",
             f"scale {self.scale}" if self.scale else "values in logits",
+            *([f"image {self.image}"] if self.image else []),
             f"research, {PURPOSE}",
         ]
         return "; ".join(parts)
