@@ -21,9 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.corner_note import BADGE_COLOURS
 from napari_ifa.viewer.export_menu import ExportButton
 from napari_ifa.viewer.legend import Legend
-from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, heading
+from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
 from napari_ifa.viewer.prediction_table import PredictionTable
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ class ExplainPanel(Panel):
         self.predictions = PredictionTable()
         self.no_scale = QLabel(NO_SCALE)
         self.no_scale.setWordWrap(True)
-        self.no_scale.setStyleSheet(
-            "QLabel { background: #5a4a12; color: #ffe08a; border-radius: 4px; padding: 3px 6px; }"
-        )
+        self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
         self.no_scale.setToolTip(
             "Open the analysis of a cohort, or run one, to get a scale that holds for all patients."
         )
@@ -160,7 +159,7 @@ class ExplainPanel(Panel):
         answer = QMessageBox.warning(
             self,
             "Run code of this model?",
-            f"{sentence}\n\nOpen it all the same only if you trust where it comes from.",
+            plain(f"{sentence}\n\nOpen it all the same only if you trust where it comes from."),
             QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )
@@ -277,10 +276,11 @@ class AllPanels(ExplainPanel):
 
 def _name_label() -> QLabel:
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
 
 
 def _set_name(label: QLabel, text: str, tip: str) -> None:
     label.setText(text)
-    label.setToolTip(f"{text}\n{tip}".strip() if tip else text)
+    label.setToolTip(plain(f"{text}\n{tip}".strip() if tip else text))
