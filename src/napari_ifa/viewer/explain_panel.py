@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -147,6 +147,15 @@ class ExplainPanel(Panel):
         layout.addWidget(self.predictions)
         layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
+
+    def event(self, event: QEvent) -> bool:
+        """Keep the panel as high as its text, which Qt's docks do not when its lines break."""
+        handled = super().event(event)
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            layout = self.layout()
+            if layout is not None:
+                self.setMinimumHeight(max(0, layout.minimumHeightForWidth(self.width())))
+        return handled
 
     # ----------------------------------------------------------------- asking
 

@@ -61,7 +61,9 @@ def test_drift_below_half_a_pixel_is_no_tilt(save_series: Save) -> None:
 def test_missing_slices_are_blank_and_named(save_series: Save) -> None:
     # Heights 30, 32, 34, (36), 38, 40: the first pixel of the lowest slice lies at (10, 20, 30).
     volume = read_volume(save_series(0, 1, 2, 4, 5))
-    sentence = "Series 7: 1 slice missing at 36.0 mm. Left blank; the model is not run on it."
+    sentence = (
+        "Series 7: 1 slice missing at 36.0 mm. Left blank; the model is not run unless you ask."
+    )
     assert volume.report.notes == (sentence,)
     assert volume.shape == (6, 2, 3)
     # Index 0 is the topmost slice: the gap is the third from above.
@@ -80,7 +82,7 @@ def test_many_missing_slices_are_named_in_part(save_series: Save) -> None:
     volume = read_volume(save_series(*range(10), 18, 19))
     assert volume.report.notes[0] == (
         "Series 7: 8 slices missing at 50.0, 52.0, 54.0, 56.0, 58.0, 60.0, … mm. Left blank; the"
-        " model is not run on it."
+        " model is not run unless you ask."
     )
     assert len(volume.report.missing) == 8
 
@@ -99,7 +101,7 @@ def test_a_damaged_file_leaves_a_blank_slice(save_series: Save) -> None:
     volume = read_volume(folder)
     assert volume.report.notes == (
         "slice3.dcm: image data incomplete or damaged; skipped.",
-        "Series 7: 1 slice missing at 36.0 mm. Left blank; the model is not run on it.",
+        "Series 7: 1 slice missing at 36.0 mm. Left blank; the model is not run unless you ask.",
     )
     assert volume.report.missing == (1,)
 

@@ -253,7 +253,9 @@ def _missing_note(
     named = [f"{heights[0] + towards * step * k:.1f}" for k in missing[:_MOST_NAMED]]
     places = ", ".join(named) + (", …" if len(missing) > _MOST_NAMED else "")
     count = f"{len(missing)} slice{'' if len(missing) == 1 else 's'}"
-    return f"{name}: {count} missing at {places} mm. Left blank; the model is not run on it."
+    return (
+        f"{name}: {count} missing at {places} mm. Left blank; the model is not run unless you ask."
+    )
 
 
 def _resampled(
