@@ -166,17 +166,23 @@ class Scene:
         viewer = self._viewer()
         if viewer is None or self._busy:
             return
-        self._put_away_image()
-        if volume is None:
-            return
-        data, attributes, _ = image_layer_data(volume, self._session.opened)
-        self._busy = True
-        try:
-            self._image = viewer.add_image(data, **attributes)
-            self._image_is_ours = True
-        finally:
-            self._busy = False
-        viewer.layers.move(len(viewer.layers) - 1, 0)
+        if self._overlay is not None:
+            self._opacity = self._overlay.opacity
+        # napari clears the graphics card's memory after each layer that goes: once is enough.
+        with viewer.layers.batched_update():
+            self._remove(self._overlay_3d)
+            self._remove(self._overlay)
+            self._put_away_image()
+            if volume is None:
+                return
+            data, attributes, _ = image_layer_data(volume, self._session.opened)
+            self._busy = True
+            try:
+                self._image = viewer.add_image(data, **attributes)
+                self._image_is_ours = True
+            finally:
+                self._busy = False
+            viewer.layers.move(len(viewer.layers) - 1, 0)
         self._face(volume)
 
     def _put_away_image(self) -> None:
