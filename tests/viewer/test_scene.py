@@ -102,6 +102,18 @@ def test_a_mask_changes_the_overlay_in_place(explained):
     np.testing.assert_allclose(np.asarray(overlay.data), neutral, atol=1e-6)
 
 
+def test_another_scale_changes_the_overlay_in_place(explained):
+    overlay = explained.scene.overlay
+    before = explained.session.explanation.scale.neutral
+    explained.session.choose_basis("extremes")
+    explanation = explained.session.explanation
+    assert explained.scene.overlay is overlay
+    assert explanation.scale.neutral != pytest.approx(before)
+    np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
+    assert overlay.colormap.map(np.array([(explanation.scale.neutral + 1) / 2]))[0, 3] == 0
+    assert overlay.metadata["neutral"] == explanation.scale.neutral
+
+
 def test_another_study_takes_the_place_of_the_first(explained):
     explained.session.set_volume(head_with_marker("LAS"))
     explained.settle()
@@ -169,6 +181,18 @@ def test_letters_follow_the_plane(desk):
         desk.click(desk.study.view.plane_buttons[plane])
         assert letters.letters == expected
         assert desk.study.view.plane_buttons[plane].isChecked()
+
+
+def test_letters_can_be_read_on_a_white_canvas_too(desk):
+    """In napari's light theme the canvas is white, and yellow on white says no sides."""
+    desk.session.set_volume(head_with_marker("LAS"))
+    desk.viewer.theme = "light"
+    for place in ("top_center", "bottom_center", "middle_left", "middle_right"):
+        text = desk.viewer.canvas.overlays[f"napari_ifa_{place}"]
+        red, green, blue, alpha = text.box_color
+        assert text.box
+        # White seen through the ground of the letter.
+        assert max(red, green, blue) * alpha + 1 - alpha < 0.3
 
 
 def test_a_study_opens_in_the_plane_it_was_acquired_in(desk):

@@ -18,6 +18,7 @@ from napari_ifa import samples
 from napari_ifa.errors import Cancelled
 from napari_ifa.viewer.series_tree import GREY, SeriesTree
 from napari_ifa.volumes import Series, SourceOrder, volume_from_file_order
+from napari_ifa.volumes.dicomdir import MISSING
 
 pytestmark = pytest.mark.gui
 
@@ -151,6 +152,18 @@ def test_files_that_are_no_images_are_counted(desk, scan):
     ]
 
 
+def test_files_that_are_missing_on_a_disc_are_not_called_no_images(desk, scan):
+    scan.steps = [Listing([dicom("a"), dicom("b")])]
+    scan.steps[0].skipped = (
+        SimpleNamespace(reason=MISSING, count=2, names=("I1", "I2")),
+        SimpleNamespace(reason="not an image", count=1, names=("readme.txt",)),
+    )
+    desk.session.open_path("study")
+    desk.settle(desk.study.skipped.isVisible)
+    words = "2 files of the DICOMDIR not there, 1 other file is no image"
+    assert desk.study.skipped.text() == words
+
+
 def test_a_new_search_takes_the_last_ones_message_away(desk, scan):
     scan.steps = [[dicom("a"), dicom("b")]]
     desk.session.open_path("study")
@@ -254,18 +267,33 @@ def test_several_images_of_a_series_stand_below_it(tree):
     assert tree.current is parts[1]
 
 
+def test_the_first_that_opens_is_proposed_until_the_person_marks_another(tree):
+    tree.show_series([dicom("c")])
+    assert tree.current.key == "c"
+    tree.show_series([dicom("a"), dicom("b"), dicom("c")])
+    assert tree.current.key == "a", "not what was found first"
+    tree.setCurrentItem(rows(tree)[1])
+    tree.show_series([dicom("x"), dicom("a"), dicom("b"), dicom("c")])
+    assert tree.current.key == "b"
+
+
+def test_an_ultrasound_has_images_and_no_slices(tree):
+    tree.show_series([dicom("a", image_count=30, shape=(30, 240, 320), orientation="2D stack")])
+    assert rows(tree)[0].text(0).splitlines()[1] == "30 images · 2D stack"
+
+
 def test_series_of_several_studies_say_which_is_theirs(tree):
     when = {"study": 2, "study_date": "2018-05-26"}
     tree.show_series(
         [
-            dicom("a", number=5, description="head", study=1),
+            dicom("a", number=5, description="head", study=1, spacing=(5, 0.5, 0.5)),
             dicom("b", number=5, description="head", **when),
             dicom("c", number=801, description="B0 map", part="magnitude", **when),
             dicom("d", number=801, description="B0 map", part="field map", **when),
         ]
     )
     assert [row.text(0).splitlines()[-1] for row in rows(tree)] == [
-        "study 1",
+        "5 × 0.5 × 0.5 mm · study 1",
         "study 2, 2018-05-26",
         "study 2, 2018-05-26",
     ]
@@ -391,3 +419,16 @@ def test_nothing_of_the_patient_is_shown_or_stands_in_the_layer(desk, tmp_path):
     for text in seen:
         assert "Doe" not in text
         assert "19700101" not in text
+
+
+def test_what_others_wrote_is_shown_letter_by_letter(desk, scan):
+    """Qt takes ``<b>`` in a tooltip or a label for HTML, and an ``<img>`` for a file to load."""
+    written = '<img src="other.png"><b>T1</b>'
+    scan.steps = [[dicom("a", description=written, unsupported=f"{written}: not opened.")]]
+    desk.session.open_path("study")
+    desk.settle(desk.study.message.isVisible)
+    [row] = rows(desk.study.tree)
+    assert written in row.text(0)
+    assert "&lt;img" in row.toolTip(0)
+    assert "<img" not in row.toolTip(0)
+    assert desk.study.message.text.textFormat() == Qt.TextFormat.PlainText

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari_ifa.viewer.letters import GROUND
 from napari_ifa.viewer.study_layer import study_on_show
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class CornerNote:
         from napari.components.overlays import TextOverlay
 
         self._viewer = weakref.ref(viewer)
-        self._text = TextOverlay(position="top_left", font_size=12, visible=False)
+        self._text = TextOverlay(position="top_left", font_size=12, visible=False, box_color=GROUND)
         viewer.canvas.overlays["napari_ifa_corner_note"] = self._text
         viewer.layers.events.inserted.connect(self._update)
         viewer.layers.events.removed.connect(self._update)

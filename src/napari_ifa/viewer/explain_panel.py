@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -21,9 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.corner_note import BADGE_COLOURS
 from napari_ifa.viewer.export_menu import ExportButton
 from napari_ifa.viewer.legend import Legend
-from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, heading
+from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
 from napari_ifa.viewer.prediction_table import PredictionTable
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ class ExplainPanel(Panel):
         self.predictions = PredictionTable()
         self.no_scale = QLabel(NO_SCALE)
         self.no_scale.setWordWrap(True)
-        self.no_scale.setStyleSheet(
-            "QLabel { background: #5a4a12; color: #ffe08a; border-radius: 4px; padding: 3px 6px; }"
-        )
+        self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
         self.no_scale.setToolTip(
             "Open the analysis of a cohort, or run one, to get a scale that holds for all patients."
         )
@@ -149,6 +148,15 @@ class ExplainPanel(Panel):
         layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
 
+    def event(self, event: QEvent) -> bool:
+        """Keep the panel as high as its text, which Qt's docks do not when its lines break."""
+        handled = super().event(event)
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            layout = self.layout()
+            if layout is not None:
+                self.setMinimumHeight(max(0, layout.minimumHeightForWidth(self.width())))
+        return handled
+
     # ----------------------------------------------------------------- asking
 
     def _ask_bundle(self) -> None:
@@ -160,7 +168,7 @@ class ExplainPanel(Panel):
         answer = QMessageBox.warning(
             self,
             "Run code of this model?",
-            f"{sentence}\n\nOpen it all the same only if you trust where it comes from.",
+            plain(f"{sentence}\n\nOpen it all the same only if you trust where it comes from."),
             QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )
@@ -277,10 +285,11 @@ class AllPanels(ExplainPanel):
 
 def _name_label() -> QLabel:
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
 
 
 def _set_name(label: QLabel, text: str, tip: str) -> None:
     label.setText(text)
-    label.setToolTip(f"{text}\n{tip}".strip() if tip else text)
+    label.setToolTip(plain(f"{text}\n{tip}".strip() if tip else text))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: What an (I, P, L) axis begins with and ends with.
 _ENDS = (("S", "I"), ("A", "P"), ("R", "L"))
 _PLACES = ("top_center", "bottom_center", "middle_left", "middle_right")
+#: Yellow as on a workstation, and what it is read on: in napari's light theme the canvas is white.
+_YELLOW, GROUND = (1.0, 0.86, 0.2, 1.0), (0.0, 0.0, 0.0, 0.75)
 
 
 class OrientationLetters:
@@ -23,7 +25,7 @@ class OrientationLetters:
 
         self._viewer = weakref.ref(viewer)
         self._texts = [
-            TextOverlay(position=place, font_size=14, color=(1.0, 0.86, 0.2, 1.0))
+            TextOverlay(position=place, font_size=14, color=_YELLOW, box_color=GROUND)
             for place in _PLACES
         ]
         for place, text in zip(_PLACES, self._texts, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from napari_ifa.viewer.session import Session
 
 
+#: Ground and text of a message: to be read in napari's dark theme and in its light one.
+_MESSAGE_COLOURS = {"error": ("#6b1f1f", "#ffc4b8"), "note": ("#26405e", "#cfe3ff")}
 #: Milliseconds that a job may take before it shows a bar.
 _PATIENCE = 300
 
@@ -74,6 +77,7 @@ class MessageLine(QWidget):
         self._about = about
         self.text = QLabel()
         self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         dismiss = QToolButton()
         dismiss.setText("✕")
@@ -93,8 +97,7 @@ class MessageLine(QWidget):
         """Show a sentence; ``kind`` is ``"error"`` or ``"note"``."""
         if about != self._about:
             return
-        colour = "#ff8f7a" if kind == "error" else "#9fc6ff"
-        self.text.setStyleSheet(f"color: {colour};")
+        self.text.setStyleSheet(badge_style(*_MESSAGE_COLOURS[kind]))
         self.text.setText(sentence)
         self.setVisible(bool(sentence))
 
@@ -189,8 +192,26 @@ def _duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min"
 
 
+def badge_style(ground: str, text: str) -> str:
+    """Style sheet of a label whose text stands out on a ground of its own."""
+    return (
+        f"QLabel {{ background: {ground}; color: {text}; border-radius: 4px; padding: 3px 6px; }}"
+    )
+
+
+def plain(text: str) -> str:
+    """A tooltip or question that is shown letter by letter.
+
+    Qt takes a text with ``<`` and ``>`` for HTML, and descriptions and file names come from others.
+    """
+    if not Qt.mightBeRichText(text):
+        return text
+    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
+
+
 def heading(text: str) -> QLabel:
     """A section's title."""
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setStyleSheet("font-weight: bold;")
     return label

@@ -166,17 +166,23 @@ class Scene:
         viewer = self._viewer()
         if viewer is None or self._busy:
             return
-        self._put_away_image()
-        if volume is None:
-            return
-        data, attributes, _ = image_layer_data(volume, self._session.opened)
-        self._busy = True
-        try:
-            self._image = viewer.add_image(data, **attributes)
-            self._image_is_ours = True
-        finally:
-            self._busy = False
-        viewer.layers.move(len(viewer.layers) - 1, 0)
+        if self._overlay is not None:
+            self._opacity = self._overlay.opacity
+        # napari clears the graphics card's memory after each layer that goes: once is enough.
+        with viewer.layers.batched_update():
+            self._remove(self._overlay_3d)
+            self._remove(self._overlay)
+            self._put_away_image()
+            if volume is None:
+                return
+            data, attributes, _ = image_layer_data(volume, self._session.opened)
+            self._busy = True
+            try:
+                self._image = viewer.add_image(data, **attributes)
+                self._image_is_ours = True
+            finally:
+                self._busy = False
+            viewer.layers.move(len(viewer.layers) - 1, 0)
         self._face(volume)
 
     def _put_away_image(self) -> None:
@@ -243,28 +249,29 @@ class Scene:
             self._remove(self._overlay)
             return
         values = ActivationOverlay(explanation)
-        colormap = diverging_colormap(values.neutral)
-        name = RAW_NAME if explanation.scale is None else OVERLAY_NAME
-        visible = viewer.dims.ndisplay == 2
-        if self._overlay is not None:
-            self._opacity = self._overlay.opacity
-            visible = visible and self._overlay.visible
         self._remove(self._overlay_3d)
-        self._remove(self._overlay)
-        self._overlay = viewer.add_image(
-            values,
-            rgb=False,
-            multiscale=False,
-            name=name,
-            colormap=colormap,
-            contrast_limits=values.limits,
-            blending="translucent_no_depth",
-            interpolation2d="linear",
-            opacity=self._opacity,
-            visible=visible,
-            metadata={"neutral": values.neutral, EXPLANATION_KEY: explanation},
-            **placement(explanation.volume),
-        )
+        if self._overlay is None or self._overlay.data.volume is not explanation.volume:
+            self._remove(self._overlay)
+            self._overlay = viewer.add_image(
+                values,
+                rgb=False,
+                multiscale=False,
+                contrast_limits=values.limits,
+                blending="translucent_no_depth",
+                interpolation2d="linear",
+                opacity=self._opacity,
+                visible=viewer.dims.ndisplay == 2,
+                **placement(explanation.volume),
+            )
+        else:
+            # Another layer in its place would take several times as long to appear.
+            self._opacity = self._overlay.opacity
+            self._overlay.data = values
+            self._overlay.contrast_limits_range = values.limits
+            self._overlay.contrast_limits = values.limits
+        self._overlay.name = RAW_NAME if explanation.scale is None else OVERLAY_NAME
+        self._overlay.colormap = diverging_colormap(values.neutral)
+        self._overlay.metadata = {"neutral": values.neutral, EXPLANATION_KEY: explanation}
         if viewer.dims.ndisplay == 3:
             self._add_overlay_3d()
 

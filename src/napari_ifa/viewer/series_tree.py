@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 
+from napari_ifa.viewer.panel import plain
 from napari_ifa.viewer.series_groups import SeriesGroup, group_series
 from napari_ifa.viewer.study_browser import openable
 
@@ -19,7 +20,7 @@ _SERIES = Qt.ItemDataRole.UserRole
 #: Under which a row is found again when the list grows: a series' key, or its group's.
 _KEY = Qt.ItemDataRole.UserRole + 1
 #: Of what is not opened, or not at first; can be read on a dark ground and on a light one.
-GREY = QColor("#868e9b")
+GREY = QColor("#7d8591")
 _ROW, _ROW_OF_A_STUDY, _PART_ROW = QSize(0, 42), QSize(0, 58), QSize(0, 22)
 
 
@@ -42,6 +43,8 @@ class SeriesTree(QTreeWidget):
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setIndentation(14)
+        # The row that was marked for the person, who has marked none yet.
+        self._proposed: str | None = None
         self.currentItemChanged.connect(lambda *_: self.chosen.emit(self.current))
         # Not itemActivated: on some desktops a single click activates.
         self.itemDoubleClicked.connect(self._open)
@@ -63,7 +66,11 @@ class SeriesTree(QTreeWidget):
             self.addTopLevelItems([self._group(group) for group in group_series(found)])
             for item in self._groups():
                 item.setExpanded(item.data(0, _KEY) in unfolded)
-            self.setCurrentItem(self._row(key) or self._first_that_opens())
+            row = self._row(key)
+            if row is None or key == self._proposed:
+                row = self._first_that_opens()
+                self._proposed = None if row is None else row.data(0, _KEY)
+            self.setCurrentItem(row)
         self.verticalScrollBar().setValue(place)
         self.chosen.emit(self.current)
 
@@ -120,26 +127,28 @@ class SeriesTree(QTreeWidget):
 
     def _row_of_several(self, group: SeriesGroup) -> QTreeWidgetItem:
         first = group.first
-        made = f"{len(group.images)} images of {_made(first)}"
-        row = QTreeWidgetItem(["\n".join(filter(None, (_name(first), made, first.study_words)))])
+        count, *facts = _lines(first)
+        lines = (_name(first), f"{len(group.images)} images of {count}", *facts)
+        row = QTreeWidgetItem(["\n".join(lines)])
         # The key of the first image would mark that one.
         row.setData(0, _KEY, f"all {first.key}")
         row.setSizeHint(0, _ROW_OF_A_STUDY if first.study_words else _ROW)
-        tip = f"{_name(first)}\n{_made(first)}\nChoose one of its {len(group.images)} images."
-        row.setToolTip(0, tip)
+        choose = f"Choose one of its {len(group.images)} images."
+        tip = (_name(first), _made(first), first.study_words, choose)
+        row.setToolTip(0, plain("\n".join(filter(None, tip))))
         return row
 
     def _row_of_one(self, series: Series) -> QTreeWidgetItem:
         name = ", ".join(filter(None, (_name(series), series.part)))
-        lines = (name, _state(series) or _made(series), series.study_words)
-        row = QTreeWidgetItem(["\n".join(filter(None, lines))])
+        state = _state(series)
+        facts = (state, series.study_words) if state else _lines(series)
+        row = QTreeWidgetItem(["\n".join(filter(None, (name, *facts)))])
         row.setSizeHint(0, _ROW_OF_A_STUDY if series.study_words else _ROW)
         self._dress(row, series)
         return row
 
     def _part(self, series: Series) -> QTreeWidgetItem:
-        words = (series.part or _made(series), _state(series))
-        row = QTreeWidgetItem([" · ".join(filter(None, words))])
+        row = QTreeWidgetItem([_joined(series.part or _made(series), _state(series))])
         row.setSizeHint(0, _PART_ROW)
         self._dress(row, series)
         return row
@@ -155,7 +164,7 @@ class SeriesTree(QTreeWidget):
             series.unsupported,
             series.question,
         )
-        row.setToolTip(0, "\n".join(filter(None, (*lines, *series.notes))))
+        row.setToolTip(0, plain("\n".join(filter(None, (*lines, *series.notes)))))
         if series.unsupported is not None or series.alternative:
             row.setForeground(0, QBrush(GREY))
         if series.alternative:
@@ -173,18 +182,38 @@ def millimetres(spacing: tuple[float, float, float]) -> str:
 
 
 def _name(series: Series) -> str:
-    words = (series.modality, series.description)
-    name = " · ".join(filter(None, words)) or "image"
+    name = _joined(series.modality, series.description) or "image"
     return name if series.number is None else f"{series.number} · {name}"
+
+
+def _lines(series: Series) -> list[str]:
+    """What a row says below the name; three facts side by side would be cut at the panel's edge."""
+    if not series.study_words:
+        return [_made(series)]
+    shape = _joined(_size(series), series.orientation)
+    return [shape, _joined(_spacing(series), series.study_words)]
 
 
 def _made(series: Series) -> str:
     if series.kind == "image":
-        size = "" if series.shape is None else f"{series.shape[2]} × {series.shape[1]} pixels"
-        return " · ".join(filter(None, ("picture", size)))
-    count = "1 slice" if series.image_count == 1 else f"{series.image_count} slices"
-    spacing = "" if series.spacing is None else f"{millimetres(series.spacing)} mm"
-    return " · ".join(filter(None, (count, series.orientation, spacing)))
+        return _joined("picture", _size(series))
+    return _joined(_size(series), series.orientation, _spacing(series))
+
+
+def _size(series: Series) -> str:
+    if series.kind == "image":
+        return "" if series.shape is None else f"{series.shape[2]} × {series.shape[1]} pixels"
+    # Without a place in the patient, as the pictures of an ultrasound, they are no slices of it.
+    what = "image" if series.shape is not None and series.spacing is None else "slice"
+    return f"1 {what}" if series.image_count == 1 else f"{series.image_count} {what}s"
+
+
+def _spacing(series: Series) -> str:
+    return "" if series.spacing is None else f"{millimetres(series.spacing)} mm"
+
+
+def _joined(*words: str) -> str:
+    return " · ".join(filter(None, words))
 
 
 def _state(series: Series) -> str:

@@ -111,8 +111,13 @@ class Session:
             return
         self.volume, self.opened = volume, series
         self._chosen_class, self._despite_missing = None, None
-        self._drop_explanation()
+        was_explained = self.explanation is not None
+        self.explanation, self.prediction = None, None
+        # First, so that the layers of the last study go in one step.
         self.volume_changed.emit(volume)
+        if was_explained:
+            self.explanation_changed.emit(None)
+            self.prediction_changed.emit(None)
         self._explain()
 
     # ---------------------------------------------------------------- model

@@ -116,9 +116,13 @@ class StudyBrowser:
             return
 
         def work(progress: Any, stop: Any) -> Volume:
-            from napari_ifa.volumes import read_volume
+            from napari_ifa.volumes import offered_windows, read_volume
 
-            return read_volume(series.path, series, progress=progress, stop=stop)
+            volume = read_volume(series.path, series, progress=progress, stop=stop)
+            if not volume.is_colour:
+                # Here, since it looks at every voxel: the volume remembers what was found.
+                offered_windows(volume)
+            return volume
 
         self._runner.start(
             "Reading the images",

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.drops import dropped_paths
-from napari_ifa.viewer.panel import JobBars, MessageLine, Panel
+from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, plain
 from napari_ifa.viewer.series_tree import SeriesTree
 from napari_ifa.viewer.study_view import StudyView
 
@@ -64,11 +64,9 @@ class StudyPanel(Panel):
         self.invitation = QLabel(_INVITATION)
         self.invitation.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.invitation.setMinimumHeight(110)
-        self.invitation.setStyleSheet(
-            "QLabel { border: 1px dashed #6b7380; border-radius: 6px; color: #a9b0ba; }"
-        )
+        self.invitation.setStyleSheet("QLabel { border: 1px dashed #7d8591; border-radius: 6px; }")
         self.skipped = QLabel()
-        self.skipped.setStyleSheet("QLabel { color: #a9b0ba; font-size: 11px; }")
+        self.skipped.setStyleSheet("QLabel { font-size: 11px; }")
         self.open_series = QPushButton("Open series")
         self.open_series.setToolTip("Show the chosen series; a double click does the same")
         self.open_series.clicked.connect(self._open_current)
@@ -127,7 +125,7 @@ class StudyPanel(Panel):
         answer = QMessageBox.question(
             self,
             "Open this series?",
-            sentence,
+            plain(sentence),
             QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
             QMessageBox.StandardButton.Cancel,
         )
@@ -161,14 +159,23 @@ class StudyPanel(Panel):
         self._count_skipped()
 
     def _count_skipped(self) -> None:
+        from napari_ifa.volumes.dicomdir import MISSING
+
         skipped = self.browser.skipped
-        count = sum(entry.count for entry in skipped)
-        others = "1 other file is no image" if count == 1 else f"{count} other files are no images"
-        self.skipped.setText(others)
-        self.skipped.setToolTip(
-            "\n".join(f"{entry.count} {entry.reason}: {_first(entry.names)}" for entry in skipped)
-        )
-        self.skipped.setVisible(count > 0)
+        missing = sum(entry.count for entry in skipped if entry.reason == MISSING)
+        others = sum(entry.count for entry in skipped) - missing
+        words = []
+        if missing:
+            files = "1 file" if missing == 1 else f"{missing} files"
+            words.append(f"{files} of the DICOMDIR not there")
+        if others:
+            words.append(
+                "1 other file is no image" if others == 1 else f"{others} other files are no images"
+            )
+        self.skipped.setText(", ".join(words))
+        lines = [f"{entry.count} {entry.reason}: {_first(entry.names)}" for entry in skipped]
+        self.skipped.setToolTip(plain("\n".join(lines)))
+        self.skipped.setVisible(bool(words))
 
 
 def _first(names: Sequence[str]) -> str:

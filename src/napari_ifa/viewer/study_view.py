@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_ifa.viewer.corner_note import BADGE_COLOURS, severity
 from napari_ifa.viewer.feature_table import MINUS
-from napari_ifa.viewer.panel import heading, listen
+from napari_ifa.viewer.panel import badge_style, heading, listen, plain
 from napari_ifa.viewer.series_tree import millimetres
 from napari_ifa.viewer.study_layer import layer_name
 
@@ -55,6 +55,8 @@ class StudyView(QWidget):
         self.unfold.toggled.connect(self._unfold)
         self.notes = QLabel()
         self.notes.setWordWrap(True)
+        for label in (self.badge, self.notes):
+            label.setTextFormat(Qt.TextFormat.PlainText)
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.window_label = QLabel("window")
         self.window_choice = QComboBox()
@@ -111,17 +113,13 @@ class StudyView(QWidget):
         notes = report.notes if report.badge or len(report.notes) > 1 else ()
         if not words and notes:
             words = f"{len(notes)} notes on this study"
-        ground, text = BADGE_COLOURS[severity(report)]
-        self.badge.setStyleSheet(
-            f"QLabel {{ background: {ground}; color: {text}; border-radius: 4px;"
-            " padding: 3px 6px; }"
-        )
+        self.badge.setStyleSheet(badge_style(*BADGE_COLOURS[severity(report)]))
         self.badge.setText(words)
         self.badge.setVisible(bool(words))
         tip = "\n".join(notes)
         if not tip and report.oblique_degrees and not report.resampled:
             tip = _IN_ITS_PLANES
-        self.badge.setToolTip(tip)
+        self.badge.setToolTip(plain(tip))
         self.notes.setText("\n".join(notes))
         self.unfold.setVisible(bool(notes))
         # What makes an image unreliable is read without a click.

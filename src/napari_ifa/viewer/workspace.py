@@ -48,6 +48,7 @@ class Workspace:
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE)
         self._patience.timeout.connect(self._open_handed_over)
+        self.jobs.start("Getting ready", _load_layers, _ignore, _ignore, key="ready", lane="ready")
 
     @property
     def viewer(self) -> napari.Viewer:
@@ -112,6 +113,23 @@ class Workspace:
         docks = self.viewer.window.dock_widgets
         found = [widget for widget in docks.values() if isinstance(widget, kind)]
         return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
+
+
+def _load_layers(progress: Any, stop: Any) -> None:
+    """Load what napari loads with its first layer (xarray, pandas, SciPy, the table of units).
+
+    On that occasion the window would stand still for more than a second.
+    """
+    import numpy as np
+    from napari.layers import Image
+
+    from napari_ifa.viewer.study_layer import UNITS
+
+    Image(np.zeros((1, 2, 2), np.float32), units=UNITS, contrast_limits=(0, 1))
+
+
+def _ignore(outcome: Any) -> None:
+    """Whoever is first to open an image loads it then."""
 
 
 def _tabify(window: QMainWindow, study: QDockWidget) -> None:

@@ -7,12 +7,14 @@ axial, coronal and sagittal planes stand as a radiologist expects them without a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.value_range import full_range, usual_range
 
 if TYPE_CHECKING:
     from napari_ifa.volumes.dicom.frames import Frame
@@ -164,6 +166,16 @@ class Volume:
         angle = self.oblique_degrees
         plane = _PLANE_BY_SLICE_AXIS[slice_axis]
         return f"oblique {plane} {angle:.0f}°" if angle >= 1 else plane
+
+    @cached_property
+    def full_range(self) -> tuple[float, float]:
+        """Least and greatest value; found once, since it takes a look at every voxel."""
+        return full_range(self.array)
+
+    @cached_property
+    def usual_range(self) -> tuple[float, float]:
+        """From the 0.5th to the 99.5th percentile; found once."""
+        return usual_range(self.array)
 
     def with_array(self, array: NDArray[Any], description: str | None = None) -> Volume:
         """Other values ``[I, P, L]`` on the same grid, as an explanation is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +18,6 @@ CT_PRESETS = (
     Window(480.0, 2500.0, "bone"),
     Window(40.0, 80.0, "brain"),
 )
-_PERCENTILES = (0.5, 99.5)
-#: Voxels looked at for percentiles.
-_SAMPLE = 1_000_000
 _NUCLEAR = ("PT", "NM")
 #: Of black to white: what a person can still see, and values between two extremes looked at.
 _LEAST_CONTRAST = 0.02
@@ -44,8 +40,7 @@ def offered_windows(volume: Volume) -> tuple[Window, ...]:
     own = [replace(window, name=window.name or _name(window)) for window in volume.windows]
     if not own:
         return (*presets, by_values)
-    extremes = _extremes(volume)
-    showing = [window for window in own if _shows(window, *extremes)]
+    showing = [window for window in own if _shows(window, *volume.full_range)]
     blank = [window for window in own if window not in showing]
     return (*showing, *presets, by_values, *blank)
 
@@ -55,15 +50,11 @@ def percentile_window(volume: Volume) -> Window:
 
     In nuclear medicine (PET, SPECT) black is no activity at all, or less.
     """
-    sample = _sample(volume)
-    low, high = np.percentile(sample, _PERCENTILES) if sample.size else (0.0, 1.0)
-    if high <= low:
-        # A nearly empty image: the few values that differ are what there is to see.
-        low, high = (sample.min(), sample.max()) if sample.size else (0.0, 1.0)
+    low, high = volume.usual_range
     if volume.modality in _NUCLEAR:
         low = min(low, 0.0)
-    width = float(high - low) or 1.0
-    return Window(float(low) + width / 2, width, "by values")
+    width = (high - low) or 1.0
+    return Window(low + width / 2, width, "by values")
 
 
 def display(values: NDArray[Any], window: Window, inverted: bool = False) -> NDArray[np.float64]:
@@ -83,23 +74,6 @@ def display(values: NDArray[Any], window: Window, inverted: bool = False) -> NDA
     if inverted:
         brightness = 1.0 - brightness
     return np.where(np.isnan(values), 0.0, brightness)
-
-
-def _sample(volume: Volume) -> NDArray[np.float32]:
-    """Finite values, evenly from all of the image; few enough to sort."""
-    stride = max(1, round((volume.array.size / _SAMPLE) ** (1 / 3)))
-    sample = volume.array[::stride, ::stride, ::stride].astype(np.float32)
-    return sample[np.isfinite(sample)]
-
-
-def _extremes(volume: Volume) -> tuple[float, float]:
-    """Least and greatest value; both 0 where there is none."""
-    array = volume.array
-    with warnings.catch_warnings():
-        # Of an image without a single number.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        low, high = float(np.nanmin(array)), float(np.nanmax(array))
-    return (low, high) if np.isfinite([low, high]).all() else (0.0, 0.0)
 
 
 def _shows(window: Window, low: float, high: float) -> bool:

@@ -12,7 +12,7 @@ from dicom_parts import COLUMNS, ROWS, csa_header, side_by_side
 from pydicom.dataset import Dataset
 from refusals import refusal
 
-from napari_ifa.volumes import read_volume
+from napari_ifa.volumes import list_series, read_volume
 
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
@@ -97,7 +97,7 @@ def test_mosaic_without_the_distance_of_its_slices_is_refused(
     data = mosaic(SliceThickness=1.5)
     del data.SpacingBetweenSlices
     save_dicom(tmp_path / "a", data)
-    assert refused(tmp_path / "a") == (
+    assert refusal(tmp_path / "a") == (
         "Series 7: Siemens mosaic without the distance of its slices (SpacingBetweenSlices);"
         " lengths are unknown. Not opened."
     )
