@@ -111,7 +111,7 @@ def test_many_missing_slices_are_named_in_part(save_series: Save) -> None:
     volume = read_volume(save_series(*range(10), 18, 19))
     assert volume.report.notes[0] == (
         "Series 7: 8 slices missing at 50.0, 52.0, 54.0, 56.0, 58.0, 60.0, … mm. Left blank; the"
-        " model is not run unless you ask."
+        " model is not run on it."
     )
     assert len(volume.report.missing) == 8
 
