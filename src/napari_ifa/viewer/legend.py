@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _BAR_HEIGHT = 16
 #: What lies under the overlay in the bar: the grey of a tissue, not the black of air.
 _TISSUE = 0.32
+#: Of the words for what speaks against and for, by the theme whose ground they are read on.
+_END_COLOURS = {"dark": ("#78aaff", "#ff8269"), "light": ("#1f4fb8", "#b0241a")}
 
 
 class Legend(QWidget):
@@ -88,9 +90,10 @@ class Legend(QWidget):
             for end in self.ends
         )
         words = QRectF(2, tip + 7 + line, self.width() - 4, line)
-        painter.setPen(QColor(120, 170, 255))
+        blue, red = _END_COLOURS["dark" if text.lightness() > 127 else "light"]
+        painter.setPen(QColor(blue))
         painter.drawText(words, Qt.AlignmentFlag.AlignLeft, against)
-        painter.setPen(QColor(255, 130, 105))
+        painter.setPen(QColor(red))
         painter.drawText(words, Qt.AlignmentFlag.AlignRight, towards)
         painter.end()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,20 +117,16 @@ class Workspace:
 
 
 def _load_layers(progress: Any, stop: Any) -> None:
-    """Load what napari loads with its first layer (xarray, pandas, SciPy, the table of units).
+    """Import what napari imports with its first layer, which would then stop the window.
 
-    On that occasion the window would stand still for more than a second.
+    No layer is made here: napari's own state, as its table of units, is not made for two threads.
     """
-    import numpy as np
-    from napari.layers import Image
-
-    from napari_ifa.viewer.study_layer import UNITS
-
-    Image(np.zeros((1, 2, 2), np.float32), units=UNITS, contrast_limits=(0, 1))
+    import_module("xarray")
+    import_module("scipy.ndimage")
 
 
 def _ignore(outcome: Any) -> None:
-    """Whoever is first to open an image loads it then."""
+    """Whatever could not be imported is missed where it is used."""
 
 
 def _tabify(window: QMainWindow, study: QDockWidget) -> None:

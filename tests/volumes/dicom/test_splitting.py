@@ -233,17 +233,20 @@ def test_slabs_one_above_the_other_are_one_image(save_series: Save) -> None:
 
 
 def test_a_missing_first_file_moves_no_slice_to_another_time(save_series: Save) -> None:
-    folder = save_series(*range(1, 9), ImagePositionPatient=position)
+    folder = save_series(*range(1, 12), ImagePositionPatient=lambda n: [0, 0, 2 * (n % 4)])
     assert images_of(folder) == {
-        "image 1 of 3": [100, 200],
-        "image 2 of 3": [300, 400, 500],
-        "image 3 of 3": [600, 700, 800],
+        "image 1 of 3": [100, 200, 300],
+        "image 2 of 3": [400, 500, 600, 700],
+        "image 3 of 3": [800, 900, 1000, 1100],
     }
 
 
 def test_a_missing_first_file_of_images_numbered_downwards(save_series: Save) -> None:
-    folder = save_series(*range(1, 6), ImagePositionPatient=lambda n: [0, 0, 4 - 2 * (n % 3)])
-    assert images_of(folder) == {"image 1 of 2": [200, 100], "image 2 of 2": [500, 400, 300]}
+    folder = save_series(*range(1, 8), ImagePositionPatient=lambda n: [0, 0, 6 - 2 * (n % 4)])
+    assert images_of(folder) == {
+        "image 1 of 2": [300, 200, 100],
+        "image 2 of 2": [700, 600, 500, 400],
+    }
 
 
 def test_a_missing_first_file_of_a_slice_after_the_other(save_series: Save) -> None:
@@ -255,6 +258,15 @@ def test_numbers_with_a_gap_between_the_times(save_images: Save) -> None:
     # 1 to 3, then 101 to 103: odd and even numbers alone would mix the two.
     folder = save_images(2, InstanceNumber=lambda n: 1 + n % 3 + 100 * (n // 3))
     assert images_of(folder) == {"image 1 of 2": [0, 100, 200], "image 2 of 2": [300, 400, 500]}
+
+
+def test_a_missing_file_that_could_be_the_first_or_the_last_is_asked_about(
+    save_series: Save,
+) -> None:
+    # Of two slices each, numbered 3 to 5: downwards with the last file lost, or upwards.
+    folder = save_series(*range(2, 5), ImagePositionPatient=lambda n: [0, 0, 2 * ((n + 1) % 2)])
+    (series,) = list_series(folder)
+    assert series.question is not None
 
 
 def test_interleaved_numbers_with_a_file_missing_are_asked_about(save_series: Save) -> None:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.volumes.dicom.frames import Frame
 
+#: Positions that show whether an image runs up or down the stack.
+_SHORTEST_RUN = 4
 #: What frames of one image have in common.
 Key = Callable[[Frame], Hashable]
 
@@ -57,15 +59,23 @@ def _firsts_of_images(
     """Number of the very first file, which may be missing, where image follows on image.
 
     Only one from which every image runs up, or every image down the stack: from any other, the
-    first slices of an image would count as the last of the one before.
+    first slices of an image would count as the last of the one before. None where two are such.
     """
     lowest, lost = int(numbers.min()), positions * repeats - len(numbers)
+    # Files are numbered from 1, rarely from 0.
+    least = max(lowest - lost, min(lowest, 1))
+    if positions < _SHORTEST_RUN:
+        # So few run up or down from wherever one counts.
+        if lowest != 1:
+            return []
+        least = 1
     downwards = positions - 1 - place
-    return [
+    firsts = [
         first
-        for first in range(lowest, lowest - lost - 1, -1)
+        for first in range(lowest, least - 1, -1)
         if any(((numbers - first) % positions == way).all() for way in (place, downwards))
     ]
+    return firsts if len(firsts) == 1 else []
 
 
 def _firsts_of_slices(
