@@ -194,6 +194,16 @@ def test_regular_runs_are_offered_too(save_series: Save) -> None:
     assert read_volume(folder).shape == whole.shape
 
 
+def test_no_more_runs_are_offered_than_a_person_reads(save_series: Save) -> None:
+    # Twelve pairs of gaps, each pair of its own size.
+    gaps = [2 + 0.1 * (k // 2) for k in range(24)]
+    heights = [0.0, *np.cumsum(gaps)]
+    folder = save_series(
+        *range(25), ImagePositionPatient=lambda k: [0, 0, round(float(heights[k]), 3)]
+    )
+    assert sum(series.alternative for series in list_series(folder)) == 8
+
+
 def test_gaps_too_unequal_for_one_grid_are_refused(save_series: Save) -> None:
     heights = [0, 2, 4, 6, 1000]
     folder = save_series(*range(5), ImagePositionPatient=lambda k: [0, 0, heights[k]])

@@ -27,6 +27,8 @@ from napari_ifa.volumes.volume import SourceOrder, volume_from_file_order
 
 #: Where images of one series are slices of one thing, even without their positions.
 _SLICED = ("CT", "MR", "PT", "NM")
+#: Runs of equal distance that are offered of one stack: a person chooses from them.
+_MOST_RUNS = 8
 
 
 def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
@@ -95,10 +97,13 @@ def _choices(group: list[Frame]) -> Iterator[_Choice]:
 
 
 def _runs(frames: tuple[Frame, ...]) -> list[Run]:
+    """The longest runs of equal distance, in their order along the stack."""
     try:
-        return regular_runs(frames)
+        runs = regular_runs(frames)
     except UnsupportedStudyError:
         return []
+    longest = sorted(runs, key=lambda run: len(run.frames), reverse=True)[:_MOST_RUNS]
+    return [run for run in runs if run in longest]
 
 
 def _without_place(group: list[Frame]) -> Iterator[_Choice]:
