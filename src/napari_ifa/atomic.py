@@ -28,3 +28,16 @@ def whole_file(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def reason_of(error: OSError) -> str:
+    """Why a file could not be written, as ``" (No space left on device)"``; empty if unknown.
+
+    A library's own error may stand before the system's, and may quote what was written.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return f" ({cause.strerror})"
+        cause = cause.__cause__ or cause.__context__
+    return ""

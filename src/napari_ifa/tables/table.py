@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.atomic import whole_file
+from napari_ifa.atomic import reason_of, whole_file
 from napari_ifa.errors import IfaError
 from napari_ifa.tables.cells import cell_text, clean_text, is_number, markdown_text, plain_value
 
@@ -90,8 +90,8 @@ def write_whole(path: Path, content: str | bytes) -> Path:
             part.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise IfaError(
-            f"{path.name} cannot be written to '{path.parent}' ({error.strerror or error}); make"
-            " room there or choose another folder."
+            f"{path.name} cannot be written to its folder{reason_of(error)}; make room there or"
+            " choose another folder."
         ) from error
     return path
 

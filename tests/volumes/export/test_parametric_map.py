@@ -253,7 +253,11 @@ def test_stopping_or_failing_leaves_no_file(
 
     def full_disk(self: Any, path: Path, **_: Any) -> None:
         Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            # As pydicom does, with the element that it was about to write.
+            raise OSError(f"{error}\nfor data_element:\n(0010,0010) Doe^Jane")  # noqa: B904
 
     monkeypatch.setattr(pydicom.Dataset, "save_as", full_disk)
     with pytest.raises(IfaError, match=r"^map\.dcm: cannot be written \(No space left on device\)"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ifa.atomic import whole_file
+from napari_ifa.atomic import reason_of, whole_file
 from napari_ifa.errors import IfaError
 from napari_ifa.volumes.nifti import is_nifti_name, unit_in_mm
 from napari_ifa.volumes.volume import Affine, Volume
@@ -58,8 +58,9 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
         with whole_file(path) as part:
             image.to_filename(part)
     except OSError as error:
-        reason = f" ({error.strerror})" if error.strerror else ""
-        raise IfaError(f"{path.name}: cannot be written{reason}; choose another folder.") from error
+        raise IfaError(
+            f"{path.name}: cannot be written{reason_of(error)}; choose another folder."
+        ) from error
     return path
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.atomic import whole_file
+from napari_ifa.atomic import reason_of, whole_file
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.volumes.export.derived import (
     derivation_code,
@@ -90,8 +90,9 @@ def write_parametric_map(
         with whole_file(path) as part:
             dataset.save_as(part, enforce_file_format=True)
     except OSError as error:
-        reason = f" ({error.strerror})" if error.strerror else ""
-        raise IfaError(f"{path.name}: cannot be written{reason}; choose another folder.") from error
+        raise IfaError(
+            f"{path.name}: cannot be written{reason_of(error)}; choose another folder."
+        ) from error
     if progress is not None:
         progress(1, 1)
     return path

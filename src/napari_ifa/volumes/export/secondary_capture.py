@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.atomic import reason_of
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.volumes.export.colour_bar import bar_size, colour_bar
 from napari_ifa.volumes.export.colouring import Colouring
@@ -96,9 +97,8 @@ def write_secondary_capture(
                 if progress is not None:
                     progress(number, len(shown))
     except OSError as error:
-        reason = f" ({error.strerror})" if error.strerror else ""
         raise IfaError(
-            f"{folder.name}: cannot be written{reason}; choose another folder."
+            f"{folder.name}: cannot be written{reason_of(error)}; choose another folder."
         ) from error
     return [folder / name for name in names]
 
