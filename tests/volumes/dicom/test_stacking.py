@@ -177,6 +177,30 @@ def test_a_last_slice_a_little_too_near_is_not_lost(save_series: Save) -> None:
     assert [at(volume, [0, 0, z]) for z in (0, 2, 4, 6)] == [0, 100, 200, 300]
 
 
+def test_what_lies_in_a_wide_gap_is_not_made_up(save_series: Save) -> None:
+    # 5.3 steps between the third slice and the fourth: 5 mm, 7, 9, … lie in between.
+    heights = [0, 2, 4, 14.6, 16.6, 18.6]
+    folder = save_series(*range(6), ImagePositionPatient=lambda k: [0, 0, heights[k]])
+    volume = read_volume(folder)
+    assert volume.report.notes == (
+        "Series 7: slice distances vary (2.00–10.60 mm). Shown interpolated at 2.00 mm; do not"
+        " measure on it.",
+        "Series 7: 3 slices missing at 8.0, 10.0, 12.0 mm. Left blank; the model is not run on it.",
+    )
+    # The grid runs from 18 mm down to 0.
+    assert volume.report.missing == (3, 4, 5)
+    assert (volume.array[3:6] == volume.array.min()).all()
+    assert at(volume, [0, 0, 4]) == 200
+
+
+def test_more_slices_missing_than_there_are_is_still_missing(save_series: Save) -> None:
+    heights = [0, 2, 4, 6, 20, 22]
+    folder = save_series(*range(6), ImagePositionPatient=lambda k: [0, 0, heights[k]])
+    volume = read_volume(folder)
+    assert len(volume.report.missing) == 6
+    assert not volume.report.resampled
+
+
 def test_regular_runs_are_offered_too(save_series: Save) -> None:
     heights = [0, 2, 4, 6, 7.1, 12.1, 17.1]
     folder = save_series(*range(7), ImagePositionPatient=lambda k: [0, 0, heights[k]])

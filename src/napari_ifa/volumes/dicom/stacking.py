@@ -267,7 +267,7 @@ def _missing(gaps: NDArray[np.float64], step: float) -> list[int]:
     if (steps < 1).any() or (np.abs(gaps / step - steps) > _MISSING_RELATIVE).any():
         return []
     total = int(steps.sum()) + 1
-    if total - len(gaps) - 1 > len(gaps) + 1:
+    if total > _MOST_GROWTH * (len(gaps) + 1):
         return []
     present = {0, *(int(k) for k in np.cumsum(steps))}
     return [k for k in range(total) if k not in present]
@@ -318,7 +318,8 @@ def _resampled(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm). Shown"
             f" interpolated at {step:.2f} mm; do not measure on it."
         )
-    elif missing:
+        missing = _far_from_all(places, slices)
+    if missing:
         notes.append(_missing_note(name, line, step, missing))
     height, width = line.spacing
     corner = line.row * lowest[0] * width + line.column * lowest[1] * height
@@ -334,6 +335,15 @@ def _resampled(
         ),
         resampling=Resampling(shape, places, offsets - lowest),
     )
+
+
+def _far_from_all(places: NDArray[np.float64], slices: int) -> list[int]:
+    """Slices of the grid that no slice of the source lies within a step of: nothing is known there,
+    and what lies between two slices farther apart is not made up."""
+    grid = np.arange(slices)
+    above = np.searchsorted(places, grid).clip(1, len(places) - 1)
+    distance = np.minimum(np.abs(grid - places[above - 1]), np.abs(places[above] - grid))
+    return [int(k) for k in np.flatnonzero(distance > 1 + _MISSING_RELATIVE)]
 
 
 def _stated(thickness: float | None) -> str:
