@@ -249,6 +249,11 @@ class Scene:
             self._remove(self._overlay)
             return
         values = ActivationOverlay(explanation)
+        look = {
+            "name": RAW_NAME if explanation.scale is None else OVERLAY_NAME,
+            "colormap": diverging_colormap(values.neutral),
+            "metadata": {"neutral": values.neutral, EXPLANATION_KEY: explanation},
+        }
         self._remove(self._overlay_3d)
         if self._overlay is None or self._overlay.data.volume is not explanation.volume:
             self._remove(self._overlay)
@@ -261,6 +266,7 @@ class Scene:
                 interpolation2d="linear",
                 opacity=self._opacity,
                 visible=viewer.dims.ndisplay == 2,
+                **look,
                 **placement(explanation.volume),
             )
         else:
@@ -269,9 +275,8 @@ class Scene:
             self._overlay.data = values
             self._overlay.contrast_limits_range = values.limits
             self._overlay.contrast_limits = values.limits
-        self._overlay.name = RAW_NAME if explanation.scale is None else OVERLAY_NAME
-        self._overlay.colormap = diverging_colormap(values.neutral)
-        self._overlay.metadata = {"neutral": values.neutral, EXPLANATION_KEY: explanation}
+            for attribute, value in look.items():
+                setattr(self._overlay, attribute, value)
         if viewer.dims.ndisplay == 3:
             self._add_overlay_3d()
 
