@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -167,3 +168,24 @@ def test_an_image_with_missing_slices_is_explained_only_on_request(volume) -> No
     )
     allowed = explain(tiny_classifier(), gap, allow_missing=True)
     np.testing.assert_allclose(allowed.logits, explain(tiny_classifier(), volume).logits)
+
+
+def test_a_map_that_was_computed_is_no_image_to_explain(volume) -> None:
+    frame = SimpleNamespace(image=SimpleNamespace(sop_class="1.2.840.10008.5.1.4.1.1.30"))
+    computed = replace(volume, source=replace(volume.source, frames=(frame,)))
+    with pytest.raises(ExplanationError) as caught:
+        explain(tiny_classifier(), computed)
+    assert str(caught.value) == (
+        "This is a parametric map, values that were computed from an image; open that image to"
+        " explain it."
+    )
+
+
+def test_colours_are_not_given_to_a_model_of_grey_images(volume) -> None:
+    coloured = np.repeat(volume.array[..., None], 3, axis=3).astype(np.uint8)
+    with pytest.raises(ExplanationError) as caught:
+        explain(tiny_classifier(), replace(volume, array=coloured))
+    assert str(caught.value) == (
+        "The model takes grey images and this one is in colour; open a grey one, or choose a model"
+        " for colours."
+    )

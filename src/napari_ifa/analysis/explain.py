@@ -21,6 +21,7 @@ from napari_ifa.volumes import FeatureGrid, Volume, missing_slices
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from napari_ifa.cam import ClassActivation
 
@@ -69,6 +70,11 @@ def explain(
 
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
+    if volume.source.is_computed:
+        raise ExplanationError(
+            "This is a parametric map, values that were computed from an image; open that image to"
+            " explain it."
+        )
     if analysis is not None:
         analysis.check(classifier)
         if method is not None and method != analysis.method:
@@ -80,6 +86,11 @@ def explain(
     with _misfit_said(classifier, volume):
         image = classifier.preprocess(volume)
     network_input = image.as_tensor().float()[None].to(classifier.device)
+    if volume.is_colour and _takes_grey(classifier, network_input):
+        raise ExplanationError(
+            "The model takes grey images and this one is in colour; open a grey one, or choose a"
+            " model for colours."
+        )
     # A network that cuts volumes into slices begins with a 2D convolution as well.
     with _misfit_said(classifier, volume) if is_flat(volume) else nullcontext():
         activation = class_activation(
@@ -332,6 +343,21 @@ def predict_masked(case: CaseActivation, masks: list[FeatureMask]) -> NDArray[np
     )
 
 
+def _first_convolution(classifier: Classifier) -> nn.Module | None:
+    from torch import nn
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return next((m for m in classifier.network.modules() if isinstance(m, kinds)), None)
+
+
+def _takes_grey(classifier: Classifier, network_input: torch.Tensor) -> bool:
+    """Whether the network fits the input but for its three colours, where it has one channel."""
+    first = _first_convolution(classifier)
+    if first is None or network_input.shape[1] != 3 or first.in_channels != 1:
+        return False
+    return len(first.kernel_size) == network_input.ndim - 2
+
+
 @contextmanager
 def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
     """Where an error comes of a picture for a 3D network, or a volume for a 2D one, say that.
@@ -343,8 +369,7 @@ def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
     try:
         yield
     except ExplanationError as error:
-        kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-        first = next((m for m in classifier.network.modules() if isinstance(m, kinds)), None)
+        first = _first_convolution(classifier)
         flat = is_flat(volume)
         if flat and isinstance(first, nn.Conv3d):
             kind = "picture" if volume.is_picture else "single slice"
