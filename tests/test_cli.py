@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from signals import heard
 
 import napari_ifa as ifa
 from napari_ifa import samples
@@ -316,6 +317,7 @@ def test_who_ends_the_program_leaves_no_unpacked_study_behind(name: str, tmp_pat
     with subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=heard,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "unpacked\n"

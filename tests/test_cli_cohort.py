@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from signals import heard
 
 from napari_ifa import samples
 from napari_ifa.analysis import load_analysis
@@ -119,7 +120,12 @@ def interrupted(folder: Path) -> tuple[int, str]:
     options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--workers", "2"]
     command = [sys.executable, "-m", "napari_ifa.cli", *options, "-o", str(folder / "c.nc")]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heard,
     )
     begun = time.monotonic()
     while not list(folder.glob("c.nc.parts/shard_*")) and time.monotonic() < begun + 120:
