@@ -130,7 +130,7 @@ def test_an_error_is_one_sentence_in_the_panel(desk, tmp_path):
     desk.settle(lambda: bool(desk.said))
     message = desk.study.message
     assert message.isVisible()
-    assert "nowhere.nii" in message.text.text()
+    assert message.text.text() == "There is no such file or folder; check the path of the study."
     assert "Traceback" not in message.text.text()
     desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
     desk.settle(lambda: desk.session.volume is not None)
