@@ -141,6 +141,14 @@ def test_no_file_is_forgotten() -> None:
     assert not any(is_nibabel_file(DATA / name) for name in others | dicom)
 
 
+@pytest.mark.parametrize("name", ["0.dcm", "1.dcm"])
+def test_mosaics_without_their_private_header_are_refused(name: str) -> None:
+    assert refusal(DATA / name) == (
+        "Series 12: Siemens mosaic without its private header; the slice direction is unknown, left"
+        " and right could be swapped. Not opened."
+    )
+
+
 @pytest.mark.parametrize("name", ["standard.trk", "standard.tck", "tinypet.v"])
 def test_file_without_an_image_is_one_sentence(name: str) -> None:
     with pytest.raises(UnsupportedStudyError) as caught:
