@@ -245,13 +245,14 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
 
 def _names(explanation: Explanation, stem: str) -> tuple[str, str]:
     """What a file's name begins and ends with."""
-    name = _file_part(explanation.class_names[explanation.class_idx])
+    name = file_part(explanation.class_names[explanation.class_idx])
     prefix = f"{stem}_" if stem else ""
     if not explanation.mask.keep.all():
         prefix += "fs_"
-        name += f"_{_file_part(explanation.mask.name)}"
+        name += f"_{file_part(explanation.mask.name)}"
     return prefix, name
 
 
-def _file_part(text: str) -> str:
+def file_part(text: str) -> str:
+    """A name as part of a file's name on any system: ``"bright_lesion"``."""
     return re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_").lower() or "class"

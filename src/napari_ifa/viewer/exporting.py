@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +90,13 @@ FORMATS = (NIFTI, PARAMETRIC_MAP, PICTURES)
 
 def suggested_name(explanation: Explanation, format_: ExportFormat) -> str:
     """``"s_cam_lesion.nii.gz"``: what it is of, and nothing of whom."""
+    from napari_ifa.report import file_part
+
     kind = "class_activation" if explanation.scale is None else "s_cam"
     if not explanation.mask.keep.all():
         kind = f"fs_{kind}"
     name = explanation.class_names[explanation.class_idx]
-    part = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").lower() or "class"
-    return f"{kind}_{part}{format_.suffix}"
+    return f"{kind}_{file_part(name)}{format_.suffix}"
 
 
 def what_was_written(format_: ExportFormat, written: list[Path]) -> str:

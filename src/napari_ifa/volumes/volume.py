@@ -29,7 +29,8 @@ IPL_IN_LPS: Affine = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0
 #: LPS (DICOM, this project) to RAS (NIfTI, MONAI) and back: x and y change sign.
 LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+#: Class of DICOM objects whose values were computed from an image.
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _PLANE_BY_SLICE_AXIS = ("axial", "coronal", "sagittal")
 #: Angles below this (degrees) are a rounding of the header, not an oblique acquisition.
 _OBLIQUE_DEGREES = 0.1
@@ -101,7 +102,7 @@ class SourceOrder:
     def is_computed(self) -> bool:
         """Whether the values were computed from an image: a DICOM parametric map."""
         classes = (frame.image.sop_class for frame in self.frames if frame is not None)
-        return next(classes, "") == _PARAMETRIC_MAP
+        return next(classes, "") == PARAMETRIC_MAP
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, Traits
 from napari_ifa.volumes.dicom.values import positive, rescale
-from napari_ifa.volumes.voi import voi_windows
+from napari_ifa.volumes.dicom.voi import voi_windows
+from napari_ifa.volumes.volume import PARAMETRIC_MAP
 
-PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _PLANE_TAGS = {tags.IN_STACK_POSITION, tags.POSITION, tags.POSITION_SEQUENCE}
 
 

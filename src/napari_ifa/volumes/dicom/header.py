@@ -17,11 +17,12 @@ from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
-from napari_ifa.volumes.dicom.functional_groups import PARAMETRIC_MAP, frames_of_groups
+from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
-from napari_ifa.volumes.voi import voi_windows
+from napari_ifa.volumes.dicom.voi import voi_windows
+from napari_ifa.volumes.volume import PARAMETRIC_MAP
 
 _PREAMBLE = 128
 #: Bytes read at once, and those that an element needs before its value.

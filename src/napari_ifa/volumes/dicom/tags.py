@@ -104,8 +104,6 @@ CSA_CREATORS = (0x00290010, 0x00290011, 0x00290012)
 CSA_HEADERS = (0x00291010, 0x00291110, 0x00291210)
 GE_CREATOR = 0x00430010
 GE_COMPONENT = 0x0043102F
-UNITED_CREATOR = 0x00650010
-UNITED_TILE_COUNT = 0x00651050
 UNITED_TILES = 0x00651051
 
 #: What a scan asks pydicom for; what stands inside sequences comes with them.
@@ -176,8 +174,6 @@ SCANNED: list[BaseTag | int] = [
         *CSA_HEADERS,
         GE_CREATOR,
         GE_COMPONENT,
-        UNITED_CREATOR,
-        UNITED_TILE_COUNT,
         UNITED_TILES,
     )
 ]

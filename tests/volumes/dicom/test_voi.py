@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from napari_ifa.volumes import Window, display
 from napari_ifa.volumes.dicom.fields import Fields
-from napari_ifa.volumes.voi import linear_windows, table_window, voi_windows
+from napari_ifa.volumes.dicom.voi import linear_windows, table_window, voi_windows
 
 VALUES = np.arange(-300, 700)
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.volume import Window, WindowFunction
 
 if TYPE_CHECKING:
     from napari_ifa.volumes.dicom.fields import Fields
 
-_CENTER, _WIDTH, _NAMES, _FUNCTION = 0x00281050, 0x00281051, 0x00281055, 0x00281056
-_TABLES = 0x00283010
-_TABLE_DESCRIPTION, _TABLE_NAME, _TABLE_DATA = 0x00283002, 0x00283003, 0x00283006
 #: Windows and tables of one image that are looked at; a person chooses from a list.
 _MOST_WINDOWS = 32
 #: Points of a curve: finer than any screen shows.
@@ -36,14 +34,14 @@ def voi_windows(fields: Fields, signed: bool = False) -> tuple[Window, ...]:
     fields : of the data set that holds Window Center, Window Width and the VOI LUT Sequence.
     signed : whether modality values can be negative, so that tables may begin below 0.
     """
-    names = fields.text(_NAMES)
+    names = fields.text(tags.WINDOW_NAME)
     linear = linear_windows(
-        fields.numbers(_CENTER) or (),
-        fields.numbers(_WIDTH) or (),
+        fields.numbers(tags.WINDOW_CENTER) or (),
+        fields.numbers(tags.WINDOW_WIDTH) or (),
         names.split("\\") if names else (),
-        fields.ascii(_FUNCTION),
+        fields.ascii(tags.VOI_FUNCTION),
     )
-    found = [_table(item, signed) for item in fields.items(_TABLES)[:_MOST_WINDOWS]]
+    found = [_table(item, signed) for item in fields.items(tags.VOI_LUT)[:_MOST_WINDOWS]]
     return (*linear, *(window for window in found if window is not None))
 
 
@@ -112,17 +110,17 @@ def _window(center: float, width: float, name: str, function: str) -> Window:
 
 
 def _table(item: Fields, signed: bool) -> Window | None:
-    description = item.shorts(_TABLE_DESCRIPTION)
+    description = item.shorts(tags.LUT_DESCRIPTOR)
     if len(description) != 3:
         return None
     count, first, bits = description
     count = count or _MOST_ENTRIES
     # Both are 16 bits in the file; which of the two it is depends on other elements.
     first = first - 2**16 if signed and first >= 2**15 else first
-    entries = list(item.shorts(_TABLE_DATA)[:_MOST_ENTRIES])
+    entries = list(item.shorts(tags.LUT_DATA)[:_MOST_ENTRIES])
     if bits == 8 and len(entries) == (count + 1) // 2:
         # Packed: a byte for an entry, the first in the lower half.
         entries = [half for entry in entries for half in (entry & 0xFF, entry >> 8)]
     if len(entries) < count:
         return None
-    return table_window(first, entries[:count], bits, item.text(_TABLE_NAME))
+    return table_window(first, entries[:count], bits, item.text(tags.LUT_EXPLANATION))
