@@ -9,7 +9,7 @@ from math import hypot
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom.colour import COLOURS, PALETTE
-from napari_ifa.volumes.dicom.decoding import plugin
+from napari_ifa.volumes.dicom.decoding import plugins
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
@@ -60,6 +60,20 @@ def damaged(frame: Frame) -> str:
     return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
 
 
+def unplaced(frame: Frame) -> str:
+    """The sentence about frames that lie nowhere in the patient."""
+    reason = frame.image.unplaced or "no patient position"
+    if not frame.image.unplaced and "ImagePositionPatient" in frame.image.unreadable:
+        reason = "the patient position is not three numbers"
+    return f"{label([frame])}: {reason}; opened as 2D, without mm."
+
+
+def remarks(frames: Sequence[Frame]) -> list[str]:
+    """A sentence for each thing that was put right in the headers of the frames."""
+    said = dict.fromkeys(remark for frame in frames for remark in frame.image.remarks)
+    return [f"{label(frames)}: {remark}" for remark in said]
+
+
 def not_told_apart(frames: Sequence[Frame]) -> str:
     """The question about frames that share positions."""
     return (
@@ -85,6 +99,8 @@ def _geometry_reason(frame: Frame) -> str | None:
     if frame.position is None:
         return None
     if frame.orientation is None:
+        if "ImageOrientationPatient" in frame.image.unreadable:
+            return "the patient orientation is not six numbers. Not opened."
         return "no patient orientation; left and right are unknown. Not opened."
     row, column = frame.orientation[:3], frame.orientation[3:]
     errors = (
@@ -95,6 +111,8 @@ def _geometry_reason(frame: Frame) -> str | None:
     if max(map(abs, errors)) > _COSINE_TOLERANCE:
         return "the patient orientation is invalid. Not opened."
     if frame.pixel_spacing is None:
+        if "PixelSpacing" in frame.image.unreadable:
+            return "the pixel spacing is not two numbers; lengths are unknown. Not opened."
         return "no pixel spacing; lengths are unknown. Not opened."
     farthest = max(*map(abs, frame.position), *frame.pixel_spacing, frame.slice_distance or 0.0)
     if farthest > _FARTHEST:
@@ -132,7 +150,7 @@ def _codec_reason(frame: Frame) -> str | None:
         return None
     syntax = frame.image.transfer_syntax
     try:
-        available = plugin(frame.image) is not None
+        available = bool(plugins(frame.image))
     except (NotImplementedError, ValueError):
         return f"compression {_name(syntax)} is not supported."
     if not available:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal
+from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal, remarks, unplaced
 from napari_ifa.volumes.dicom.stack import Resampling, Stack
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
@@ -81,7 +81,7 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
     """
     frames, notes = _whole(frames)
     name = label(frames)
-    notes.append(f"{name}: no patient position; opened as 2D, without mm.")
+    notes.append(unplaced(frames[0]))
     if frames[0].image.photometric == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
@@ -139,11 +139,12 @@ def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     sentence = refusal(frames)
     if sentence is not None:
         raise UnsupportedStudyError(sentence)
+    said = remarks(frames)
     whole = [frame for frame in frames if not is_damaged(frame)]
     lost = dict.fromkeys(damaged(frame) for frame in frames if is_damaged(frame))
     if not whole:
         raise UnsupportedStudyError(next(iter(lost)))
-    return whole, list(lost)
+    return whole, [*said, *lost]
 
 
 @dataclass(frozen=True, eq=False)
