@@ -11,20 +11,32 @@ from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.volumes.dicom.colour import colour_dtype, to_rgb
-from napari_ifa.volumes.dicom.decoding import check_frame, compressed_frame, native_frame
+from napari_ifa.volumes.dicom.decoding import (
+    UndecodedError,
+    check_frame,
+    compressed_frame,
+    native_frame,
+)
 from napari_ifa.volumes.dicom.deflated import inflated
 from napari_ifa.volumes.dicom.frames import Frame, StoredImage
-from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, needs_gdcm
-from napari_ifa.volumes.dicom.refusals import damaged, label
+from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, may_ask_gdcm, needs_gdcm
+from napari_ifa.volumes.dicom.refusals import damaged, label, second_decoder
 from napari_ifa.volumes.dicom.resampling import resample
-from napari_ifa.volumes.dicom.rescale import BeyondInt16Error, may_fit_int16, place, place_in_place
+from napari_ifa.volumes.dicom.rescale import (
+    BeyondInt16Error,
+    is_padding,
+    may_fit_int16,
+    place,
+    place_in_place,
+)
+from napari_ifa.volumes.dicom.segmentation import empty_label
 from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.dicom.stored_frames import (
     Pieces,
@@ -40,14 +52,32 @@ from napari_ifa.volumes.threads import in_threads
 _DECODER_BYTES = 8
 
 
+class StackValues(NamedTuple):
+    """What the files of a stack hold.
+
+    Attributes
+    ----------
+    values : in the modality's units, ``[column, row, slice]``, int16 or float32; colours
+        ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16.
+    damaged : slices of its grid that are damaged and therefore blank.
+    notes : one sentence for each thing that a person should know.
+    """
+
+    values: NDArray[Any]
+    damaged: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
 def read_stack(
     stack: Stack, progress: Progress | None = None, stop: Stop | None = None
-) -> tuple[NDArray[Any], tuple[int, ...]]:
-    """The values of a stack, and the slices of its grid that are damaged and therefore blank.
+) -> StackValues:
+    """The values of a stack.
 
-    Values are in the modality's units, ``[column, row, slice]``, int16 or float32; colours
-    ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16. Missing and damaged
-    slices hold the lowest value of the stack, or black.
+    Missing and damaged slices hold the lowest value of the stack, or black; those that were left
+    out of a segmentation are empty. Where slices are interpolated, padding is no value: it is
+    blended with nothing. The lowest value of the stack stands for it, as beyond the slices: of CT
+    that is the padding itself where scanners pad, so that a network sees what it sees in a stack
+    that is not interpolated.
 
     Raises
     ------
@@ -69,10 +99,12 @@ def read_stack(
     jobs = _jobs(stack.frames)
     for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
         refuse_if_too_large(size, _DECODER_BYTES, name)
-    read = _read_as(shape, dtypes[0], jobs, progress, stop)
+    # Only what is interpolated has to know what is padding; else it stays as it is stored.
+    marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
+    read = _read_as(_Reading(shape, dtypes[0], marks), jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
-        read = _read_as(shape, dtypes[1], jobs, progress, stop)
+        read = _read_as(_Reading(shape, dtypes[1], marks), jobs, progress, stop)
     assert read is not None
     none_is_whole = read.values is None or len(read.damaged) == len(frames)
     if none_is_whole or (read.damaged and stack.resampling is not None):
@@ -81,13 +113,24 @@ def read_stack(
         raise UnsupportedStudyError(damaged(broken))
     assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
+    if first.image.is_segmentation:
+        outside = empty_label(first.image)
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
             read.values[k] = outside
     values = read.values
     if stack.resampling is not None:
-        values = resample(values, stack.resampling, outside, name, stop=stop)
-    return values.swapaxes(0, 2), tuple(sorted(read.damaged))
+        values = resample(
+            values,
+            stack.resampling,
+            np.nan if marks and first.image.is_parametric_map else outside,
+            name,
+            stop=stop,
+            without_value=read.without_value,
+            labels=first.image.is_segmentation,
+        )
+    notes = (second_decoder(frames, read.by_second),) if read.by_second else ()
+    return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)), notes)
 
 
 @dataclass(frozen=True)
@@ -105,15 +148,21 @@ class _Job:
 class _Reading:
     """An array that is allocated when the first frame for it is there, and what is known of it.
 
-    A header may claim anything: nothing is allocated for a claim alone.
+    A header may claim anything: nothing is allocated for a claim alone. ``marks`` says whether
+    pixels without a value are marked, in ``without_value``.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], marks: bool = False) -> None:
         self.shape = shape
         self.dtype = dtype
+        self.marks = marks
         self.values: NDArray[Any] | None = None
+        self.without_value: NDArray[np.bool_] | None = None
         self.damaged: set[int] = set()
         self.lowest = np.inf
+        #: Frames that gdcm is asked for after another decoder has failed, and slices it could read.
+        self.undecoded: list[_Job] = []
+        self.by_second = 0
         self._lock = threading.Lock()
         self._pieces: dict[Path, list[Pieces]] = {}
 
@@ -122,7 +171,19 @@ class _Reading:
         with self._lock:
             if self.values is None:
                 self.values = np.empty(self.shape, self.dtype)
+                if self.marks:
+                    self.without_value = np.zeros(self.shape, bool)
             return self.values[k]
+
+    def mark(self, k: int, stored: NDArray[Any], frame: Frame) -> None:
+        """Mark the pixels of slice ``k`` that have no value."""
+        assert self.values is not None
+        assert self.without_value is not None
+        values, mark = self.values[k], self.without_value[k]
+        if frame.image.padding is not None:
+            mark[...] = is_padding(stored, frame.image.padding)
+        if values.dtype.kind == "f":
+            mark |= ~np.isfinite(values)
 
     def pieces(self, image: StoredImage, index: int) -> Pieces:
         """Where a compressed frame stands; looked up once for a file."""
@@ -137,6 +198,14 @@ class _Reading:
     def note(self, lowest: float) -> None:
         with self._lock:
             self.lowest = min(self.lowest, lowest)
+
+    def leave(self, job: _Job) -> None:
+        """A frame that no decoder of this process can read: to gdcm, or it is damaged."""
+        if may_ask_gdcm(job.image):
+            with self._lock:
+                self.undecoded.append(job)
+        else:
+            self.drop(job.slices)
 
     def drop(self, slices: Sequence[int]) -> None:
         with self._lock:
@@ -166,15 +235,17 @@ def _dtypes(frames: Sequence[Frame]) -> tuple[np.dtype[Any], ...]:
     return (np.dtype(np.float32),)
 
 
+def _may_lack_values(frame: Frame) -> bool:
+    return frame.image.padding is not None or frame.image.is_float
+
+
 def _read_as(
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    reading: _Reading,
     jobs: Sequence[_Job],
     progress: Progress | None,
     stop: Stop | None,
 ) -> _Reading | None:
-    """All frames as ``dtype``; None where they need the next one."""
-    reading = _Reading(shape, dtype)
+    """All frames as the type of ``reading``; None where they need the next one."""
     ours: list[_Job] = []
     others: list[_Job] = []
     for job in jobs:
@@ -188,8 +259,10 @@ def _read_as(
     try:
         with _quiet(jobs[0].image):
             in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
-            done = len(ours)
-            _read_with_gdcm(others, reading, tell, stop)
+            done = len(ours) - len(reading.undecoded)
+            _read_with_gdcm([*others, *reading.undecoded], reading, tell, stop)
+            again = {k for job in reading.undecoded for k in job.slices}
+            reading.by_second = len(again - reading.damaged)
     except BeyondInt16Error:
         # The error keeps what was read alive until it is collected.
         reading.values = None
@@ -202,16 +275,19 @@ def _read_job(job: _Job, reading: _Reading) -> None:
         _guarded(partial(_read_deflated, job, reading), job.slices, reading)
         return
     for index, rows in job.frames.items():
-        _guarded(
-            partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
-        )
+        try:
+            _guarded(
+                partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
+            )
+        except UndecodedError:
+            reading.leave(_Job(job.image, {index: rows}))
 
 
 def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
     """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
     try:
         read()
-    except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
+    except (KeyboardInterrupt, SystemExit, BeyondInt16Error, UndecodedError):
         raise
     except BaseException:  # a panic of a decoder written in Rust is no Exception
         reading.drop(slices)
@@ -273,13 +349,17 @@ def _place_slices(
         elif image.is_colour:
             to_rgb(tile, photometric, image, reading.target(k))
         else:
-            reading.note(place(tile, frame, reading.target(k)))
+            least = place(tile, frame, reading.target(k))
+            reading.note(least)
+            if reading.marks:
+                reading.mark(k, tile, frame)
 
 
 def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Reading) -> bool:
     """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
     return (
         reading.dtype == np.int16
+        and not reading.marks
         and image.bits_allocated == 16
         and not image.pixels.encapsulated
         and not image.pixels.is_float

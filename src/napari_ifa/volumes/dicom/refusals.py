@@ -60,6 +60,12 @@ def damaged(frame: Frame) -> str:
     return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
 
 
+def second_decoder(frames: Sequence[Frame], count: int) -> str:
+    """The sentence about slices that only another decoder than the usual one could read."""
+    slices = "1 slice" if count == 1 else f"{count} slices"
+    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one (gdcm)."
+
+
 def unplaced(frame: Frame) -> str:
     """The sentence about frames that lie nowhere in the patient."""
     reason = frame.image.unplaced or "no patient position"

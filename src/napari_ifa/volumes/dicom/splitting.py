@@ -28,6 +28,12 @@ def _frame_of_reference(frame: Frame) -> Hashable:
     return frame.image.frame_of_reference
 
 
+def _segment_of_file(frame: Frame) -> Hashable:
+    """Segments are images apart wherever they lie: empty slices may have been left out of each."""
+    image = frame.image
+    return (str(image.path), frame.traits.segment) if image.is_segmentation else None
+
+
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
     lambda f: f.traits.image_type,
@@ -107,6 +113,9 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
 
 
 def _split(frames: list[Frame]) -> list[Part]:
+    segments = _by(_segment_of_file, frames)
+    if len(segments) > 1:
+        return [part for group in segments for part in _split(group)]
     place = places(frames)
     counts = np.bincount(place)
     repeats = int(counts.max())

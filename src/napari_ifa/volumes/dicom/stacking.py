@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal, remarks, unplaced
+from napari_ifa.volumes.dicom.segmentation import slots as slots_of_segmentation
 from napari_ifa.volumes.dicom.stack import Resampling, Stack
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
@@ -54,18 +55,24 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         step = line.normal * (thickness or 1.0)
         affine = line.affine(step, line.positions[0])
         return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
-    step_mm, regular = _commonest_step(line.gaps)
-    is_even = _are_in_place(line.heights, step_mm)
-    missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
-    unequal = not is_even or not (regular.all() or missing)
+    missing: list[int] = []
+    unequal = False
+    if frames[0].image.is_segmentation:
+        slots, step_mm, doubts = slots_of_segmentation(line.frames, line.heights)
+        notes += doubts
+    else:
+        step_mm, regular = _commonest_step(line.gaps)
+        is_even = _are_in_place(line.heights, step_mm)
+        missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
+        unequal = not is_even or not (regular.all() or missing)
+        slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
     tilt = line.tilt_degrees
     if tilt or unequal:
         return _resampled(line, step_mm, unequal, tilt, missing, notes)
     if missing:
         notes.append(_missing_note(name, line, step_mm, missing))
-    slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
-    placed = dict(zip(slots, line.frames, strict=True)) if missing else None
-    ordered = line.frames if placed is None else tuple(map(placed.get, range(slots[-1] + 1)))
+    placed = dict(zip(slots, line.frames, strict=True))
+    ordered = tuple(map(placed.get, range(slots[-1] + 1)))
     step = (line.positions[-1] - line.positions[0]) / (len(ordered) - 1)
     report = GeometryReport(missing=tuple(missing), notes=tuple(notes))
     return Stack(ordered, line.affine(step, line.positions[0]), report=report)
@@ -103,7 +110,7 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
     """Runs of neighbouring slices with equal gaps, where the gaps of all are unequal."""
     whole, _ = _whole(frames)
     line = _Line.of(whole)
-    if len(line.frames) < 2:
+    if len(line.frames) < 2 or whole[0].image.is_segmentation:
         return []
     gaps = line.gaps
     step, regular = _commonest_step(gaps)
