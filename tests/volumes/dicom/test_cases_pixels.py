@@ -1,5 +1,5 @@
-"""Single files that went wrong: empty frames left out, padding, decimal commas, positions of nuclear
-medicine, and compressed pixels that are not what the header or the first decoder says."""
+"""Single files that went wrong: empty frames left out, padding, decimal commas, nuclear medicine,
+and compressed pixels that are not what the header or the first decoder says."""
 
 from __future__ import annotations
 
@@ -293,12 +293,15 @@ def test_segmentation_by_highdicom(tmp_path: Path, dicom_slice: Make, save_dicom
         "StudyDate": "20240102",
         "StudyTime": "",
         "ReferringPhysicianName": "",
+        "Rows": 4,
+        "Columns": 6,
+        "PixelData": bytes(48),
     }
     sources = []
     for k in range(7):
         path = save_dicom(tmp_path / "ct" / f"{k}.dcm", dicom_slice(k, **of_all))
         sources.append(pydicom.dcmread(path))
-    mask = np.zeros((7, 2, 3, 2), np.uint8)
+    mask = np.zeros((7, 4, 6, 2), np.uint8)
     mask[[1, 4], 0, 1, 0] = 1
     mask[[2, 3, 6], 1, :, 1] = 1
     described = [
@@ -772,6 +775,15 @@ def test_stream_that_is_cut_off_is_damaged_for_every_decoder(
     assert refusal(path) == "frames.dcm: image data incomplete or damaged; skipped."
 
 
+def without_its_compression(path: Path, syntax: str) -> None:
+    """Let the header name the transfer syntax of plain pixels."""
+    content = path.read_bytes()
+    named = str(syntax).encode()
+    assert named in content
+    plain = str(ExplicitVRLittleEndian).encode().ljust(len(named), b"\0")
+    path.write_bytes(content.replace(named, plain))
+
+
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless])
 def test_compression_that_the_header_does_not_name(save_frames: Save, syntax: str) -> None:
     truth = np.random.default_rng(3).integers(0, 4000, (3, 40, 33)).astype("<u2")
@@ -779,11 +791,7 @@ def test_compression_that_the_header_does_not_name(save_frames: Save, syntax: st
     data = pydicom.dcmread(path)
     data.compress(syntax)
     data.save_as(path)
-    content = path.read_bytes()
-    named = str(syntax).encode()
-    assert named in content
-    plain = str(ExplicitVRLittleEndian).encode().ljust(len(named), b"\0")
-    path.write_bytes(content.replace(named, plain))
+    without_its_compression(path, syntax)
     volume = read_volume(path)
     assert_array_equal(in_file_order(volume)[0], truth)
     assert any("says that its pixels are not compressed" in note for note in volume.report.notes)
@@ -805,8 +813,9 @@ def test_compression_that_nothing_names_is_refused(save_frames: Save) -> None:
     path = save_frames(np.zeros((1, 4, 4), "<u2"))
     data = pydicom.dcmread(path)
     data.PixelData = encapsulate([b"\1\2\3\4" * 20])
-    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = JPEGLSLossless
     data.save_as(path)
+    without_its_compression(path, JPEGLSLossless)
     assert refusal(path) == (
         "Series 7: its pixels are compressed, but its header names no compression and they do not"
         " show which it is. Not opened."

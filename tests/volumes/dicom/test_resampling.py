@@ -40,8 +40,8 @@ def test_by_hand() -> None:
     grid = resample(slices, resampling((4, 1, 4), [0, 1.5], [(0, 0), (0.5, 0)]), -1, "Series 7")
     # Slice 0 is the first as it is; column 3 has no pixel of it.
     assert grid[0, 0].tolist() == [10, 20, 30, -1]
-    # The second, at whole pixels: nothing, 150, 250, nothing. Slice 1 is a third of the first, which
-    # is too little where the second has nothing.
+    # The second, at whole pixels: nothing, 150, 250, nothing. Slice 1 is a third of the first,
+    # which is too little where the second has nothing.
     expected = [-1, 20 / 3 + 100, 10 + 500 / 3, -1]
     np.testing.assert_allclose(grid[1, 0], expected, rtol=1e-6)
     # Nothing lies beyond the last slice.
