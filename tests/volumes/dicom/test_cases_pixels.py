@@ -17,6 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     NuclearMedicineImageStorage,
     RLELossless,
@@ -795,6 +796,48 @@ def test_compression_that_the_header_does_not_name(save_frames: Save, syntax: st
     volume = read_volume(path)
     assert_array_equal(in_file_order(volume)[0], truth)
     assert any("says that its pixels are not compressed" in note for note in volume.report.notes)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "named"),
+    [
+        (JPEGLSLossless, JPEG2000Lossless),
+        (JPEG2000Lossless, JPEGLSLossless),
+        (RLELossless, JPEG2000Lossless),
+        (JPEGLSLossless, JPEGBaseline8Bit),
+    ],
+)
+def test_compression_of_another_name(save_frames: Save, syntax: str, named: str) -> None:
+    truth = np.random.default_rng(4).integers(0, 4000, (2, 40, 33)).astype("<u2")
+    path = save_frames(truth, ImagePositionPatient=None)
+    data = pydicom.dcmread(path)
+    data.compress(syntax)
+    data.file_meta.TransferSyntaxUID = named
+    data.save_as(path)
+    volume = read_volume(path)
+    assert_array_equal(in_file_order(volume)[0], truth)
+    short = {JPEGLSLossless: "JPEG-LS", JPEG2000Lossless: "JPEG 2000", RLELossless: "RLE"}
+    assert len(volume.report.notes) == 2
+    assert f"they were read as {short[syntax]}" in volume.report.notes[0]
+
+
+def test_plain_pixels_under_the_name_of_a_compression(save_frames: Save) -> None:
+    truth = np.random.default_rng(5).integers(0, 4000, (2, 40, 33)).astype("<u2")
+    path = save_frames(truth, ImagePositionPatient=None)
+    content = path.read_bytes()
+    plain = str(ExplicitVRLittleEndian).encode().ljust(20, b"\0")
+    length = content.index(plain) - 2
+    named = str(JPEGLSLossless).encode()
+    # The element of the transfer syntax grows, and with it the length of its group.
+    group = content.index(b"\2\0\0\0UL\4\0") + 8
+    more = len(named) - 20
+    grown = int.from_bytes(content[group : group + 4], "little") + more
+    content = content[:group] + grown.to_bytes(4, "little") + content[group + 4 :]
+    content = content[:length] + len(named).to_bytes(2, "little") + named + content[length + 22 :]
+    path.write_bytes(content)
+    volume = read_volume(path)
+    assert_array_equal(in_file_order(volume)[0], truth)
+    assert any("not compressed" in note for note in volume.report.notes)
 
 
 def test_known_compression_that_the_header_does_not_name(shared_cases: Path) -> None:

@@ -56,6 +56,13 @@ class StreamSize:
 #: Frame headers whose process is the compression: sequential and progressive, extended.
 _BY_START_OF_FRAME = {0xC0: JPEGBaseline8Bit, 0xC1: JPEGExtended12Bit, 0xC2: JPEGBaseline8Bit}
 _LOSSLESS, _JPEG_LS = 0xC3, 0xF7
+_FAMILIES = (
+    (JPEGBaseline8Bit, JPEGExtended12Bit),
+    (JPEGLossless, JPEGLosslessSV1),
+    JPEGLSTransferSyntaxes,
+    JPEG2000TransferSyntaxes,
+    RLETransferSyntaxes,
+)
 #: The segment that high-throughput JPEG 2000 has behind its size.
 _CAPABILITIES = b"\xff\x50"
 
@@ -82,6 +89,11 @@ def syntax_of(data: bytes) -> UID | None:
         if used == sorted(set(used)) and not any(unused):
             return RLELossless
     return None
+
+
+def are_alike(one: UID, other: UID) -> bool:
+    """Whether two transfer syntaxes are of one compression, so that its decoder reads both."""
+    return any(one in family and other in family for family in _FAMILIES)
 
 
 def _jpeg_syntax(data: bytes) -> UID | None:

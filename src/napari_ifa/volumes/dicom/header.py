@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.bounded_file import BoundedFile
-from napari_ifa.volumes.dicom.codestream import syntax_of
+from napari_ifa.volumes.dicom.codestream import are_alike, syntax_of
 from napari_ifa.volumes.dicom.colour import PALETTE
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields, Oddities
@@ -36,6 +36,8 @@ from napari_ifa.volumes.dicom.voi import voi_windows
 _PREAMBLE = 128
 #: Bytes read at once, and those that an element needs before its value.
 _HEAD, _ELEMENT_START = 1 << 16, 12
+#: Of a compressed stream, what shows its kind in nearly all files.
+_STREAM_HEAD = 1 << 10
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -228,22 +230,34 @@ def _located(
 ) -> tuple[PixelData, UID, tuple[str, ...], str]:
     """The pixel data and the compression they have, what is to be said of it, and a refusal.
 
-    Some writers compress the pixels and leave the transfer syntax of plain ones in the header.
+    Some writers leave the transfer syntax of a file in its header that they have compressed or
+    decompressed since. What a stream is, is seen from how it begins.
     """
     stated = UID(syntax)
     pixels = locate_pixels(file, dataset, stated)
-    if not pixels.encapsulated or stated not in _NOT_COMPRESSED:
+    is_stated = are_alike(stated, stated)
+    if not pixels.encapsulated:
+        remarks = (
+            (f"its header says that its pixels are {stated.name}; they are not compressed.",)
+            if is_stated and pixels.offset is not None
+            else ()
+        )
+        return pixels, stated, remarks, ""
+    if not is_stated and stated not in _NOT_COMPRESSED:
         return pixels, stated, (), ""
     offset, length = next((piece for piece in pixels.fragments if piece[1]), (0, 0))
     file.seek(offset)
-    found = syntax_of(file.read(min(length, _HEAD)))
+    found = syntax_of(file.read(min(length, _STREAM_HEAD if is_stated else _HEAD)))
+    if is_stated and (found is None or are_alike(found, stated)):
+        return pixels, stated, (), ""
     if found is None:
         refused = (
             "its pixels are compressed, but its header names no compression and they do not show"
             " which it is. Not opened."
         )
         return pixels, stated, (), refused
-    remark = f"its header says that its pixels are not compressed; they were read as {found.name}."
+    named = f"are {stated.name}" if is_stated else "are not compressed"
+    remark = f"its header says that its pixels {named}; they were read as {found.name}."
     return pixels, found, (remark,), ""
 
 
