@@ -110,10 +110,13 @@ def check_frame(data: bytes, image: StoredImage) -> None:
     )
 
 
-def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str]:
+def compressed_frame(
+    data: bytes, image: StoredImage, rejected_by: list[str] | None = None
+) -> tuple[NDArray[Any], str]:
     """A compressed frame, as ``native_frame``, and its photometric interpretation as decoded.
 
-    A decoder that fails is followed by the next that this process may run.
+    A decoder that fails, which ``rejected_by`` is told of, is followed by the next that this
+    process may run.
 
     Raises
     ------
@@ -130,7 +133,8 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException:  # a panic of a decoder written in Rust is no Exception
-                continue
+                if rejected_by is not None:
+                    rejected_by.append(name)
     raise UndecodedError
 
 

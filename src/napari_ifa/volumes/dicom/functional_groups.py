@@ -10,7 +10,7 @@ from dataclasses import replace
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, Traits
-from napari_ifa.volumes.dicom.values import positive, positive_number, rescale
+from napari_ifa.volumes.dicom.values import positive, positive_number, rescale, stated_distance
 from napari_ifa.volumes.dicom.voi import voi_windows
 
 _PLANE_TAGS = {tags.IN_STACK_POSITION, tags.POSITION, tags.POSITION_SEQUENCE}
@@ -58,8 +58,7 @@ def _frame(frame: Frame, index: int, groups: Groups, dimensions: list[int]) -> F
         orientation=turn.numbers(tags.ORIENTATION, 6) if turn else frame.orientation,
         pixel_spacing=positive(spacing) or frame.pixel_spacing,
         slice_distance=_distance(measures) or frame.slice_distance,
-        stated_distance=(positive_number(measures, tags.SLICE_DISTANCE) if measures else None)
-        or frame.stated_distance,
+        stated_distance=(stated_distance(measures) if measures else None) or frame.stated_distance,
         slope=slope,
         intercept=intercept,
         windows=voi_windows(voi, frame.image.signed or (intercept or 0) < 0)

@@ -30,6 +30,7 @@ from napari_ifa.volumes.dicom.values import (
     positive,
     positive_number,
     rescale,
+    stated_distance,
 )
 from napari_ifa.volumes.dicom.voi import voi_windows
 
@@ -289,7 +290,7 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         orientation=fields.numbers(tags.ORIENTATION, 6),
         pixel_spacing=positive(spacing) if position else positive(spacing or _aspect(fields)),
         slice_distance=_slice_distance(fields),
-        stated_distance=positive_number(fields, tags.SLICE_DISTANCE),
+        stated_distance=stated_distance(fields),
         slope=slope,
         intercept=intercept,
         windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -26,12 +24,12 @@ from napari_ifa.volumes.dicom.decoding import (
 )
 from napari_ifa.volumes.dicom.deflated import inflated
 from napari_ifa.volumes.dicom.frames import Frame, StoredImage
-from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, may_ask_gdcm, needs_gdcm
+from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, needs_gdcm
+from napari_ifa.volumes.dicom.reading import Job, Reading
 from napari_ifa.volumes.dicom.refusals import damaged, label, second_decoder
 from napari_ifa.volumes.dicom.resampling import resample
 from napari_ifa.volumes.dicom.rescale import (
     BeyondInt16Error,
-    is_padding,
     may_fit_int16,
     place,
     place_in_place,
@@ -41,7 +39,6 @@ from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.dicom.stored_frames import (
     Pieces,
     frame_is_complete,
-    frame_pieces,
     read_pieces,
 )
 from napari_ifa.volumes.memory import refuse_if_too_large
@@ -101,10 +98,10 @@ def read_stack(
         refuse_if_too_large(size, _DECODER_BYTES, name)
     # Only what is interpolated has to know what is padding; else it stays as it is stored.
     marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
-    read = _read_as(_Reading(shape, dtypes[0], marks), jobs, progress, stop)
+    read = _read_as(Reading(shape, dtypes[0], marks), jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
-        read = _read_as(_Reading(shape, dtypes[1], marks), jobs, progress, stop)
+        read = _read_as(Reading(shape, dtypes[1], marks), jobs, progress, stop)
     assert read is not None
     none_is_whole = read.values is None or len(read.damaged) == len(frames)
     if none_is_whole or (read.damaged and stack.resampling is not None):
@@ -129,96 +126,17 @@ def read_stack(
             without_value=read.without_value,
             labels=first.image.is_segmentation,
         )
-    notes = (second_decoder(frames, read.by_second),) if read.by_second else ()
+    notes = (second_decoder(frames, len(read.by_second)),) if read.by_second else ()
     return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)), notes)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Stored frames that are read together, and the slices that are cut from each."""
-
-    image: StoredImage
-    frames: dict[int, list[tuple[int, Frame]]]
-
-    @property
-    def slices(self) -> list[int]:
-        return [k for rows in self.frames.values() for k, _ in rows]
-
-
-class _Reading:
-    """An array that is allocated when the first frame for it is there, and what is known of it.
-
-    A header may claim anything: nothing is allocated for a claim alone. ``marks`` says whether
-    pixels without a value are marked, in ``without_value``.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], marks: bool = False) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.marks = marks
-        self.values: NDArray[Any] | None = None
-        self.without_value: NDArray[np.bool_] | None = None
-        self.damaged: set[int] = set()
-        self.lowest = np.inf
-        #: Frames that gdcm is asked for after another decoder has failed, and slices it could read.
-        self.undecoded: list[_Job] = []
-        self.by_second = 0
-        self._lock = threading.Lock()
-        self._pieces: dict[Path, list[Pieces]] = {}
-
-    def target(self, k: int) -> NDArray[Any]:
-        """Where slice ``k`` belongs, ``[row, column]`` or ``[row, column, 3]``."""
-        with self._lock:
-            if self.values is None:
-                self.values = np.empty(self.shape, self.dtype)
-                if self.marks:
-                    self.without_value = np.zeros(self.shape, bool)
-            return self.values[k]
-
-    def mark(self, k: int, stored: NDArray[Any], frame: Frame) -> None:
-        """Mark the pixels of slice ``k`` that have no value."""
-        assert self.values is not None
-        assert self.without_value is not None
-        values, mark = self.values[k], self.without_value[k]
-        if frame.image.padding is not None:
-            mark[...] = is_padding(stored, frame.image.padding)
-        if values.dtype.kind == "f":
-            mark |= ~np.isfinite(values)
-
-    def pieces(self, image: StoredImage, index: int) -> Pieces:
-        """Where a compressed frame stands; looked up once for a file."""
-        with self._lock:
-            if image.path not in self._pieces:
-                self._pieces[image.path] = frame_pieces(image)
-            found = self._pieces[image.path]
-        if index >= len(found) or not found[index]:
-            raise ValueError("the data of a frame are not there")
-        return found[index]
-
-    def note(self, lowest: float) -> None:
-        with self._lock:
-            self.lowest = min(self.lowest, lowest)
-
-    def leave(self, job: _Job) -> None:
-        """A frame that no decoder of this process can read: to gdcm, or it is damaged."""
-        if may_ask_gdcm(job.image):
-            with self._lock:
-                self.undecoded.append(job)
-        else:
-            self.drop(job.slices)
-
-    def drop(self, slices: Sequence[int]) -> None:
-        with self._lock:
-            self.damaged.update(slices)
-
-
-def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
+def _jobs(frames: Sequence[Frame | None]) -> list[Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
-    jobs: dict[tuple[Path, int], _Job] = {}
+    jobs: dict[tuple[Path, int], Job] = {}
     for k, frame in enumerate(frames):
         if frame is not None:
             part = -1 if frame.image.pixels.deflated else frame.index
-            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
+            job = jobs.setdefault((frame.image.path, part), Job(frame.image, {}))
             job.frames.setdefault(frame.index, []).append((k, frame))
     return list(jobs.values())
 
@@ -240,14 +158,14 @@ def _may_lack_values(frame: Frame) -> bool:
 
 
 def _read_as(
-    reading: _Reading,
-    jobs: Sequence[_Job],
+    reading: Reading,
+    jobs: Sequence[Job],
     progress: Progress | None,
     stop: Stop | None,
-) -> _Reading | None:
+) -> Reading | None:
     """All frames as the type of ``reading``; None where they need the next one."""
-    ours: list[_Job] = []
-    others: list[_Job] = []
+    ours: list[Job] = []
+    others: list[Job] = []
     for job in jobs:
         (others if _is_for_gdcm(job.image) else ours).append(job)
     done = 0
@@ -261,8 +179,8 @@ def _read_as(
             in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
             done = len(ours) - len(reading.undecoded)
             _read_with_gdcm([*others, *reading.undecoded], reading, tell, stop)
-            again = {k for job in reading.undecoded for k in job.slices}
-            reading.by_second = len(again - reading.damaged)
+            for job in reading.undecoded:
+                reading.note_second(k for k in job.slices if k not in reading.damaged)
     except BeyondInt16Error:
         # The error keeps what was read alive until it is collected.
         reading.values = None
@@ -270,7 +188,7 @@ def _read_as(
     return reading
 
 
-def _read_job(job: _Job, reading: _Reading) -> None:
+def _read_job(job: Job, reading: Reading) -> None:
     if job.image.pixels.deflated:
         _guarded(partial(_read_deflated, job, reading), job.slices, reading)
         return
@@ -280,10 +198,10 @@ def _read_job(job: _Job, reading: _Reading) -> None:
                 partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
             )
         except UndecodedError:
-            reading.leave(_Job(job.image, {index: rows}))
+            reading.leave(Job(job.image, {index: rows}))
 
 
-def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
+def _guarded(read: Callable[[], None], slices: Sequence[int], reading: Reading) -> None:
     """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
     try:
         read()
@@ -293,7 +211,7 @@ def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading)
         reading.drop(slices)
 
 
-def _read_deflated(job: _Job, reading: _Reading) -> None:
+def _read_deflated(job: Job, reading: Reading) -> None:
     with job.image.path.open("rb") as file:
         stream = inflated(file)
         for index, rows in sorted(job.frames.items()):
@@ -305,11 +223,14 @@ def _read_deflated(job: _Job, reading: _Reading) -> None:
 
 
 def _read_frame(
-    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
+    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: Reading
 ) -> None:
     if image.pixels.encapsulated:
         data = read_pieces(image.path, reading.pieces(image, index))
-        _place_slices(*compressed_frame(data, image), rows, reading)
+        rejected_by: list[str] = []
+        _place_slices(*compressed_frame(data, image, rejected_by), rows, reading)
+        if rejected_by:
+            reading.note_second(k for k, _ in rows)
     elif _is_plain(image, rows, reading):
         (k, frame) = rows[0]
         _refuse_incomplete(frame)
@@ -322,7 +243,7 @@ def _read_native(
     image: StoredImage,
     index: int,
     rows: list[tuple[int, Frame]],
-    reading: _Reading,
+    reading: Reading,
     stream: BinaryIO | None = None,
 ) -> None:
     _refuse_incomplete(rows[0][1])
@@ -335,7 +256,7 @@ def _refuse_incomplete(frame: Frame) -> None:
 
 
 def _place_slices(
-    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: _Reading
+    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: Reading
 ) -> None:
     image = rows[0][1].image
     if pixels.shape[:2] != (image.rows, image.columns):
@@ -355,7 +276,7 @@ def _place_slices(
                 reading.mark(k, tile, frame)
 
 
-def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Reading) -> bool:
+def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: Reading) -> bool:
     """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
     return (
         reading.dtype == np.int16
@@ -393,11 +314,11 @@ def _is_for_gdcm(image: StoredImage) -> bool:
 
 
 def _read_with_gdcm(
-    jobs: Sequence[_Job], reading: _Reading, progress: Progress, stop: Stop | None
+    jobs: Sequence[Job], reading: Reading, progress: Progress, stop: Stop | None
 ) -> None:
-    whole: list[tuple[_Job, Pieces]] = []
+    whole: list[tuple[Job, Pieces]] = []
 
-    def check(job: _Job) -> Pieces:
+    def check(job: Job) -> Pieces:
         pieces: Pieces = ()
 
         def find() -> None:

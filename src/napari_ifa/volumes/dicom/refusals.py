@@ -63,7 +63,7 @@ def damaged(frame: Frame) -> str:
 def second_decoder(frames: Sequence[Frame], count: int) -> str:
     """The sentence about slices that only another decoder than the usual one could read."""
     slices = "1 slice" if count == 1 else f"{count} slices"
-    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one (gdcm)."
+    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one."
 
 
 def unplaced(frame: Frame) -> str:

@@ -23,6 +23,11 @@ def positive_number(fields: Fields, tag: int) -> float | None:
     return value if value is not None and value > 0 else None
 
 
+def stated_distance(fields: Fields) -> float | None:
+    """Of the slices, by SpacingBetweenSlices alone, whose sign is a direction."""
+    return abs(fields.number(tags.SLICE_DISTANCE) or 0.0) or None
+
+
 def padding(fields: Fields, signed: bool, is_float: bool) -> tuple[float, float] | None:
     """The stored numbers, from the least to the greatest, that stand for no value; None for none.
 
