@@ -101,6 +101,12 @@ class Fields:
         values = self.doubles(tag)
         return values[0] if values else None
 
+    def single(self, tag: int) -> float | None:
+        """A finite binary float (VR FL, or the FD that some write in its place)."""
+        code = "d" if len(self.raw(tag)) == struct.calcsize("d") else "f"
+        values = self._binary(tag, code)
+        return float(values[0]) if values and math.isfinite(values[0]) else None
+
     def raw(self, tag: int) -> bytes:
         """The bytes of an element (VR OB, UN); empty where absent."""
         value = self._value(tag)

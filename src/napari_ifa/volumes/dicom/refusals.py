@@ -60,10 +60,15 @@ def damaged(frame: Frame) -> str:
     return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
 
 
-def not_told_apart(frames: Sequence[Frame]) -> str:
-    """The question about frames that share positions."""
+def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> str:
+    """The question about frames that share positions; ``differing`` is what differs all the same,
+    as ``"trigger times"``."""
+    shared = f"{label(frames)}: {len(frames)} images share positions and"
+    if not differing:
+        return f"{shared} nothing tells them apart. Open as a 2D stack?"
+    several = " and ".join(filter(None, (", ".join(differing[:-1]), differing[-1])))
     return (
-        f"{label(frames)}: {len(frames)} images share positions and nothing tells them apart."
+        f"{shared} cannot be sorted into whole images, though their {several} differ."
         " Open as a 2D stack?"
     )
 

@@ -3,79 +3,96 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.volumes.dicom.frames import Frame, Traits
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, pixel_mark
+from napari_ifa.volumes.dicom.differences import differing, told_by_header
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.labels import labels
 from napari_ifa.volumes.dicom.numbering import Key, keys_by_number
-from napari_ifa.volumes.dicom.stacking import is_even
+from napari_ifa.volumes.dicom.passes import (
+    SHORTEST_STACK,
+    far_pieces,
+    meeting_passes,
+    overlapping_passes,
+    several_passes,
+)
+from napari_ifa.volumes.dicom.refusals import label
+from napari_ifa.volumes.dicom.stacking import heights_of, is_even, stack_frames
+from napari_ifa.volumes.dicom.times import (
+    acquisition_clock,
+    content_clock,
+    in_order_of_time,
+    ranks_by_time,
+)
 
 #: Slices nearer than this (mm) lie at one position.
 SAME_POSITION = 0.01
-#: Slices fewer than this are not taken for a stack of their own.
-_SHORTEST_STACK = 3
-#: Bytes read at a time.
-_BLOCK = 1 << 20
-
-
-def _frame_of_reference(frame: Frame) -> Hashable:
-    """Positions in two of them have nothing to do with one another."""
-    return frame.image.frame_of_reference
-
+#: A stack of which this part lies within another shows the same slices again.
+_GOOD_PART = 0.5
+#: Where images of one series are slices of one thing, even without their positions.
+SLICED = ("CT", "MR", "PT", "NM")
 
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
+    lambda f: f.image.claims.sort_key(),
+    lambda f: f.image.description,
     lambda f: f.traits.image_type,
     lambda f: f.traits.component,
     lambda f: f.traits.segment,
     lambda f: f.traits.echo_time,
+    lambda f: f.traits.echo_number,
     lambda f: f.traits.inversion_time,
     lambda f: f.traits.flip_angle,
     lambda f: f.traits.tube_voltage,
     lambda f: f.traits.kernel,
     lambda f: f.traits.thickness,
+    lambda f: f.traits.contrast_agent,
+    lambda f: f.traits.patient_position,
     lambda f: f.traits.stack,
 )
 #: One image again and again: of use only where each position has each value once at most.
 _TIMES: tuple[Key, ...] = (
-    _frame_of_reference,
     lambda f: f.traits.b_value,
     lambda f: (f.traits.b_value, f.traits.direction),
     lambda f: f.traits.temporal_position,
+    lambda f: f.traits.cardiac_phase,
+    lambda f: f.traits.respiratory_phase,
     lambda f: f.traits.trigger_time,
+    lambda f: f.traits.frame_reference_time,
     lambda f: f.traits.acquisition,
-    lambda f: f.traits.acquisition_time,
-    lambda f: f.traits.content_time,
+    acquisition_clock,
+    content_clock,
     lambda f: f.traits.dimensions,
+    lambda f: (
+        *(f.traits.b_value, f.traits.direction, f.traits.temporal_position),
+        *(f.traits.cardiac_phase, f.traits.respiratory_phase, f.traits.trigger_time),
+    ),
 )
-_IN_WORDS = {
-    "M": "magnitude",
-    "P": "phase",
-    "R": "real",
-    "I": "imaginary",
-    "IR": "real",
-    "PHASE MAP": "phase",
-    "FIELD_MAP": "field map",
-}
 
 
 @dataclass(frozen=True)
 class Part:
     """Frames of one image, and what tells it apart from the others of its group.
 
-    ``separated`` is False where several frames lie at one position and nothing tells them apart.
-    ``cut_off`` counts positions beyond the ends of this image that other times of it have.
+    ``separated`` is False where several frames lie at one position and nothing tells them apart;
+    ``differing`` then names what differs between them nevertheless. ``cut_off`` counts positions
+    beyond the ends of this image that other times of it have. ``notes`` say what was found, one
+    sentence each.
     """
 
     frames: tuple[Frame, ...]
     label: str = ""
     separated: bool = True
     cut_off: int = 0
+    notes: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
 
 
 def split_frames(frames: Sequence[Frame]) -> list[Part]:
@@ -85,9 +102,20 @@ def split_frames(frames: Sequence[Frame]) -> list[Part]:
     """
     parts = _split(list(frames))
     if len(parts) == 1:
-        return parts
-    labels = _labels([part.frames for part in parts])
-    return [replace(part, label=label) for part, label in zip(parts, labels, strict=True)]
+        return [replace(parts[0], label="")]
+    named = labels([part.frames for part in parts], [part.label for part in parts])
+    return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
+
+
+def state_one_position(frames: Sequence[Frame]) -> bool:
+    """Whether several slices of one image all claim to lie at one position of the patient.
+
+    Their slice locations, which nothing ties to the patient, tell that they do not.
+    """
+    if len(frames) < 2 or frames[0].tile is not None:
+        return False
+    locations = {frame.slice_location for frame in frames}
+    return None not in locations and len(locations) > 1 and len({f.position for f in frames}) == 1
 
 
 def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
@@ -99,7 +127,10 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
     if frames[0].tile is not None:
         _, tiles = np.unique([frame.tile for frame in frames], axis=0, return_inverse=True)
         return tiles.astype(np.intp).ravel()
-    heights = np.array([frame.position for frame in frames], dtype=float) @ _normal(frames[0])
+    if state_one_position(frames):
+        heights = np.array([frame.slice_location for frame in frames], dtype=float)
+    else:
+        heights = heights_of(frames)
     order = np.argsort(heights, kind="stable")
     numbers = np.zeros(len(frames), dtype=np.intp)
     numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION)
@@ -111,13 +142,20 @@ def _split(frames: list[Frame]) -> list[Part]:
     counts = np.bincount(place)
     repeats = int(counts.max())
     if repeats <= 1:
-        return [Part(tuple(group)) for group in _interwoven(frames) or (frames,)]
+        return [_without_place(frames)] if state_one_position(frames) else _stacks(frames)
     for key in _KINDS:
         if _differs_at_a_position(frames, place, key):
             return [part for group in _by(key, frames) for part in _split(group)]
-    by_time = _by_first_of(_TIMES, frames, place, repeats)
-    if by_time is not None:
-        return _times(by_time, frames, place)
+    where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
+    if (groups := meeting_passes(frames, where, _TIMES)) is not None:
+        return _meeting(groups, where)
+    for key in _TIMES:
+        if (by_time := _by_key(key, frames, place, repeats)) is not None:
+            if key in (acquisition_clock, content_clock):
+                by_time = in_order_of_time(by_time, where, key)
+            return _times(by_time, where)
+    if _lost_their_positions(frames, where):
+        return [_without_place(frames)]
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
@@ -125,61 +163,170 @@ def _split(frames: list[Frame]) -> list[Part]:
         return _split(kept)
     by_number = _by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
-        return _times(by_number, frames, place)
-    if not uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
-        return _split(kept)
-    return [Part(tuple(frames), separated=False)]
+        return _times(by_number, where)
+    if not uneven:
+        kept = _without_equal_pixels(frames, place)
+        # Blank slices of several images are equal too: all have to be.
+        if len(np.unique(np.bincount(places(kept)))) == 1 and len(kept) < len(frames):
+            return _split(kept)
+    return _by_what_is_left(frames, where, repeats)
 
 
-def _times(
-    groups: Sequence[list[Frame]], frames: Sequence[Frame], place: NDArray[np.intp]
-) -> list[Part]:
-    where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
+def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int) -> list[Part]:
+    place = np.array([where[id(frame)] for frame in frames])
+    if (passes := several_passes(frames, where, _TIMES)) is not None:
+        return [part for group in _named_passes(passes) for part in group]
+    if (ranks := ranks_by_time(frames, where)) is not None:
+        return _times(_by(lambda f: ranks[id(f)], frames), where)
+    by_folder = _by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
+    if by_folder is not None:
+        return _times(by_folder, where)
+    if (told := told_by_header(frames, where, repeats)) is not None:
+        note = f"{label(frames)}: its images are told apart by {told.name}."
+        parts = [replace(part, notes=(note,)) for part in _times(told.groups, where)]
+        named = [f"{told.name} {value}" for value in told.values] or [""] * len(parts)
+        return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
+    return [Part(tuple(frames), separated=False, differing=differing(frames, where))]
+
+
+def _lost_their_positions(frames: Sequence[Frame], where: Mapping[int, int]) -> bool:
+    """Whether no position but the numbers of the files are left of a stack."""
+    numbers = {frame.image.instance for frame in frames}
+    return (
+        len(frames) >= SHORTEST_STACK
+        and len(set(where.values())) == 1
+        and None not in numbers
+        and len(numbers) == len(frames)
+        and frames[0].image.modality in SLICED
+    )
+
+
+def _without_place(frames: Sequence[Frame]) -> Part:
+    """Slices that all state one position, in the order of their locations or numbers."""
+    ordered = sorted(frames, key=lambda f: (f.slice_location or 0.0, f.image.instance or 0))
+    first, last = ordered[0].image.instance, ordered[-1].image.instance
+    if first is not None and last is not None and first > last:
+        ordered.reverse()
+    return Part(tuple(ordered))
+
+
+def _times(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:
+    last = max(where.values())
     parts = []
     for group in groups:
         own = [where[id(frame)] for frame in group]
-        parts.append(Part(tuple(group), cut_off=min(own) + int(place.max()) - max(own)))
+        parts.append(Part(tuple(group), cut_off=min(own) + last - max(own)))
     return parts
 
 
+def _stacks(frames: list[Frame]) -> list[Part]:
+    """Images of which no two have a slice at one position."""
+    if (kinds := _interwoven(frames)) is not None:
+        return [Part(tuple(group)) for group in kinds]
+    pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
+    if pieces is None:
+        return _passes(frames)
+    count = sum(map(len, pieces.apart))
+    note = (
+        f"{label(frames)}: {count} image{' lies' if count == 1 else 's lie'} {pieces.gap:.1f} mm"
+        f" from the others; {'it is' if count == 1 else 'they are'} listed apart."
+    )
+    apart = [
+        Part(tuple(group), label=f"{pieces.gap:.1f} mm apart", notes=(note,))
+        for group in pieces.apart
+    ]
+    return [Part(tuple(pieces.main), notes=(note,)), *apart]
+
+
+def _passes(frames: list[Frame]) -> list[Part]:
+    if (passes := overlapping_passes(frames, _TIMES)) is not None:
+        if _overlap(passes, _GOOD_PART):
+            # The same slices again, after the patient or the table was moved.
+            return [part for group in passes for part in _split(group)]
+        return [part for group in _named_passes(passes) for part in group]
+    return [Part(tuple(frames))]
+
+
+def _fit_one_grid(frames: Sequence[Frame]) -> bool:
+    try:
+        stack_frames(frames)
+    except UnsupportedStudyError:
+        return False
+    return True
+
+
+def _named_passes(groups: Sequence[list[Frame]]) -> list[list[Part]]:
+    """The images of each pass, numbered in the order in which they were taken."""
+    name = label(groups[0])
+    note = f"{name}: its {len(groups)} acquisitions overlap; each is listed apart."
+    named = []
+    for number, group in enumerate(groups, start=1):
+        title = f"acquisition {number} of {len(groups)}"
+        named.append([replace(p, label=title, notes=(*p.notes, note)) for p in _split(group)])
+    return named
+
+
+def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:
+    """Acquisitions with the slice at each border twice: one image where the two are the same."""
+    first: dict[int, Frame] = {}
+    kept: list[Frame] = []
+    twice = 0
+    for group in groups:
+        for frame in group:
+            other = first.setdefault(where[id(frame)], frame)
+            if other is frame:
+                kept.append(frame)
+            elif nearly_equal_pixels(other, frame):
+                twice += 1
+            else:
+                return [part for one in _named_passes(groups) for part in one]
+    note = (
+        f"{label(kept)}: {twice} slice{' was' if twice == 1 else 's were'} taken twice, where two"
+        f" acquisitions meet, and {'is' if twice == 1 else 'are'} shown once."
+    )
+    parts = _split(kept)
+    return [replace(part, notes=(*part.notes, note)) for part in parts]
+
+
 def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
-    """Even stacks, one among the slices of another, that are images apart: of different kinds, or
-    of different times that together form no even stack, as of a patient who was moved in between.
-    None where there are no such."""
-    # An even stack may be taken in turns, every other slice first.
-    keys = (*_KINDS, _frame_of_reference) if is_even(frames) else (*_KINDS, *_TIMES)
-    for key in keys:
+    """Even stacks of different kinds, one among the slices of another; None where there are none.
+
+    A kind that changes within an even stack does not tear it apart.
+    """
+    least = _GOOD_PART if is_even(frames) else 0.0
+    for key in _KINDS:
         groups = _by(key, frames)
-        stacks = len(groups) > 1 and min(map(len, groups)) >= _SHORTEST_STACK
-        if stacks and all(map(is_even, groups)) and _overlap(groups):
+        stacks = len(groups) > 1 and min(map(len, groups)) >= SHORTEST_STACK
+        if stacks and all(map(is_even, groups)) and _overlap(groups, least):
             return groups
     return None
 
 
-def _overlap(groups: Sequence[Sequence[Frame]]) -> bool:
-    """Whether a good part of one stack lies within another: not only its end, as of two slabs."""
-    normal = _normal(groups[0][0])
-    heights = [np.array([frame.position for frame in group]) @ normal for group in groups]
-    return any(
-        2 * np.count_nonzero((one > other.min()) & (one < other.max())) >= len(one)
+def _overlap(groups: Sequence[Sequence[Frame]], least: float) -> bool:
+    """Whether at least a slice, and this part of one stack, lies within another."""
+    heights = [heights_of(group) for group in groups]
+    within = (
+        (np.count_nonzero((one > other.min()) & (one < other.max())), len(one))
         for one, other in permutations(heights, 2)
     )
-
-
-def _normal(frame: Frame) -> NDArray[np.float64]:
-    row, column = np.reshape(np.array(frame.orientation, dtype=float), (2, 3))
-    return np.cross(row, column)
+    return any(count and count >= least * total for count, total in within)
 
 
 def _by_first_of(
     keys: Iterable[Key], frames: Sequence[Frame], place: NDArray[np.intp], repeats: int
 ) -> list[list[Frame]] | None:
     """Groups by the first key that has each value once at a position, and no more values."""
-    for key in keys:
-        groups = _by(key, frames)
-        if len(groups) == repeats and _once_at_a_position(frames, place, key):
-            return groups
-    return None
+    found = (_by_key(key, frames, place, repeats) for key in keys)
+    return next((groups for groups in found if groups is not None), None)
+
+
+def _by_key(
+    key: Key, frames: Sequence[Frame], place: NDArray[np.intp], repeats: int
+) -> list[list[Frame]] | None:
+    """Groups of one value each; None unless each value is once at a position, and no more."""
+    groups = _by(key, frames)
+    right = len(groups) == repeats and _once_at_a_position(frames, place, key)
+    return groups if right else None
 
 
 def _by(key: Key, frames: Sequence[Frame]) -> list[list[Frame]]:
@@ -220,112 +367,12 @@ def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> l
     """Drop images that lie at the position of another and hold the same pixels."""
     counts = np.bincount(place)
     kept: list[Frame] = []
-    seen: set[tuple[int, bytes]] = set()
+    seen: set[Hashable] = set()
     for frame, where in zip(frames, place, strict=True):
         if counts[where] > 1 and frame.image.frame_count == 1 and frame.tile is None:
-            mark = (int(where), _digest(frame))
+            mark = (int(where), pixel_mark(frame))
             if mark in seen:
                 continue
             seen.add(mark)
         kept.append(frame)
     return kept
-
-
-def _digest(frame: Frame) -> bytes:
-    """Of the pixel data as they are stored."""
-    pixels = frame.image.pixels
-    digest = sha256()
-    with frame.image.path.open("rb") as file:
-        file.seek(pixels.offset or 0)
-        left = pixels.length if pixels.offset is not None else -1
-        while left and (block := file.read(_BLOCK if left < 0 else min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block) if left > 0 else 0
-    return digest.digest()
-
-
-def _labels(parts: Sequence[tuple[Frame, ...]]) -> list[str]:
-    """What tells each part apart, in words; numbered where that is not enough."""
-    traits = [[frame.traits for frame in part] for part in parts]
-    words: list[list[str]] = [[] for _ in parts]
-    for describe in _DESCRIPTIONS:
-        if len({tuple(word) for word in words}) == len(parts):
-            break
-        described = [{describe(trait) for trait in part} for part in traits]
-        if all(len(texts) == 1 for texts in described):
-            texts = [next(iter(texts)) for texts in described]
-            if len(set(texts)) > 1:
-                for word, text in zip(words, texts, strict=True):
-                    word += [text] if text and text not in word else []
-    kinds = _different_words([part[0].traits.image_type for part in parts])
-    if len(set(kinds)) > 1 and len({tuple(word) for word in words}) < len(set(kinds)):
-        words = [[kind, *word] if kind else word for kind, word in zip(kinds, words, strict=True)]
-    joined = [", ".join(word) for word in words]
-    total = Counter(joined)
-    number: Counter[str] = Counter()
-    labels = []
-    for text in joined:
-        number[text] += 1
-        count = f"{number[text]} of {total[text]}" if total[text] > 1 else ""
-        labels.append(", ".join(filter(None, (text, f"image {count}" if count else ""))))
-    return labels
-
-
-def _different_words(types: Sequence[tuple[str, ...]]) -> list[str]:
-    common = set(types[0]).intersection(*map(set, types[1:]))
-    return [" ".join(word.lower() for word in kind if word not in common) for kind in types]
-
-
-def _kind(traits: Traits) -> str:
-    """The complex component that an image type names, in words."""
-    return next((_IN_WORDS[word] for word in traits.image_type if word in _IN_WORDS), "")
-
-
-def _component(traits: Traits) -> str:
-    return traits.component.lower() if traits.component not in ("", "MIXED") else ""
-
-
-def _segment(traits: Traits) -> str:
-    return "" if traits.segment is None else f"segment {traits.segment}"
-
-
-def _echo(traits: Traits) -> str:
-    return f"echo {traits.echo_time:g} ms" if traits.echo_time else ""
-
-
-def _inversion(traits: Traits) -> str:
-    return f"inversion {traits.inversion_time:g} ms" if traits.inversion_time else ""
-
-
-def _b_value(traits: Traits) -> str:
-    return "" if traits.b_value is None else f"b {traits.b_value:g}"
-
-
-def _flip(traits: Traits) -> str:
-    return f"flip angle {traits.flip_angle:g}°" if traits.flip_angle else ""
-
-
-def _voltage(traits: Traits) -> str:
-    return f"{traits.tube_voltage:g} kV" if traits.tube_voltage else ""
-
-
-def _kernel(traits: Traits) -> str:
-    return f"kernel {traits.kernel}" if traits.kernel else ""
-
-
-def _thickness(traits: Traits) -> str:
-    return f"{traits.thickness:g} mm thick" if traits.thickness else ""
-
-
-_DESCRIPTIONS = (
-    _kind,
-    _component,
-    _segment,
-    _echo,
-    _inversion,
-    _flip,
-    _voltage,
-    _kernel,
-    _thickness,
-    _b_value,
-)

@@ -54,7 +54,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         step = line.normal * (thickness or 1.0)
         affine = line.affine(step, line.positions[0])
         return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
-    step_mm, regular = _commonest_step(line.gaps)
+    step_mm, regular = commonest_step(line.gaps)
     is_even = _are_in_place(line.heights, step_mm)
     missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
     unequal = not is_even or not (regular.all() or missing)
@@ -72,7 +72,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
 
 
 def stack_without_place(frames: Sequence[Frame]) -> Stack:
-    """Frames of which nothing says where they lie: one picture, or several in the file's order.
+    """Frames of which nothing says where they lie: one picture, or several as they are given.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
     """
     frames, notes = _whole(frames)
     name = label(frames)
-    notes.append(f"{name}: no patient position; opened as 2D, without mm.")
+    notes.append(f"{name}: {_why_without_place(frames)}")
     if frames[0].image.photometric == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
@@ -106,7 +106,7 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
     if len(line.frames) < 2:
         return []
     gaps = line.gaps
-    step, regular = _commonest_step(gaps)
+    step, regular = commonest_step(gaps)
     if regular.all() or _missing(gaps, step):
         return []
     # A gap belongs to the run before it where it equals that run's first one.
@@ -130,8 +130,16 @@ def is_even(frames: Sequence[Frame]) -> bool:
     line = _Line.of(frames)
     if len(line.frames) < 2:
         return True
-    step, regular = _commonest_step(line.gaps)
+    step, regular = commonest_step(line.gaps)
     return _are_in_place(line.heights, step) and bool(regular.all() or _missing(line.gaps, step))
+
+
+def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
+    """``[n]``: where each first pixel lies along the normal of the first frame, in mm."""
+    row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
+    positions = np.array([frame.position for frame in frames], dtype=float)
+    heights: NDArray[np.float64] = positions @ np.cross(row, column)
+    return heights
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
@@ -234,7 +242,7 @@ def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -
     return bool((numbers[0] or 0) > (numbers[1] or 0))
 
 
-def _commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
+def commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
     """The commonest distance of two slices, and which gaps have it."""
     rising = np.sort(gaps)
     first = np.searchsorted(rising, rising - _tolerances(rising), "left")
@@ -344,6 +352,19 @@ def _far_from_all(places: NDArray[np.float64], slices: int) -> list[int]:
     above = np.searchsorted(places, grid).clip(1, len(places) - 1)
     distance = np.minimum(np.abs(grid - places[above - 1]), np.abs(places[above] - grid))
     return [int(k) for k in np.flatnonzero(distance > 1 + _MISSING_RELATIVE)]
+
+
+def _why_without_place(frames: Sequence[Frame]) -> str:
+    if frames[0].position is None or len(frames) == 1:
+        return "no patient position; opened as 2D, without mm."
+    if len({frame.position for frame in frames}) > 1:
+        return "its images share positions; opened as a 2D stack, without mm."
+    locations = {frame.slice_location for frame in frames}
+    order = "slice locations" if len(locations) > 1 else "instance numbers"
+    return (
+        "all images state one patient position; opened as a 2D stack, without mm, in the order of"
+        f" their {order}."
+    )
 
 
 def _stated(thickness: float | None) -> str:

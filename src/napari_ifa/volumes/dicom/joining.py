@@ -1,0 +1,105 @@
+"""Slices whose every file has a series UID of its own, put together again.
+
+Some scanners and anonymisers write a new series UID for each image. What the files say besides
+tells that they are one series.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.grouping import Group, same_geometry
+from napari_ifa.volumes.dicom.identity import Claims
+from napari_ifa.volumes.dicom.passes import SHORTEST_STACK
+from napari_ifa.volumes.dicom.refusals import label, refusal
+from napari_ifa.volumes.dicom.splitting import split_frames
+from napari_ifa.volumes.dicom.stacking import is_even
+
+
+def join_single_slices(groups: Sequence[Group]) -> list[Group]:
+    """The groups, with those of one slice each joined where together they form even stacks.
+
+    They have to agree in study, patient, frame of reference, series number, description, kind and
+    geometry, and no two may have one series UID.
+    """
+    alike: dict[Hashable, list[Group]] = defaultdict(list)
+    for group in groups:
+        if (key := _key(group)) is not None:
+            alike[key].append(group)
+    joined: dict[int, Group] = {}
+    gone: set[int] = set()
+    for key, members in alike.items():
+        for together in _of_one_geometry(members):
+            whole = _joined(key, together)
+            if whole is not None:
+                joined[id(together[0])] = whole
+                gone.update(map(id, together))
+    return [
+        joined.get(id(group), group)
+        for group in groups
+        if id(group) in joined or id(group) not in gone
+    ]
+
+
+def _key(group: Group) -> Hashable:
+    """What slices of one series have in common; None where the group is no single slice."""
+    first = group.frames[0]
+    image = first.image
+    alone = (
+        len({frame.position for frame in group.frames}) == 1
+        and first.position is not None
+        and all(frame.image.frame_count == 1 and frame.tile is None for frame in group.frames)
+    )
+    known = group.claims.study_uid and (image.number is not None or image.description)
+    if not (alone and known and image.series_uid):
+        return None
+    return (
+        group.claims.sort_key(),
+        *(image.modality, image.sop_class, image.description),
+        *(first.rows, first.columns, image.samples, image.photometric, first.is_localizer),
+    )
+
+
+def _of_one_geometry(groups: Sequence[Group]) -> list[list[Group]]:
+    parts: list[list[Group]] = []
+    for group in groups:
+        part = next((p for p in parts if same_geometry(p[0].frames[0], group.frames[0])), None)
+        if part is None:
+            parts.append(part := [])
+        part.append(group)
+    return parts
+
+
+def _joined(key: Hashable, groups: Sequence[Group]) -> Group | None:
+    uids = {group.frames[0].image.series_uid for group in groups}
+    if len(groups) < SHORTEST_STACK or len(uids) < len(groups):
+        return None
+    frames = sorted((frame for group in groups for frame in group.frames), key=_by_number)
+    if refusal(frames) is not None or not _form_stacks(frames):
+        return None
+    note = (
+        f"{label(frames)}: each of its images has a series UID of its own; {len(frames)} images of"
+        " one study, number, description and geometry are joined."
+    )
+    notes = tuple(dict.fromkeys(note for group in groups for note in group.notes))
+    claims: Claims = groups[0].claims
+    return Group(repr(("joined", key)), frames, claims, groups[0].label, (*notes, note))
+
+
+def _by_number(frame: Frame) -> tuple[int, str]:
+    return frame.image.instance or 0, frame.image.sop_uid
+
+
+def _form_stacks(frames: Sequence[Frame]) -> bool:
+    """Whether the frames are one or several even stacks with all their numbers different."""
+    for part in split_frames(frames):
+        numbers = {frame.image.instance for frame in part.frames}
+        numbered = len(numbers) == len(part.frames) or numbers == {None}
+        enough = len(part.frames) >= SHORTEST_STACK
+        if not (part.separated and numbered and enough and is_even(part.frames)):
+            return False
+        if len({frame.position for frame in part.frames}) < len(part.frames):
+            return False
+    return True
