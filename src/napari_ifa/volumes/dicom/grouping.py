@@ -150,14 +150,14 @@ def _notes(
     notes = []
     if len(wholes) > 1:
         what = _different(wholes, subjects)
-        notes.append(f"{name}: {what} under one series UID; each is listed by itself.")
+        notes.append(f"{name}: {what} under one series UID; each image is listed by itself.")
     if share_a_uid(frames):
         notes.append(f"{name}: different images have one instance UID; none is left out.")
     return tuple(notes)
 
 
 def _different(wholes: Sequence[Claims], subjects: set[Subject]) -> str:
-    """``"2 patients"``: what there is several of, the most important first."""
+    """``"files name 2 patients"``: what there is several of, the most important first."""
     several: tuple[tuple[Subject, set[Hashable], str], ...] = (
         (Subject.PATIENT, {claims.patient for claims in wholes}, "patients"),
         (Subject.STUDY, {claims.study for claims in wholes}, "studies"),
@@ -170,5 +170,5 @@ def _different(wholes: Sequence[Claims], subjects: set[Subject]) -> str:
     )
     for subject, values, words in several:
         if subject in subjects:
-            return f"{len(values)} {words}"
-    return "files that do not all say which patient or study they are of"
+            return f"files name {len(values)} {words}"
+    return "files do not all say which patient and study they are of"

@@ -153,7 +153,7 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         transfer_syntax=transfer_syntax,
         pixels=locate_pixels(file, dataset, transfer_syntax),
         lookup_table=_modality_table(fields),
-        claims=_claims(fields),
+        claims=claims_of(fields),
         stamp=file_stamp(file),
         no_value=fields.short(tags.PADDING) if sop_class == PARAMETRIC_MAP else None,
         refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
@@ -166,7 +166,8 @@ def file_stamp(file: BinaryIO) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _claims(fields: Fields) -> Claims:
+def claims_of(fields: Fields) -> Claims:
+    """What a file says of where it belongs."""
     sex, age = fields.ascii(tags.PATIENT_SEX), fields.ascii(tags.PATIENT_AGE)
     return Claims(
         Patient(

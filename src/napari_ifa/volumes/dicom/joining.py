@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.grouping import Group, same_geometry
-from napari_ifa.volumes.dicom.identity import Claims
+from napari_ifa.volumes.dicom.identity import Claims, one_each
 from napari_ifa.volumes.dicom.passes import SHORTEST_STACK
 from napari_ifa.volumes.dicom.refusals import label, refusal
 from napari_ifa.volumes.dicom.splitting import split_frames
@@ -24,9 +24,10 @@ def join_single_slices(groups: Sequence[Group]) -> list[Group]:
     They have to agree in study, patient, frame of reference, series number, description, kind and
     geometry, and no two may have one series UID.
     """
+    whose = one_each(group.claims for group in groups)
     alike: dict[Hashable, list[Group]] = defaultdict(list)
     for group in groups:
-        if (key := _key(group)) is not None:
+        if (key := _key(group, whose[group.claims])) is not None:
             alike[key].append(group)
     joined: dict[int, Group] = {}
     gone: set[int] = set()
@@ -43,7 +44,7 @@ def join_single_slices(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
-def _key(group: Group) -> Hashable:
+def _key(group: Group, claims: Claims) -> Hashable:
     """What slices of one series have in common; None where the group is no single slice."""
     first = group.frames[0]
     image = first.image
@@ -52,11 +53,12 @@ def _key(group: Group) -> Hashable:
         and first.position is not None
         and all(frame.image.frame_count == 1 and frame.tile is None for frame in group.frames)
     )
-    known = group.claims.study_uid and (image.number is not None or image.description)
-    if not (alone and known and image.series_uid):
+    known = claims.study_uid or (claims.patient.id and claims.study_date)
+    named = image.number is not None or image.description
+    if not (alone and known and named and image.series_uid):
         return None
     return (
-        group.claims.sort_key(),
+        claims.sort_key(),
         *(image.modality, image.sop_class, image.description),
         *(first.rows, first.columns, image.samples, image.photometric, first.is_localizer),
     )
@@ -84,8 +86,8 @@ def _joined(key: Hashable, groups: Sequence[Group]) -> Group | None:
         " one study, number, description and geometry are joined."
     )
     notes = tuple(dict.fromkeys(note for group in groups for note in group.notes))
-    claims: Claims = groups[0].claims
-    return Group(repr(("joined", key)), frames, claims, groups[0].label, (*notes, note))
+    first = groups[0]
+    return Group(repr(("joined", key)), frames, first.claims, first.label, (*notes, note))
 
 
 def _by_number(frame: Frame) -> tuple[int, str]:

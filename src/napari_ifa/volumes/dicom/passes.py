@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -19,11 +19,12 @@ SHORTEST_STACK = 3
 #: Passes whose slices are at least this part of their own step thick leave no room for others.
 _FILLED = 0.75
 #: Two passes that meet share at most this part of their slices, or one.
-_MOST_SHARED = 0.25
+_MOST_SHARED = 0.5
 #: A gap of more than this many steps within a run of slices begins another.
 _RUN_GAP = 1.5
-#: Slices farther than this many steps from all others are no part of the stack.
-_FAR = 10.0
+#: Slices farther than this many steps from all others are no part of the stack; one or two that
+#: fit no grid, or are of another kind, when they are farther than the second.
+_FAR, _FAR_STRAY = 10.0, 3.0
 #: More pieces far from one another than this are no stacks.
 _MOST_PIECES = 4
 #: Heights nearer than this (mm) are one.
@@ -109,51 +110,77 @@ def far_pieces(
     """
     if len(frames) <= SHORTEST_STACK:
         return None
-    heights = heights_of(frames)
-    order = np.argsort(heights, kind="stable")
-    rising = heights[order]
-    step, _ = commonest_step(np.diff(rising))
-    cuts = np.flatnonzero(np.diff(rising) > _FAR * step)
-    if 0 < len(cuts) < _MOST_PIECES:
-        pieces = [[frames[k] for k in part] for part in np.split(order, cuts + 1)]
-        main = max(pieces, key=len)
-        apart = [piece for piece in pieces if piece is not main]
-        if len(main) >= SHORTEST_STACK and (
-            all(len(piece) < SHORTEST_STACK for piece in apart) or not fits()
-        ):
-            return Pieces(main, apart, float(np.diff(rising)[cuts].min()))
-    if is_even(frames):
-        return None
+    even = is_even(frames)
+    pieces = _beyond_gaps(frames, _FAR, fits)
+    if pieces is None and not even:
+        pieces = _beyond_gaps(frames, _FAR_STRAY, None)
+    if pieces is not None:
+        return pieces
     for key in kinds:
-        values: dict[Hashable, list[Frame]] = defaultdict(list)
-        for frame in frames:
-            values[key(frame)].append(frame)
-        main = max(values.values(), key=len)
-        apart = [group for group in values.values() if group is not main]
-        strays = sum(map(len, apart))
-        if 0 < strays < SHORTEST_STACK and len(main) > 2 * strays and is_even(main):
-            mine, others = heights_of(main), heights_of([f for g in apart for f in g])
-            gap = float(np.abs(others[:, None] - mine).min())
+        groups = _values(frames, key)
+        main = max(groups, key=len)
+        apart = [group for group in groups if group is not main]
+        strays = [frame for group in apart for frame in group]
+        if not 0 < len(strays) < SHORTEST_STACK or len(main) < SHORTEST_STACK:
+            continue
+        if not is_even(main):
+            continue
+        heights = heights_of(main)
+        step, _ = commonest_step(np.diff(np.sort(heights)))
+        gap = float(np.abs(heights_of([main[0], *strays])[1:, None] - heights).min())
+        if not even or gap > _RUN_GAP * step:
             return Pieces(main, apart, gap)
     return None
 
 
+def _beyond_gaps(
+    frames: Sequence[Frame], steps: float, fits: Callable[[], bool] | None
+) -> Pieces | None:
+    """Stacks beyond wide gaps where all do not fit one grid; else only one or two slices."""
+    heights = heights_of(frames)
+    order = np.argsort(heights, kind="stable")
+    gaps = np.diff(heights[order])
+    step, _ = commonest_step(gaps)
+    cuts = np.flatnonzero(gaps > steps * step)
+    if not 0 < len(cuts) < _MOST_PIECES:
+        return None
+    pieces = [[frames[k] for k in part] for part in np.split(order, cuts + 1)]
+    main = max(pieces, key=len)
+    apart = [piece for piece in pieces if piece is not main]
+    few = all(len(piece) < SHORTEST_STACK for piece in apart)
+    if len(main) < SHORTEST_STACK or not (few or (fits is not None and not fits())):
+        return None
+    return Pieces(main, apart, float(gaps[cuts].min()))
+
+
 def _candidates(frames: Sequence[Frame], times: Sequence[Key]) -> Iterator[Groups]:
-    runs = [_runs(frames, order) for order in (_number, acquisition_clock, content_clock)]
     yield from _grouped(frames, _ACQUISITIONS)
     yield from _grouped(frames, times)
-    yield from _grouped(frames, [lambda f, run=run: run.get(id(f)) for run in runs])
+    for order in (_number, acquisition_clock, content_clock):
+        runs = _runs(frames, order)
+        if runs:
+            yield from _grouped(frames, [partial(_run_of, runs)])
+
+
+def _run_of(runs: Mapping[int, int], frame: Frame) -> int:
+    return runs[id(frame)]
 
 
 def _grouped(frames: Sequence[Frame], keys: Iterable[Key]) -> Iterator[Groups]:
     """Ways to take the frames for passes of three slices and more, but for some cut short."""
     for key in keys:
-        groups: dict[Hashable, list[Frame]] = {}
-        for frame in frames:
-            groups.setdefault(key(frame), []).append(frame)
+        groups = _values(frames, key)
         enough = len(frames) >= SHORTEST_STACK * len(groups)
-        if len(groups) > 1 and enough and None not in groups:
-            yield list(groups.values())
+        if len(groups) > 1 and enough and None not in map(key, frames):
+            yield groups
+
+
+def _values(frames: Sequence[Frame], key: Key) -> Groups:
+    """Frames of one value each, in the order met."""
+    groups: dict[Hashable, list[Frame]] = {}
+    for frame in frames:
+        groups.setdefault(key(frame), []).append(frame)
+    return list(groups.values())
 
 
 def _number(frame: Frame) -> int | None:

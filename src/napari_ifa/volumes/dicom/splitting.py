@@ -212,11 +212,12 @@ def _without_place(frames: Sequence[Frame]) -> Part:
 
 def _times(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:
     last = max(where.values())
-    parts = []
-    for group in groups:
-        own = [where[id(frame)] for frame in group]
-        parts.append(Part(tuple(group), cut_off=min(own) + last - max(own)))
-    return parts
+    ends = [[where[id(frame)] for frame in group] for group in groups]
+    cut_off = [min(own) + last - max(own) for own in ends]
+    if all(cut_off):
+        # None is whole: each is at a place of its own.
+        return [part for group in _named_passes(groups) for part in group]
+    return [Part(tuple(g), cut_off=count) for g, count in zip(groups, cut_off, strict=True)]
 
 
 def _stacks(frames: list[Frame]) -> list[Part]:
