@@ -304,13 +304,11 @@ def test_times_go_on_after_midnight(save_series: Save, elements: dict[str, list[
 
 def test_each_file_with_a_time_of_its_own_and_no_number(save_series: Save) -> None:
     # Slice after slice, time after time, over midnight: no time is that of a whole image.
-    seconds = [23 * 3600 + 3590 + 2 * n for n in range(12)]
+    times = [f"2359{50 + 2 * n}" if n < 5 else f"0000{2 * n - 10:02}" for n in range(12)]
     folder = save_series(
         *range(12),
         InstanceNumber=None,
-        AcquisitionTime=lambda n: "{:02}{:02}{:02}".format(
-            seconds[n] // 3600 % 24, seconds[n] // 60 % 60, seconds[n] % 60
-        ),
+        AcquisitionTime=lambda n: times[n],
         ImagePositionPatient=lambda n: [0, 0, 2 * (n % 4)],
     )
     assert images_of(folder) == {
@@ -634,7 +632,7 @@ def test_a_series_uid_for_each_file(save_series: Save, elements: dict[str, Any])
         {"FrameOfReferenceUID": lambda n: f"1.7.{n}"},
         {"ImagePositionPatient": lambda n: [0, 0, n * n]},
         {"InstanceNumber": 1},
-        {"StudyInstanceUID": None},
+        {"StudyInstanceUID": "", "StudyDate": ""},
     ],
 )
 def test_single_slices_that_differ_otherwise_are_not_joined(

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
+import numpy as np
+
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.grouping import Group, same_geometry
 from napari_ifa.volumes.dicom.identity import Claims, one_each
 from napari_ifa.volumes.dicom.passes import SHORTEST_STACK
 from napari_ifa.volumes.dicom.refusals import label, refusal
 from napari_ifa.volumes.dicom.splitting import split_frames
-from napari_ifa.volumes.dicom.stacking import is_even
+from napari_ifa.volumes.dicom.stacking import commonest_step, heights_of, is_even
+
+#: So many times its slices' length a stack with missing slices may have.
+_MOST_GAPS = 1.5
 
 
 def join_single_slices(groups: Sequence[Group]) -> list[Group]:
@@ -100,8 +105,11 @@ def _form_stacks(frames: Sequence[Frame]) -> bool:
         numbers = {frame.image.instance for frame in part.frames}
         numbered = len(numbers) == len(part.frames) or numbers == {None}
         enough = len(part.frames) >= SHORTEST_STACK
-        if not (part.separated and numbered and enough and is_even(part.frames)):
+        apart = len({frame.position for frame in part.frames}) == len(part.frames)
+        if not (part.separated and numbered and enough and apart and is_even(part.frames)):
             return False
-        if len({frame.position for frame in part.frames}) < len(part.frames):
+        heights = np.sort(heights_of(part.frames))
+        step, _ = commonest_step(np.diff(heights))
+        if heights[-1] - heights[0] > _MOST_GAPS * step * len(part.frames):
             return False
     return True

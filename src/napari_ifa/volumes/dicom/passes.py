@@ -12,7 +12,11 @@ import numpy as np
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.numbering import Key
 from napari_ifa.volumes.dicom.stacking import commonest_step, heights_of, is_even
-from napari_ifa.volumes.dicom.times import acquisition_clock, content_clock
+from napari_ifa.volumes.dicom.times import (
+    acquisition_clock,
+    content_clock,
+    one_after_the_other,
+)
 
 #: Slices fewer than this are not taken for a stack of their own.
 SHORTEST_STACK = 3
@@ -78,8 +82,13 @@ def meeting_passes(
 def several_passes(
     frames: Sequence[Frame], place: Mapping[int, int], times: Sequence[Key]
 ) -> Groups | None:
-    """Passes in any number, with each position once at most in each of them."""
-    for groups in _candidates(frames, times):
+    """Passes in any number, with each position once at most in each of them.
+
+    ``times`` are what frames of one pass may have in common; without any, a pass is a run of files
+    along the stack.
+    """
+    found = _grouped(frames, (*_ACQUISITIONS, *times)) if times else _in_runs(frames)
+    for groups in found:
         each = [{place[id(frame)] for frame in group} for group in groups]
         once = all(len(own) == len(group) for own, group in zip(each, groups, strict=True))
         if once and all(map(is_even, groups)):
@@ -156,10 +165,18 @@ def _beyond_gaps(
 def _candidates(frames: Sequence[Frame], times: Sequence[Key]) -> Iterator[Groups]:
     yield from _grouped(frames, _ACQUISITIONS)
     yield from _grouped(frames, times)
-    for order in (_number, acquisition_clock, content_clock):
-        runs = _runs(frames, order)
-        if runs:
-            yield from _grouped(frames, [partial(_run_of, runs)])
+    yield from _in_runs(frames)
+
+
+def _in_runs(frames: Sequence[Frame]) -> Iterator[Groups]:
+    orders = (
+        _by_number(frames),
+        one_after_the_other(frames, acquisition_clock),
+        one_after_the_other(frames, content_clock),
+    )
+    for order in orders:
+        if order is not None:
+            yield from _grouped(frames, [partial(_run_of, _runs(frames, order))])
 
 
 def _run_of(runs: Mapping[int, int], frame: Frame) -> int:
@@ -183,22 +200,16 @@ def _values(frames: Sequence[Frame], key: Key) -> Groups:
     return list(groups.values())
 
 
-def _number(frame: Frame) -> int | None:
-    return frame.image.instance
+def _by_number(frames: Sequence[Frame]) -> list[int] | None:
+    numbers = [frame.image.instance for frame in frames]
+    if len({n for n in numbers if n is not None}) < len(frames):
+        return None
+    return sorted(range(len(frames)), key=lambda k: numbers[k] or 0)
 
 
-def _runs(
-    frames: Sequence[Frame], order: Callable[[Frame], int | tuple[str, str] | None]
-) -> dict[int, int]:
-    """Which run along the stack each frame is of, by its ``id``, as they follow one another.
-
-    Empty where their order is not known.
-    """
-    values = [order(frame) for frame in frames]
-    if None in values or ("", "") in values or len(set(values)) < len(values):
-        return {}
+def _runs(frames: Sequence[Frame], ordered: Sequence[int]) -> dict[int, int]:
+    """Which run along the stack each frame is of, by its ``id``, as they follow one another."""
     heights = heights_of(frames)
-    ordered = sorted(range(len(frames)), key=lambda k: values[k])  # type: ignore[arg-type,return-value]
     runs: list[list[int]] = [[ordered[0]]]
     step = 0.0
     for before, k in pairwise(ordered):

@@ -178,6 +178,8 @@ def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int
         return [part for group in _named_passes(passes) for part in group]
     if (ranks := ranks_by_time(frames, where)) is not None:
         return _times(_by(lambda f: ranks[id(f)], frames), where)
+    if (passes := several_passes(frames, where, ())) is not None:
+        return [part for group in _named_passes(passes) for part in group]
     by_folder = _by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
     if by_folder is not None:
         return _times(by_folder, where)
@@ -261,10 +263,21 @@ def _named_passes(groups: Sequence[list[Frame]]) -> list[list[Part]]:
     name = label(groups[0])
     note = f"{name}: its {len(groups)} acquisitions overlap; each is listed apart."
     named = []
-    for number, group in enumerate(groups, start=1):
+    for number, group in enumerate(sorted(groups, key=_begin), start=1):
         title = f"acquisition {number} of {len(groups)}"
         named.append([replace(p, label=title, notes=(*p.notes, note)) for p in _split(group)])
     return named
+
+
+def _begin(frames: Sequence[Frame]) -> tuple[object, ...]:
+    """First number, first times and lowest slice: none of it of a file's name."""
+    numbers = [frame.image.instance for frame in frames]
+    return (
+        min(n or 0 for n in numbers),
+        min(map(acquisition_clock, frames)),
+        min(map(content_clock, frames)),
+        min(frame.position or () for frame in frames),
+    )
 
 
 def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
@@ -45,23 +46,46 @@ def in_order_of_time(
     ----------
     place : number of the position of a frame, by its ``id``.
     """
-    moments = [_moment(*clock(group[0])) for group in groups]
-    if any(seconds is None for _, seconds in moments):
+    order = _order([clock(group[0]) for group in groups])
+    if order is None:
         return list(groups)
-    days = [day for day, _ in moments]
-    clocks = np.array([seconds for _, seconds in moments], dtype=float)
-    if None not in days and len(set(days)) > 1:
-        order = np.lexsort((clocks, np.array(days, dtype=float)))
-        return [groups[k] for k in order]
-    order = np.argsort(clocks, kind="stable")
-    if np.ptp(clocks) > _LONGEST:
+    if order.passed_midnight:
         by_number = _order_of_numbers(groups, place)
         if by_number is not None:
             return [groups[k] for k in by_number]
-        rising = clocks[order]
-        pauses = np.diff(rising, append=rising[0] + _DAY)
-        order = np.roll(order, -(int(pauses.argmax()) + 1))
-    return [groups[k] for k in order]
+    return [groups[k] for k in order.indices]
+
+
+def one_after_the_other(frames: Sequence[Frame], clock: Clock) -> list[int] | None:
+    """Indices of the frames by date and time; None where two have one time, or one has none."""
+    stated = [clock(frame) for frame in frames]
+    order = _order(stated)
+    return None if order is None or len(set(stated)) < len(frames) else order.indices
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Indices in the order of time, and whether only a pause says where midnight lies."""
+
+    indices: list[int]
+    passed_midnight: bool = False
+
+
+def _order(stated: Sequence[tuple[str, str]]) -> _Order | None:
+    """Of dates and times; None where a time is not stated."""
+    moments = [_moment(*one) for one in stated]
+    if any(seconds is None for _, seconds in moments):
+        return None
+    days = [day for day, _ in moments]
+    clocks = np.array([seconds for _, seconds in moments], dtype=float)
+    if None not in days and len(set(days)) > 1:
+        return _Order(np.lexsort((clocks, np.array(days, dtype=float))).tolist())
+    order = np.argsort(clocks, kind="stable")
+    if np.ptp(clocks) <= _LONGEST:
+        return _Order(order.tolist())
+    rising = clocks[order]
+    pauses = np.diff(rising, append=rising[0] + _DAY)
+    return _Order(np.roll(order, -(int(pauses.argmax()) + 1)).tolist(), passed_midnight=True)
 
 
 def ranks_by_time(frames: Sequence[Frame], place: Mapping[int, int]) -> dict[int, int] | None:
@@ -78,9 +102,7 @@ def ranks_by_time(frames: Sequence[Frame], place: Mapping[int, int]) -> dict[int
         ranks: dict[int, int] = {}
         for group in at.values():
             alone = [[frame] for frame in group]
-            if len({clock(frame) for frame in group}) < len(group):
-                break
-            if None in (_moment(*clock(frame))[1] for frame in group):
+            if one_after_the_other(group, clock) is None:
                 break
             ordered = in_order_of_time(alone, place, clock)
             ranks |= {id(frame): rank for rank, (frame,) in enumerate(ordered)}
