@@ -367,6 +367,16 @@ def test_passes_that_overlap_are_never_woven(save_series: Save, told: str, direc
     assert all("2 acquisitions overlap" in s.notes[-1] for s in series)
 
 
+@pytest.mark.parametrize("numbers", [lambda n: n % 5 + 1, None], ids=["numbered anew", "none"])
+def test_passes_that_only_their_grids_tell_apart(save_series: Save, numbers: Any) -> None:
+    heights = [*(4 * k for k in range(5)), *(14.6 + 4 * k for k in range(5))]
+    folder = save_series(*range(10), InstanceNumber=numbers, ImagePositionPatient=at(*heights))
+    assert sorted(images_of(folder).values()) == [
+        [0, 100, 200, 300, 400],
+        [500, 600, 700, 800, 900],
+    ]
+
+
 def test_thick_passes_half_a_step_apart_are_no_one_stack(save_series: Save) -> None:
     # Together they would be even; each is a stack without gaps.
     folder = save_series(
@@ -478,6 +488,22 @@ def test_whatever_the_header_says_tells_images_apart(
         **{keyword: lambda n: values[n // 4]},
     )
     assert images_of(folder) == {parts[0]: [0, 100, 200, 300], parts[1]: [400, 500, 600, 700]}
+
+
+def test_two_things_that_are_crossed_tell_images_apart(save_series: Save) -> None:
+    folder = save_series(
+        *range(12),
+        InstanceNumber=None,
+        AcquisitionNumber=lambda n: n // 6,
+        Exposure=lambda n: 10 + n // 3 % 2,
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n % 3)],
+    )
+    assert sorted(images_of(folder).values()) == [
+        [0, 100, 200],
+        [300, 400, 500],
+        [600, 700, 800],
+        [900, 1000, 1100],
+    ]
 
 
 def test_elements_that_contradict_each_other_are_asked_about(save_series: Save) -> None:

@@ -31,6 +31,8 @@ _RUN_GAP = 1.5
 _FAR, _FAR_STRAY = 10.0, 3.0
 #: More pieces far from one another than this are no stacks.
 _MOST_PIECES = 4
+#: Slices of one grid lie on it within this part of a step.
+_ON_GRID = 0.02
 #: Heights nearer than this (mm) are one.
 _SAME_HEIGHT = 0.01
 
@@ -166,6 +168,8 @@ def _candidates(frames: Sequence[Frame], times: Sequence[Key]) -> Iterator[Group
     yield from _grouped(frames, _ACQUISITIONS)
     yield from _grouped(frames, times)
     yield from _in_runs(frames)
+    if (lattices := _lattices(frames)) is not None:
+        yield from _grouped(frames, [partial(_run_of, lattices)])
 
 
 def _in_runs(frames: Sequence[Frame]) -> Iterator[Groups]:
@@ -227,6 +231,28 @@ def _runs(frames: Sequence[Frame], ordered: Sequence[int]) -> dict[int, int]:
             runs.append([k])
             step = 0.0
     return {id(frames[k]): number for number, run in enumerate(runs) for k in run}
+
+
+def _lattices(frames: Sequence[Frame]) -> dict[int, int] | None:
+    """Which of several even grids, shifted against one another, each frame is on, by its ``id``.
+
+    None unless each grid is full from its first slice to its last.
+    """
+    heights = heights_of(frames)
+    rising = np.sort(heights)
+    # Of one pass alone: within the overlap of two, the gaps are parts of it.
+    step = float(np.max(np.diff(rising)))
+    if step <= _SAME_HEIGHT:
+        return None
+    shift = np.mod((heights - rising[0]) / step + _ON_GRID, 1.0)
+    order = np.argsort(shift, kind="stable")
+    grid = np.zeros(len(frames), dtype=int)
+    grid[order[1:]] = np.cumsum(np.diff(shift[order]) > 2 * _ON_GRID)
+    for number in range(int(grid.max()) + 1):
+        own = np.sort(heights[grid == number])
+        if len(own) < SHORTEST_STACK or np.abs(np.diff(own) - step).max() > _ON_GRID * step:
+            return None
+    return {id(frame): int(number) for frame, number in zip(frames, grid, strict=True)}
 
 
 def _any_overlap(groups: Groups) -> bool:

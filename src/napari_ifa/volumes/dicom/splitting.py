@@ -188,7 +188,24 @@ def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int
         parts = [replace(part, notes=(note,)) for part in _times(told.groups, where)]
         named = [f"{told.name} {value}" for value in told.values] or [""] * len(parts)
         return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
+    if (crossed := _by_one_after_another(frames, place)) is not None:
+        return crossed
     return [Part(tuple(frames), separated=False, differing=differing(frames, where))]
+
+
+def _by_one_after_another(frames: list[Frame], place: NDArray[np.intp]) -> list[Part] | None:
+    """Images by two things that are crossed: each value of the one has all values of the other."""
+    for key in _TIMES:
+        groups = _by(key, frames)
+        counts = [
+            np.bincount(place[[key(f) == key(group[0]) for f in frames]], minlength=place.max() + 1)
+            for group in groups
+        ]
+        if len(groups) > 1 and all(len(set(count.tolist())) == 1 for count in counts):
+            parts = [part for group in groups for part in _split(group)]
+            if all(part.separated for part in parts):
+                return parts
+    return None
 
 
 def _lost_their_positions(frames: Sequence[Frame], where: Mapping[int, int]) -> bool:
