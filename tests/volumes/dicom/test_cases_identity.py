@@ -5,6 +5,7 @@ Each kind is tried on the input it was found on, where that is at hand, and on o
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,19 @@ def test_what_some_files_leave_out_or_write_otherwise_tears_nothing_apart(
     assert images_of(folder) == {"": [0, 100, 200, 300]}
 
 
+def test_times_of_which_some_files_leave_the_patient_out_are_whole(save_series: Save) -> None:
+    folder = save_series(
+        *range(12),
+        StudyInstanceUID="1.5",
+        PatientID=lambda n: "" if n in (1, 2, 6, 11) else "A7",
+        ImagePositionPatient=lambda n: [0, 0, 2 * (n % 4)],
+    )
+    assert images_of(folder) == {
+        f"image {t + 1} of 3": [400 * t, 400 * t + 100, 400 * t + 200, 400 * t + 300]
+        for t in range(3)
+    }
+
+
 def test_a_file_without_a_name_joins_neither_of_two_patients(save_series: Save) -> None:
     folder = save_series(
         *range(9),
@@ -152,6 +166,24 @@ def test_a_patient_without_an_id_is_not_woven_into_one_with_it(
         ImagePositionPatient=PLACES[place],
     )
     assert sorted(images_of(folder).values()) == [[0, 100, 200, 300], [400, 500, 600, 700]]
+
+
+def test_two_patients_in_an_archive_and_one_of_them_pointed_at(
+    save_series: Save, tmp_path: Path
+) -> None:
+    folder = save_series(
+        *range(8),
+        PatientID=lambda n: ["A7", "B8"][n // 4],
+        SOPInstanceUID=lambda n: f"1.5.9.{n % 4}",
+        InstanceNumber=lambda n: n % 4 + 1,
+        ImagePositionPatient=PLACES["at the same places"],
+    )
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    packed = list_series(archive)
+    assert [values_of(s) for s in packed] == [[0, 100, 200, 300], [400, 500, 600, 700]]
+    assert [s.key for s in packed] == [s.key for s in list_series(folder)]
+    (second,) = list_series(folder / "slice6.dcm")
+    assert values_of(second) == [400, 500, 600, 700]
 
 
 @pytest.mark.parametrize("uids", [{}, {"SOPInstanceUID": lambda n: f"1.5.{n}"}])

@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.numbering import Key
+from napari_ifa.volumes.dicom.keys import Key
 from napari_ifa.volumes.dicom.stacking import commonest_step, heights_of, is_even
 from napari_ifa.volumes.dicom.times import (
     acquisition_clock,

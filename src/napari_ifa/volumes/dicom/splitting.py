@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -14,8 +14,15 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, pixel_mark
 from napari_ifa.volumes.dicom.differences import differing, told_by_header
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.keys import (
+    Key,
+    by_first_of,
+    by_key,
+    by_value,
+    differs_at_a_position,
+)
 from napari_ifa.volumes.dicom.labels import labels
-from napari_ifa.volumes.dicom.numbering import Key, keys_by_number
+from napari_ifa.volumes.dicom.numbering import keys_by_number
 from napari_ifa.volumes.dicom.passes import (
     SHORTEST_STACK,
     far_pieces,
@@ -24,7 +31,7 @@ from napari_ifa.volumes.dicom.passes import (
     several_passes,
 )
 from napari_ifa.volumes.dicom.refusals import label
-from napari_ifa.volumes.dicom.stacking import heights_of, is_even, stack_frames
+from napari_ifa.volumes.dicom.stacking import heights_of, is_even, is_full, stack_frames
 from napari_ifa.volumes.dicom.times import (
     acquisition_clock,
     content_clock,
@@ -39,9 +46,14 @@ _GOOD_PART = 0.5
 #: Where images of one series are slices of one thing, even without their positions.
 SLICED = ("CT", "MR", "PT", "NM")
 
+
+def _claims(frame: Frame) -> Hashable:
+    """What the file says of patient and study: some files of one image may say less of it."""
+    return frame.image.claims.sort_key()
+
+
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
-    lambda f: f.image.claims.sort_key(),
     lambda f: f.image.description,
     lambda f: f.traits.image_type,
     lambda f: f.traits.component,
@@ -144,13 +156,15 @@ def _split(frames: list[Frame]) -> list[Part]:
     if repeats <= 1:
         return [_without_place(frames)] if state_one_position(frames) else _stacks(frames)
     for key in _KINDS:
-        if _differs_at_a_position(frames, place, key):
-            return [part for group in _by(key, frames) for part in _split(group)]
+        if differs_at_a_position(frames, place, key):
+            return [part for group in by_value(key, frames) for part in _split(group)]
     where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
+    if (by_claims := by_key(_claims, frames, place, repeats)) is not None:
+        return _times(by_claims, where)
     if (groups := meeting_passes(frames, where, _TIMES)) is not None:
         return _meeting(groups, where)
     for key in _TIMES:
-        if (by_time := _by_key(key, frames, place, repeats)) is not None:
+        if (by_time := by_key(key, frames, place, repeats)) is not None:
             if key in (acquisition_clock, content_clock):
                 by_time = in_order_of_time(by_time, where, key)
             return _times(by_time, where)
@@ -161,7 +175,7 @@ def _split(frames: list[Frame]) -> list[Part]:
     # every position has equally many, their pixels are looked at only when nothing else is left.
     if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
-    by_number = _by_first_of(keys_by_number(frames, place), frames, place, repeats)
+    by_number = by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
         return _times(by_number, where)
     if not uneven:
@@ -177,10 +191,10 @@ def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int
     if (passes := several_passes(frames, where, _TIMES)) is not None:
         return [part for group in _named_passes(passes) for part in group]
     if (ranks := ranks_by_time(frames, where)) is not None:
-        return _times(_by(lambda f: ranks[id(f)], frames), where)
+        return _times(by_value(lambda f: ranks[id(f)], frames), where)
     if (passes := several_passes(frames, where, ())) is not None:
         return [part for group in _named_passes(passes) for part in group]
-    by_folder = _by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
+    by_folder = by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
     if by_folder is not None:
         return _times(by_folder, where)
     if (told := told_by_header(frames, where, repeats)) is not None:
@@ -188,20 +202,18 @@ def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int
         parts = [replace(part, notes=(note,)) for part in _times(told.groups, where)]
         named = [f"{told.name} {value}" for value in told.values] or [""] * len(parts)
         return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
-    if (crossed := _by_one_after_another(frames, place)) is not None:
+    if (crossed := _by_one_after_another(frames, where)) is not None:
         return crossed
     return [Part(tuple(frames), separated=False, differing=differing(frames, where))]
 
 
-def _by_one_after_another(frames: list[Frame], place: NDArray[np.intp]) -> list[Part] | None:
+def _by_one_after_another(frames: list[Frame], where: Mapping[int, int]) -> list[Part] | None:
     """Images by two things that are crossed: each value of the one has all values of the other."""
     for key in _TIMES:
-        groups = _by(key, frames)
-        counts = [
-            np.bincount(place[[key(f) == key(group[0]) for f in frames]], minlength=place.max() + 1)
-            for group in groups
-        ]
-        if len(groups) > 1 and all(len(set(count.tolist())) == 1 for count in counts):
+        groups = by_value(key, frames)
+        counts = [Counter(where[id(frame)] for frame in group) for group in groups]
+        full = all(len(c) == len(set(where.values())) and len(set(c.values())) == 1 for c in counts)
+        if len(groups) > 1 and full:
             parts = [part for group in groups for part in _split(group)]
             if all(part.separated for part in parts):
                 return parts
@@ -324,9 +336,12 @@ def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:
 
     A kind that changes within an even stack does not tear it apart.
     """
+    claims = by_value(_claims, frames)
+    if len(claims) > 1 and all(map(is_full, claims)) and _overlap(claims, _GOOD_PART):
+        return claims
     least = _GOOD_PART if is_even(frames) else 0.0
     for key in _KINDS:
-        groups = _by(key, frames)
+        groups = by_value(key, frames)
         stacks = len(groups) > 1 and min(map(len, groups)) >= SHORTEST_STACK
         if stacks and all(map(is_even, groups)) and _overlap(groups, least):
             return groups
@@ -341,57 +356,6 @@ def _overlap(groups: Sequence[Sequence[Frame]], least: float) -> bool:
         for one, other in permutations(heights, 2)
     )
     return any(count and count >= least * total for count, total in within)
-
-
-def _by_first_of(
-    keys: Iterable[Key], frames: Sequence[Frame], place: NDArray[np.intp], repeats: int
-) -> list[list[Frame]] | None:
-    """Groups by the first key that has each value once at a position, and no more values."""
-    found = (_by_key(key, frames, place, repeats) for key in keys)
-    return next((groups for groups in found if groups is not None), None)
-
-
-def _by_key(
-    key: Key, frames: Sequence[Frame], place: NDArray[np.intp], repeats: int
-) -> list[list[Frame]] | None:
-    """Groups of one value each; None unless each value is once at a position, and no more."""
-    groups = _by(key, frames)
-    right = len(groups) == repeats and _once_at_a_position(frames, place, key)
-    return groups if right else None
-
-
-def _by(key: Key, frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Groups of one value each, in the order of the values."""
-    groups: dict[Hashable, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        groups[key(frame)].append(frame)
-    return [groups[value] for value in sorted(groups, key=_sortable)]
-
-
-def _sortable(value: Hashable) -> tuple[tuple[bool, float, str], ...]:
-    parts = value if isinstance(value, tuple) else (value,)
-    flat: list[object] = []
-    for part in parts:
-        flat += part if isinstance(part, tuple) else (part,)
-    return tuple(
-        (part is not None, float(part), "")
-        if isinstance(part, int | float)
-        else (part is not None, 0.0, str(part))
-        for part in flat
-    )
-
-
-def _differs_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key: Key) -> bool:
-    seen: dict[int, Hashable] = {}
-    return any(
-        seen.setdefault(int(where), key(frame)) != key(frame)
-        for frame, where in zip(frames, place, strict=True)
-    )
-
-
-def _once_at_a_position(frames: Sequence[Frame], place: NDArray[np.intp], key: Key) -> bool:
-    pairs = Counter((int(where), key(frame)) for frame, where in zip(frames, place, strict=True))
-    return max(pairs.values()) == 1
 
 
 def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:

@@ -134,6 +134,14 @@ def is_even(frames: Sequence[Frame]) -> bool:
     return _are_in_place(line.heights, step) and bool(regular.all() or _missing(line.gaps, step))
 
 
+def is_full(frames: Sequence[Frame]) -> bool:
+    """Whether three slices or more lie at equal distances, and none is missing."""
+    if len(frames) < _SHORTEST_RUN:
+        return False
+    _, regular = commonest_step(_Line.of(frames).gaps)
+    return bool(regular.all())
+
+
 def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
     """``[n]``: where each first pixel lies along the normal of the first frame, in mm."""
     row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
