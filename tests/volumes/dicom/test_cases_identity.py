@@ -698,3 +698,19 @@ def test_single_slices_that_differ_otherwise_are_not_joined(
 ) -> None:
     given = {"StudyInstanceUID": "1.5", "SeriesInstanceUID": lambda n: f"1.5.{n}", **elements}
     assert [s.image_count for s in list_series(save_series(**given))] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "words"),
+    [
+        ("StudyInstanceUID", "4 studies"),
+        ("FrameOfReferenceUID", "4 frames of reference"),
+    ],
+)
+def test_single_slices_that_a_uid_keeps_apart_say_so(
+    save_series: Save, keyword: str, words: str
+) -> None:
+    given: dict[str, Any] = {"StudyInstanceUID": "1.5", keyword: lambda n: f"1.7.{n}"}
+    series = list_series(save_series(SeriesInstanceUID=lambda n: f"1.5.{n}", **given))
+    assert len(series) == 4
+    assert all(f"name {words}; they are not joined" in s.notes[-1] for s in series)

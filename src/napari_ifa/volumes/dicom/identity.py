@@ -83,7 +83,7 @@ class Claims:
     patient: Patient = field(default_factory=Patient)
     study_uid: str = ""
     study_date: str = ""
-    accession: str = ""
+    accession: str = field(default="", repr=False)
     frame_of_reference: str = ""
     series_number: int | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,10 +43,42 @@ def join_single_slices(groups: Sequence[Group]) -> list[Group]:
             if whole is not None:
                 joined[id(together[0])] = whole
                 gone.update(map(id, together))
-    return [
+    left = [
         joined.get(id(group), group)
         for group in groups
         if id(group) in joined or id(group) not in gone
+    ]
+    return _with_notes(left)
+
+
+def _with_notes(groups: Sequence[Group]) -> list[Group]:
+    """The groups; single slices kept apart by their studies or frames of reference alone say so."""
+    alike: dict[Hashable, list[Group]] = defaultdict(list)
+    for group in groups:
+        of_patient = Claims(group.claims.patient, "any", series_number=group.claims.series_number)
+        if group.claims.patient.id and (key := _key(group, of_patient)) is not None:
+            alike[key].append(group)
+    notes: dict[int, str] = {}
+    for members in alike.values():
+        studies = {group.claims.study_uid for group in members}
+        places = {group.claims.frame_of_reference for group in members}
+        heights = {group.frames[0].position for group in members}
+        if len(heights) < max(SHORTEST_STACK, len(members)):
+            continue
+        if len(studies) > 1 or len(places) > 1:
+            count, what = (
+                (len(studies), "studies")
+                if len(studies) > 1
+                else (len(places), "frames of reference")
+            )
+            note = (
+                f"{label(members[0].frames)}: {len(members)} single images of one patient, number"
+                f" and description name {count} {what}; they are not joined."
+            )
+            notes.update((id(group), note) for group in members)
+    return [
+        replace(group, notes=(*group.notes, notes[id(group)])) if id(group) in notes else group
+        for group in groups
     ]
 
 
