@@ -203,7 +203,10 @@ def test_frames_of_reference_are_not_mixed(save_series: Save, step: int) -> None
         InstanceNumber=None,
         ImagePositionPatient=lambda n: [0, 0, 2 * (n // 2) + (2 - step) * (n % 2)],
     )
-    assert images_of(folder) == {"image 1 of 2": [0, 200, 400], "image 2 of 2": [100, 300, 500]}
+    assert images_of(folder) == {
+        "frame of reference 1 of 2": [0, 200, 400],
+        "frame of reference 2 of 2": [100, 300, 500],
+    }
 
 
 def test_a_kind_that_changes_within_a_stack_does_not_tear_it_apart(save_series: Save) -> None:
@@ -220,8 +223,8 @@ def test_slices_taken_alternately_are_one_image(save_series: Save) -> None:
 
 
 def test_slabs_one_above_the_other_are_one_image(save_series: Save) -> None:
-    # Three slices 2 mm apart, and three slices 5 mm apart that begin just below their end.
-    heights = [0, 2, 4, 3.1, 8.1, 13.1]
+    # Three slices 2 mm apart, and three slices 5 mm apart that begin just above their end.
+    heights = [0, 2, 4, 5.1, 10.1, 15.1]
     folder = save_series(
         *range(6),
         ImagePositionPatient=lambda n: [0, 0, heights[n]],

@@ -229,12 +229,12 @@ def test_no_more_runs_are_offered_than_a_person_reads(save_series: Save) -> None
 
 
 def test_gaps_too_unequal_for_one_grid_are_refused(save_series: Save) -> None:
-    heights = [0, 2, 4, 6, 1000]
-    folder = save_series(*range(5), ImagePositionPatient=lambda k: [0, 0, heights[k]])
+    heights = [0, 2, 1000]
+    folder = save_series(*range(3), ImagePositionPatient=lambda k: [0, 0, heights[k]])
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(folder)
     assert str(caught.value) == (
-        "Series 7: slice distances vary (2.00–994.00 mm) or positions drift too far to be brought"
+        "Series 7: slice distances vary (2.00–998.00 mm) or positions drift too far to be brought"
         " to one grid. Not opened."
     )
 

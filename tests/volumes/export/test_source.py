@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -17,6 +19,8 @@ from pydicom.dataset import Dataset
 from napari_ifa.errors import IfaError
 from napari_ifa.volumes import (
     GeometryReport,
+    check_dicom_source,
+    list_series,
     read_volume,
     write_parametric_map,
     write_secondary_capture,
@@ -186,3 +190,124 @@ def test_made_uids_are_the_same_at_every_export(save_series: Save, tmp_path: Pat
     assert first.study_uid == again.study_uid
     assert first.study_uid != first.frame_of_reference
     np.testing.assert_array_equal(first.affine, again.affine)
+
+
+def identity(data: Dataset) -> tuple[str, ...]:
+    return str(data.PatientID), data.StudyInstanceUID, data.get("FrameOfReferenceUID", "")
+
+
+def test_case_of_two_patients_is_exported_as_two(shared_cases: Path, tmp_path: Path) -> None:
+    case = shared_cases / "studies/s01e_two_patients_one_series_uid_different_FoR_above"
+    for number, series in enumerate(list_series(case), start=1):
+        volume = read_volume(series)
+        one = write_parametric_map(map_of_places(volume), PROVENANCE, tmp_path / f"{number}.dcm")
+        expected = (f"P{number}", f"1.2.826.0.1.1.{number}", f"1.2.3.{number}")
+        assert identity(pydicom.dcmread(one)) == expected
+
+
+def test_each_of_two_patients_under_one_uid_keeps_its_own(
+    save_series: Save, tmp_path: Path
+) -> None:
+    folder = save_series(
+        *range(8),
+        PatientID=lambda n: ["A7", "B8"][n // 4],
+        PatientName=lambda n: ["Case^One", "Case^Two"][n // 4],
+        SOPInstanceUID=lambda n: f"1.5.9.{n % 4}",
+        InstanceNumber=lambda n: n % 4 + 1,
+        ImagePositionPatient=lambda n: [0, 0, 3 * (n % 4) + 1.5 * (n // 4)],
+    )
+    made = set()
+    for series, patient, name in zip(
+        list_series(folder), ("A7", "B8"), ("Case^One", "Case^Two"), strict=True
+    ):
+        source = dicom_source(read_volume(series))
+        assert source.patient_and_study["PatientID"] == patient
+        assert source.patient_and_study["PatientName"] == name
+        made.add(source.study_uid)
+        made.add(source.frame_of_reference)
+    # Their images have the same UIDs, what is made of them has not.
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"PatientID": lambda n: ["A7", "B8"][n // 4]}, "several patients"),
+        ({"StudyInstanceUID": lambda n: f"1.5.{n // 4}"}, "several studies"),
+        ({"FrameOfReferenceUID": lambda n: f"1.7.{n // 4}"}, "several frames of reference"),
+    ],
+)
+def test_frames_of_several_are_refused_before_any_work(
+    save_series: Save, elements: dict[str, Any], words: str
+) -> None:
+    one, two = (read_volume(s) for s in list_series(save_series(*range(8), **elements)))
+    mixed = replace(
+        one, source=replace(one.source, frames=(*one.source.frames[:3], *two.source.frames[:1]))
+    )
+    for export in (check_dicom_source, dicom_source):
+        with pytest.raises(IfaError) as caught:
+            export(mixed)
+        assert f"The files of this image are of {words}" in str(caught.value)
+        assert "A7" not in str(caught.value)
+
+
+def test_elements_that_differ_between_the_files_stay_empty(save_series: Save) -> None:
+    folder = save_series(
+        StudyInstanceUID="1.5",
+        StudyTime=lambda n: f"10000{n}",
+        StudyDescription=lambda n: ["thorax", "abdomen"][n // 2],
+        StudyDate=lambda n: ["20200101", "20200102"][n // 2],
+        PatientID=lambda n: "" if n == 0 else "4711",
+        StudyID="S1",
+    )
+    stated = dicom_source(read_volume(folder)).patient_and_study
+    assert (stated["PatientID"], stated["StudyID"], stated["StudyDate"]) == (
+        "4711",
+        "S1",
+        "20200101",
+    )
+    assert stated["StudyTime"] == ""
+    assert "StudyDescription" not in stated
+
+
+def rewrite(path: Path, **elements: Any) -> None:
+    data = pydicom.dcmread(path)
+    for keyword, value in elements.items():
+        setattr(data, keyword, value)
+    state = path.stat()
+    data.save_as(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PatientID": "4712"},
+        {"StudyInstanceUID": "1.6"},
+        {"SOPInstanceUID": "1.5.99"},
+        {"FrameOfReferenceUID": "1.8"},
+        {"PatientName": "Roe^Rose"},
+    ],
+)
+def test_files_that_were_written_anew_are_refused(
+    save_series: Save, tmp_path: Path, elements: dict[str, Any]
+) -> None:
+    folder = save_series(StudyInstanceUID="1.5", FrameOfReferenceUID="1.7")
+    volume = read_volume(folder)
+    rewrite(folder / "slice2.dcm", **elements)
+    with pytest.raises(IfaError) as caught:
+        write_parametric_map(map_of_places(volume), PROVENANCE, tmp_path / "map.dcm")
+    assert str(caught.value) == (
+        "slice2.dcm: the source file has changed since it was read; open the study again."
+    )
+    assert not (tmp_path / "map.dcm").exists()
+
+
+def test_pixels_that_were_written_anew_are_refused(save_series: Save) -> None:
+    folder = save_series()
+    volume = read_volume(folder)
+    data = pydicom.dcmread(folder / "slice1.dcm")
+    data.PixelData = bytes(len(data.PixelData))
+    data.save_as(folder / "slice1.dcm")
+    with pytest.raises(IfaError, match="has changed since it was read"):
+        dicom_source(volume)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydicom.uid import UID
 
+from napari_ifa.volumes.dicom.identity import Claims
 from napari_ifa.volumes.dicom.pixeldata import PixelData
 from napari_ifa.volumes.volume import PARAMETRIC_MAP, Window
 
@@ -31,20 +32,17 @@ class StoredImage:
     """What all frames of one file share.
 
     ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all. ``planar`` is
-    the planar configuration: 1 where colours are stored plane after plane. ``study_date`` is
-    ``"2018-05-26"``, or empty where it is none.
+    the planar configuration: 1 where colours are stored plane after plane. ``claims`` is what the
+    file says of patient, study and frame of reference; ``stamp`` the file's size in bytes and the
+    time of its last change, in ns, when it was looked into.
     """
 
     path: Path
     sop_class: str
     sop_uid: str
-    study_uid: str
-    study_date: str
     series_uid: str
-    frame_of_reference: str
     modality: str
     description: str
-    number: int | None
     instance: int | None
     rows: int
     columns: int
@@ -68,8 +66,20 @@ class StoredImage:
     unreadable: tuple[str, ...] = ()
     #: Why its frames have no position, where more is known than that; the end of a sentence.
     unplaced: str = ""
+    claims: Claims = field(default_factory=Claims)
+    stamp: tuple[int, int] = (0, 0)
     #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
     refused: str = ""
+
+    @property
+    def number(self) -> int | None:
+        """Of the series."""
+        return self.claims.series_number
+
+    @property
+    def frame_of_reference(self) -> str:
+        """UID; positions in two of them have nothing to do with one another."""
+        return self.claims.frame_of_reference
 
     @property
     def is_colour(self) -> bool:
@@ -97,27 +107,36 @@ class Traits:
     """What can tell apart frames that lie at one position.
 
     ``component`` is the complex image component (MAGNITUDE, PHASE, …); ``direction`` the
-    diffusion gradient's; times are ms, or the file's own text; ``flip_angle`` is in degrees,
-    ``tube_voltage`` in kV, ``thickness`` of the slice in mm; ``dimensions`` are the dimension
-    index values of an enhanced image.
+    diffusion gradient's; times are ms, or the file's own text, as dates are; ``flip_angle`` is in
+    degrees, ``tube_voltage`` in kV, ``thickness`` of the slice in mm; ``cardiac_phase`` and
+    ``respiratory_phase`` are per cent of a cycle; ``dimensions`` are the dimension index values of
+    an enhanced image.
     """
 
     image_type: tuple[str, ...] = ()
     component: str = ""
     echo_time: float | None = None
+    echo_number: int | None = None
     inversion_time: float | None = None
     flip_angle: float | None = None
     tube_voltage: float | None = None
     kernel: str = ""
     thickness: float | None = None
+    contrast_agent: str = ""
+    patient_position: str = ""
     segment: int | None = None
     stack: str = ""
     b_value: float | None = None
     direction: tuple[float, ...] | None = None
     temporal_position: int | None = None
+    cardiac_phase: float | None = None
+    respiratory_phase: float | None = None
     trigger_time: float | None = None
+    frame_reference_time: float | None = None
     acquisition: int | None = None
+    acquisition_date: str = ""
     acquisition_time: str = ""
+    content_date: str = ""
     content_time: str = ""
     dimensions: tuple[int, ...] = ()
 
@@ -126,6 +145,7 @@ class Traits:
 class Frame:
     """One row: all of the header that stacking and reading need.
 
+    ``slice_location`` is what the file says beside its position, in mm along whichever direction;
     ``index`` counts the frames of the file from 0; ``tile`` is the first (row, column) of this
     slice in its frame, None where the frame is the slice. Lengths are mm. ``slope`` and
     ``intercept`` are None where the file states them wrongly, 1 and 0 where it states none.
@@ -142,6 +162,7 @@ class Frame:
     slice_distance: float | None
     slope: float | None
     intercept: float | None
+    slice_location: float | None = None
     index: int = 0
     stated_distance: float | None = None
     tile: tuple[int, int] | None = None

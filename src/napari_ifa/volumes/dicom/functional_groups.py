@@ -92,6 +92,7 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
     content = groups.macro(tags.FRAME_CONTENT_SEQUENCE)
     echo = groups.macro(tags.ECHO_SEQUENCE)
     cardiac = groups.macro(tags.CARDIAC_SEQUENCE)
+    breath = groups.macro(tags.RESPIRATORY_SEQUENCE)
     segment = groups.macro(tags.SEGMENT_SEQUENCE)
     measures = groups.macro(tags.MEASURES_SEQUENCE)
     macros = (groups.macro(tag) for tag in tags.FRAME_TYPE_SEQUENCES)
@@ -105,6 +106,10 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
         echo_time=echo.double(tags.EFFECTIVE_ECHO_TIME) if echo else top.echo_time,
         b_value=top.b_value if b_value is None else b_value,
         direction=top.direction if direction is None else direction,
+        cardiac_phase=cardiac.single(tags.CARDIAC_PHASE) if cardiac else top.cardiac_phase,
+        respiratory_phase=breath.single(tags.RESPIRATORY_PHASE)
+        if breath
+        else top.respiratory_phase,
         trigger_time=cardiac.double(tags.CARDIAC_DELAY) if cardiac else top.trigger_time,
         segment=segment.short(tags.SEGMENT_NUMBER) if segment else None,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -21,6 +23,7 @@ from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields, Oddities
 from napari_ifa.volumes.dicom.frames import LABEL_MAP, Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
+from napari_ifa.volumes.dicom.identity import Claims, Patient, words_of_name
 from napari_ifa.volumes.dicom.nuclear import nuclear_frames
 from napari_ifa.volumes.dicom.pixeldata import PixelData, locate_pixels
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
@@ -199,13 +202,9 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         path=path,
         sop_class=sop_class,
         sop_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
-        study_uid=fields.ascii(tags.STUDY_UID),
-        study_date=_date(fields.ascii(tags.STUDY_DATE)),
         series_uid=fields.ascii(tags.SERIES_UID),
-        frame_of_reference=fields.ascii(tags.FRAME_OF_REFERENCE),
         modality=fields.ascii(tags.MODALITY),
         description=fields.text(tags.DESCRIPTION),
-        number=fields.integer(tags.SERIES_NUMBER),
         instance=fields.integer(tags.INSTANCE),
         rows=fields.short(tags.ROWS) or 0,
         columns=fields.short(tags.COLUMNS) or 0,
@@ -220,6 +219,8 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         transfer_syntax=transfer_syntax,
         pixels=pixels,
         lookup_table=_modality_table(fields),
+        claims=claims_of(fields),
+        stamp=file_stamp(file),
         padding=padding(fields, signed, pixels.is_float),
         remarks=remark,
         refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else refused,
@@ -269,6 +270,32 @@ def _photometric(fields: Fields, sop_class: str) -> str:
     return "MONOCHROME2" if is_painted else photometric
 
 
+def file_stamp(file: BinaryIO) -> tuple[int, int]:
+    """Size in bytes and time of the last change, in ns: the same while nobody writes to it."""
+    state = os.fstat(file.fileno())
+    return state.st_size, state.st_mtime_ns
+
+
+def claims_of(fields: Fields) -> Claims:
+    """What a file says of where it belongs."""
+    sex, age = fields.ascii(tags.PATIENT_SEX), fields.ascii(tags.PATIENT_AGE)
+    return Claims(
+        Patient(
+            id=fields.text(tags.PATIENT_ID),
+            issuer=fields.text(tags.PATIENT_ID_ISSUER),
+            name=words_of_name(fields.text(tags.PATIENT_NAME)),
+            birth_date=_date(fields.ascii(tags.BIRTH_DATE)),
+            sex=sex if sex in ("M", "F") else "",
+            age=age if re.fullmatch(r"\d{3}[DWMY]", age) else "",
+        ),
+        study_uid=fields.ascii(tags.STUDY_UID),
+        study_date=_date(fields.ascii(tags.STUDY_DATE)),
+        accession=fields.text(tags.ACCESSION),
+        frame_of_reference=fields.ascii(tags.FRAME_OF_REFERENCE),
+        series_number=fields.integer(tags.SERIES_NUMBER),
+    )
+
+
 def _date(text: str) -> str:
     """``"2018-05-26"`` of ``"20180526"``; empty for what real files have in its place."""
     try:
@@ -293,25 +320,40 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         stated_distance=stated_distance(fields),
         slope=slope,
         intercept=intercept,
+        slice_location=fields.number(tags.SLICE_LOCATION),
         windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),
         traits=Traits(
             image_type=fields.codes(tags.IMAGE_TYPE),
             component=_component(fields),
             echo_time=fields.number(tags.ECHO_TIME),
+            echo_number=fields.integer(tags.ECHO_NUMBER),
             inversion_time=fields.number(tags.INVERSION_TIME),
             flip_angle=fields.number(tags.FLIP_ANGLE),
             tube_voltage=fields.number(tags.TUBE_VOLTAGE),
             kernel="/".join(fields.codes(tags.KERNEL)),
             thickness=fields.number(tags.THICKNESS),
+            contrast_agent=fields.text(tags.CONTRAST_AGENT),
+            patient_position=fields.ascii(tags.PATIENT_POSITION),
             b_value=_b_value(fields),
             direction=_direction(fields),
             temporal_position=fields.integer(tags.TEMPORAL_POSITION),
-            trigger_time=fields.number(tags.TRIGGER_TIME),
+            cardiac_phase=fields.single(tags.CARDIAC_PHASE),
+            respiratory_phase=fields.single(tags.RESPIRATORY_PHASE),
+            trigger_time=_trigger_time(fields),
+            frame_reference_time=fields.number(tags.FRAME_REFERENCE_TIME),
             acquisition=fields.integer(tags.ACQUISITION),
-            acquisition_time=fields.ascii(tags.ACQUISITION_TIME),
+            acquisition_date=fields.ascii(tags.ACQUISITION_DATE),
+            acquisition_time=fields.ascii(tags.ACQUISITION_TIME)
+            or fields.ascii(tags.ACQUISITION_MOMENT),
+            content_date=fields.ascii(tags.CONTENT_DATE),
             content_time=fields.ascii(tags.CONTENT_TIME),
         ),
     )
+
+
+def _trigger_time(fields: Fields) -> float | None:
+    time = fields.number(tags.TRIGGER_TIME)
+    return fields.double(tags.CARDIAC_DELAY) if time is None else time
 
 
 def _may_be_negative(fields: Fields, slope: float | None, intercept: float | None) -> bool:

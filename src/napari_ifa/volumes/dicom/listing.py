@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.grouping import group_frames
+from napari_ifa.volumes.dicom.grouping import Group, group_frames
+from napari_ifa.volumes.dicom.identity import Claims, one_each
+from napari_ifa.volumes.dicom.joining import join_single_slices
 from napari_ifa.volumes.dicom.refusals import cut_off, not_told_apart, refusal
-from napari_ifa.volumes.dicom.splitting import split_frames
+from napari_ifa.volumes.dicom.splitting import SLICED, split_frames
 from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.dicom.stacking import (
     Run,
@@ -25,33 +28,42 @@ from napari_ifa.volumes.dicom.stacking import (
 from napari_ifa.volumes.series import Series
 from napari_ifa.volumes.volume import SourceOrder, volume_from_file_order
 
-#: Where images of one series are slices of one thing, even without their positions.
-_SLICED = ("CT", "MR", "PT", "NM")
 #: Runs of equal distance that are offered of one stack: a person chooses from them.
 _MOST_RUNS = 8
 
 
 def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
     """The series that the rows of a frame table form; ``root`` is the folder scanned."""
-    listed = [
-        _series(text, choice)
-        for text, group in group_frames(frames, root).items()
-        for choice in _choices(group)
-    ]
-    studies = sorted({_study(series) for series in listed})
-    if len(studies) < 2:
+    listed: list[Series] = []
+    studies: list[Claims] = []
+    for group in join_single_slices(group_frames(frames, root)):
+        for choice in _choices(group.frames):
+            listed.append(_series(group, choice))
+            studies.append(group.claims.of_the_study())
+    listed = _with_keys_of_their_own(listed)
+    whose = one_each(studies)
+    known = sorted(set(whose.values()), key=Claims.sort_key)
+    if len(known) < 2:
         return listed
-    place = {study: number for number, study in enumerate(studies, start=1)}
     return [
-        replace(series, study=place[_study(series)], study_date=_study(series)[0])
-        for series in listed
+        replace(
+            series,
+            study=known.index(whose[study]) + 1,
+            study_date=series.frames[0].image.claims.study_date,
+        )
+        for series, study in zip(listed, studies, strict=True)
     ]
 
 
-def _study(series: Series) -> tuple[str, str]:
-    """Date and UID of the study that a series is of."""
-    image = series.frames[0].image
-    return image.study_date, image.study_uid
+def _with_keys_of_their_own(listed: Sequence[Series]) -> list[Series]:
+    """The series, of which no two have one key."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for series in listed:
+        key, seen[series.key] = series.key, seen[series.key] + 1
+        again = seen[key] - 1
+        unique.append(replace(series, key=_key(f"{key}|{again}")) if again else series)
+    return unique
 
 
 def stack_of(series: Series) -> Stack:
@@ -62,7 +74,10 @@ def stack_of(series: Series) -> Stack:
     UnsupportedStudyError
         With one sentence, where it cannot be shown rightly.
     """
-    placed = series.question is None and series.frames[0].position is not None
+    frames = series.frames
+    placed = series.question is None and frames[0].position is not None
+    if placed and len(frames) > 1 and frames[0].tile is None:
+        placed = len({frame.position for frame in frames}) > 1
     return stack_frames(series.frames) if placed else stack_without_place(series.frames)
 
 
@@ -74,7 +89,7 @@ class _Choice:
     part: str = ""
     question: str | None = None
     alternative: bool = False
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def _choices(group: list[Frame]) -> Iterator[_Choice]:
@@ -85,10 +100,13 @@ def _choices(group: list[Frame]) -> Iterator[_Choice]:
     else:
         for part in split_frames(group):
             if not part.separated:
-                yield _Choice(part.frames, part.label, not_told_apart(part.frames))
+                question = not_told_apart(part.frames, part.differing)
+                yield _Choice(part.frames, part.label, question, notes=part.notes)
                 continue
-            note = cut_off(part.frames, part.cut_off) if part.cut_off else ""
-            yield _Choice(part.frames, part.label, note=note)
+            notes = part.notes
+            if part.cut_off:
+                notes = (*notes, cut_off(part.frames, part.cut_off))
+            yield _Choice(part.frames, part.label, notes=notes)
             for run in _runs(part.frames):
                 last = run.first + len(run.frames)
                 name = f"slices {run.first + 1}–{last}, {run.gap:.2f} mm apart"
@@ -111,7 +129,7 @@ def _without_place(group: list[Frame]) -> Iterator[_Choice]:
     files: dict[Path, list[Frame]] = {}
     for frame in group:
         files.setdefault(frame.image.path, []).append(frame)
-    if len(files) == len(group) and group[0].image.modality in _SLICED:
+    if len(files) == len(group) and group[0].image.modality in SLICED:
         yield _Choice(tuple(group))
         return
     for number, frames in enumerate(files.values(), start=1):
@@ -119,17 +137,21 @@ def _without_place(group: list[Frame]) -> Iterator[_Choice]:
         yield _Choice(tuple(frames), part)
 
 
-def _series(text: str, choice: _Choice) -> Series:
+def _key(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+
+
+def _series(group: Group, choice: _Choice) -> Series:
     frames = choice.frames
     image = frames[0].image
     files = tuple(dict.fromkeys(frame.image.path for frame in frames))
     series = Series(
-        key=hashlib.sha256(os.fsencode(f"{text}|{choice.part}")).hexdigest()[:8],
+        key=_key(f"{group.text}|{choice.part}"),
         path=Path(os.path.commonpath([file.parent for file in files])),
         kind="dicom",
         modality=image.modality,
         description=image.description,
-        part=choice.part,
+        part=", ".join(filter(None, (group.label, choice.part))),
         number=image.number,
         image_count=len(frames),
         question=choice.question,
@@ -140,7 +162,7 @@ def _series(text: str, choice: _Choice) -> Series:
     try:
         stack = stack_of(series)
     except UnsupportedStudyError as error:
-        return replace(series, unsupported=str(error))
+        return replace(series, unsupported=str(error), notes=group.notes)
     # A view of one zero: the geometry of the Volume without its pixels.
     empty = np.broadcast_to(np.zeros((), np.int16), stack.shape)
     volume = volume_from_file_order(
@@ -151,5 +173,5 @@ def _series(text: str, choice: _Choice) -> Series:
         shape=volume.shape,
         spacing=volume.report.spacing_mm,
         orientation=volume.plane,
-        notes=(*volume.report.notes, *filter(None, (choice.note,))),
+        notes=tuple(dict.fromkeys((*volume.report.notes, *group.notes, *choice.notes))),
     )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.keys import Key
 
 #: Positions that show whether an image runs up or down the stack.
 _SHORTEST_RUN = 4
-#: What frames of one image have in common.
-Key = Callable[[Frame], Hashable]
 
 
 def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable[Key]:

@@ -66,12 +66,27 @@ def second_decoder(frames: Sequence[Frame], count: int) -> str:
     return f"{label(frames)}: the usual decoder rejected {slices}; read by another one."
 
 
-def unplaced(frame: Frame) -> str:
-    """The sentence about frames that lie nowhere in the patient."""
-    reason = frame.image.unplaced or "no patient position"
-    if not frame.image.unplaced and "ImagePositionPatient" in frame.image.unreadable:
-        reason = "the patient position is not three numbers"
-    return f"{label([frame])}: {reason}; opened as 2D, without mm."
+def unplaced(frames: Sequence[Frame]) -> str:
+    """The sentence about frames that are opened without a place in the patient."""
+    return f"{label(frames)}: {_why_without_place(frames)}"
+
+
+def _why_without_place(frames: Sequence[Frame]) -> str:
+    image = frames[0].image
+    if image.unplaced:
+        return f"{image.unplaced}; opened as 2D, without mm."
+    if frames[0].position is None and "ImagePositionPatient" in image.unreadable:
+        return "the patient position is not three numbers; opened as 2D, without mm."
+    if frames[0].position is None or len(frames) == 1:
+        return "no patient position; opened as 2D, without mm."
+    if len({frame.position for frame in frames}) > 1:
+        return "its images share positions; opened as a 2D stack, without mm."
+    locations = {frame.slice_location for frame in frames}
+    order = "slice locations" if len(locations) > 1 else "instance numbers"
+    return (
+        "all images state one patient position; opened as a 2D stack, without mm, in the order of"
+        f" their {order}."
+    )
 
 
 def remarks(frames: Sequence[Frame]) -> list[str]:
@@ -80,10 +95,15 @@ def remarks(frames: Sequence[Frame]) -> list[str]:
     return [f"{label(frames)}: {remark}" for remark in said]
 
 
-def not_told_apart(frames: Sequence[Frame]) -> str:
-    """The question about frames that share positions."""
+def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> str:
+    """The question about frames that share positions; ``differing`` is what differs all the same,
+    as ``"trigger times"``."""
+    shared = f"{label(frames)}: {len(frames)} images share positions and"
+    if not differing:
+        return f"{shared} nothing tells them apart. Open as a 2D stack?"
+    several = " and ".join(filter(None, (", ".join(differing[:-1]), differing[-1])))
     return (
-        f"{label(frames)}: {len(frames)} images share positions and nothing tells them apart."
+        f"{shared} cannot be sorted into whole images, though their {several} differ."
         " Open as a 2D stack?"
     )
 

@@ -61,7 +61,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         slots, step_mm, doubts = slots_of_segmentation(line.frames, line.heights)
         notes += doubts
     else:
-        step_mm, regular = _commonest_step(line.gaps)
+        step_mm, regular = commonest_step(line.gaps)
         is_even = _are_in_place(line.heights, step_mm)
         missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
         unequal = not is_even or not (regular.all() or missing)
@@ -79,7 +79,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
 
 
 def stack_without_place(frames: Sequence[Frame]) -> Stack:
-    """Frames of which nothing says where they lie: one picture, or several in the file's order.
+    """Frames of which nothing says where they lie: one picture, or several as they are given.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
     """
     frames, notes = _whole(frames)
     name = label(frames)
-    notes.append(unplaced(frames[0]))
+    notes.append(unplaced(frames))
     if frames[0].image.photometric == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
@@ -113,7 +113,7 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
     if len(line.frames) < 2 or whole[0].image.is_segmentation:
         return []
     gaps = line.gaps
-    step, regular = _commonest_step(gaps)
+    step, regular = commonest_step(gaps)
     if regular.all() or _missing(gaps, step):
         return []
     # A gap belongs to the run before it where it equals that run's first one.
@@ -137,8 +137,24 @@ def is_even(frames: Sequence[Frame]) -> bool:
     line = _Line.of(frames)
     if len(line.frames) < 2:
         return True
-    step, regular = _commonest_step(line.gaps)
+    step, regular = commonest_step(line.gaps)
     return _are_in_place(line.heights, step) and bool(regular.all() or _missing(line.gaps, step))
+
+
+def is_full(frames: Sequence[Frame]) -> bool:
+    """Whether three slices or more lie at equal distances, and none is missing."""
+    if len(frames) < _SHORTEST_RUN:
+        return False
+    _, regular = commonest_step(_Line.of(frames).gaps)
+    return bool(regular.all())
+
+
+def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
+    """``[n]``: where each first pixel lies along the normal of the first frame, in mm."""
+    row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
+    positions = np.array([frame.position for frame in frames], dtype=float)
+    heights: NDArray[np.float64] = positions @ np.cross(row, column)
+    return heights
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
@@ -242,7 +258,7 @@ def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -
     return bool((numbers[0] or 0) > (numbers[1] or 0))
 
 
-def _commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
+def commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
     """The commonest distance of two slices, and which gaps have it."""
     rising = np.sort(gaps)
     first = np.searchsorted(rising, rising - _tolerances(rising), "left")

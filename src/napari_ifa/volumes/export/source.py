@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_ifa.errors import IfaError
+from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
+from napari_ifa.volumes.dicom.header import claims_of, file_stamp
+from napari_ifa.volumes.dicom.identity import Claims, Subject, disagreements, one_each
 from napari_ifa.volumes.threads import in_threads
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from napari_ifa.volumes.dicom.frames import Frame
+    from napari_ifa.volumes.dicom.frames import Frame, StoredImage
 
 #: What an archive files an object by. Free text, addresses and institutions stay behind.
 _PATIENT_AND_STUDY = {
@@ -59,8 +61,16 @@ _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _CHARACTER_SET = 0x00080005
 _TAGS = [*_PATIENT_AND_STUDY.values(), _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
 _TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
+_TAGS += [tags.SOP_UID, tags.FRAME_OF_REFERENCE, tags.SERIES_NUMBER]
+#: Written in several ways, or on two days, for one patient and one study: the first is taken.
+_FIRST_IS_TAKEN = {"PatientName", "StudyDate"}
 #: Planes nearer than this (mm) are one.
 _SAME_PLACE = 1e-3
+_SEVERAL = (
+    (Subject.PATIENT, "several patients"),
+    (Subject.STUDY, "several studies"),
+    (Subject.FRAME_OF_REFERENCE, "several frames of reference"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,12 +174,14 @@ class DicomSource:
 
 
 def check_dicom_source(volume: Volume) -> None:
-    """Raise IfaError where nothing of ``volume`` can be exported as DICOM, before any work."""
+    """Raise IfaError where ``volume`` cannot be exported as DICOM, before any work: where it does
+    not come from DICOM, or from files of several patients, studies or frames of reference."""
     if volume.source.kind != "dicom" or not any(volume.source.frames):
         raise IfaError(
             "This image does not come from DICOM, which a DICOM export needs to refer to; export"
             " as NIfTI instead."
         )
+    _whose(volume)
 
 
 def dicom_source(volume: Volume) -> DicomSource:
@@ -178,28 +190,31 @@ def dicom_source(volume: Volume) -> DicomSource:
     Raises
     ------
     IfaError
-        Where it does not come from DICOM, or its files cannot be read any more.
+        Where it does not come from DICOM, its files are not of one patient, study and frame of
+        reference, or they cannot be read any more or have changed since.
     """
     check_dicom_source(volume)
     frames = volume.source.frames
     shown = [frame for frame in frames if frame is not None]
-    files = list(dict.fromkeys(frame.image.path for frame in shown))
-    headers = in_threads(_header, files)
+    whose = _whose(volume)
+    images = {frame.image.path: frame.image for frame in shown}
+    headers = in_threads(_header, list(images.values()))
     first = headers[0]
     _, ras_affine = volume.in_source_order()
     slice_axis = volume.source.axes.index(2)
     slices = volume.shape[slice_axis]
-    images = sorted({frame.image.sop_uid for frame in shown if frame.image.sop_uid})
+    # Images of several patients may have one UID.
+    made_of = [repr(whose.sort_key()), *sorted({i.sop_uid for i in images.values() if i.sop_uid})]
     study, series, place = (
-        stated if is_uid(stated) else _made_uid(what, images)
+        stated if is_uid(stated) else _made_uid(what, made_of)
         for what, stated in (
-            ("study", first.ascii(_STUDY_UID)),
+            ("study", whose.study_uid),
             ("series", shown[0].image.series_uid),
-            ("frame of reference", shown[0].image.frame_of_reference),
+            ("frame of reference", whose.frame_of_reference),
         )
     )
     return DicomSource(
-        patient_and_study=_patient_and_study(first),
+        patient_and_study=_patient_and_study(headers),
         study_uid=study,
         series_uid=series,
         frame_of_reference=place if volume.source.placed else "",
@@ -228,24 +243,59 @@ def _can_be_referred_to(frame: Frame) -> bool:
     return is_uid(frame.image.sop_class) and is_uid(frame.image.sop_uid)
 
 
-def _header(path: Path) -> Fields:
+def _whose(volume: Volume) -> Claims:
+    """Whose image it is, by all that the headers of its files say."""
+    stated = [
+        replace(frame.image.claims, series_number=None)
+        for frame in volume.source.frames
+        if frame is not None
+    ]
+    whole = sorted(set(one_each(stated).values()), key=Claims.sort_key)
+    if len(whole) == 1:
+        return whole[0]
+    subjects = disagreements(whole)
+    what = next((words for subject, words in _SEVERAL if subject in subjects), "")
+    found = f"are of {what}" if what else "do not all say of which patient and study they are"
+    raise IfaError(
+        f"The files of this image {found}, and an export to DICOM would name one for all; export as"
+        " NIfTI instead."
+    )
+
+
+def _header(image: StoredImage) -> Fields:
+    """Of a file that is still what it was when the image was read."""
     import pydicom
 
+    path = image.path
     try:
-        dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=_TAGS)
+        with path.open("rb") as file:
+            same = image.stamp in ((0, 0), file_stamp(file))
+            dataset = pydicom.dcmread(
+                file, force=True, stop_before_pixels=True, specific_tags=_TAGS
+            )
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise IfaError(
             f"{path.name}: the source file cannot be read any more; open the study again."
         ) from error
-    return Fields(dataset)
+    fields = Fields(dataset)
+    uid = fields.ascii(tags.SOP_UID) or image.sop_uid
+    if not same or uid != image.sop_uid or claims_of(fields) != image.claims:
+        raise IfaError(
+            f"{path.name}: the source file has changed since it was read; open the study again."
+        )
+    return fields
 
 
-def _patient_and_study(header: Fields) -> dict[str, str]:
+def _patient_and_study(headers: Sequence[Fields]) -> dict[str, str]:
+    """What all files that say anything say alike: one element says nothing where two differ."""
     from pydicom.datadict import dictionary_VR
 
     found = {}
     for keyword, tag in _PATIENT_AND_STUDY.items():
-        value = _valid(dictionary_VR(tag), _stated(header, tag))
+        stated = dict.fromkeys(_stated(header, tag) for header in headers)
+        values = list(dict.fromkeys(filter(None, (_valid(dictionary_VR(tag), s) for s in stated))))
+        agreed = values and (len(values) == 1 or keyword in _FIRST_IS_TAKEN)
+        value = values[0] if agreed else ""
         if value and value not in _CODES.get(keyword, (value,)):
             value = ""
         if value or keyword in _ALWAYS_THERE:
