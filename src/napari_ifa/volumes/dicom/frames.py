@@ -59,6 +59,8 @@ class StoredImage:
     no_value: int | None = None
     #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
     refused: str = ""
+    #: What was read otherwise than the header says, each as the end of a sentence.
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_colour(self) -> bool:

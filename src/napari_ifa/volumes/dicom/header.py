@@ -18,6 +18,7 @@ from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
+from napari_ifa.volumes.dicom.jpeg_header import as_the_stream_says
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
@@ -104,7 +105,7 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
     fields = Fields(dataset)
     if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
         return NotAnImage.OTHER_OBJECT
-    image = _stored_image(path, file, dataset, fields)
+    image = as_the_stream_says(_stored_image(path, file, dataset, fields), file)
     frame = _whole_frame(image, fields)
     if image.frame_count > _MOST_FRAMES:
         refused = f"the header claims {image.frame_count} frames in one file. Not opened."

@@ -135,7 +135,8 @@ def is_even(frames: Sequence[Frame]) -> bool:
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """The frames whose pixels are all there, and a sentence for each file that is damaged."""
+    """The frames whose pixels are all there, and a sentence for each file that is damaged, and for
+    each thing that was read otherwise than its header says."""
     sentence = refusal(frames)
     if sentence is not None:
         raise UnsupportedStudyError(sentence)
@@ -143,7 +144,9 @@ def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     lost = dict.fromkeys(damaged(frame) for frame in frames if is_damaged(frame))
     if not whole:
         raise UnsupportedStudyError(next(iter(lost)))
-    return whole, list(lost)
+    name = label(whole)
+    said = dict.fromkeys(f"{name}: {text}" for frame in whole for text in frame.image.remarks)
+    return whole, [*lost, *said]
 
 
 @dataclass(frozen=True, eq=False)
