@@ -7,19 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
+from dicom_parts import item
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
+from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes import read_volume
 
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
 
+GE_PRIVATE = "1.2.840.113619.5.2"
 #: Bytes of a JPEG stream before its first segment.
 START_OF_IMAGE = 2
 
@@ -144,3 +148,122 @@ def test_a_header_that_is_right_is_not_spoken_of(save_series: Save) -> None:
     volume = read_volume(colour_file(save_series, stream, "YBR_FULL_422"))
     np.testing.assert_allclose(volume.array[0, 8, 8], (200, 30, 60), atol=2)
     assert "header says" not in notes(volume)
+
+
+# Big-endian pixels in a little-endian data set: dicomParser 107
+
+
+def with_syntax(path: Path, syntax: str, implicit: bool) -> None:
+    """Name another transfer syntax in a file's meta; what follows it stays as it is encoded."""
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, data, implicit_vr=implicit, little_endian=True, force_encoding=True)
+    path.write_bytes(stream.getvalue())
+
+
+def test_pixels_of_ges_private_syntax_are_big_endian(save_series: Save) -> None:
+    expected = read_volume(save_series(0, 1, 2, folder="plain")).array
+    folder = save_series(0, 1, 2)
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.PixelData = np.frombuffer(data.PixelData, "<u2").astype(">u2").tobytes()
+        data.save_as(path)
+        with_syntax(path, GE_PRIVATE, implicit=True)
+    volume = read_volume(folder)
+    np.testing.assert_array_equal(volume.array, expected)
+    assert "big-endian" in notes(volume)
+    # gdcm knows this syntax.
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(folder / "slice2.dcm"))
+    assert reader.Read()
+    raw = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    np.testing.assert_array_equal(np.frombuffer(raw, "<u2").reshape(2, 3), expected[0])
+
+
+def test_pixels_of_ges_private_syntax_in_bytes_have_no_order(save_series: Save) -> None:
+    pixels = bytes(range(250, 256))
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    path = save_series(0, PixelData=pixels, **bits) / "slice0.dcm"
+    with_syntax(path, GE_PRIVATE, implicit=True)
+    assert read_volume(path).array.ravel().tolist() == list(pixels)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said"),
+    [("1.3.46.670589.33.1.4.1", "not known"), (GE_PRIVATE, "GE")],
+)
+def test_uncompressed_pixels_under_another_syntax_are_spoken_of(
+    save_series: Save, syntax: str, said: str
+) -> None:
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    path = save_series(0, PixelData=bytes(range(6)), **bits) / "slice0.dcm"
+    with_syntax(path, syntax, implicit=False)
+    volume = read_volume(path)
+    assert volume.array.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    assert said in notes(volume)
+
+
+def test_uncompressed_pixels_under_a_compressed_syntax_are_spoken_of(save_series: Save) -> None:
+    path = save_series(0) / "slice0.dcm"
+    named = f"{ExplicitVRLittleEndian}\0".encode(), f"{RLELossless}\0".encode()
+    path.write_bytes(path.read_bytes().replace(*named))
+    volume = read_volume(path)
+    assert volume.array.ravel().tolist() == [0, 1, 2, 10, 11, 12]
+    assert "not compressed, although the header says RLE Lossless" in notes(volume)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_usual_syntax_is_not_spoken_of(save_series: Save, implicit: bool) -> None:
+    path = save_series(0) / "slice0.dcm"
+    with_syntax(path, "1.2.840.10008.1.2" if implicit else ExplicitVRLittleEndian, implicit)
+    assert len(read_volume(path).report.notes) == 1  # that it is a single slice
+
+
+# Modality look-up tables: fo-dicom 1442, pydicom 2317
+
+
+def table(count: int, bits: int, data: bytes, first: int = 0) -> Dataset:
+    made = item(LUTDescriptor=[count, first, bits], ModalityLUTType="US")
+    made.add_new(0x00283006, "OW", data)
+    return made
+
+
+@pytest.mark.parametrize("sop_class", [f"1.2.840.10008.5.1.4.1.1.12.{k}" for k in (1, 2, 3)])
+def test_the_table_of_an_angiography_is_not_applied(save_series: Save, sop_class: str) -> None:
+    back = table(256, 16, (np.arange(256, dtype="<u2") ** 2).tobytes())
+    volume = read_volume(
+        save_series(0, SOPClassUID=sop_class, Modality="XA", ModalityLUTSequence=[back])
+    )
+    assert volume.array.ravel().tolist() == [0, 1, 2, 10, 11, 12]
+    assert "is not applied" in notes(volume)
+
+
+def test_other_x_rays_go_through_their_table(save_series: Save) -> None:
+    squares = table(256, 16, (np.arange(256, dtype="<u2") ** 2).tobytes())
+    digital = "1.2.840.10008.5.1.4.1.1.1.1"
+    volume = read_volume(
+        save_series(0, SOPClassUID=digital, Modality="DX", ModalityLUTSequence=[squares])
+    )
+    assert volume.array.ravel().tolist() == [0, 1, 4, 100, 121, 144]
+    assert "table" not in notes(volume)
+
+
+def test_entries_of_eight_bits_packed_into_words(save_series: Save) -> None:
+    packed = table(13, 8, bytes([*range(100, 113), 0]))
+    volume = read_volume(save_series(0, ModalityLUTSequence=[packed]))
+    assert volume.array.ravel().tolist() == [100, 101, 102, 110, 111, 112]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_entries_in_a_word_each(save_series: Save, bits: int) -> None:
+    entries = np.arange(13, dtype="<u2") * 3 + 2
+    volume = read_volume(save_series(0, ModalityLUTSequence=[table(13, bits, entries.tobytes())]))
+    assert volume.array.ravel().tolist() == [2, 5, 8, 32, 35, 38]
+
+
+@pytest.mark.parametrize("count", [14, 40, 0])
+def test_a_table_without_all_of_its_entries_is_refused(save_series: Save, count: int) -> None:
+    short = table(count, 16, np.arange(13, dtype="<u2").tobytes())
+    with pytest.raises(UnsupportedStudyError, match="look-up table is damaged"):
+        read_volume(save_series(0, ModalityLUTSequence=[short]))

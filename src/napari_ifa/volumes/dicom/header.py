@@ -16,10 +16,12 @@ from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.bounded_file import BoundedFile
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields
-from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
+from napari_ifa.volumes.dicom.frames import Frame, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.jpeg_header import as_the_stream_says
+from napari_ifa.volumes.dicom.modality_table import DamagedTableError, is_applied, modality_table
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
+from napari_ifa.volumes.dicom.remarks import remarks_on
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
 from napari_ifa.volumes.dicom.voi import voi_windows
@@ -130,6 +132,15 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
     bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
     high_bit = fields.short(tags.HIGH_BIT)
     sop_class = fields.ascii(tags.SOP_CLASS) or meta.ascii(0x00020002)
+    pixels = locate_pixels(file, dataset, transfer_syntax)
+    table, refused = (
+        None,
+        "whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
+    )
+    try:
+        table = modality_table(fields) if is_applied(fields, sop_class) else None
+    except DamagedTableError:
+        refused = "its modality look-up table is damaged, so its values are unknown. Not opened."
     return StoredImage(
         path=path,
         sop_class=sop_class,
@@ -153,10 +164,11 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
         signed=fields.short(tags.SIGNED) == 1,
         transfer_syntax=transfer_syntax,
-        pixels=locate_pixels(file, dataset, transfer_syntax),
-        lookup_table=_modality_table(fields),
+        pixels=pixels,
+        lookup_table=table,
         no_value=fields.short(tags.PADDING) if sop_class == PARAMETRIC_MAP else None,
-        refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
+        refused=refused,
+        remarks=remarks_on(fields, sop_class, transfer_syntax, pixels),
     )
 
 
@@ -248,20 +260,6 @@ def _direction(fields: Fields) -> tuple[float, ...] | None:
     if value is None and _is_siemens(fields):
         return fields.doubles(tags.SIEMENS_DIRECTION, 3)
     return value
-
-
-def _modality_table(fields: Fields) -> LookupTable | None:
-    item = fields.first(tags.MODALITY_LUT)
-    if item is None:
-        return None
-    descriptor = item.shorts(tags.LUT_DESCRIPTOR)
-    data = item.shorts(tags.LUT_DATA)
-    if len(descriptor) != 3 or not data:
-        return None
-    first = descriptor[1]
-    if fields.short(tags.SIGNED) == 1 and first > 0x7FFF:
-        first -= 0x10000
-    return LookupTable(first, tuple(float(v) for v in data[: descriptor[0] or 0x10000]))
 
 
 def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:
