@@ -8,11 +8,22 @@ from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.modality_table import is_applied
 from napari_ifa.volumes.dicom.pixeldata import GE_BIG_ENDIAN_PIXELS, PixelData
+from napari_ifa.volumes.dicom.values import is_fractional
 
 
 def remarks_on(fields: Fields, sop_class: str, syntax: UID, pixels: PixelData) -> tuple[str, ...]:
     """Each as the end of a sentence about a series."""
-    return tuple(filter(None, (_on_syntax(syntax, pixels), _on_table(fields, sop_class))))
+    return tuple(
+        text
+        for text in (
+            _on_syntax(syntax, pixels),
+            _on_table(fields, sop_class),
+            "a segmentation in fractions; values are shares from 0 to 1."
+            if is_fractional(fields)
+            else "",
+        )
+        if text
+    )
 
 
 def _on_syntax(syntax: UID, pixels: PixelData) -> str:
