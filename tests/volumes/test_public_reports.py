@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gdcm
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -19,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes import read_volume
+from napari_ifa.volumes.export import write_nifti
 
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
@@ -267,3 +269,117 @@ def test_a_table_without_all_of_its_entries_is_refused(save_series: Save, count:
     short = table(count, 16, np.arange(13, dtype="<u2").tobytes())
     with pytest.raises(UnsupportedStudyError, match="look-up table is damaged"):
         read_volume(save_series(0, ModalityLUTSequence=[short]))
+
+
+# Fractional segmentations: OHIF 1346
+
+
+def segmentation(make: Make, stored: np.ndarray, whole: int | None) -> Dataset:
+    """A segmentation of one segment, ``[frame, row, column]``, frames 2 mm apart."""
+    frames = [
+        item(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, 2 * k]},
+            PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+            PixelMeasuresSequence={"PixelSpacing": [1, 1], "SliceThickness": 2},
+            SegmentIdentificationSequence={"ReferencedSegmentNumber": 1},
+        )
+        for k in range(len(stored))
+    ]
+    data = make(
+        0,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4",
+        Modality="SEG",
+        SegmentationType="FRACTIONAL",
+        SegmentationFractionalType="PROBABILITY",
+        MaximumFractionalValue=whole,
+        ImagePositionPatient=None,
+        RescaleSlope=None,
+        RescaleIntercept=None,
+        BitsAllocated=8,
+        BitsStored=8,
+        HighBit=7,
+        NumberOfFrames=len(stored),
+        PixelData=stored.astype(np.uint8).tobytes(),
+    )
+    data.PerFrameFunctionalGroupsSequence = frames
+    return data
+
+
+@pytest.mark.parametrize("whole", [255, 100, 7])
+def test_fractions_of_a_segmentation_are_shares_of_one(
+    tmp_path: Path, dicom_slice: Make, save_dicom: Save, whole: int
+) -> None:
+    shares = np.array([[[0, 0, 1], [0, 1, 0]], [[1, 0, 1], [1, 1, 1]], [[0, 0, 0], [0, 1, 1]]])
+    quarter = whole // 4
+    stored = np.where(shares, whole, quarter)
+    path = save_dicom(tmp_path / "seg.dcm", segmentation(dicom_slice, stored, whole))
+    volume = read_volume(path)
+    assert volume.array.dtype == np.float32
+    np.testing.assert_allclose(volume.array[::-1], stored / whole, atol=1e-7)
+    assert "from 0 to 1" in notes(volume)
+
+
+def test_fractions_of_nothing_stated_are_refused(
+    tmp_path: Path, dicom_slice: Make, save_dicom: Save
+) -> None:
+    data = segmentation(dicom_slice, np.ones((3, 2, 3)), 0)
+    with pytest.raises(UnsupportedStudyError, match="not a usable number"):
+        read_volume(save_dicom(tmp_path / "seg.dcm", data))
+
+
+# A quaternion that rounding made longer than 1: nibabel 626, fMRIPrep 845
+
+
+def with_quaternion(path: Path, numbers: Any) -> Path:
+    """Overwrite quatern_b, quatern_c and quatern_d, which stand at byte 256."""
+    content = bytearray(path.read_bytes())
+    content[256:268] = np.asarray(numbers, "<f4").tobytes()
+    path.write_bytes(bytes(content))
+    return path
+
+
+def half_turn(axis: Any) -> np.ndarray:
+    """By Rodrigues' formula: 2 a aᵀ − 1."""
+    unit = np.asarray(axis) / np.linalg.norm(axis)
+    return 2 * np.outer(unit, unit) - np.eye(3)
+
+
+@pytest.mark.parametrize("axis", [(1, 1, 1), (0, 0, 1), (-1, 2, 0.5)])
+@pytest.mark.parametrize("excess", [0, 1e-7, 4e-7, 1e-6, 1e-4, 9e-4])
+def test_a_quaternion_a_little_too_long_is_half_a_turn(
+    save_nifti: Save, axis: Any, excess: float
+) -> None:
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    path = save_nifti(
+        values, np.diag([2.0, 3.0, 4.0, 1.0]), "image.nii", sform_code=0, qform_code=1
+    )
+    numbers = np.array(axis) / np.linalg.norm(axis) * np.sqrt(1 + excess)
+    volume = read_volume(with_quaternion(path, numbers))
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    expected = half_turn(axis) @ np.diag([2.0, 3.0, 4.0])
+    # Each voxel where the turn places it: voxel (1, 2, 3) holds 23.
+    for index in ((0, 0, 0), (1, 2, 3), (1, 0, 2)):
+        place = expected @ index
+        found = np.linalg.inv(ras) @ [*place, 1]
+        assert volume.array[tuple(np.rint(found[:3]).astype(int))] == values[index]
+    _, source_affine = volume.in_source_order()
+    np.testing.assert_allclose(source_affine[:3, :3], expected, atol=2e-3)
+
+
+def test_a_quaternion_a_little_too_long_can_be_exported(save_nifti: Save, tmp_path: Path) -> None:
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    path = save_nifti(
+        values, np.diag([2.0, 3.0, 4.0, 1.0]), sform_code=0, qform_code=1, name="a.nii"
+    )
+    volume = read_volume(with_quaternion(path, np.full(3, np.sqrt(1.0005 / 3))))
+    copy = nibabel.load(write_nifti(volume, tmp_path / "map.nii.gz"))
+    np.testing.assert_allclose(copy.get_fdata(), values)
+    np.testing.assert_allclose(
+        copy.affine[:3, :3], half_turn((1, 1, 1)) @ np.diag([2, 3, 4]), atol=2e-3
+    )
+
+
+def test_a_quaternion_that_is_much_too_long_is_no_rotation(save_nifti: Save) -> None:
+    path = save_nifti(np.zeros((2, 3, 4)), name="image.nii", sform_code=0, qform_code=1)
+    with pytest.raises(UnsupportedStudyError, match="orientation matrix is invalid"):
+        read_volume(with_quaternion(path, (0.6, 0.6, 0.6)))
