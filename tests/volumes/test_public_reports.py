@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from dicom_parts import item
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+from pydicom.pixels import get_encoder
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes import read_volume
@@ -274,24 +276,10 @@ def test_a_table_without_all_of_its_entries_is_refused(save_series: Save, count:
 # Fractional segmentations: OHIF 1346
 
 
-def segmentation(make: Make, stored: np.ndarray, whole: int | None) -> Dataset:
-    """A segmentation of one segment, ``[frame, row, column]``, frames 2 mm apart."""
-    frames = [
-        item(
-            PlanePositionSequence={"ImagePositionPatient": [0, 0, 2 * k]},
-            PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
-            PixelMeasuresSequence={"PixelSpacing": [1, 1], "SliceThickness": 2},
-            SegmentIdentificationSequence={"ReferencedSegmentNumber": 1},
-        )
-        for k in range(len(stored))
-    ]
+def multi_frame(make: Make, stored: np.ndarray, first: int = 0, **elements: Any) -> Dataset:
+    """An enhanced image, ``[frame, row, column]`` of bytes, 2 mm apart from frame ``first`` on."""
     data = make(
         0,
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4",
-        Modality="SEG",
-        SegmentationType="FRACTIONAL",
-        SegmentationFractionalType="PROBABILITY",
-        MaximumFractionalValue=whole,
         ImagePositionPatient=None,
         RescaleSlope=None,
         RescaleIntercept=None,
@@ -300,9 +288,31 @@ def segmentation(make: Make, stored: np.ndarray, whole: int | None) -> Dataset:
         HighBit=7,
         NumberOfFrames=len(stored),
         PixelData=stored.astype(np.uint8).tobytes(),
+        **elements,
     )
-    data.PerFrameFunctionalGroupsSequence = frames
+    data.PerFrameFunctionalGroupsSequence = [
+        item(
+            PlanePositionSequence={"ImagePositionPatient": [0, 0, 2 * (first + k)]},
+            PlaneOrientationSequence={"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+            PixelMeasuresSequence={"PixelSpacing": [1, 1], "SliceThickness": 2},
+            SegmentIdentificationSequence={"ReferencedSegmentNumber": 1},
+        )
+        for k in range(len(stored))
+    ]
     return data
+
+
+def segmentation(make: Make, stored: np.ndarray, whole: int) -> Dataset:
+    """A segmentation of one segment, in fractions of ``whole``."""
+    return multi_frame(
+        make,
+        stored,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4",
+        Modality="SEG",
+        SegmentationType="FRACTIONAL",
+        SegmentationFractionalType="PROBABILITY",
+        MaximumFractionalValue=whole,
+    )
 
 
 @pytest.mark.parametrize("whole", [255, 100, 7])
@@ -383,3 +393,105 @@ def test_a_quaternion_that_is_much_too_long_is_no_rotation(save_nifti: Save) -> 
     path = save_nifti(np.zeros((2, 3, 4)), name="image.nii", sform_code=0, qform_code=1)
     with pytest.raises(UnsupportedStudyError, match="orientation matrix is invalid"):
         read_volume(with_quaternion(path, (0.6, 0.6, 0.6)))
+
+
+# Fragments without content: fo-dicom 1586
+
+EMPTY = b""
+
+
+def fragments(items: list[bytes]) -> bytes:
+    """Encapsulated pixel data without an offset table."""
+    head = b"\xfe\xff\x00\xe0"
+    return b"".join(head + struct.pack("<I", len(data)) + data for data in [b"", *items])
+
+
+def streams(syntax: str) -> list[bytes]:
+    """Three frames of 16 × 16 pixels of one brightness each: 20, 60 and 100."""
+    frames = [np.full((16, 16), brightness, np.uint8) for brightness in (20, 60, 100)]
+    if syntax == JPEGBaseline8Bit:
+        made = [jpeg(frame) for frame in frames]
+        return [stream + b"\0" * (len(stream) % 2) for stream in made]
+    encoder = get_encoder(RLELossless)
+    options: dict[str, Any] = {
+        "rows": 16,
+        "columns": 16,
+        "samples_per_pixel": 1,
+        "bits_allocated": 8,
+        "bits_stored": 8,
+        "pixel_representation": 0,
+        "photometric_interpretation": "MONOCHROME2",
+        "number_of_frames": 1,
+    }
+    return [encoder.encode(frame, **options) for frame in frames]
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, RLELossless], ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("places", [(), (3,), (0,), (1, 2), (0, 0, 3, 5)], ids=str)
+def test_fragments_without_content_are_no_frames(
+    save_series: Save, syntax: str, places: tuple[int, ...]
+) -> None:
+    items = streams(syntax)
+    for place in places:
+        items.insert(place, EMPTY)
+    path = save_series(0, Rows=16, Columns=16, PixelData=bytes(512)) / "slice0.dcm"
+    data = pydicom.dcmread(path)
+    data.NumberOfFrames, data.BitsAllocated, data.BitsStored, data.HighBit = 3, 8, 8, 7
+    del data.ImagePositionPatient
+    data.PixelData = fragments(items)
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = syntax
+    data.save_as(path)
+    volume = read_volume(path)
+    assert volume.report.missing == ()
+    assert volume.array[:, 8, 8].tolist() == [20, 60, 100]
+
+
+# Signed numbers of fewer bits in JPEG-LS: pydicom 2009
+
+
+@pytest.mark.parametrize("bits", [7, 10, 12, 15, 16])
+def test_signs_of_jpeg_ls_survive_its_unsigned_streams(save_series: Save, bits: int) -> None:
+    least, most = -(1 << bits - 1), (1 << bits - 1) - 1
+    values = np.linspace(least, most, 64 * 64).round().astype("<i2").reshape(64, 64)
+    path = save_series(
+        0,
+        Rows=64,
+        Columns=64,
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelRepresentation=1,
+        PixelData=values.tobytes(),
+    )
+    data = pydicom.dcmread(path / "slice0.dcm")
+    data.compress(JPEGLSLossless)
+    data.save_as(path / "slice0.dcm")
+    np.testing.assert_array_equal(read_volume(path).array[0], values)
+
+
+# One enhanced image in several files: OHIF 4388
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (3, 1, 2), (1, 1, 1)])
+def test_an_enhanced_image_in_several_files_is_one(
+    tmp_path: Path, dicom_slice: Make, save_dicom: Save, numbers: tuple[int, ...]
+) -> None:
+    for n, number in enumerate(numbers):
+        stored = np.stack([np.full((2, 3), 10 * (3 * n + k)) for k in range(3)])
+        # Parts of a concatenation (PS3.3 C.7.6.16.2.2.4), which most archives split so.
+        data = multi_frame(
+            dicom_slice,
+            stored,
+            3 * n,
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1",
+            InstanceNumber=number,
+            ConcatenationUID="1.2.3.4.5",
+            InConcatenationNumber=n + 1,
+            ConcatenationFrameOffsetNumber=3 * n,
+        )
+        save_dicom(tmp_path / "study" / f"part{n}.dcm", data)
+    volume = read_volume(tmp_path / "study")
+    assert volume.shape == (9, 2, 3)
+    assert volume.spacing[0] == 2
+    np.testing.assert_array_equal(volume.array[:, 0, 0], range(80, -1, -10))
