@@ -21,6 +21,7 @@ from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.jpeg_header import as_the_stream_says
 from napari_ifa.volumes.dicom.modality_table import DamagedTableError, is_applied, modality_table
 from napari_ifa.volumes.dicom.pixeldata import locate_pixels
+from napari_ifa.volumes.dicom.refusals import has_unusable_place
 from napari_ifa.volumes.dicom.remarks import remarks_on
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
@@ -35,6 +36,12 @@ _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 #: More frames than any study has; each costs a row.
 _MOST_FRAMES = 200_000
+#: Images that are whole without a place in the patient, and of which the standard asks for none:
+#: equipment, and tools that take names out, fill what they do not know with zeros.
+_PROJECTIONS = (
+    *("CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA"),
+    *("US", "IVUS", "ES", "XC", "GM", "OP", "OPT", "RTIMAGE", "SC", "OT"),
+)
 _GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
@@ -114,6 +121,8 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
         return [replace(frame, image=replace(image, refused=refused))]
     if is_tiled(fields):
         return tiles(frame, fields)
+    if image.modality in _PROJECTIONS and has_unusable_place(frame):
+        frame = _without_place(frame, fields)
     if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
         return frames_of_groups(frame, fields)
     if image.sop_class == _RT_DOSE:
@@ -123,6 +132,14 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
         plain = replace(frame, position=None)
         return [replace(plain, index=index) for index in range(image.frame_count)]
     return [frame]
+
+
+def _without_place(frame: Frame, fields: Fields) -> Frame:
+    remark = "what its header says of its position in the patient is invalid or incomplete."
+    image = replace(frame.image, remarks=(*frame.image.remarks, remark))
+    return replace(
+        frame, image=image, position=None, pixel_spacing=frame.pixel_spacing or _aspect(fields)
+    )
 
 
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
@@ -191,7 +208,7 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         columns=image.columns,
         position=position,
         orientation=fields.numbers(tags.ORIENTATION, 6),
-        pixel_spacing=positive(spacing) if position else positive(spacing or _aspect(fields)),
+        pixel_spacing=positive(spacing) or (None if position else _aspect(fields)),
         slice_distance=_slice_distance(fields),
         slope=slope,
         intercept=intercept,
