@@ -269,3 +269,42 @@ def test_a_projection_with_a_place_keeps_it(save_series: Save) -> None:
     volume = read_volume(save_series(0, Modality="XA"))
     assert not volume.is_picture
     assert volume.report.spacing_mm == (2, 0.5, 0.25)
+
+
+# A CT without its rescaling: monai-deploy-app-sdk 187
+
+
+def test_a_ct_without_its_rescaling_says_so(save_series: Save) -> None:
+    volume = read_volume(save_series(RescaleSlope=None, RescaleIntercept=None))
+    assert volume.array[-1].ravel().tolist() == [0, 1, 2, 10, 11, 12]
+    assert "may not be Hounsfield units" in notes(volume)
+
+
+def test_some_slices_of_a_ct_without_their_rescaling_say_so(save_series: Save) -> None:
+    offsets = {"RescaleIntercept": lambda k: None if k == 2 else -1024}
+    volume = read_volume(save_series(**offsets))
+    assert volume.array[:, 0, 0].tolist() == [300 - 1024, 200, 100 - 1024, -1024]
+    assert notes(volume).count("may not be Hounsfield units") == 1
+
+
+@pytest.mark.parametrize("elements", [{"Modality": "MR", "RescaleIntercept": None}, {}], ids=str)
+def test_rescaling_that_is_there_or_not_asked_for_is_not_spoken_of(
+    save_series: Save, elements: dict[str, Any]
+) -> None:
+    assert "Hounsfield" not in notes(read_volume(save_series(**elements)))
+
+
+@pytest.mark.parametrize("place", ["SharedFunctionalGroupsSequence", "frames", "nowhere"])
+def test_rescaling_in_the_groups_of_an_enhanced_ct_counts(
+    tmp_path: Path, dicom_slice: Make, save_dicom: Save, place: str
+) -> None:
+    data = multi_frame(dicom_slice, np.ones((3, 2, 3)))
+    rescaling = {"RescaleIntercept": -1000, "RescaleSlope": 1, "RescaleType": "HU"}
+    if place == "frames":
+        for groups in data.PerFrameFunctionalGroupsSequence:
+            groups.PixelValueTransformationSequence = [item(**rescaling)]
+    elif place != "nowhere":
+        setattr(data, place, [item(PixelValueTransformationSequence=rescaling)])
+    volume = read_volume(save_dicom(tmp_path / "ct.dcm", data))
+    assert (volume.array == (1 if place == "nowhere" else -999)).all()
+    assert ("Hounsfield" in notes(volume)) == (place == "nowhere")

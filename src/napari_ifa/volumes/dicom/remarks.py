@@ -1,4 +1,4 @@
-"""What of a file is read otherwise than its header says, in words."""
+"""What of a file is read otherwise than its header says, or not said by it, in words."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def remarks_on(fields: Fields, sop_class: str, syntax: UID, pixels: PixelData) -
         for text in (
             _on_syntax(syntax, pixels),
             _on_table(fields, sop_class),
+            _on_units(fields),
             "a segmentation in fractions; values are shares from 0 to 1."
             if is_fractional(fields)
             else "",
@@ -48,4 +49,20 @@ def _on_table(fields: Fields, sop_class: str) -> str:
     return (
         "its modality look-up table leads back to the intensity of the X-rays and is not applied;"
         " values are as stored."
+    )
+
+
+def _on_units(fields: Fields) -> str:
+    """A CT without its rescaling, as converters from other formats write it."""
+    is_colour = (fields.short(tags.SAMPLES) or 1) > 1
+    if fields.ascii(tags.MODALITY) != "CT" or is_colour or fields.has(tags.MODALITY_LUT):
+        return ""
+    shared, own = fields.first(tags.SHARED_GROUPS), fields.first(tags.FRAME_GROUPS)
+    groups = (group.first(tags.TRANSFORMATION_SEQUENCE) for group in (shared, own) if group)
+    places = (fields, *(item for item in groups if item))
+    if any(place.ascii(tags.INTERCEPT) for place in places):
+        return ""
+    return (
+        "its header states no rescaling (RescaleIntercept); values are as stored and may not be"
+        " Hounsfield units."
     )
