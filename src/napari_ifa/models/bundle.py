@@ -15,7 +15,7 @@ from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.layers import candidate_layers
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.repeated_keys import check_keys
-from napari_ifa.models.weight_values import check_weights
+from napari_ifa.models.weight_values import check_names, check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -193,8 +193,9 @@ def _load_weights(network: torch.nn.Module, path: Path) -> str:
             content = content[key]
     if not isinstance(content, Mapping):
         raise BundleError(f"The bundle's {path.name} holds no state dict; save one there.")
-    check_weights(content, network, path.name)
+    check_names(content, path.name)
     state = {str(name).removeprefix("module."): value for name, value in content.items()}
+    check_weights(state, network, path.name)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:

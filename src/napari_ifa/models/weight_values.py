@@ -16,35 +16,45 @@ _PARALLEL = "module."
 _STATISTICS = ("running_mean", "running_var")
 
 
-def check_weights(content: Mapping[str, Any], network: torch.nn.Module, name: str) -> None:
-    """Refuse weights that torch would load without a word and that give a wrong answer.
-
-    ``content`` is the state dict of the file ``name``. Copying numbers into a network changes their
-    type: quantized or complex weights would become floating point numbers of another meaning, and
-    fractions would be cut off (https://github.com/pytorch/pytorch/issues/126000). Training in mixed
-    precision may leave statistics in a normalization that are no numbers, and that only show when
-    they are used (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU.
-    Other buffers may well be infinite, as the masks of attention are.
+def check_names(content: Mapping[str, Any], name: str) -> None:
+    """Refuse the state dict of the file ``name`` where a weight is there twice.
 
     Raises
     ------
     BundleError
-        Where a weight is there twice, with and without ``module.``, of a type that the network does
-        not compute with, or not finite; it is named.
+        Where one is there with ``module.`` in front and without it; it is named.
     """
-    import torch
-
     doubled = next((key for key in content if f"{_PARALLEL}{key}" in content), None)
     if doubled is not None:
         raise BundleError(
             f"The weights in {name} are there twice, as '{doubled}' and as '{_PARALLEL}{doubled}',"
             " and which of them are meant is not known; save one set of them."
         )
+
+
+def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str) -> None:
+    """Refuse weights that torch would load without a word and that give a wrong answer.
+
+    ``state`` is the state dict of the file ``name``, by the names that the network has. Copying
+    numbers into a network changes their type: quantized or complex weights would become floating
+    point numbers of another meaning, and fractions would be cut off
+    (https://github.com/pytorch/pytorch/issues/126000). Training in mixed precision may leave
+    statistics in a normalization that are no numbers, and that only show when they are used
+    (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU. Other buffers
+    may well be infinite, as the masks of attention are.
+
+    Raises
+    ------
+    BundleError
+        Where a weight is of a type that the network does not compute with, or not finite; it is
+        named.
+    """
+    import torch
+
     own = network.state_dict()
-    trained = {name for name, _ in network.named_parameters()}
-    for key, value in content.items():
-        plain = str(key).removeprefix(_PARALLEL)
-        target = own.get(plain)
+    trained = {key for key, _ in network.named_parameters()}
+    for key, value in state.items():
+        target = own.get(key)
         if not isinstance(value, torch.Tensor) or not isinstance(target, torch.Tensor):
             continue
         if not _keeps_its_meaning(value, target.dtype):
@@ -53,7 +63,7 @@ def check_weights(content: Mapping[str, Any], network: torch.nn.Module, name: st
                 f" computes with {_word(target.dtype)}: they would be other numbers. Save them as"
                 f" {_word(target.dtype)}."
             )
-        if plain in trained or plain.endswith(_STATISTICS):
+        if key in trained or key.endswith(_STATISTICS):
             _refuse_not_finite(value, key, name)
 
 
