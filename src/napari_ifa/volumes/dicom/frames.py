@@ -60,7 +60,7 @@ class StoredImage:
     #: The least and the greatest stored number that stands for no value (PixelPaddingValue to
     #: PixelPaddingRangeLimit); None where there is none.
     padding: tuple[float, float] | None = None
-    #: What of the header was put right: ends of sentences.
+    #: What was read otherwise than the header says: ends of sentences.
     remarks: tuple[str, ...] = ()
     #: Elements, as pydicom names them, that hold something else than the numbers they should.
     unreadable: tuple[str, ...] = ()

@@ -13,19 +13,22 @@ from typing import Any, BinaryIO, Literal
 
 import pydicom
 from pydicom.datadict import keyword_for_tag
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.bounded_file import BoundedFile
-from napari_ifa.volumes.dicom.codestream import are_alike, syntax_of
 from napari_ifa.volumes.dicom.colour import PALETTE
+from napari_ifa.volumes.dicom.compression import located_pixels
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
 from napari_ifa.volumes.dicom.fields import Fields, Oddities
-from napari_ifa.volumes.dicom.frames import LABEL_MAP, Frame, LookupTable, StoredImage, Traits
+from napari_ifa.volumes.dicom.frames import LABEL_MAP, Frame, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.identity import Claims, Patient, words_of_name
+from napari_ifa.volumes.dicom.jpeg_header import as_the_stream_says
+from napari_ifa.volumes.dicom.modality_table import DamagedTableError, is_applied, modality_table
 from napari_ifa.volumes.dicom.nuclear import nuclear_frames
-from napari_ifa.volumes.dicom.pixeldata import PixelData, locate_pixels
+from napari_ifa.volumes.dicom.refusals import has_unusable_place
+from napari_ifa.volumes.dicom.remarks import remarks_on
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import (
     dose_offsets,
@@ -40,8 +43,6 @@ from napari_ifa.volumes.dicom.voi import voi_windows
 _PREAMBLE = 128
 #: Bytes read at once, and those that an element needs before its value.
 _HEAD, _ELEMENT_START = 1 << 16, 12
-#: Of a compressed stream, what shows its kind in nearly all files.
-_STREAM_HEAD = 1 << 10
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -49,16 +50,14 @@ _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _NUCLEAR = ("1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5")
 _STANDARD_CLASSES = "1.2.840.10008."
 _WORDS_OF_IMAGES = ("Image", "Segmentation", "Parametric Map", "Dose Storage")
-#: The last is GE's own, and the empty one of files without meta information.
-_NOT_COMPRESSED = (
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    "1.2.840.113619.5.2",
-    "",
-)
 #: More frames than any study has; each costs a row.
 _MOST_FRAMES = 200_000
+#: Images that are whole without a place in the patient, and of which the standard asks for none:
+#: equipment, and tools that take names out, fill what they do not know with zeros.
+_PROJECTIONS = (
+    *("CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA"),
+    *("US", "IVUS", "ES", "XC", "GM", "OP", "OPT", "RTIMAGE", "SC", "OT"),
+)
 _GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
@@ -131,7 +130,7 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
     fields = Fields(dataset)
     if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
         return NotAnImage.OTHER_OBJECT
-    image = _stored_image(path, file, dataset, fields)
+    image = as_the_stream_says(_stored_image(path, file, dataset, fields), file)
     if image.pixels.offset is None and not _is_of_images(image.sop_class):
         # Raw data, spectra and the like state rows and columns, too.
         return NotAnImage.OTHER_OBJECT
@@ -146,6 +145,8 @@ def _rows(frame: Frame, fields: Fields) -> list[Frame]:
     image = frame.image
     if is_tiled(fields):
         return tiles(frame, fields)
+    if image.modality in _PROJECTIONS and has_unusable_place(frame):
+        frame = _without_place(frame, fields)
     if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
         return frames_of_groups(frame, fields)
     if image.sop_class == _RT_DOSE:
@@ -190,14 +191,29 @@ def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
     return changed
 
 
+def _without_place(frame: Frame, fields: Fields) -> Frame:
+    remark = "what its header says of its position in the patient is invalid or incomplete."
+    image = replace(frame.image, remarks=(*frame.image.remarks, remark))
+    return replace(
+        frame, image=image, position=None, pixel_spacing=frame.pixel_spacing or _aspect(fields)
+    )
+
+
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
     meta = Fields(dataset.file_meta)
-    pixels, transfer_syntax, remark, refused = _located(file, dataset, meta.ascii(0x00020010))
+    pixels, transfer_syntax, remark, refused = located_pixels(file, dataset, meta.ascii(0x00020010))
     bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
     bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
     high_bit = fields.short(tags.HIGH_BIT)
     sop_class = fields.ascii(tags.SOP_CLASS) or meta.ascii(0x00020002)
     signed = fields.short(tags.SIGNED) == 1
+    table = None
+    if sop_class == _WHOLE_SLIDE:
+        refused = "whole-slide microscopy; not opened."
+    try:
+        table = modality_table(fields) if is_applied(fields, sop_class) else None
+    except DamagedTableError:
+        refused = "its modality look-up table is damaged, so its values are unknown. Not opened."
     return StoredImage(
         path=path,
         sop_class=sop_class,
@@ -218,49 +234,13 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         signed=signed,
         transfer_syntax=transfer_syntax,
         pixels=pixels,
-        lookup_table=_modality_table(fields),
+        lookup_table=table,
         claims=claims_of(fields),
         stamp=file_stamp(file),
         padding=padding(fields, signed, pixels.is_float),
-        remarks=remark,
-        refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else refused,
+        remarks=(*remark, *remarks_on(fields, sop_class, transfer_syntax, pixels)),
+        refused=refused,
     )
-
-
-def _located(
-    file: BinaryIO, dataset: Any, syntax: str
-) -> tuple[PixelData, UID, tuple[str, ...], str]:
-    """The pixel data and the compression they have, what is to be said of it, and a refusal.
-
-    Some writers leave the transfer syntax of a file in its header that they have compressed or
-    decompressed since. What a stream is, is seen from how it begins.
-    """
-    stated = UID(syntax)
-    pixels = locate_pixels(file, dataset, stated)
-    is_stated = are_alike(stated, stated)
-    if not pixels.encapsulated:
-        remarks = (
-            (f"its header says that its pixels are {stated.name}; they are not compressed.",)
-            if is_stated and pixels.offset is not None
-            else ()
-        )
-        return pixels, stated, remarks, ""
-    if not is_stated and stated not in _NOT_COMPRESSED:
-        return pixels, stated, (), ""
-    offset, length = next((piece for piece in pixels.fragments if piece[1]), (0, 0))
-    file.seek(offset)
-    found = syntax_of(file.read(min(length, _STREAM_HEAD if is_stated else _HEAD)))
-    if is_stated and (found is None or are_alike(found, stated)):
-        return pixels, stated, (), ""
-    if found is None:
-        refused = (
-            "its pixels are compressed, but its header names no compression and they do not show"
-            " which it is. Not opened."
-        )
-        return pixels, stated, (), refused
-    named = f"are {stated.name}" if is_stated else "are not compressed"
-    remark = f"its header says that its pixels {named}; they were read as {found.name}."
-    return pixels, found, (remark,), ""
 
 
 def _photometric(fields: Fields, sop_class: str) -> str:
@@ -315,7 +295,7 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         columns=image.columns,
         position=position,
         orientation=fields.numbers(tags.ORIENTATION, 6),
-        pixel_spacing=positive(spacing) if position else positive(spacing or _aspect(fields)),
+        pixel_spacing=positive(spacing) or (None if position else _aspect(fields)),
         slice_distance=_slice_distance(fields),
         stated_distance=stated_distance(fields),
         slope=slope,
@@ -397,20 +377,6 @@ def _direction(fields: Fields) -> tuple[float, ...] | None:
     if value is None and _is_siemens(fields):
         return fields.doubles(tags.SIEMENS_DIRECTION, 3)
     return value
-
-
-def _modality_table(fields: Fields) -> LookupTable | None:
-    item = fields.first(tags.MODALITY_LUT)
-    if item is None:
-        return None
-    descriptor = item.shorts(tags.LUT_DESCRIPTOR)
-    data = item.shorts(tags.LUT_DATA)
-    if len(descriptor) != 3 or not data:
-        return None
-    first = descriptor[1]
-    if fields.short(tags.SIGNED) == 1 and first > 0x7FFF:
-        first -= 0x10000
-    return LookupTable(first, tuple(float(v) for v in data[: descriptor[0] or 0x10000]))
 
 
 def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:

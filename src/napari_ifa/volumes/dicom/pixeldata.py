@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from napari_ifa.volumes.dicom.deflated import LONGEST_HEADER, PIXEL_DATA, inflated
 
+#: GE's "implicit VR big endian": every element of the data set is little-endian, but the pixels are
+#: not (gdcm knows it as ImplicitVRBigEndianPrivateGE).
+GE_BIG_ENDIAN_PIXELS = UID("1.2.840.113619.5.2")
 _LONG_FORMS = (b"OW", b"OB", b"UN", b"OF", b"OD")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
@@ -53,7 +56,10 @@ def locate_pixels(file: BinaryIO, dataset: Any, transfer_syntax: UID) -> PixelDa
     little = dataset.original_encoding[1] is not False
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         return _locate_inflated(file)
-    return _locate(file, little, deflated=False)
+    pixels = _locate(file, little, deflated=False)
+    if transfer_syntax == GE_BIG_ENDIAN_PIXELS and not pixels.encapsulated:
+        return replace(pixels, little_endian=False)
+    return pixels
 
 
 def _locate_inflated(file: BinaryIO) -> PixelData:

@@ -50,6 +50,11 @@ def refusal(frames: Sequence[Frame]) -> str | None:
     return None if reason is None else f"{label(frames)}: {reason}"
 
 
+def has_unusable_place(frame: Frame) -> bool:
+    """Whether the file states a position in the patient that, with what goes with it, is none."""
+    return _geometry_reason(frame) is not None
+
+
 def is_damaged(frame: Frame) -> bool:
     """Whether the file does not hold all of the frame's pixels."""
     return not frame_is_complete(frame)

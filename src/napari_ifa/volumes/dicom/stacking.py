@@ -158,7 +158,8 @@ def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """The frames whose pixels are all there, and a sentence for each file that is damaged."""
+    """The frames whose pixels are all there, and a sentence for each file that is damaged, and for
+    each thing that was read otherwise than its header says."""
     sentence = refusal(frames)
     if sentence is not None:
         raise UnsupportedStudyError(sentence)

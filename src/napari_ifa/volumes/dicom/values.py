@@ -57,8 +57,20 @@ def _of_16_bits(value: int, signed: bool) -> float:
 
 
 def rescale(fields: Fields) -> tuple[float | None, float | None]:
-    """Slope and intercept: 1 and 0 where absent, None where they are no usable numbers."""
+    """Slope and intercept: 1 and 0 where absent, None where they are no usable numbers.
+
+    Of a fractional segmentation those that make the stored numbers shares from 0 to 1, whatever
+    number its maker stored for the whole (PS3.3 C.8.20.2.3).
+    """
+    if is_fractional(fields):
+        whole = fields.short(tags.MOST_OF_A_FRACTION)
+        return (1 / whole if whole else None), 0.0
     return _number(fields, tags.SLOPE, 1.0), _number(fields, tags.INTERCEPT, 0.0)
+
+
+def is_fractional(fields: Fields) -> bool:
+    """Whether this is a segmentation of probabilities, or of shares of each voxel."""
+    return fields.ascii(tags.SEGMENTATION_TYPE) == "FRACTIONAL"
 
 
 def _number(fields: Fields, tag: int, default: float) -> float | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.nifti.gzipped import open_unpacked
 from napari_ifa.volumes.nifti.names import data_of, stem_of, suffix_of
+from napari_ifa.volumes.nifti.quaternion import unite
 from napari_ifa.volumes.nifti.stored import (
     RawPixels,
     StoredImages,
@@ -90,6 +91,7 @@ def nifti_images(path: Path) -> StoredImages:
             f"{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not"
             " opened."
         )
+    unite(header)
     files = (path,) if is_single else (path, data_of(path))
     shape, count = spatial_shape(header.get_data_shape(), name)
     pixels = _raw(header, files[-1], shape, count)
