@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -22,7 +23,7 @@ from napari_ifa.volumes.dicom.fields import Fields, Oddities
 from napari_ifa.volumes.dicom.frames import LABEL_MAP, Frame, LookupTable, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.nuclear import nuclear_frames
-from napari_ifa.volumes.dicom.pixeldata import PixelData, locate_pixels
+from napari_ifa.volumes.dicom.pixeldata import PixelData, locate_pixels, streams_in
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
 from napari_ifa.volumes.dicom.values import (
     dose_offsets,
@@ -189,7 +190,9 @@ def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
 
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
     meta = Fields(dataset.file_meta)
-    pixels, transfer_syntax, remark, refused = _located(file, dataset, meta.ascii(0x00020010))
+    pixels, transfer_syntax, remark, refused = _located(
+        file, dataset, fields, meta.ascii(0x00020010)
+    )
     bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
     bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
     high_bit = fields.short(tags.HIGH_BIT)
@@ -227,7 +230,7 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
 
 
 def _located(
-    file: BinaryIO, dataset: Any, syntax: str
+    file: BinaryIO, dataset: Any, fields: Fields, syntax: str
 ) -> tuple[PixelData, UID, tuple[str, ...], str]:
     """The pixel data and the compression they have, what is to be said of it, and a refusal.
 
@@ -237,6 +240,8 @@ def _located(
     stated = UID(syntax)
     pixels = locate_pixels(file, dataset, stated)
     is_stated = are_alike(stated, stated)
+    if (is_stated or stated in _NOT_COMPRESSED) and pixels.length < _plain_bytes(fields):
+        pixels = streams_in(file, pixels) or pixels
     if not pixels.encapsulated:
         remarks = (
             (f"its header says that its pixels are {stated.name}; they are not compressed.",)
@@ -260,6 +265,13 @@ def _located(
     named = f"are {stated.name}" if is_stated else "are not compressed"
     remark = f"its header says that its pixels {named}; they were read as {found.name}."
     return pixels, found, (remark,), ""
+
+
+def _plain_bytes(fields: Fields) -> int:
+    """Of the pixel data where they are not compressed."""
+    sizes = (fields.short(tag) or 1 for tag in (tags.ROWS, tags.COLUMNS, tags.SAMPLES))
+    frames = max(fields.integer(tags.FRAME_COUNT) or 1, 1)
+    return prod(sizes) * (fields.short(tags.BITS_ALLOCATED) or 16) * frames // 8
 
 
 def _photometric(fields: Fields, sop_class: str) -> str:
