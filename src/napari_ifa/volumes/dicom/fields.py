@@ -131,15 +131,16 @@ class Fields:
             return None
         return values if count in (None, len(values)) else None
 
-    def single(self, tag: int) -> float | None:
-        """A finite binary number of 32 bits (VR FL); None where absent."""
-        value = next(iter(self._binary(tag, "f")), None)
-        return float(value) if value is not None and math.isfinite(value) else None
-
     def double(self, tag: int) -> float | None:
         """The first of ``doubles``."""
         values = self.doubles(tag)
         return values[0] if values else None
+
+    def single(self, tag: int) -> float | None:
+        """A finite binary float (VR FL, or the FD that some write in its place)."""
+        code = "d" if len(self.raw(tag)) == struct.calcsize("d") else "f"
+        values = self._binary(tag, code)
+        return float(values[0]) if values and math.isfinite(values[0]) else None
 
     def raw(self, tag: int) -> bytes:
         """The bytes of an element (VR OB, UN); empty where absent."""
