@@ -799,6 +799,25 @@ def test_compression_that_the_header_does_not_name(save_frames: Save, syntax: st
     assert any("says that its pixels are not compressed" in note for note in volume.report.notes)
 
 
+@pytest.mark.parametrize("has_heads", [True, False])
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless])
+def test_compressed_pixels_in_an_element_of_stated_length(
+    save_frames: Save, syntax: str, has_heads: bool
+) -> None:
+    """With the heads of their fragments, or the bare stream where the pixels should be."""
+    truth = np.random.default_rng(7).integers(0, 4000, (1, 40, 33)).astype("<u2")
+    path = save_frames(truth, ImagePositionPatient=None)
+    data = pydicom.dcmread(path)
+    data.compress(syntax)
+    (stream,) = pydicom.encaps.generate_frames(data.PixelData)
+    plain = pydicom.dcmread(path)
+    plain.PixelData = encapsulate([stream]) if has_heads else stream
+    plain.save_as(path)
+    volume = read_volume(path)
+    assert_array_equal(in_file_order(volume)[0].squeeze(), truth[0])
+    assert any("says that its pixels are not compressed" in note for note in volume.report.notes)
+
+
 @pytest.mark.parametrize(
     ("syntax", "named"),
     [

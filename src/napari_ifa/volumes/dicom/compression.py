@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, BinaryIO
 
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.codestream import are_alike, syntax_of
+from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.pixeldata import (
     GE_BIG_ENDIAN_PIXELS,
     PixelData,
     locate_pixels,
+    streams_in,
 )
 
 #: The last is GE's own, and the empty one of files without meta information.
@@ -28,7 +32,7 @@ _WHOLE_HEAD = 1 << 16
 
 
 def located_pixels(
-    file: BinaryIO, dataset: Any, syntax: str
+    file: BinaryIO, dataset: Any, fields: Fields, syntax: str
 ) -> tuple[PixelData, UID, tuple[str, ...], str]:
     """The pixel data and the compression they have, what is to be said of it, and a refusal.
 
@@ -38,6 +42,8 @@ def located_pixels(
     stated = UID(syntax)
     pixels = locate_pixels(file, dataset, stated)
     is_stated = are_alike(stated, stated)
+    if (is_stated or stated in _NOT_COMPRESSED) and pixels.length < _plain_bytes(fields):
+        pixels = streams_in(file, pixels) or pixels
     if not pixels.encapsulated:
         remarks = (
             (f"its header says that its pixels are {stated.name}; they are not compressed.",)
@@ -61,3 +67,10 @@ def located_pixels(
     named = f"are {stated.name}" if is_stated else "are not compressed"
     remark = f"its header says that its pixels {named}; they were read as {found.name}."
     return pixels, found, (remark,), ""
+
+
+def _plain_bytes(fields: Fields) -> int:
+    """Of the pixel data where they are not compressed."""
+    sizes = (fields.short(tag) or 1 for tag in (tags.ROWS, tags.COLUMNS, tags.SAMPLES))
+    frames = max(fields.integer(tags.FRAME_COUNT) or 1, 1)
+    return prod(sizes) * (fields.short(tags.BITS_ALLOCATED) or 16) * frames // 8

@@ -201,7 +201,9 @@ def _without_place(frame: Frame, fields: Fields) -> Frame:
 
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
     meta = Fields(dataset.file_meta)
-    pixels, transfer_syntax, remark, refused = located_pixels(file, dataset, meta.ascii(0x00020010))
+    pixels, transfer_syntax, remark, refused = located_pixels(
+        file, dataset, fields, meta.ascii(0x00020010)
+    )
     bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
     bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
     high_bit = fields.short(tags.HIGH_BIT)
