@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame, StoredImage
 from napari_ifa.volumes.dicom.stack import Stack
-from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
+from napari_ifa.volumes.dicom.stored_frames import frame_bits, frame_is_complete
 
 #: Bytes read at a time.
 _BLOCK = 1 << 20
@@ -29,8 +29,8 @@ _NEARLY = 0.02
 def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     """Drop copies of one object: files with its UID, number, place, traits and pixels.
 
-    A damaged file goes before a whole one that begins with the same bytes. Files that only share
-    a UID are kept.
+    A damaged file goes before a whole one that begins with the same bytes, or that can be decoded
+    where it cannot. Files that only share a UID are kept.
     """
     kept: dict[Hashable, list[Frame]] = defaultdict(list)
     dropped: set[int] = set()
@@ -42,10 +42,14 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
             *(image.sop_uid, image.instance, frame.index, frame.tile, frame.position),
             *(frame.traits, frame.slope, frame.intercept),
         )
-        if any(_is_copy(frame, other) for other in kept[claim]):
-            dropped.add(id(frame))
-        else:
+        copy = next((other for other in kept[claim] if _is_copy(frame, other)), None)
+        if copy is None:
             kept[claim].append(frame)
+        elif _values(copy) is None and _values(frame) is not None:
+            dropped.add(id(copy))
+            kept[claim][kept[claim].index(copy)] = frame
+        else:
+            dropped.add(id(frame))
     return [frame for frame in frames if id(frame) not in dropped]
 
 
@@ -68,7 +72,7 @@ def equal_pixels(one: Frame, other: Frame) -> bool:
     """Whether two frames hold the same values, however they are stored."""
     if pixel_mark(one) == pixel_mark(other):
         return True
-    if _encoding(one.image) == _encoding(other.image) and not one.image.pixels.encapsulated:
+    if _encoding(one.image) == _encoding(other.image) and _as_stored(one.image):
         return False
     first, second = _values(one), _values(other)
     return first is not None and second is not None and np.array_equal(first, second)
@@ -92,7 +96,10 @@ def _is_copy(frame: Frame, whole: Frame) -> bool:
     try:
         if not frame_is_complete(frame):
             return _begins_like(frame.image, whole.image)
-        return equal_pixels(frame, whole)
+        if equal_pixels(frame, whole):
+            return True
+        compressed = frame.image.pixels.encapsulated or whole.image.pixels.encapsulated
+        return compressed and (_values(frame) is None or _values(whole) is None)
     except OSError:
         return False
 
@@ -113,6 +120,11 @@ def _begins_like(broken: StoredImage, whole: StoredImage) -> bool:
     return True
 
 
+def _as_stored(image: StoredImage) -> bool:
+    """Whether other bytes are other values: neither compressed, nor with bits that mean nothing."""
+    return not image.pixels.encapsulated and image.bits_stored == image.bits_allocated
+
+
 def _encoding(image: StoredImage) -> Hashable:
     return (
         *(image.transfer_syntax, image.bits_allocated, image.bits_stored, image.high_bit),
@@ -122,7 +134,11 @@ def _encoding(image: StoredImage) -> Hashable:
 
 def _digest(image: StoredImage) -> Hashable:
     pixels = image.pixels
-    stored = _digest_of(image.path, image.stamp, pixels.offset, pixels.length)
+    length = pixels.length
+    if not pixels.encapsulated:
+        # Without the padding that some write behind it.
+        length = min(length, -(-frame_bits(image) * image.frame_count // 8))
+    stored = _digest_of(image.path, image.stamp, pixels.offset, length)
     return stored, _encoding(image)
 
 

@@ -59,23 +59,20 @@ def _with_notes(groups: Sequence[Group]) -> list[Group]:
         if group.claims.patient.id and (key := _key(group, of_patient)) is not None:
             alike[key].append(group)
     notes: dict[int, str] = {}
-    for members in alike.values():
-        studies = {group.claims.study_uid for group in members}
-        places = {group.claims.frame_of_reference for group in members}
+    for members in (part for some in alike.values() for part in _of_one_geometry(some)):
         heights = {group.frames[0].position for group in members}
-        if len(heights) < max(SHORTEST_STACK, len(members)):
+        if len(members) < SHORTEST_STACK or len(heights) < len(members):
             continue
-        if len(studies) > 1 or len(places) > 1:
-            count, what = (
-                (len(studies), "studies")
-                if len(studies) > 1
-                else (len(places), "frames of reference")
-            )
-            note = (
-                f"{label(members[0].frames)}: {len(members)} single images of one patient, number"
-                f" and description name {count} {what}; they are not joined."
-            )
-            notes.update((id(group), note) for group in members)
+        for what, values in (
+            ("studies", {group.claims.study_uid for group in members}),
+            ("frames of reference", {group.claims.frame_of_reference for group in members}),
+        ):
+            if len(values) == len(members):
+                note = (
+                    f"{label(members[0].frames)}: {len(members)} single images of one patient,"
+                    f" number and description name {len(members)} {what}; they are not joined."
+                )
+                notes.update((id(group), note) for group in members if id(group) not in notes)
     return [
         replace(group, notes=(*group.notes, notes[id(group)])) if id(group) in notes else group
         for group in groups
