@@ -42,14 +42,14 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
             *(image.sop_uid, image.instance, frame.index, frame.tile, frame.position),
             *(frame.traits, frame.slope, frame.intercept),
         )
-        copy = next((other for other in kept[claim] if _is_copy(frame, other)), None)
-        if copy is None:
-            kept[claim].append(frame)
-        elif _values(copy) is None and _values(frame) is not None:
-            dropped.add(id(copy))
-            kept[claim][kept[claim].index(copy)] = frame
+        for k, other in enumerate(kept[claim]):
+            copy = _copy_of_two(frame, other)
+            if copy is not None:
+                dropped.add(id(copy))
+                kept[claim][k] = other if copy is frame else frame
+                break
         else:
-            dropped.add(id(frame))
+            kept[claim].append(frame)
     return [frame for frame in frames if id(frame) not in dropped]
 
 
@@ -90,18 +90,22 @@ def nearly_equal_pixels(one: Frame, other: Frame) -> bool:
     return difference <= _NEARLY * float(high - low)
 
 
-def _is_copy(frame: Frame, whole: Frame) -> bool:
+def _copy_of_two(frame: Frame, whole: Frame) -> Frame | None:
+    """Which of two that claim to be one object can go; None where they are different images."""
     if frame.image.path == whole.image.path:
-        return False
+        return None
     try:
         if not frame_is_complete(frame):
-            return _begins_like(frame.image, whole.image)
+            return frame if _begins_like(frame.image, whole.image) else None
         if equal_pixels(frame, whole):
-            return True
-        compressed = frame.image.pixels.encapsulated or whole.image.pixels.encapsulated
-        return compressed and (_values(frame) is None or _values(whole) is None)
+            return frame
     except OSError:
-        return False
+        return None
+    if frame.image.pixels.encapsulated and _values(frame) is None:
+        return frame
+    if whole.image.pixels.encapsulated and _values(whole) is None:
+        return whole
+    return None
 
 
 def _begins_like(broken: StoredImage, whole: StoredImage) -> bool:
