@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import pytest
+from hostile import hostile_bundles
 
 from napari_ifa.errors import IfaError
 from napari_ifa.models import load_classifier
-from hostile import hostile_bundles
 
 #: More are tried with NAPARI_IFA_HOSTILE_BUNDLES=500.
 COUNT = int(os.environ.get("NAPARI_IFA_HOSTILE_BUNDLES", "48"))

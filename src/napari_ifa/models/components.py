@@ -116,7 +116,7 @@ class ComponentBuilder:
 
     def _resolve(self, node: Any, where: str) -> Any:
         if isinstance(node, str):
-            return self._resolve_text(node, where)
+            return self._resolve_text(_absolute(node, where), where)
         if isinstance(node, list):
             items = [(f"{where}::{i}", item) for i, item in enumerate(node)]
             return [self._resolve(v, at) for at, v in items if not self._is_disabled(v, at)]
@@ -134,7 +134,6 @@ class ComponentBuilder:
         return flag.strip().lower() == "true" if isinstance(flag, str) else bool(flag)
 
     def _resolve_text(self, text: str, where: str) -> Any:
-        text = _absolute(text, where)
         if text.startswith("$"):
             raise UntrustedModelError(
                 f"The bundle's configuration holds a Python expression at '{where}', which is not"

@@ -103,12 +103,8 @@ class TrustedBuilder(ComponentBuilder):
         if not self.code.owns(name):
             return pydoc.locate(name)
         parts = name.split(".")
-        found: Any = self.code.module(parts[0])
-        for length, part in enumerate(parts[1:], start=2):
-            if not hasattr(found, part):
-                self.code.module(".".join(parts[:length]))
-            found = getattr(found, part)
-        return found
+        found = self._import_parts(self.code.module(parts[0]), parts)
+        return functools.reduce(getattr, parts[1:], found)
 
     def _check_cost(self, component: Any, arguments: dict[str, Any], name: str, where: str) -> None:
         """None: a trusted bundle may be as large as it likes."""
@@ -151,19 +147,24 @@ class TrustedBuilder(ComponentBuilder):
             elif not hasattr(builtins, name) and self.code.owns(name):
                 self._globals[name] = self.code.module(name)
         for chain in _chains_in(expression):
-            if isinstance(self._globals.get(chain[0]), ModuleType) and self.code.owns(chain[0]):
-                self._import_parts(chain)
+            top = self._globals.get(chain[0])
+            if isinstance(top, ModuleType) and self.code.owns(chain[0]):
+                self._import_parts(top, chain)
 
-    def _import_parts(self, chain: list[str]) -> None:
-        """The modules of ``scripts.net.Net``, as far as they are modules."""
-        found: Any = self._globals[chain[0]]
+    def _import_parts(self, top: ModuleType, chain: list[str]) -> ModuleType:
+        """Import the modules of ``scripts.net.Net``, as far as they are modules; the first one."""
+        found: Any = top
         for length, part in enumerate(chain[1:], start=2):
+            name = ".".join(chain[:length])
             if not hasattr(found, part):
                 try:
-                    self.code.module(".".join(chain[:length]))
-                except ModuleNotFoundError:
-                    return
+                    self.code.module(name)
+                except ModuleNotFoundError as error:
+                    if error.name != name:
+                        raise
+                    break
             found = getattr(found, part)
+        return top
 
     def _run(self, run: Callable[[], Any], what: str) -> Any:
         try:
