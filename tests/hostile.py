@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.networks.nets import DenseNet
 
 METADATA: dict[str, Any] = {
     "network_data_format": {
@@ -179,12 +180,18 @@ def hostile_bundles(folder: Path, seed: int, count: int) -> Iterator[tuple[str, 
         text, suffix = config if isinstance(config, tuple) else (json.dumps(config), "json")
         (place / "configs" / f"inference.{suffix}").write_text(text)
         (place / "configs" / "metadata.json").write_text(json.dumps(metadata))
-        state = {f"layer.{i}.weight": torch.zeros(4, 4) for i in range(dice.choice([1, 30, 300]))}
+        # Where the network itself is as it should be, so are its weights.
+        state = _SOUND if '"network_def": ' + json.dumps(NETWORKS[0]) in text else _others(dice)
         torch.save(state, place / "models" / "model.pt")
         yield f"{number} {name}", place
 
 
 Made = tuple[str, Any, Any]
+_SOUND = DenseNet(**{k: v for k, v in NETWORKS[0].items() if k != "_target_"}).state_dict()
+
+
+def _others(dice: random.Random) -> dict[str, torch.Tensor]:
+    return {f"layer.{i}.weight": torch.zeros(4, 4) for i in range(dice.choice([1, 30, 300]))}
 
 
 def _of(network: Any = None, transform: Any = None, **entries: Any) -> dict[str, Any]:
@@ -308,11 +315,7 @@ def _input(dice: random.Random) -> Made:
     image["spatial_shape"] = axes[0]
     if dice.random() < 0.4:
         image["num_channels"] = dice.choice([0, -1, 10**9, 10**18, True, "many", 1.5, float("nan")])
-    return f"input {str(axes)[:30]}", _of(_same_weights()), metadata
-
-
-def _same_weights() -> dict[str, Any]:
-    return {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 4, "bias": False}
+    return f"input {str(axes)[:30]}", _of(), metadata
 
 
 def _transform(dice: random.Random) -> Made:

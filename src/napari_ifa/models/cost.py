@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from napari_ifa.errors import BundleError
+from napari_ifa.errors import BundleError, ExplanationError
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,8 @@ _COUNTS = (
 _LARGEST_COUNT = 2**17
 #: Values of the input that a network is tried on: 512 × 512 × 512 of one channel.
 _LARGEST_INPUT = 2**27
+#: Values that, even where each meets each, make no more than some MB.
+_FEW = 1024
 #: Bytes that all results of a forward pass have together: many minutes of a processor's time.
 _MOST_FORWARD_BYTES = 2**38
 
@@ -150,8 +152,9 @@ class NetworkBudget:
 def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> Iterator[None]:
     """Call `watch` with the bytes of the result of each of torch's operations before it runs.
 
-    Of this thread's operations in the block. What changes a tensor in place or is a view of one
-    has 0 bytes. With `foreseen` False the result itself is measured, for tensors without values.
+    Of this thread's operations in the block. What changes a tensor in place, is a view of one or
+    cannot become large has 0 bytes. With `foreseen` False the result itself is measured, for
+    tensors without values.
     """
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -162,7 +165,8 @@ def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> I
             kwargs = kwargs or {}
             new = not (func._schema.is_mutable or func.is_view)
             if foreseen:
-                watch(_foreseen_bytes(func, args, kwargs) if new else 0)
+                small = not new or _is_small(args)
+                watch(0 if small else _foreseen_bytes(func, args, kwargs))
             result = func(*args, **kwargs)
             if not foreseen:
                 watch(_bytes_of(result) if new else 0)
@@ -170,6 +174,28 @@ def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> I
 
     with Watched():
         yield
+
+
+def _is_small(args: Any) -> bool:
+    """Whether few values and small numbers go in, so that at most some MB can come out.
+
+    An image's affine takes most of the operations of a transform.
+    """
+    import torch
+
+    values, factor = 0, 1
+    waiting = list(args)
+    while waiting:
+        argument = waiting.pop()
+        if isinstance(argument, torch.Tensor):
+            values += argument.numel()
+        elif isinstance(argument, list | tuple):
+            waiting.extend(argument)
+        elif isinstance(argument, int | float):
+            factor = factor * max(1, abs(argument))
+        if values > _FEW or not factor <= _FEW:
+            return False
+    return True
 
 
 def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
@@ -248,6 +274,29 @@ def check_forward(network: nn.Module, shape: Sequence[int]) -> None:
         raise
     except Exception:
         return
+
+
+@contextmanager
+def images_bounded() -> Iterator[None]:
+    """Stop preprocessing in this block before it makes an image that no memory holds.
+
+    Raises
+    ------
+    ExplanationError
+        Says how large it would be.
+    """
+    available = psutil.virtual_memory().available
+
+    def watch(size: int) -> None:
+        if size > available:
+            raise ExplanationError(
+                f"The model's preprocessing would make an image of {size / 1e9:.0f} GB of this one,"
+                f" and {available / 1e9:.0f} GB of memory are free; use a smaller image, or correct"
+                " the sizes and spacings in the model's preprocessing."
+            )
+
+    with operations_watched(watch):
+        yield
 
 
 def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGEST_NUMBER) -> None:
