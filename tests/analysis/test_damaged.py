@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_ifa.analysis import analyze, load_analysis, read_cohort
 from napari_ifa.errors import AnalysisError
 
 #: More are tried with NAPARI_IFA_DAMAGED_ANALYSES=1000.
-COUNT = int(os.environ.get("NAPARI_IFA_DAMAGED_ANALYSES", "120"))
+COUNT = int(os.environ.get("NAPARI_IFA_DAMAGED_ANALYSES", "100"))
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "analysis.nc"
     analyze(tiny_classifier(), read_cohort(write_cohort(folder, cases))).save(path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """What was there before is not looked through after every file."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def refused(path: Path, capfd: pytest.CaptureFixture[str]) -> str:
