@@ -377,6 +377,8 @@ _PROVENANCE = {
     "format_version": "format of the analysis file",
     "model_preprocessing": "preprocessing",
     "model_network": "network",
+    "model_settings": "settings that these refer to",
+    "model_code": "SHA-256 of the model's own code",
 }
 
 

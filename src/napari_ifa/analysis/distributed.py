@@ -199,6 +199,10 @@ def _shard_on_worker(
     # A network that is cut at its layer is for one thread at a time.
     classifier = _classifier(source, layer, threading.get_ident())
     if classifier.identity() != identity:
+        # The worker may be older than the bundle's last change.
+        _classifier.cache_clear()
+        classifier = _classifier(source, layer, threading.get_ident())
+    if classifier.identity() != identity:
         raise AnalysisMismatchError(
             "A worker sees another bundle under the model's path; make it the same for all."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from napari_ifa.analysis.variables import (
     VARIABLES,
     wrong_values,
 )
+from napari_ifa.analysis.whole import check_whole
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
 
 #: Attributes that must be equal for an analysis to be valid for a model.
-IDENTITY = ("weights", "network", "layer", "preprocessing", "class names")
+IDENTITY = ("weights", "network", "layer", "preprocessing", "class names", "settings", "code")
+#: Those that earlier files do not have: without the settings that a definition refers to, nothing
+#: is known of them; without code there was none that could be told apart.
+_LATER = {"settings": None, "code": ""}
 
 Basis = Literal["voxels", "extremes"]
 Scope = Literal["class", "all"]
@@ -285,9 +290,7 @@ class Analysis:
         AnalysisMismatchError
             Lists what differs.
         """
-        identity = classifier.identity()
-        stored = self.dataset.attrs
-        different = [key for key in IDENTITY if str(stored.get(_attribute(key))) != identity[key]]
+        different = differing(self.dataset.attrs, identity_attributes(classifier))
         if different:
             raise AnalysisMismatchError(
                 f"This analysis was made with another model: {', '.join(different)} differ;"
@@ -353,44 +356,61 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     if not file.is_file():
         raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
     try:
-        dataset, held = _opened(file)
+        analysis = _read(file)
+    except AnalysisError:
+        raise
     except MemoryError as error:
         raise AnalysisError(
             f"{file.name} holds more numbers than there is memory for; open it on a larger machine."
         ) from error
+    # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
     except Exception as error:
         raise AnalysisError(
             f"{file.name} is damaged or is no analysis file; run the analysis again."
         ) from error
+    if classifier is not None:
+        analysis.check(classifier)
+    return analysis
+
+
+def _read(file: Path) -> Analysis:
+    check_whole(file)
+    dataset, held = _opened(file)
+    try:
+        return Analysis(_checked(dataset, file.name), None if held else file)
+    except BaseException:
+        dataset.close()
+        raise
+
+
+def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
+    """The content as the present version has it; refused where that cannot be."""
     version = dataset.attrs.get("format_version")
     if version is None:
-        raise AnalysisError(f"{file.name} is no analysis file; give one written by napari-ifa.")
+        raise AnalysisError(f"{name} is no analysis file; give one written by napari-ifa.")
     if not str(version).isdecimal() or int(version) > FORMAT_VERSION:
         raise AnalysisError(
-            f"{file.name} was written by a newer napari-ifa (format {version}, this one reads"
+            f"{name} was written by a newer napari-ifa (format {version}, this one reads"
             f" up to {FORMAT_VERSION}); update napari-ifa."
         )
     try:
         dataset = migrated(dataset, int(version))
     except (KeyError, ValueError) as error:
         raise AnalysisError(
-            f"{file.name} is no whole analysis file of version {version}; run the analysis again."
+            f"{name} is no whole analysis file of version {version}; run the analysis again."
         ) from error
     wrong = [
-        name
-        for name, (dimensions, _, _) in VARIABLES.items()
-        if (name not in dataset and name not in OPTIONAL)
-        or (name in dataset and dataset[name].dims != dimensions)
+        variable
+        for variable, (dimensions, _, _) in VARIABLES.items()
+        if (variable not in dataset and variable not in OPTIONAL)
+        or (variable in dataset and dataset[variable].dims != dimensions)
     ]
-    needed = ("method", *map(_attribute, IDENTITY))
-    wrong += [name for name in needed if name not in dataset.attrs]
-    wrong += [name for name in COORDINATES if name not in dataset.coords]
+    needed = ("method", *(_attribute(key) for key in IDENTITY if key not in _LATER))
+    wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
+    wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
     if wrong or (wrong := wrong_values(dataset)):
-        raise AnalysisError(f"{file.name} lacks a right '{wrong[0]}'; run the analysis again.")
-    analysis = Analysis(dataset, None if held else file)
-    if classifier is not None:
-        analysis.check(classifier)
-    return analysis
+        raise AnalysisError(f"{name} lacks a right '{wrong[0]}'; run the analysis again.")
+    return dataset
 
 
 def _check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
@@ -417,6 +437,17 @@ def _opened(file: Path) -> tuple[xr.Dataset, bool]:
 def identity_attributes(classifier: Classifier) -> dict[str, str]:
     """A model's identity as the file's attributes."""
     return {_attribute(key): text for key, text in classifier.identity().items()}
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What of a model's identity differs between two sets of attributes, by its name."""
+    different = []
+    for key in IDENTITY:
+        mine, theirs = (found.get(_attribute(key), _LATER.get(key)) for found in (one, other))
+        unknown = key in _LATER and (mine is None or theirs is None)
+        if not unknown and str(mine) != str(theirs):
+            different.append(key)
+    return different
 
 
 def _attribute(key: str) -> str:

@@ -69,6 +69,13 @@ _WHOLE |= {"cases_correct"}
 _TEXTS = {"skipped_reason"}
 
 
+_SUMMARIES = (
+    *("importance_all", "variance_all", "variance_true", "frequency_all", "frequency_true"),
+    *("voxel_minimum", "voxel_maximum", "voxel_not_finite"),
+    *("cases_all", "cases_true", "cases_correct"),
+)
+
+
 def wrong_values(dataset: xr.Dataset) -> list[str]:
     """Variables that hold another kind of value than they should, or impossible ones."""
     wrong = []
@@ -87,9 +94,32 @@ def wrong_values(dataset: xr.Dataset) -> list[str]:
     wrong += [name for name in counts if dataset[name].size and dataset[name].values.min() < 0]
     moments = ("voxel_mean", "voxel_sum_of_squares")
     wrong += [name for name in moments if not np.isfinite(dataset[name].values).all()]
+    wrong += _impossible(dataset)
     bins = dataset["bin"].values
     if bins.dtype.kind not in "iu" or bool(np.any(np.diff(bins) <= 0)):
         wrong.append("bin")
+    return wrong
+
+
+def _impossible(dataset: xr.Dataset) -> list[str]:
+    """Summaries that no cohort has; NaN is the mean over the cases of a class without cases."""
+    wrong = []
+    values = {name: dataset[name].values for name in _SUMMARIES}
+    for name in ("variance_all", "variance_true", "frequency_all", "frequency_true"):
+        highest = 1.0 if name.startswith("frequency") else np.inf
+        if bool(np.any((values[name] < 0) | (values[name] > highest))):
+            wrong.append(name)
+    lower, upper = values["voxel_minimum"], values["voxel_maximum"]
+    if bool(np.any(lower > upper)):
+        wrong.append("voxel_minimum")
+    if bool(np.any(values["cases_true"] > values["cases_all"])):
+        wrong.append("cases_true")
+    if bool(np.any(values["cases_correct"] > values["cases_true"])):
+        wrong.append("cases_correct")
+    # Where every activation was finite, so is what was added up of them.
+    if values["cases_all"] > 0 and not values["voxel_not_finite"].any():
+        always = ("importance_all", "variance_all", "voxel_minimum", "voxel_maximum")
+        wrong += [name for name in always if not np.isfinite(values[name]).all()]
     return wrong
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.models.classifier import BundleSource, Classifier, OutputActivation
-from napari_ifa.models.components import ComponentBuilder
+from napari_ifa.models.components import ComponentBuilder, referred_entries
+from napari_ifa.models.cost import NetworkBudget, check_forward, check_input
 from napari_ifa.models.layers import candidate_layers
+from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
-from napari_ifa.models.repeated_keys import check_keys
-from napari_ifa.models.weight_values import check_names, check_weights
+from napari_ifa.models.settings_file import canonical, read_settings
+from napari_ifa.models.trusted import TrustedBuilder
+from napari_ifa.models.weights import read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,8 @@ def load_classifier(
         ``models/model.pt`` (a plain state dict).
     device : where the network runs; a CUDA GPU where there is one by default.
     layer : dotted name of the target layer; by default the one that probing recommends.
-    trust : allow Python expressions and components off the allow-list, as MONAI itself does.
+    trust : run Python expressions, and components off the allow-list, which may be the bundle's own
+        Python files. What loads without trust loads in the same way with it.
 
     Raises
     ------
@@ -52,12 +54,15 @@ def load_classifier(
     if not folder.is_dir():
         raise BundleError(f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.")
     config = _read_config(folder)
-    metadata = _read_metadata(folder)
-    network, preprocessing = _build(folder, config, trust)
-    weights_sha256 = _load_weights(network, _inside(folder, "models/model.pt"))
+    metadata = read_settings(_inside(folder, "configs/metadata.json"))
+    weights = read_weights(_inside(folder, "models/model.pt"))
+    code = OwnCode(folder) if trust else None
+    network, preprocessing = _build(config, weights.budget, code)
+    weights_sha256 = weights.load_into(network)
+    del weights  # which holds the file, so that nobody could replace it
     where = _on_device(network.eval(), device)
     names = _class_names(metadata)
-    target_layer, outputs = _probe(network, metadata, where, layer)
+    target_layer, outputs = _probe(network, metadata, where, layer, trust)
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
         raise BundleError(
@@ -73,8 +78,10 @@ def load_classifier(
         name=str(metadata.get("name") or folder.name),
         output_activation=_output_activation(config, metadata, outputs),
         weights_sha256=weights_sha256,
-        network_definition=_canonical(config.get("network_def")),
-        preprocessing_definition=_canonical(config.get("preprocessing")),
+        network_definition=canonical(config.get("network_def")),
+        preprocessing_definition=canonical(config.get("preprocessing")),
+        referred_definition=_referred_definition(config),
+        code_sha256="" if code is None else code.sha256(),
         source=BundleSource(folder.resolve(), None if device is None else str(device), trust),
     )
 
@@ -94,79 +101,55 @@ def _inside(folder: Path, relative: str) -> Path:
 def _read_config(folder: Path) -> dict[str, Any]:
     names = [f"configs/inference.{suffix}" for suffix in ("json", "yaml", "yml")]
     found = [name for name in names if (folder / name).is_file()]
-    config = _read_mapping(_inside(folder, found[0] if found else names[0]))
+    config = read_settings(_inside(folder, found[0] if found else names[0]))
     for key in ("network_def", "preprocessing"):
         if key not in config:
             raise BundleError(f"The bundle's {Path(names[0]).stem} configuration has no '{key}'.")
     return config
 
 
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    return _read_mapping(_inside(folder, "configs/metadata.json"))
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        check_keys(text, path.name)
-    except (ValueError, yaml.YAMLError, RecursionError, OSError) as error:
-        raise BundleError(
-            f"The bundle's {path.name} cannot be read as {path.suffix[1:].upper()}; correct it."
-        ) from error
-    if not isinstance(content, dict):
-        raise BundleError(f"The bundle's {path.name} holds no table of settings; correct it.")
-    try:
-        # A file may nest too deeply to be followed, or, in YAML, contain itself.
-        json.dumps(content, default=str)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(
-            f"The bundle's {path.name} nests too deeply or contains itself; correct it."
-        ) from error
-    return content
+def _referred_definition(config: Mapping[str, Any]) -> str:
+    found = referred_entries(config, ("network_def", "preprocessing"))
+    return canonical(found) if found else ""
 
 
 def _build(
-    folder: Path, config: Mapping[str, Any], trust: bool
+    config: Mapping[str, Any], budget: NetworkBudget, code: OwnCode | None
 ) -> tuple[torch.nn.Module, Preprocessing]:
+    """The network and its preprocessing; ``code`` is a trusted bundle's own."""
     from torch import nn
 
-    if trust:
-        network, built = _build_trusted(folder, config)
-    else:
-        builder = ComponentBuilder(config, {"LoadImage": OpenedImage})
-        network, built = builder.build("network_def"), builder.build("preprocessing")
+    replacements = {"LoadImage": OpenedImage}
+    try:
+        if code is None:
+            safe = ComponentBuilder(config, replacements)
+            with budget.held():
+                network = safe.build("network_def")
+            if isinstance(network, nn.Module):
+                budget.check_paths(network)
+            built = safe.build("preprocessing")
+        else:
+            whole = {**config, "bundle_root": str(code.folder)}
+            trusted = TrustedBuilder(whole, replacements, code=code)
+            network = trusted.build("network_def")
+            built = _with_opened_image(trusted.build("preprocessing"))
+    except RecursionError as error:
+        raise BundleError(
+            "The bundle's configuration refers from entry to entry without an end; correct it."
+        ) from error
     if not isinstance(network, nn.Module):
         raise BundleError("The bundle's 'network_def' does not describe a network.")
     return network, Preprocessing.from_built(built)
 
 
-def _build_trusted(folder: Path, config: Mapping[str, Any]) -> tuple[Any, Any]:
-    """MONAI's own parser, which runs expressions and imports whatever is named."""
-    import sys
-
-    from monai.bundle import ConfigParser
-
-    parser = ConfigParser(dict(config))
-    parser["bundle_root"] = str(folder)
-    sys.path.insert(0, str(folder))
-    try:
-        built = parser.get_parsed_content("preprocessing")
-        network = parser.get_parsed_content("network_def")
-    except Exception as error:
-        raise BundleError(f"The trusted bundle cannot be built: {error}") from error
-    finally:
-        sys.path.remove(str(folder))
-    return network, _with_opened_image(built)
-
-
 def _with_opened_image(built: Any) -> Any:
+    """A chain whose loader was made by an expression, with the opened image in its place."""
     from monai.transforms import Compose, LoadImage, LoadImaged
 
     chain = (built if isinstance(built, Compose) else Compose(built)).flatten()
     steps = list(chain.transforms)
+    if not any(isinstance(step, (LoadImage, LoadImaged)) for step in steps):
+        return built
     for index, step in enumerate(steps):
         if isinstance(step, (LoadImage, LoadImaged)):
             loader = step if isinstance(step, LoadImage) else step._loader
@@ -175,35 +158,6 @@ def _with_opened_image(built: Any) -> Any:
                 arguments["keys"] = list(step.keys)
             steps[index] = OpenedImage(arguments)
     return Compose(steps)
-
-
-def _load_weights(network: torch.nn.Module, path: Path) -> str:
-    """Load a plain state dict and return the file's SHA-256."""
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BundleError(
-            f"The bundle's {path.name} is not a plain state dict (it may hold code or be damaged);"
-            " save it with torch.save(network.state_dict(), path)."
-        ) from error
-    for key in ("state_dict", "model", "network"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        raise BundleError(f"The bundle's {path.name} holds no state dict; save one there.")
-    check_names(content, path.name)
-    state = {str(name).removeprefix("module."): value for name, value in content.items()}
-    check_weights(state, network, path.name)
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        raise BundleError(
-            f"The weights in {path.name} do not fit the bundle's network_def;"
-            " use the definition that the network was trained with."
-        ) from error
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> torch.device:
@@ -260,7 +214,7 @@ def _output_activation(
     """From the bundle's postprocessing (read as data), else by the number of outputs."""
     if "regression" in str(metadata.get("task", "")).lower():
         return "none"
-    text = _canonical(config.get("postprocessing")).lower()
+    text = canonical(config.get("postprocessing")).lower()
     if '"sigmoid":true' in text:
         return "sigmoid"
     if '"softmax":true' in text:
@@ -269,12 +223,19 @@ def _output_activation(
 
 
 def _probe(
-    network: torch.nn.Module, metadata: Mapping[str, Any], device: torch.device, layer: str | None
+    network: torch.nn.Module,
+    metadata: Mapping[str, Any],
+    device: torch.device,
+    layer: str | None,
+    trust: bool,
 ) -> tuple[str, int]:
     """The target layer and the number of outputs, by forward passes of a probe."""
     import torch
 
     shape = _probe_shape(metadata)
+    check_input(shape)
+    if not trust:
+        check_forward(network, shape)
     try:
         example = torch.zeros(shape, device=device)
         with torch.no_grad():
@@ -317,15 +278,10 @@ def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     node = node if isinstance(node, Mapping) else {}
     sizes = node.get("spatial_shape") or [_PROBE_SIZE] * 3
     channels = node.get("num_channels") or 1
-    if not isinstance(sizes, list) or not isinstance(channels, int) or not 1 <= len(sizes) <= 3:
+    if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:
         raise BundleError(
             "The metadata's network_data_format.inputs.image must give num_channels as a number and"
             " spatial_shape as a list; correct configs/metadata.json."
         )
     fixed = [size if isinstance(size, int) and size > 0 else _PROBE_SIZE for size in sizes]
     return [1, channels, *fixed]
-
-
-def _canonical(definition: Any) -> str:
-    """A text that is equal for equal definitions, whatever their key order."""
-    return json.dumps(definition, sort_keys=True, separators=(",", ":"), default=str)

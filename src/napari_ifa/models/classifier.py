@@ -40,6 +40,8 @@ class Classifier:
     target_layer : dotted name of the layer whose output holds the features.
     output_activation : how logits become probabilities; ``"none"`` for regression.
     weights_sha256, network_definition, preprocessing_definition : what identifies the model.
+    referred_definition : the entries of the configuration that the two definitions refer to.
+    code_sha256 : of the bundle's own Python files that run; empty where none does.
     source : the bundle; None for a model that was made in Python.
     """
 
@@ -53,6 +55,8 @@ class Classifier:
     weights_sha256: str = ""
     network_definition: str = ""
     preprocessing_definition: str = ""
+    referred_definition: str = ""
+    code_sha256: str = ""
     source: BundleSource | None = None
 
     def preprocess(self, volume: Volume) -> MetaTensor:
@@ -99,4 +103,6 @@ class Classifier:
             "layer": self.target_layer,
             "preprocessing": self.preprocessing_definition,
             "class names": ", ".join(self.class_names),
+            "settings": self.referred_definition,
+            "code": self.code_sha256,
         }

@@ -11,11 +11,12 @@ import importlib.util
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from napari_ifa.errors import BundleError, UntrustedModelError
+from napari_ifa.models.cost import check_arguments, check_transform
 
 #: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
 _SHORT_NAME_MODULES = (
@@ -54,6 +55,14 @@ _LEADS_OUT = re.compile(r"^path|(^|_)(file|filename|url|repo|dir|hub)(_|$)")
 #: Arguments that make a network fetch or read weights from elsewhere; a bundle brings its own.
 _FOREIGN_WEIGHTS = ("weights", "weights_backbone", "checkpoint")
 _KEYWORDS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
+#: Transforms of a chain, those of chains in it counted each time they stand there.
+_MOST_STEPS = 1000
+#: Characters of a foreign text within a message.
+_MOST_TEXT = 200
+_REFERENCE = re.compile(r"[@%](\w+)")
+_RELATIVE = re.compile(r"[@%](?:#|::)")
+#: Two parts of a path or more: where a file lies may name a person.
+_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\":]+)*[\\/](?=[^\\/\s'\":]+)")
 
 
 @dataclass
@@ -69,6 +78,8 @@ class ComponentBuilder:
     config: Mapping[str, Any]
     replacements: Mapping[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     _built: dict[str, Any] = field(default_factory=dict)
+    #: Of each chain that was built, by its id: how many transforms it runs, and the chain itself.
+    _steps: dict[int, tuple[int, Any]] = field(default_factory=dict)
 
     def build(self, key: str) -> Any:
         """The object under ``key`` (``"preprocessing"``, ``"a::b"`` or ``"a#b"``).
@@ -80,6 +91,7 @@ class ComponentBuilder:
         BundleError
             For a reference that leads nowhere or in a circle, or arguments that do not fit.
         """
+        key = key.replace("#", "::")
         if key in self._built:
             if self._built[key] is _UNDER_WAY:
                 raise BundleError(
@@ -92,26 +104,34 @@ class ComponentBuilder:
 
     def _lookup(self, key: str) -> Any:
         node: Any = self.config
-        for part in key.replace("#", "::").split("::"):
+        for part in key.split("::"):
             try:
                 node = node[int(part)] if isinstance(node, list) else node[part]
             except (KeyError, IndexError, ValueError, TypeError):
                 raise BundleError(
-                    f"The bundle's configuration has no entry '{key}', which it refers to; add it."
+                    f"The bundle's configuration has no entry '{shortened(key)}', which it refers"
+                    " to; add it."
                 ) from None
         return node
 
     def _resolve(self, node: Any, where: str) -> Any:
         if isinstance(node, str):
-            return self._resolve_text(node, where)
+            return self._resolve_text(_absolute(node, where), where)
         if isinstance(node, list):
             items = [(f"{where}::{i}", item) for i, item in enumerate(node)]
-            return [self._resolve(item, at) for at, item in items if not _is_disabled(item)]
+            return [self._resolve(v, at) for at, v in items if not self._is_disabled(v, at)]
         if isinstance(node, Mapping):
-            if "_target_" in node:
-                return self._instantiate(node, where)
-            return {k: self._resolve(v, f"{where}::{k}") for k, v in node.items()}
+            if "_target_" not in node:
+                return self._entries(node, where)
+            return None if self._is_disabled(node, where) else self._instantiate(node, where)
         return node
+
+    def _is_disabled(self, node: Any, where: str) -> bool:
+        """As MONAI has it: such a component is left out."""
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            return False
+        flag = self._resolve(node.get("_disabled_", False), f"{where}::_disabled_")
+        return flag.strip().lower() == "true" if isinstance(flag, str) else bool(flag)
 
     def _resolve_text(self, text: str, where: str) -> Any:
         if text.startswith("$"):
@@ -130,34 +150,107 @@ class ComponentBuilder:
         name = node["_target_"]
         if node.get("_mode_", "default") != "default" or node.get("_requires_"):
             raise UntrustedModelError(
-                f"The bundle's configuration calls '{name}' in a special mode at '{where}';"
-                " only plain construction is allowed without trust."
+                f"The bundle's configuration calls '{shortened(name)}' in a special mode at"
+                f" '{where}'; only plain construction is allowed without trust."
             )
-        arguments = {
-            k: self._resolve(v, f"{where}::{k}") for k, v in node.items() if k not in _KEYWORDS
-        }
+        arguments = self._arguments(node, where)
         component = find_component(name, where)
-        replacement = self.replacements.get(_plain_name(component))
+        if self._replacement(component) is None:
+            check_component(component, name, where)
+        return self._made(component, arguments, name, where)
+
+    def _arguments(self, node: Mapping[str, Any], where: str) -> dict[str, Any]:
+        return self._entries({k: v for k, v in node.items() if k not in _KEYWORDS}, where)
+
+    def _entries(self, node: Mapping[str, Any], where: str) -> dict[str, Any]:
+        places = [(k, v, f"{where}::{k}") for k, v in node.items()]
+        return {k: self._resolve(v, at) for k, v, at in places if not self._is_disabled(v, at)}
+
+    def _made(self, component: Any, arguments: dict[str, Any], name: str, where: str) -> Any:
+        """A network or transform that is allowed, or what stands in for it."""
+        replacement = self._replacement(component)
         if replacement is not None:
             return replacement(arguments)
-        check_component(component, name, where)
+        self._check_cost(component, arguments, name, where)
         try:
-            if _is_network(component):
-                arguments = _without_foreign_weights(component, arguments)
-            return component(**arguments)
+            if is_network(component):
+                arguments = without_foreign_weights(component, arguments)
+            made = component(**arguments)
+        except BundleError:
+            raise
         except Exception as error:
             raise BundleError(
-                f"The bundle's '{name}' at '{where}' cannot be built: {_first_line(error)}."
+                f"The bundle's '{name}' at '{where}' cannot be built: {reason(error)}."
             ) from error
+        self._count_steps(made, arguments, where)
+        return made
+
+    def _replacement(self, component: Any) -> Callable[[dict[str, Any]], object] | None:
+        if not _defined_in(component, ("monai.transforms",)):
+            return None
+        return self.replacements.get(_plain_name(component))
+
+    def _check_cost(self, component: Any, arguments: dict[str, Any], name: str, where: str) -> None:
+        if is_network(component):
+            check_arguments(arguments, name, where)
+        else:
+            check_transform(arguments, name, where)
+
+    def _count_steps(self, made: Any, arguments: Mapping[str, Any], where: str) -> None:
+        """Refuse a chain in which chains stand again and again, as far as references go."""
+        steps = arguments.get("transforms")
+        if not isinstance(steps, list):
+            return
+        count = sum(self._steps.get(id(step), (1, None))[0] for step in steps)
+        if count > _MOST_STEPS:
+            raise BundleError(
+                f"The bundle's chain at '{where}' has more than {_MOST_STEPS} transforms, repeated"
+                " ones counted each time; correct it."
+            )
+        self._steps[id(made)] = count, made
+
+
+def _absolute(text: str, where: str) -> str:
+    """A text whose references from the place it stands at (``@::a``) are made from the root."""
+    if text[:1] not in ("@", "$", "%") or not _RELATIVE.search(text):
+        return text
+    from monai.bundle import ConfigParser
+
+    try:
+        return ConfigParser.resolve_relative_ids(where, text)
+    except ValueError as error:
+        raise BundleError(
+            f"The bundle's configuration refers to '{shortened(text)}' at '{where}', which leads"
+            " out of it; correct it."
+        ) from error
+
+
+def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Other entries of the configuration that those under ``keys`` refer to, near or far."""
+    found: dict[str, Any] = {}
+    waiting = [config.get(key) for key in keys]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, str) and node[:1] in ("@", "$", "%"):
+            for name in _REFERENCE.findall(node):
+                if name in config and name not in keys and name not in found:
+                    found[name] = config[name]
+                    waiting.append(config[name])
+    return found
 
 
 def find_component(name: Any, where: str) -> Any:
     """The object that a ``_target_`` names, importing only modules of the allowed libraries."""
     refusal = UntrustedModelError(
-        f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or transform,"
-        " a torch.nn module or a torchvision model; load it with trust only if you know its code."
+        f"The bundle asks for '{shortened(name)}' at '{where}', which is not a MONAI network or"
+        " transform, a torch.nn module or a torchvision model; load it with trust only if you know"
+        " its code."
     )
-    if not isinstance(name, str):
+    if not isinstance(name, str) or len(name) > _MOST_TEXT:
         raise refusal
     if "." not in name:
         for module_name in _SHORT_NAME_MODULES:
@@ -176,7 +269,7 @@ def find_component(name: Any, where: str) -> Any:
 
 def check_component(component: Any, name: str, where: str) -> None:
     """Refuse what is not, by its own definition, a network or a harmless transform."""
-    if not (_is_network(component) or _is_transform(component)):
+    if not (is_network(component) or is_transform(component)):
         raise UntrustedModelError(
             f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or"
             " transform, a torch.nn module or a torchvision model that only computes;"
@@ -191,6 +284,12 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
             found: Any = importlib.import_module(".".join(parts[:length]))
         except ImportError:
             continue
+        except Exception as error:
+            library = dotted.partition(".")[0]
+            raise BundleError(
+                f"The bundle's '{dotted}' needs the package {library}, which cannot be imported"
+                f" here: {reason(error)}."
+            ) from error
         for part in parts[length:]:
             # Only what a module or class itself defines; private names are nobody's interface.
             if part.startswith("_") or not hasattr(found, part):
@@ -200,7 +299,7 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
     raise refusal
 
 
-def _is_network(component: Any) -> bool:
+def is_network(component: Any) -> bool:
     from torch import nn
 
     if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
@@ -219,7 +318,7 @@ def _is_network(component: Any) -> bool:
     return inspect.isclass(returned) and issubclass(returned, nn.Module)
 
 
-def _is_transform(component: Any) -> bool:
+def is_transform(component: Any) -> bool:
     from monai.transforms import Transform
 
     if not inspect.isclass(component) or not _defined_in(component, _TRANSFORM_MODULES):
@@ -246,7 +345,7 @@ def _plain_name(component: Any) -> str:
     return getattr(component, "__name__", "").removeprefix("Rand").removesuffix("d")
 
 
-def _without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in arguments.items() if not _is_foreign(k)}
     for name, parameter in inspect.signature(component).parameters.items():
         if _is_foreign(name):
@@ -258,12 +357,16 @@ def _is_foreign(name: str) -> bool:
     return name.startswith("pretrained") or name in _FOREIGN_WEIGHTS
 
 
-def _is_disabled(item: Any) -> bool:
-    return isinstance(item, Mapping) and item.get("_disabled_") in (True, "true", "True")
+def reason(error: BaseException) -> str:
+    """What an error says, for use within a sentence: its first line, without folders."""
+    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    return shortened(_FOLDERS.sub("", line).rstrip(". "))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+def shortened(text: object) -> str:
+    """A foreign text, cut to a length that can be read."""
+    whole = " ".join(str(text).split())
+    return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT]}…"
 
 
 _UNDER_WAY = object()

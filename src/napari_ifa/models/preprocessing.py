@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
+from napari_ifa.models.cost import images_bounded
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ class Preprocessing:
         try:
             # Lazy transforms are fused and cannot be watched one by one.
             data = self._given_to(volume)
-            output = self._taken_from(self.chain(data) if self.chain.lazy else self._watched(data))
+            with images_bounded():
+                data = self.chain(data) if self.chain.lazy else self._watched(data)
+            output = self._taken_from(data)
         except IfaError:
             raise
         except Exception as error:

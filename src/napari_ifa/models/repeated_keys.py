@@ -47,7 +47,8 @@ def _in_yaml(text: str) -> str | None:
     import yaml
 
     # Nodes of an alias are those of its anchor: nothing is expanded.
-    todo, seen = [yaml.compose(text, Loader=yaml.SafeLoader)], set()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    todo, seen = [yaml.compose(text, Loader=loader)], set()
     while todo:
         node = todo.pop()
         if node is None or id(node) in seen:

@@ -45,6 +45,8 @@ def test_it_names_model_method_and_cohorts(analysis: Analysis, cohort: Cohort) -
         "model_layer": "features",
         "model_preprocessing": analysis.dataset.attrs["model_preprocessing"],
         "model_class_names": "none, lesion",
+        "model_settings": "",
+        "model_code": "",
         "method": "gradcam",
         "cohort_name": "tiny",
         "cohort_split": "training",

@@ -12,7 +12,7 @@ from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.findings.permutation import any_difference
 from napari_ifa.analysis.findings.welch import Moments, benjamini_hochberg, welch
 from napari_ifa.analysis.section import Section
-from napari_ifa.analysis.store import IDENTITY, Analysis, Kind
+from napari_ifa.analysis.store import Analysis, Kind, differing
 from napari_ifa.analysis.truth import cases_of_class
 from napari_ifa.analysis.wording import counted, listed
 from napari_ifa.errors import AnalysisMismatchError
@@ -307,12 +307,10 @@ def check_same_model(one: Analysis, other: Analysis) -> None:
     AnalysisMismatchError
         Lists what differs.
     """
-    attributes = {key: "model_" + key.replace(" ", "_") for key in IDENTITY}
-    attributes["method"] = "method"
     mine, theirs = one.dataset.attrs, other.dataset.attrs
-    different = [
-        text for text, key in attributes.items() if str(mine.get(key)) != str(theirs.get(key))
-    ]
+    different = differing(mine, theirs)
+    if str(mine.get("method")) != str(theirs.get("method")):
+        different.append("method")
     if one.dataset["importance_all"].shape != other.dataset["importance_all"].shape:
         different.append("number of features or classes")
     if different:

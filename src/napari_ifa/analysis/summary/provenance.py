@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Literal
 
 from napari_ifa.analysis.cohorts.cohort import Cohort
-from napari_ifa.analysis.store import IDENTITY, Analysis, Basis
+from napari_ifa.analysis.store import IDENTITY, Analysis, Basis, differing
 from napari_ifa.errors import AnalysisMismatchError
 
 Command = Literal["evaluate", "findings", "report"]
 Provenance = Mapping[str, str]
 
-#: What must be equal for two results to be of one model and method, by its attribute.
-_SAME = {f"model_{key.replace(' ', '_')}": key for key in IDENTITY} | {"method": "method"}
+#: What must be equal for two results to be of one model and method.
+_SAME = (*(f"model_{key.replace(' ', '_')}" for key in IDENTITY), "method")
 _COHORT = ("name", "split", "sha256")
 #: Characters of a weights' hash that tell one model from another in a sentence.
 _HASH = 12
@@ -35,8 +35,10 @@ def provenance_of(
     top : share of the features that count as principal, where the command takes one.
     """
     entries: dict[str, str] = {"command": command}
-    for key in ("model_name", *_SAME):
-        entries[key] = str(analysis.dataset.attrs.get(key, ""))
+    attributes = analysis.dataset.attrs
+    entries |= {"model_name": str(attributes.get("model_name", ""))}
+    # What an earlier analysis does not say stays unsaid.
+    entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
     for prefix, one in (("", analysis), ("other_", other)):
         if one is not None:
             for key in _COHORT:
@@ -74,7 +76,9 @@ def check_provenance(
             f" folder that {command} has written."
         )
     expected = provenance_of(command, analysis)
-    different = [what for key, what in _SAME.items() if provenance.get(key) != expected[key]]
+    different = differing(provenance, expected)
+    if provenance.get("method") != expected.get("method"):
+        different.append("method")
     if different:
         raise AnalysisMismatchError(
             f"{folder} was made with another model or method than the analysis:"

@@ -1,0 +1,354 @@
+"""What building and trying a bundle's network may cost, told before it is spent.
+
+A line of settings can ask for 10⁹ blocks, or for a layer of terabytes. How large a network may
+be, its weights say: their file holds so many tensors and so many bytes, and the network that was
+trained had no more. So a network that grows past its weights is stopped while it grows, and each
+operation is asked for the size of its result before it runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from napari_ifa.errors import BundleError, ExplanationError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# Measured on 20 networks of MONAI and torchvision, from DenseNet121 to SwinUNETR: for each tensor
+# of the weights up to 1.1 parameters, 2 modules and 4 operations, for each byte 1.2 bytes.
+_PARAMETERS = (2, 50)
+_MODULES = (10, 500)
+_OPERATIONS = (30, 1000)
+_BYTES = (8, 2**25)
+#: Entries in the arguments of one component, lists in lists counted each time they stand there.
+_MOST_ARGUMENTS = 10_000
+#: Characters of a text among them; MONAI looks for near names in time by the square of it.
+_LONGEST_TEXT = 1000
+#: A whole number among a network's arguments; flattened 3D features have some 2 · 10⁶.
+_LARGEST_NUMBER = 2**23
+#: Arguments of transforms that say how many or how wide, and the largest such number.
+_COUNTS = (
+    *("k", "k_divisible", "kernel_size", "margin", "num_bins", "num_cells", "num_classes"),
+    *("num_control_points", "num_patches", "num_samples", "patch_size", "radius", "repeats"),
+    *("spatial_border", "times", "window_length"),
+)
+_LARGEST_COUNT = 2**17
+#: Values of the input that a network is tried on: 512 × 512 × 512 of one channel.
+_LARGEST_INPUT = 2**27
+#: Values that, even where each meets each, make no more than some MB.
+_FEW = 1024
+#: Bytes that all results of a forward pass have together: many minutes of a processor's time.
+_MOST_FORWARD_BYTES = 2**38
+
+
+class TooLarge(BundleError):
+    """A network, an input or a list of arguments that would cost far more than it should."""
+
+
+@dataclass(frozen=True)
+class NetworkBudget:
+    """How far a network may grow, by the weights that it is built for.
+
+    Attributes
+    ----------
+    tensors : of the weights.
+    size : of the weights' file, in bytes.
+    """
+
+    tensors: int
+    size: int
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop what is built in this block and this thread where it grows past the weights.
+
+        Raises
+        ------
+        TooLarge
+            Says what there was too much of.
+        """
+        from torch.nn.modules import module
+
+        thread = threading.get_ident()
+
+        def counting(what: str, most: int) -> Callable[..., None]:
+            found = 0
+
+            def hook(*_: Any) -> None:
+                nonlocal found
+                # The hooks of torch are for all threads.
+                if threading.get_ident() == thread:
+                    found += 1
+                    if found > most:
+                        raise self._too_large(f"more than {most} {what}")
+
+            return hook
+
+        with ExitStack() as stack:
+            for register, what, rule in (
+                (module.register_module_parameter_registration_hook, "parameters", _PARAMETERS),
+                (module.register_module_module_registration_hook, "parts", _MODULES),
+            ):
+                stack.callback(register(counting(what, self._most(rule))).remove)
+            stack.enter_context(
+                operations_watched(
+                    self._watch(self._most(_OPERATIONS), _BYTES[0] * self.size + _BYTES[1])
+                )
+            )
+            yield
+
+    def check_paths(self, network: nn.Module) -> None:
+        """Refuse a network in which few modules stand in very many places."""
+        most = self._most(_MODULES)
+        places: dict[int, int] = {}
+
+        def count(part: nn.Module) -> int:
+            if id(part) not in places:
+                places[id(part)] = 0  # a part inside itself ends here
+                # `children` would leave out what stands there twice.
+                inner = [child for child in part._modules.values() if child is not None]
+                places[id(part)] = 1 + sum(count(child) for child in inner)
+            return places[id(part)]
+
+        if count(network) > most:
+            raise self._too_large(f"more than {most} parts")
+
+    def _most(self, rule: tuple[int, int]) -> int:
+        return rule[0] * self.tensors + rule[1]
+
+    def _watch(self, most: int, most_bytes: int) -> Callable[[int], None]:
+        operations = used = 0
+
+        def watch(size: int) -> None:
+            nonlocal operations, used
+            operations, used = operations + 1, used + size
+            if operations > most:
+                raise self._too_large(f"more than {most} steps to build it")
+            if used > most_bytes:
+                raise self._too_large(f"more than {used / 1e6:.0f} MB")
+
+        return watch
+
+    def _too_large(self, what: str) -> TooLarge:
+        return TooLarge(
+            "The weights do not fit the bundle's network_def, which describes a network with"
+            f" {what}: the file of weights holds {self.tensors} tensors in"
+            f" {self.size / 1e6:.1f} MB; use the definition that the network was trained with."
+        )
+
+
+@contextmanager
+def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> Iterator[None]:
+    """Call `watch` with the bytes of the result of each of torch's operations before it runs.
+
+    Of this thread's operations in the block. What changes a tensor in place, is a view of one or
+    cannot become large has 0 bytes. With `foreseen` False the result itself is measured, for
+    tensors without values.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            kwargs = kwargs or {}
+            new = not (func._schema.is_mutable or func.is_view)
+            if foreseen:
+                small = not new or _is_small(args)
+                watch(0 if small else _foreseen_bytes(func, args, kwargs))
+            result = func(*args, **kwargs)
+            if not foreseen:
+                watch(_bytes_of(result) if new else 0)
+            return result
+
+    with Watched():
+        yield
+
+
+def _is_small(args: Any) -> bool:
+    """Whether few values and small numbers go in, so that at most some MB can come out.
+
+    An image's affine takes most of the operations of a transform.
+    """
+    import torch
+
+    values = 0
+    factor: float = 1
+    waiting = list(args)
+    while waiting:
+        argument = waiting.pop()
+        if isinstance(argument, torch.Tensor):
+            values += argument.numel()
+        elif isinstance(argument, list | tuple):
+            waiting.extend(argument)
+        elif isinstance(argument, int | float):
+            factor = factor * max(1, abs(argument))
+        if values > _FEW or not factor <= _FEW:
+            return False
+    return True
+
+
+def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """By running the operation on tensors without values; 0 where torch cannot tell."""
+    import torch
+    from torch.utils._pytree import tree_map_only
+
+    def without_values(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+    try:
+        args, kwargs = tree_map_only(torch.Tensor, without_values, (args, dict(kwargs)))
+        if any(argument.name == "device" for argument in func._schema.arguments):
+            kwargs["device"] = torch.device("meta")
+        return _bytes_of(func(*args, **kwargs))
+    except Exception:
+        # Sizes that no tensor has, sparse or quantised tensors, results that depend on values:
+        # what is wrong, the operation itself says.
+        return 0
+
+
+def _bytes_of(result: Any) -> int:
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def check_input(shape: Sequence[int]) -> None:
+    """Refuse an input ``[B, C, *spatial]`` that no network is tried on."""
+    values = 1
+    for size in shape:
+        values *= int(size)
+    if values > _LARGEST_INPUT:
+        raise TooLarge(
+            f"The metadata describes an input of shape {list(shape)}, which is more than"
+            f" {_LARGEST_INPUT / 1e6:.0f} million values; correct network_data_format.inputs in"
+            " configs/metadata.json."
+        )
+
+
+def check_forward(network: nn.Module, shape: Sequence[int]) -> None:
+    """Refuse an input for which a forward pass needs more memory or time than there is.
+
+    A copy of the network runs on tensors without values. Where it cannot, nothing is known
+    beforehand, and the pass itself says what is wrong.
+    """
+    import torch
+    from torch import nn
+
+    available, total = psutil.virtual_memory().available, 0
+
+    def watch(size: int) -> None:
+        nonlocal total
+        total += size
+        if size > available // 2 or total > _MOST_FORWARD_BYTES:
+            raise TooLarge(
+                f"The network needs more than {max(size, total) / 1e9:.0f} GB for an input of"
+                f" shape {list(shape)}, which the metadata describes; correct"
+                " network_data_format.inputs in configs/metadata.json, or use a machine with more"
+                " memory."
+            )
+
+    try:
+        memo: dict[int, Any] = {
+            id(tensor): nn.Parameter(tensor.detach().to("meta"), requires_grad=False)
+            for tensor in network.parameters()
+        }
+        memo |= {id(buffer): buffer.to("meta") for buffer in network.buffers()}
+        with torch.no_grad():
+            without_values = copy.deepcopy(network, memo)
+            with operations_watched(watch, foreseen=False):
+                without_values(torch.zeros(shape, device="meta"))
+    except TooLarge:
+        raise
+    except Exception:
+        return
+
+
+@contextmanager
+def images_bounded() -> Iterator[None]:
+    """Stop preprocessing in this block before it makes an image that no memory holds.
+
+    Raises
+    ------
+    ExplanationError
+        Says how large it would be.
+    """
+    available = psutil.virtual_memory().available
+
+    def watch(size: int) -> None:
+        if size > available:
+            raise ExplanationError(
+                f"The model's preprocessing would make an image of {size / 1e9:.0f} GB of this one,"
+                f" and {available / 1e9:.0f} GB of memory are free; use a smaller image, or correct"
+                " the sizes and spacings in the model's preprocessing."
+            )
+
+    with operations_watched(watch):
+        yield
+
+
+def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGEST_NUMBER) -> None:
+    """Refuse arguments that are very many, or hold a long text or a number beyond `largest`.
+
+    Lists that stand in several places through references are counted in each.
+    """
+    waiting, seen = [arguments], 0
+    while waiting:
+        node = waiting.pop()
+        seen += 1
+        if seen > _MOST_ARGUMENTS:
+            raise TooLarge(
+                f"The bundle's '{name}' at '{where}' has more than {_MOST_ARGUMENTS} arguments,"
+                " with repeated ones counted each time; correct it."
+            )
+        if isinstance(node, Mapping):
+            waiting.extend(node.values())
+        elif isinstance(node, list | tuple):
+            waiting.extend(node)
+        elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
+            raise TooLarge(
+                f"The bundle's '{name}' at '{where}' has a text of {len(node)} characters among its"
+                f" arguments, and up to {_LONGEST_TEXT} are possible; correct it."
+            )
+        elif isinstance(node, int) and abs(node) > largest:
+            raise TooLarge(
+                f"The bundle's '{name}' at '{where}' has the number {_short(node)} among its"
+                f" arguments, and numbers up to {largest} are possible; correct it."
+            )
+
+
+def check_transform(arguments: Mapping[str, Any], name: str, where: str) -> None:
+    """Refuse a transform that would make an image, or a number of things, that is out of reach.
+
+    Other numbers of a transform are values of the image or places in it, and may be large.
+    """
+    check_arguments(arguments, name, where, largest=sys.maxsize)
+    counts = {key: arguments[key] for key in _COUNTS if key in arguments}
+    check_arguments(counts, name, where, _LARGEST_COUNT)
+    sizes = arguments.get("spatial_size")
+    axes: list[Any] = list(sizes) if isinstance(sizes, list | tuple) else [sizes, sizes]
+    if all(isinstance(size, int | float) for size in axes):
+        values = math.prod([max(1.0, float(size)) for size in axes])
+        if values > _LARGEST_INPUT:
+            raise TooLarge(
+                f"The bundle's '{name}' at '{where}' makes images of size {axes}, which is"
+                f" more than {_LARGEST_INPUT / 1e6:.0f} million values; correct it."
+            )
+
+
+def _short(number: int) -> str:
+    text = str(number)
+    return text if len(text) <= 20 else f"{text[:3]}… with {len(text.lstrip('-'))} digits"

@@ -1,0 +1,144 @@
+"""A bundle's weights: a plain state dict, read without running what a pickle could ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import pickletools
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from napari_ifa.errors import BundleError
+from napari_ifa.models.cost import NetworkBudget
+from napari_ifa.models.weight_values import check_names, check_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+#: Bytes of the pickle that says which tensor is where; DenseNet264 with 1591 tensors has 240 kB.
+_MOST_PICKLE = 2**21
+#: Bytes in the file for the smallest tensor, with its name and place.
+_LEAST_BYTES = 128
+#: Pickles before the values in the format of torch before 1.6: magic number, protocol, system,
+#: state dict, names of the values.
+_LEGACY_PICKLES = 5
+#: What makes as many bytes as a number says, and what walks through as many.
+_OF_ANY_SIZE = re.compile(r"(__builtin__|builtins) bytearray|torch(\.\w+)* \w+Tensor")
+_WALKS = re.compile(r"collections Counter|(__builtin__|builtins) set")
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A state dict by the names that the network has, and its file."""
+
+    path: Path
+    state: Mapping[str, torch.Tensor]
+
+    @property
+    def budget(self) -> NetworkBudget:
+        """How large the network can be that was trained to have these."""
+        size = self.path.stat().st_size
+        # Many names may stand for one tensor, and each that is stored takes its bytes.
+        return NetworkBudget(min(len(self.state), size // _LEAST_BYTES), size)
+
+    def load_into(self, network: nn.Module) -> str:
+        """Give the network its weights; returns the SHA-256 of their file.
+
+        Raises
+        ------
+        BundleError
+            Where names or shapes are others than the network's, or a weight is not finite or of a
+            type that the network does not compute with.
+        """
+        check_weights(self.state, network, self.path.name)
+        try:
+            network.load_state_dict(self.state)
+        except Exception as error:
+            raise BundleError(
+                f"The weights in {self.path.name} do not fit the bundle's network_def;"
+                " use the definition that the network was trained with."
+            ) from error
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path: Path) -> Weights:
+    """Open a file of weights; values stay in the file until they are used, where it can be mapped.
+
+    Raises
+    ------
+    BundleError
+        Where the file is no plain state dict, or unpacks to far more than it holds.
+    """
+    import torch
+
+    try:
+        mapped = _checked(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except BundleError:
+        raise
+    except Exception as error:
+        raise BundleError(
+            f"The bundle's {path.name} is not a plain state dict (it may hold code or be damaged);"
+            " save it with torch.save(network.state_dict(), path)."
+        ) from error
+    for key in ("state_dict", "model", "network"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise BundleError(f"The bundle's {path.name} holds no state dict; save one there.")
+    check_names(content, path.name)
+    state = {str(name).removeprefix("module."): value for name, value in content.items()}
+    return Weights(path, state)
+
+
+def _checked(path: Path) -> bool:
+    """Refuse a file that costs far more than its size; says whether it can be mapped."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            for _ in range(_LEGACY_PICKLES):
+                _check_pickle(file, path.name)
+        return False
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        # torch stores; what another program packed again is unpacked into memory.
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > 4 * size + 2**20:
+            raise BundleError(
+                f"The bundle's {path.name} has {size / 1e6:.1f} MB and unpacks to"
+                f" {unpacked / 1e6:.0f} MB; save it with torch.save(network.state_dict(), path)."
+            )
+        for entry in entries:
+            if entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl":
+                if entry.file_size > _MOST_PICKLE:
+                    raise _too_much_beside(path.name)
+                with archive.open(entry) as file:
+                    _check_pickle(file, path.name)
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+
+
+def _check_pickle(file: IO[bytes], name: str) -> None:
+    """Refuse a pickle that is large or makes something large; nothing of it is made here."""
+    start = file.tell()
+    named = set()
+    for code, argument, position in pickletools.genops(file):
+        if (position or 0) - start > _MOST_PICKLE:
+            raise _too_much_beside(name)
+        if code.name == "GLOBAL":
+            named.add(str(argument))
+    # A plain Tensor alone is asked for where one has attributes.
+    walks = any(_WALKS.fullmatch(what) for what in named)
+    if any(_OF_ANY_SIZE.fullmatch(what) or (what == "torch Tensor" and walks) for what in named):
+        raise _too_much_beside(name)
+
+
+def _too_much_beside(name: str) -> BundleError:
+    return BundleError(
+        f"The bundle's {name} holds far more than names and values of weights; save it with"
+        " torch.save(network.state_dict(), path)."
+    )
