@@ -166,11 +166,7 @@ def _with_opened_image(built: Any) -> Any:
     steps = list(chain.transforms)
     for index, step in enumerate(steps):
         if isinstance(step, (LoadImage, LoadImaged)):
-            loader = step if isinstance(step, LoadImage) else step._loader
-            arguments = {"dtype": loader.dtype, "ensure_channel_first": loader.ensure_channel_first}
-            if isinstance(step, LoadImaged):
-                arguments["keys"] = list(step.keys)
-            steps[index] = OpenedImage(arguments)
+            steps[index] = OpenedImage.in_place_of(step)
     return Compose(steps)
 
 
