@@ -26,9 +26,9 @@ _CORNERS = (0.27, 0.73)
 _ODD_ONES = ((0.5, 0.27, 0.62), (0.38, 0.5, 0.73))
 #: Edge of a landmark, as a share of the axis.
 _EDGE = 1 / 8
-#: Values between which a landmark changes, as quantiles of the image. A function may be blind for
-#: some, such as a threshold below the least.
-_LEVELS = ((0.0, 1.0), (0.25, 0.75), (0.5, 1.0))
+#: Values between which a landmark changes, as shares of the image's range: from the first to the
+#: others in turn. A function may be blind for some, such as one that keeps a band of values.
+_LOW, _HIGH = 0.0, (1.0, 0.5, 0.25, 0.1)
 #: Changes below this share of the greatest are a function's reaction elsewhere (a mean, a range).
 _FAINT = 0.25
 #: Spread of a landmark's change along an axis, as its share, above which it went to several places.
@@ -45,7 +45,7 @@ def found_move(
 ) -> Affine | None:
     """``[r + 1, r + 1]``: index of the result → index of the image, over its ``r`` spatial axes.
 
-    At most 11 runs for each pair of values tried, usually one pair.
+    11 runs for each pair of values tried, at most four pairs and usually one.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def moves_alike(one: Affine, other: Affine, sizes: Sequence[int]) -> bool:
 def _cubes(sizes: Sequence[int]) -> list[tuple[slice, ...]]:
     shares = [*itertools.product(*[_CORNERS] * len(sizes))]
     shares += [odd[: len(sizes)] for odd in _ODD_ONES]
-    cubes = []
+    cubes: list[tuple[slice, ...]] = []
     for number, places in enumerate(shares):
         cube = []
         for place, size in zip(places, sizes, strict=True):
@@ -107,23 +107,20 @@ def _cubes(sizes: Sequence[int]) -> list[tuple[slice, ...]]:
             # Even and odd first voxels, so that a function that takes every second one meets both.
             start = min(max(0, round(place * size - edge / 2) + number % 2), size - edge)
             cube.append(slice(start, start + edge))
-        cubes.append(tuple(cube))
-    return list(dict.fromkeys(cubes))
+        if tuple(cube) not in cubes:  # which short axes make alike
+            cubes.append(tuple(cube))
+    return cubes
 
 
 def _values(image: Tensor) -> list[tuple[float, float]]:
     import torch
 
-    finite = image[torch.isfinite(image)].flatten().double()
+    finite = image[torch.isfinite(image)].double()
     if not finite.numel():
         return []
-    ordered = finite[:: max(1, finite.numel() // 100_000)].sort().values
-    ends = {0.0: float(finite.min()), 1.0: float(finite.max())}
-    pairs = []
-    for low, high in _LEVELS:
-        a, b = (ends.get(q, float(ordered[int(q * (len(ordered) - 1))])) for q in (low, high))
-        pairs.append((a, b if b > a else a + 1.0))
-    return pairs
+    least, greatest = float(finite.min()), float(finite.max())
+    reach = greatest - least or 1.0
+    return [(least + _LOW * reach, least + high * reach) for high in _HIGH]
 
 
 def _at(ndim: int, axes: Sequence[int], cube: Sequence[slice]) -> tuple[slice, ...]:

@@ -8,6 +8,7 @@ patient is followed step by step, beside what MONAI's affine says of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_ifa.models.steps import (
     loses_position,
     nearest_shift,
     run_alike,
+    takes_nearest,
 )
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
@@ -170,8 +172,12 @@ class Preprocessing:
                 raise ExplanationError(_loses_affine(step))
             said = np.linalg.inv(_in_three_dimensions(before)) @ _in_three_dimensions(image)
             if move is None:
-                shift = nearest_shift(before, image, said)
-                move = said if shift is None else shift @ said
+                move = said
+                if takes_nearest(before, image, step):
+                    result = run_alike(step, data)
+                    image = self._taken_from(result)
+                    said = np.linalg.inv(_in_three_dimensions(before)) @ _in_three_dimensions(image)
+                    move = nearest_shift(partial(self._run, step, data), before, said) @ said
             else:
                 from napari_ifa.models.landmarks import moves_alike
 
@@ -205,9 +211,8 @@ class Preprocessing:
             axes = axes[:rank] if channels_last else axes[-rank:]
 
         def run(image: Tensor) -> Tensor | None:
-            given = image if self.image.key is None else {**data, self.image.key: image}
             try:
-                made = self._taken_from(run_alike(step, given))
+                made = self._run(step, data, image)
             except Exception:  # somebody else's function, on an image made up here
                 return None
             return made if hasattr(made, "ndim") else None
@@ -227,6 +232,11 @@ class Preprocessing:
         whole = np.eye(4)
         whole[:rank, :rank], whole[:rank, 3] = move[:rank, :rank], move[:rank, rank]
         return result, whole
+
+    def _run(self, step: Any, data: Any, image: Tensor) -> Any:
+        """What a step makes of another image in the place of the one in the data."""
+        given = image if self.image.key is None else {**data, self.image.key: image}
+        return self._taken_from(run_alike(step, given))
 
     def _refuse_unknown_spacing(self, volume: Volume) -> None:
         """ITK finds a size of the pixels of an X-ray that MONAI's other readers do not."""

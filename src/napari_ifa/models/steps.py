@@ -6,7 +6,7 @@ MONAI's transforms write every move into the affine, with the exceptions that ar
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -82,47 +82,67 @@ def run_alike(step: Any, data: Any) -> Any:
         return step(data)
 
 
-def nearest_shift(before: MetaTensor, after: MetaTensor, said: Affine) -> Affine | None:
-    """``[4, 4]`` over voxels of the image before: how far its nearest voxels lie beside the affine.
+def takes_nearest(before: MetaTensor, after: MetaTensor, step: Any) -> bool:
+    """Whether a transform has taken the nearest voxel somewhere, as MONAI has noted it."""
+    operations = after.applied_operations[len(before.applied_operations) :]
+    # Shrinks by the nearest voxel and grows again, and notes neither.
+    low = plain_name(step) == "SimulateLowResolution"
+    return low or any(_is_nearest(operation, before.ndim - 1) for operation in operations)
 
-    MONAI's affine has the voxels of a resized image at the middle of what they cover; PyTorch's
-    mode ``nearest`` takes voxel ``floor(i · in / out)`` for voxel i (pytorch/pytorch#34808). The
-    mean difference is half a step of the image less than it says, where the image shrinks to a
-    whole part. None where nothing was resized so.
+
+def nearest_shift(
+    run: Callable[[MetaTensor], MetaTensor], before: MetaTensor, said: Affine
+) -> Affine:
+    """``[4, 4]`` over voxels of the image before: what a nearest voxel lies beside the affine.
+
+    MONAI's affine has a voxel of a resized image at the middle of what it covers. PyTorch takes
+    voxel ``floor(i * in / out)`` for voxel i in mode ``nearest`` (pytorch/pytorch#34808), and a
+    neighbour of the middle in ``nearest-exact`` and where a grid is sampled; the mean difference is
+    up to half a step. It is read off images whose values are their own voxels' numbers.
 
     Parameters
     ----------
+    run : the transform, the same each time: an image of the given shape → its result.
     said : ``[4, 4]``, index after → index before, as the affines have it.
     """
-    operations = after.applied_operations[len(before.applied_operations) :]
-    if not any(_is_nearest(operation, before.ndim - 1) for operation in operations):
-        return None
+    import torch
+
     shift = np.eye(4)
     sizes = before.shape[1:]
-    for axis, size in enumerate(sizes[:3]):
-        step = float(np.linalg.norm(said[:3, axis]))
-        count = max(1, round(size / step))
-        index = np.arange(count)
-        taken = np.floor(index * (size / count))
-        middle = (index + 0.5) * (size / count) - 0.5
-        shift[axis, 3] = float((taken - middle).mean())
+    for axis, size in enumerate(sizes):
+        numbers = torch.arange(1.0, size + 1).reshape([-1 if a == axis else 1 for a in range(len(sizes))])
+        ramp = before.to(torch.float32)
+        ramp = run((ramp * 0).nan_to_num() + numbers)[0]
+        taken = ramp.numpy(force=True).astype(float) - 1
+        index = np.indices(taken.shape).reshape(taken.ndim, -1)
+        three = np.zeros((4, index.shape[1]))
+        three[: taken.ndim], three[3] = index, 1.0
+        middle = said @ three
+        # Away from the border, where a filter or a padding shows.
+        inside = np.ones(index.shape[1], bool)
+        for other, length in enumerate(sizes):
+            margin = 0.1 * (length - 1)
+            inside &= (middle[other] >= margin) & (middle[other] <= length - 1 - margin)
+        if inside.any():
+            shift[axis, 3] = float((taken.ravel() - middle[axis])[inside].mean())
     return shift
 
 
 def _is_nearest(operation: Any, spatial: int) -> bool:
-    """Whether an operation that MONAI has noted is a resizing by PyTorch's mode ``nearest``."""
+    """Whether an operation that MONAI has noted, or one inside it, takes the nearest voxel."""
     from monai.transforms.utils import resolves_modes
 
     if not isinstance(operation, Mapping):
         return False
-    info = operation.get("extra_info")
-    if not isinstance(info, Mapping):
-        return False
-    name = str(operation.get("class", "")).removesuffix("d")
-    if name in ("Resize", "Zoom", "RandZoom") and "mode" in info:
-        found = resolves_modes(info["mode"], torch_interpolate_spatial_nd=spatial)[1]
-        return bool(found == "nearest")
-    return any(_is_nearest(value, spatial) for value in info.values())
+    mode = operation.get("mode")
+    if mode is not None:
+        try:
+            found = resolves_modes(mode, torch_interpolate_spatial_nd=spatial)[1]
+        except (ValueError, TypeError, RuntimeError):  # a mode of padding
+            found = mode
+        if str(found) in ("nearest", "nearest-exact"):
+            return True
+    return any(_is_nearest(value, spatial) for value in operation.values())
 
 
 def _inside(step: Any) -> list[Any]:
