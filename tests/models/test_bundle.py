@@ -38,7 +38,12 @@ PREPROCESSING = {
         {"_target_": "ResizeWithPadOrCropd", "keys": "image", "spatial_size": "@size"},
     ],
 }
-CONFIG = {"size": [16, 24, 16], "network_def": NETWORK, "preprocessing": PREPROCESSING}
+CONFIG = {
+    "size": [16, 24, 16],
+    "network_def": NETWORK,
+    "preprocessing": PREPROCESSING,
+    "postprocessing": {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+}
 METADATA = {
     "name": "two classes",
     "network_data_format": {

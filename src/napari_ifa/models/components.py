@@ -106,7 +106,7 @@ class ComponentBuilder:
             return self._resolve_text(node, where)
         if isinstance(node, list):
             items = [(f"{where}::{i}", item) for i, item in enumerate(node)]
-            return [self._resolve(item, at) for at, item in items if not _is_disabled(item)]
+            return [self._resolve(item, at) for at, item in items if not is_disabled(item)]
         if isinstance(node, Mapping):
             if "_target_" in node:
                 return self._instantiate(node, where)
@@ -258,8 +258,10 @@ def _is_foreign(name: str) -> bool:
     return name.startswith("pretrained") or name in _FOREIGN_WEIGHTS
 
 
-def _is_disabled(item: Any) -> bool:
-    return isinstance(item, Mapping) and item.get("_disabled_") in (True, "true", "True")
+def is_disabled(item: Any) -> bool:
+    """Whether a component is switched off, as MONAI's parser judges it."""
+    told = item.get("_disabled_", False) if isinstance(item, Mapping) else False
+    return told.strip().lower() == "true" if isinstance(told, str) else bool(told)
 
 
 def _first_line(error: Exception) -> str:

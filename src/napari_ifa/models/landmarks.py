@@ -134,7 +134,11 @@ def _centre(result: Tensor, without: Tensor, axes: Sequence[int]) -> list[float]
     """Centre of what a landmark changed; None where that is nothing, or in several places."""
     change = (result.double() - without.double()).abs().nan_to_num()
     others = [axis for axis in range(change.ndim) if axis not in axes]
-    change = change.permute(*axes, *others).flatten(len(axes)).sum(-1) if others else change.permute(*axes)
+    change = (
+        change.permute(*axes, *others).flatten(len(axes)).sum(-1)
+        if others
+        else change.permute(*axes)
+    )
     greatest = float(change.max()) if change.numel() else 0.0
     if not greatest > 0:
         return None
@@ -142,7 +146,9 @@ def _centre(result: Tensor, without: Tensor, axes: Sequence[int]) -> list[float]
     total = float(change.sum())
     centre = []
     for axis, size in enumerate(change.shape):
-        along = change.sum([a for a in range(change.ndim) if a != axis]) if change.ndim > 1 else change
+        along = (
+            change.sum([a for a in range(change.ndim) if a != axis]) if change.ndim > 1 else change
+        )
         weight = along.numpy(force=True) / total
         index = np.arange(size)
         mean = float(weight @ index)

@@ -147,7 +147,9 @@ class OpenedImage:
         seen = self._seen(volume)
         array = seen.array
         kind = _stored_type(volume) if self._dtype is None else self._dtype
-        array = array.copy() if kind is None else array.astype(get_equivalent_dtype(kind, np.ndarray))
+        array = (
+            array.copy() if kind is None else array.astype(get_equivalent_dtype(kind, np.ndarray))
+        )
         meta: dict[str, Any] = {
             "original_channel_dim": seen.channel_dim,
             "affine": seen.affine.copy(),
@@ -288,9 +290,7 @@ def _channel(volume: Volume, array: NDArray[Any], spatial: int, told: Any) -> fl
     return float(told)
 
 
-def _canonical(
-    volume: Volume, array: NDArray[Any], place: Affine
-) -> tuple[NDArray[Any], Affine]:
+def _canonical(volume: Volume, array: NDArray[Any], place: Affine) -> tuple[NDArray[Any], Affine]:
     """The axes in the order and direction nearest to right, anterior, superior, as in nibabel."""
     from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
@@ -305,7 +305,7 @@ def _canonical(
 
 
 def _converted(array: NDArray[Any], converter: Any) -> NDArray[Any]:
-    """A picture ``[columns, rows(, 3)]`` through a bundle's own function from picture to picture."""
+    """A picture ``[columns, rows(, 3)]`` through a bundle's own function of pictures."""
     from PIL import Image
 
     if not callable(converter):

@@ -139,9 +139,9 @@ class Readers:
         name = _DEFAULT[kind]
         found = dict(_REPRODUCED[name])
         for key, value in (meant | dict(self.others)).items():
-            if key in found and not (key == "reverse_indexing" and name != "PILReader"):
-                found[key] = value
-            elif key == "as_closest_canonical" and volume.source.placed:
+            # PIL's and ITK's argument of one name mean opposite things.
+            own = key in found and (key != "reverse_indexing" or name == "PILReader")
+            if own or (key == "as_closest_canonical" and volume.source.placed):
                 found[key] = value
             elif not _asks_for_nothing(key, value):
                 raise ExplanationError(

@@ -110,7 +110,9 @@ def nearest_shift(
     shift = np.eye(4)
     sizes = before.shape[1:]
     for axis, size in enumerate(sizes):
-        numbers = torch.arange(1.0, size + 1).reshape([-1 if a == axis else 1 for a in range(len(sizes))])
+        numbers = torch.arange(1.0, size + 1).reshape(
+            [-1 if a == axis else 1 for a in range(len(sizes))]
+        )
         ramp = before.to(torch.float32)
         ramp = run((ramp * 0).nan_to_num() + numbers)[0]
         taken = ramp.numpy(force=True).astype(float) - 1
