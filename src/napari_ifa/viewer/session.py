@@ -165,9 +165,11 @@ class Session:
         The network does not run again: its answer is the same.
         """
         classifier = self.classifier
-        if classifier is None or classifier.source is None:
+        if classifier is None:
             return
-        source = replace(classifier.source, output_activation=told)
+        source = classifier.source
+        if source is not None:
+            source = replace(source, output_activation=told)
         self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
         self.classifier_changed.emit(self.classifier)
         if self.explanation is None:
