@@ -147,17 +147,17 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
             answers.append(made.detach())
     except FORWARD_ERRORS:
         return Observed()
-    rows = [one.double().flatten(2).movedim(1, -1).flatten(0, -2).cpu() for one in answers]
+    rows = [
+        one.double().reshape(*one.shape[:2], -1).movedim(1, -1).flatten(0, 1) for one in answers
+    ]
     return Observed(_bounded(torch.cat(rows), operation), by_chance)
 
 
 def _bounded(values: Tensor, operation: str) -> OwnActivation | None:
     """The activation whose outputs ``[N, C]`` look like these."""
-    if (
-        not bool(values.isfinite().all())
-        or values.min() < -_ROUNDING
-        or values.max() > 1 + _ROUNDING
-    ):
+    # A softmax written by hand may overflow for the strongest noise.
+    values = values[values.isfinite().all(1)]
+    if len(values) < 3 or values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
         return None
     if values.shape[1] > 1 and bool((values.sum(1) - 1).abs().max() < 1e-4):
         return "softmax"

@@ -124,14 +124,21 @@ class Session:
 
     # ---------------------------------------------------------------- model
 
-    def load_bundle(self, path: str | Path, trust: bool = False) -> None:
-        """Load the network to explain from a MONAI bundle's folder."""
+    def load_bundle(
+        self, path: str | Path, trust: bool = False, told: ToldActivation | None = None
+    ) -> None:
+        """Load the network to explain from a MONAI bundle's folder.
+
+        ``told`` is how its outputs become probabilities, where the bundle does not say it.
+        """
         folder = Path(path)
 
         def work(progress: Any, stop: Any) -> Classifier:
             from napari_ifa.models import load_classifier
 
-            return load_classifier(folder, trust=trust)
+            if told is None:
+                return load_classifier(folder, trust=trust)
+            return load_classifier(folder, trust=trust, output_activation=told)
 
         def done(classifier: Classifier) -> None:
             self.bundle, self._trusted = folder, trust
