@@ -414,7 +414,7 @@ def test_arguments_of_the_reader_are_followed_with_trust_and_without(
         "keys": "image",
         "reader": "NibabelReader",
         "as_closest_canonical": True,
-        "prune_meta_pattern": "original",
+        "prune_meta_pattern": "spatial",
     }
     steps = [loader, PREPROCESSING["transforms"][1]]
     config = changed("preprocessing.transforms", steps)
