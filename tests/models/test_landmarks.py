@@ -255,3 +255,35 @@ def test_random_transforms_are_said_to_be_seeded() -> None:
     (note,) = Preprocessing.from_built(chain).notes
     assert "'RandFlipd'" in note
     assert Preprocessing.from_built(chain[::2]).notes == ()
+
+
+def test_a_function_may_change_the_image_that_it_is_given(tmp_path: Path) -> None:
+    def in_place(image: Any) -> Any:
+        image.copy_(image.flip(1) * 2)
+        return image
+
+    volume, truth = spot(tmp_path / "spot.nii")
+    found = prepared(volume, function(in_place))
+    assert apart(found.image, truth) < CLOSE
+    assert len(found.notes) == 1
+
+
+def test_a_function_that_says_what_it_moves_is_believed(tmp_path: Path) -> None:
+    def flipped(image: Any) -> Any:
+        matrix = np.diag([-1.0, 1.0, 1.0, 1.0])
+        matrix[0, 3] = image.shape[1] - 1
+        image.copy_(image.flip(1))
+        image.affine = image.affine @ torch.from_numpy(matrix)
+        return image
+
+    volume, truth = spot(tmp_path / "spot.nii")
+    found = prepared(volume, function(flipped))
+    assert apart(found.image, truth) < CLOSE
+    assert found.notes == ()
+
+
+def test_a_lazy_transform_in_a_chain_that_is_not_lazy_runs_at_once(tmp_path: Path) -> None:
+    volume, truth = spot(tmp_path / "spot.nii")
+    found = prepared(volume, Spacingd("image", pixdim=(2.0, 2.0, 2.0), lazy=True)).image
+    assert not found.pending_operations
+    assert apart(found, truth) < CLOSE

@@ -16,10 +16,12 @@ import numpy as np
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
 from napari_ifa.models.steps import (
+    is_fused,
     is_random,
     is_unannounced,
     loses_position,
     nearest_shift,
+    run,
     run_alike,
     takes_nearest,
 )
@@ -68,6 +70,7 @@ class Preprocessing:
 
         chain = built if isinstance(built, Compose) else Compose(built)
         steps = chain.flatten().transforms
+        fused = is_fused(chain)
         if not steps or not isinstance(steps[0], OpenedImage):
             raise BundleError(
                 "The bundle's preprocessing does not begin with LoadImage or LoadImaged; add it as"
@@ -76,7 +79,7 @@ class Preprocessing:
         for step in steps:
             if loses_position(step):
                 raise BundleError(_loses_affine(step))
-            if chain.lazy and is_unannounced(step):
+            if fused and is_unannounced(step):
                 raise BundleError(
                     "The bundle's preprocessing is lazy, so that where"
                     f" '{type(step).__name__}' moves the image to cannot be followed; set its"
@@ -119,7 +122,7 @@ class Preprocessing:
             # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
             moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
             notes: list[str] = []
-            if self.chain.lazy:
+            if is_fused(self.chain):
                 # Lazy transforms are fused and cannot be watched one by one.
                 output = self._taken_from(self.chain.flatten()(data, start=1))
             else:
@@ -159,45 +162,41 @@ class Preprocessing:
         channels_last = before.ndim > rank and before.shape[0] != 1
         channels_last &= not self.image.channel_first
         for step in self.chain.flatten().transforms[1:]:
+            # Beforehand: a function may change the image that it is given.
+            begun = _in_three_dimensions(before)
             unannounced = is_unannounced(step)
             if unannounced:
                 result, move = self._followed(step, data, before, rank, channels_last)
             else:
-                result, move = step(data), None
+                result, move = run(step, data), None
             image = self._taken_from(result)
             brings_first = isinstance(step, EnsureChannelFirst | EnsureChannelFirstd)
             if not isinstance(image, MetaTensor):
                 raise ExplanationError(_loses_affine(step))
             if not unannounced and not brings_first and _changed_unnoted(before, image):
                 raise ExplanationError(_loses_affine(step))
-            said = np.linalg.inv(_in_three_dimensions(before)) @ _in_three_dimensions(image)
-            if move is None:
-                move = said
-                if takes_nearest(before, image, step):
-                    result = run_alike(step, data)
-                    image = self._taken_from(result)
-                    said = np.linalg.inv(_in_three_dimensions(before)) @ _in_three_dimensions(image)
-                    move = nearest_shift(partial(self._run, step, data), before, said) @ said
-            else:
-                from napari_ifa.models.landmarks import moves_alike
-
-                sizes = [*image.shape[-rank:], 1, 1][:3]
-                if moves_alike(move, said, sizes):
-                    move = said
-                else:
-                    notes.append(
-                        f"The preprocessing's '{type(step).__name__}' moves the image without"
-                        " saying so; the map lies where landmarks sent through it came from."
-                    )
-            moved = (
-                moved
-                @ _in_three_dimensions(before)
-                @ move
-                @ np.linalg.inv(_in_three_dimensions(image))
-            )
+            if move is not None and not self._says(begun, image, move, rank):
+                notes.append(
+                    f"The preprocessing's '{type(step).__name__}' moves the image without saying"
+                    " so; the map lies where landmarks sent through it came from."
+                )
+                moved = moved @ begun @ move @ np.linalg.inv(_in_three_dimensions(image))
+            elif move is None and takes_nearest(before, image, step):
+                result = run_alike(step, data)
+                image = self._taken_from(result)
+                said = np.linalg.inv(begun) @ _in_three_dimensions(image)
+                shift = nearest_shift(partial(self._run, step, data), before, said)
+                moved = moved @ begun @ shift @ np.linalg.inv(begun)
             channels_last = channels_last and not brings_first and not unannounced
             data, before = result, image
         return before, moved
+
+    def _says(self, begun: Affine, image: MetaTensor, move: Affine, rank: int) -> bool:
+        """Whether the image's affine says what the landmarks do."""
+        from napari_ifa.models.landmarks import moves_alike
+
+        said = np.linalg.inv(begun) @ _in_three_dimensions(image)
+        return moves_alike(move, said, [*image.shape[-rank:], 1, 1][:3])
 
     def _followed(
         self, step: Any, data: Any, before: MetaTensor, rank: int, channels_last: bool
@@ -210,7 +209,7 @@ class Preprocessing:
         if before.ndim > rank:
             axes = axes[:rank] if channels_last else axes[-rank:]
 
-        def run(image: Tensor) -> Tensor | None:
+        def another(image: Tensor) -> Tensor | None:
             try:
                 made = self._run(step, data, image)
             except Exception:  # somebody else's function, on an image made up here
@@ -222,7 +221,7 @@ class Preprocessing:
                 return None
             return list(range(made.ndim))[-rank:]
 
-        move = found_move(run, before, axes, result_axes) if len(axes) == rank else None
+        move = found_move(another, before, axes, result_axes) if len(axes) == rank else None
         if move is None:
             raise ExplanationError(
                 f"Where the preprocessing's '{type(step).__name__}' moves the image to cannot be"

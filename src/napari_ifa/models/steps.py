@@ -72,6 +72,19 @@ def is_random(step: Any) -> bool:
     return isinstance(step, RandomizableTrait) or any(map(is_random, _inside(step)))
 
 
+def is_fused(chain: Any) -> bool:
+    """Whether a chain runs lazily: moves are gathered and done in one step."""
+    inside = (getattr(step, "lazy", False) for step in chain.flatten().transforms)
+    return bool(chain.lazy) or (chain.lazy is None and any(lazy is True for lazy in inside))
+
+
+def run(step: Any, data: Any) -> Any:
+    """What a transform of a chain that is not lazy makes of the data."""
+    from monai.transforms.traits import LazyTrait
+
+    return step(data, lazy=False) if isinstance(step, LazyTrait) else step(data)
+
+
 def run_alike(step: Any, data: Any) -> Any:
     """What a transform makes of the data, with the same lots each time it is run."""
     from monai.transforms import Randomizable
@@ -79,7 +92,7 @@ def run_alike(step: Any, data: Any) -> Any:
     with _same_lots():
         if isinstance(step, Randomizable):
             step.set_random_state(seed=0)
-        return step(data)
+        return run(step, data)
 
 
 def takes_nearest(before: MetaTensor, after: MetaTensor, step: Any) -> bool:
