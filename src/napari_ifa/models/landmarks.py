@@ -115,7 +115,7 @@ def _cubes(sizes: Sequence[int]) -> list[tuple[slice, ...]]:
 def _values(image: Tensor) -> list[tuple[float, float]]:
     import torch
 
-    finite = image[torch.isfinite(image)].double()
+    finite = image[torch.isfinite(image)]
     if not finite.numel():
         return []
     least, greatest = float(finite.min()), float(finite.max())
@@ -132,7 +132,7 @@ def _at(ndim: int, axes: Sequence[int], cube: Sequence[slice]) -> tuple[slice, .
 
 def _centre(result: Tensor, without: Tensor, axes: Sequence[int]) -> list[float] | None:
     """Centre of what a landmark changed; None where that is nothing, or in several places."""
-    change = (result.double() - without.double()).abs().nan_to_num()
+    change = (result.float() - without.float()).abs().nan_to_num()
     others = [axis for axis in range(change.ndim) if axis not in axes]
     change = (
         change.permute(*axes, *others).flatten(len(axes)).sum(-1)

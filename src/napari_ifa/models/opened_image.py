@@ -135,6 +135,10 @@ class OpenedImage:
         """
         return self._seen(volume).place
 
+    def spatial_axes(self, volume: Volume) -> int:
+        """How many axes of the image are not channels."""
+        return self._seen(volume).spatial
+
     def _seen(self, volume: Volume) -> _Seen:
         reader, arguments = self._readers.of(volume)
         return _SEEN_BY[reader](volume, arguments)

@@ -125,8 +125,14 @@ class Preprocessing:
             if is_fused(self.chain):
                 # Lazy transforms are fused and cannot be watched one by one.
                 output = self._taken_from(self.chain.flatten()(data, start=1))
+                if isinstance(output, MetaTensor) and takes_nearest(begin, output):
+                    notes.append(
+                        "The preprocessing takes nearest voxels in a lazy chain, which cannot be"
+                        " followed: the map may lie up to half a voxel of its input aside."
+                    )
             else:
-                output, moved = self._watched(data, moved, is_flat(volume), notes)
+                rank = self.image.spatial_axes(volume)
+                output, moved = self._watched(data, moved, rank, notes)
         except IfaError:
             raise
         except Exception as error:
@@ -147,7 +153,7 @@ class Preprocessing:
         return PreparedInput(output, tuple(notes))
 
     def _watched(
-        self, data: Any, moved: Affine, flat: bool, notes: list[str]
+        self, data: Any, moved: Affine, rank: int, notes: list[str]
     ) -> tuple[MetaTensor, Affine]:
         """The chain step by step, and where its result lies against what its affine says.
 
@@ -156,7 +162,6 @@ class Preprocessing:
         from monai.data import MetaTensor
         from monai.transforms import EnsureChannelFirst, EnsureChannelFirstd
 
-        rank = 2 if flat else 3
         before = self._taken_from(data)
         # Until a transform brings them to the front, where the loader has left them.
         channels_last = before.ndim > rank and before.shape[0] != 1

@@ -95,8 +95,8 @@ def run_alike(step: Any, data: Any) -> Any:
         return run(step, data)
 
 
-def takes_nearest(before: MetaTensor, after: MetaTensor, step: Any) -> bool:
-    """Whether a transform has taken the nearest voxel somewhere, as MONAI has noted it."""
+def takes_nearest(before: MetaTensor, after: MetaTensor, step: Any = None) -> bool:
+    """Whether what lies between two images has taken the nearest voxel, as MONAI has noted it."""
     operations = after.applied_operations[len(before.applied_operations) :]
     # Shrinks by the nearest voxel and grows again, and notes neither.
     low = plain_name(step) == "SimulateLowResolution"
