@@ -66,7 +66,7 @@ def found_move(
         empty = image.clone()
         for cube in cubes:
             empty[_at(image.ndim, axes, cube)] = low
-        without = run(empty)
+        without = run(empty.clone())  # which a function may change in its place
         found = None if without is None else result_axes(without)
         if without is None or found is None:
             return None
