@@ -136,7 +136,7 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
         # GPUs add in an order of their own, which changes the last digits.
         by_chance = bool((first - again).abs().max() > 1e-4 * again.abs().max())
         operation = _last_operation(answer)
-        if operation in _AFFINE:
+        if operation in _AFFINE or not operation:  # empty: no noise in the layer reaches it
             return Observed(None, by_chance)
         if operation == "LogSoftmax":
             return Observed("log-softmax", by_chance)
@@ -161,9 +161,12 @@ def _bounded(values: Tensor, operation: str) -> OwnActivation | None:
         return None
     if values.shape[1] > 1 and bool((values.sum(1) - 1).abs().max() < 1e-4):
         return "softmax"
-    if operation in ("Sigmoid", "Hardsigmoid") or bool(values.std() > 1e-2):
+    if operation in ("Sigmoid", "Hardsigmoid"):
         return "sigmoid"
-    return None
+    # Small logits lie between 0 and 1 by chance; what is bounded there comes up to a bound.
+    varies = bool(values.std(0).max() > 1e-2)
+    touches = bool((values < 1e-3).any() or (values > 1 - 1e-3).any())
+    return "sigmoid" if varies and touches else None
 
 
 def first_output(returned: Any) -> Tensor | None:
