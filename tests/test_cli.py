@@ -490,3 +490,25 @@ def test_a_scope_without_a_cohort_is_refused(tmp_path: Path, capsys) -> None:
 
     assert main(["explain", "--bundle", bundle, str(image), "--scope", "all", "-o", "x"]) == 2
     assert "give its analysis with --analysis" in capsys.readouterr().err
+
+
+def test_a_bundle_that_does_not_say_how_it_answers_is_asked_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = shutil.copytree(samples.bundle("clean"), tmp_path / "silent")
+    inference = bundle / "configs" / "inference.json"
+    config = json.loads(inference.read_text())
+    del config["postprocessing"]
+    inference.write_text(json.dumps(config))
+    image = samples.cohort("clean").parent / "clean" / "head_001.nii.gz"
+    command = ["explain", "--bundle", str(bundle), str(image), "-o"]
+
+    assert main([*command, str(tmp_path / "without")]) == 0
+    assert "choose by --activation" in capsys.readouterr().out
+    (table,) = (tmp_path / "without").glob("prediction_*.json")
+    assert "the bundle does not say" in table.read_text()
+
+    assert main([*command, str(tmp_path / "with"), "--activation", "softmax"]) == 0
+    assert "--activation" not in capsys.readouterr().out
+    (table,) = (tmp_path / "with").glob("prediction_*.json")
+    assert "the bundle does not say" not in table.read_text()

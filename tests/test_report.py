@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -10,7 +11,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from tiny import tiny_classifier
+from tiny import tiny_classifier, write_image
 
 import napari_ifa as ifa
 from napari_ifa import samples
@@ -20,6 +21,7 @@ from napari_ifa.report import (
     export_nifti,
     export_parametric_map,
     export_secondary_capture,
+    prediction_rows,
     provenance,
     write_dicom,
 )
@@ -142,3 +144,15 @@ def test_an_image_without_a_place_becomes_pictures_alone(tmp_path: Path) -> None
     (series,) = write_dicom(found, tmp_path / "out")
 
     assert len(list(series.iterdir())) == volume.shape[0]
+
+
+def test_a_model_without_probabilities_leaves_them_out_and_says_why(tmp_path: Path) -> None:
+    silent = replace(tiny_classifier(), output_activation="unknown")
+    image = write_image(tmp_path / "case.nii", [1, 2, 3, 4, 5, 6, 7, 8])
+
+    rows = prediction_rows(ifa.explain(silent, ifa.read_volume(image)))
+
+    assert [row["probability"] for row in rows] == [None, None]
+    assert [row["masked_probability"] for row in rows] == [None, None]
+    assert rows[0]["logit"] == 14.5
+    assert "the bundle does not say" in str(rows[0]["notes"])

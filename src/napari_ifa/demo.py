@@ -79,7 +79,7 @@ def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
     order = [name for name in (_EXPLAINED_CLASS, _COMPARED_WITH) if name in shown]
     pairs = [shown[name][2] for name in order]
     titles = [
-        f"{name}: p({_EXPLAINED_CLASS}) = {e.probabilities[explained]:.2f}"
+        f"{name}: p({_EXPLAINED_CLASS}) = {_probability(e):.2f}"
         for name, e in zip(order, pairs, strict=True)
     ]
     save_picture(comparison_picture(pairs, titles), picture)
@@ -92,6 +92,12 @@ def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
     )
 
 
+def _probability(explanation: Explanation) -> float:
+    """Of the class explained; the sample models say how they answer with one."""
+    assert explanation.probabilities is not None
+    return float(explanation.probabilities[explanation.class_idx])
+
+
 def _test_row(case: Case, truth: str, explanation: Explanation, explained: int) -> Row:
     compared = explanation.select(explained)
     assert compared.scale is not None
@@ -101,7 +107,7 @@ def _test_row(case: Case, truth: str, explanation: Explanation, explained: int) 
         "case": case.id,
         "class": truth,
         "predicted": predicted,
-        "probability": float(explanation.probabilities[explanation.class_idx]),
+        "probability": _probability(explanation),
         "strongest_evidence": float(np.nanmax(evidence)),
         "positive_share_in_lesion": float("nan"),
         "s_cam_share_in_lesion": float("nan"),

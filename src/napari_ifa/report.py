@@ -53,9 +53,7 @@ def write_explanation(explanation: Explanation, folder: Path, stem: str = "") ->
         written.append(folder / f"{prefix}s_cam_{name}.nii.gz")
         write_nifti(explanation.s_cam, written[-1])
         written.append(folder / f"{prefix}explanation_{name}.png")
-        title = f"p({explanation.class_names[explanation.class_idx]}) = "
-        title += f"{explanation.masked_probabilities[explanation.class_idx]:.2f}"
-        title += f"\nfeatures: {explanation.mask.name}"
+        title = f"{_answer(explanation)}\nfeatures: {explanation.mask.name}"
         save_picture(comparison_picture([explanation], [title]), written[-1])
     written += write_table(prediction_rows(explanation), folder / f"{prefix}prediction_{name}")
     return written
@@ -215,6 +213,7 @@ def write_dicom(
 def prediction_rows(explanation: Explanation) -> list[Row]:
     """The model's answer per class, from all features and from the kept ones, and its origin."""
     classifier, scale = explanation.case.classifier, explanation.scale
+    whole, masked = explanation.probabilities, explanation.masked_probabilities
     made_with = {
         "model": classifier.name,
         "weights_sha256": classifier.weights_sha256,
@@ -224,6 +223,8 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "scale_scope": scale.scope if scale else "",
         "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
+        "output_activation": classifier.output_activation,
+        "notes": " ".join(explanation.notes),
         "image": explanation.volume.report.badge,
         "purpose": "research, not for primary diagnosis",
     }
@@ -232,15 +233,23 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
             "class": name,
             "explained": index == explanation.class_idx,
             "logit": float(explanation.logits[index]),
-            "probability": float(explanation.probabilities[index]),
+            "probability": None if whole is None else float(whole[index]),
             "features": explanation.mask.name,
             "features_kept": explanation.mask.count,
             "masked_logit": float(explanation.masked_logits[index]),
-            "masked_probability": float(explanation.masked_probabilities[index]),
+            "masked_probability": None if masked is None else float(masked[index]),
             **made_with,
         }
         for index, name in enumerate(explanation.class_names)
     ]
+
+
+def _answer(explanation: Explanation) -> str:
+    """The class explained with its probability from the kept features, or without one its logit."""
+    name, index = explanation.class_names[explanation.class_idx], explanation.class_idx
+    if explanation.masked_probabilities is None:
+        return f"output({name}) = {explanation.masked_logits[index]:.2f}"
+    return f"p({name}) = {explanation.masked_probabilities[index]:.2f}"
 
 
 def _names(explanation: Explanation, stem: str) -> tuple[str, str]:

@@ -449,3 +449,13 @@ def test_no_space_for_the_file_leaves_the_old_one(analysis, tmp_path, monkeypatc
     assert path.read_bytes() == b"the old one"
     assert [file.name for file in tmp_path.iterdir() if file.is_file()].count("analysis.nc") == 1
     assert not list(tmp_path.glob(".*"))
+
+
+def test_one_output_of_unknown_meaning_is_not_held_against_labels(tmp_path: Path) -> None:
+    single = replace(tiny_classifier(), class_names=("size",), output_activation="unknown")
+    labelled = read_cohort(write_cohort(tmp_path, [(BRIGHT, 1), (MIXED, 0)])).cases
+    with pytest.raises(CohortError, match="a class or a value"):
+        Truth.of(single, labelled)
+    silent = [replace(case, label=None) for case in labelled]
+    assert Truth.of(single, silent).labels.tolist() == [-1, -1]
+    assert Truth.of(replace(single, output_activation="none"), labelled).targets.tolist() == [1, 0]

@@ -38,7 +38,12 @@ PREPROCESSING = {
         {"_target_": "ResizeWithPadOrCropd", "keys": "image", "spatial_size": "@size"},
     ],
 }
-CONFIG = {"size": [16, 24, 16], "network_def": NETWORK, "preprocessing": PREPROCESSING}
+CONFIG = {
+    "size": [16, 24, 16],
+    "network_def": NETWORK,
+    "preprocessing": PREPROCESSING,
+    "postprocessing": {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+}
 METADATA = {
     "name": "two classes",
     "network_data_format": {
@@ -399,3 +404,54 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(BundleError, match="needs the package torchvision; install it"):
         load_classifier(write_bundle(tmp_path / "bundle", config))
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_arguments_of_the_reader_are_followed_with_trust_and_without(
+    trust: bool, tmp_path: Path, image: Path
+) -> None:
+    loader = {
+        "_target_": "LoadImaged",
+        "keys": "image",
+        "reader": "NibabelReader",
+        "as_closest_canonical": True,
+        "prune_meta_pattern": "spatial",
+    }
+    steps = [loader, PREPROCESSING["transforms"][1]]
+    config = changed("preprocessing.transforms", steps)
+    classifier = load_classifier(write_bundle(tmp_path / "bundle", config), trust=trust)
+    arguments = {key: value for key, value in loader.items() if key != "_target_"}
+    chain = Compose([LoadImaged(**arguments), *classifier.preprocessing.chain.transforms[1:]])
+    expected = chain({"image": str(image)})["image"]
+
+    found = classifier.preprocess(read_volume(image))
+
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    np.testing.assert_allclose(found.affine, expected.affine, atol=1e-9)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_an_argument_that_is_not_reproduced_is_refused_with_trust_and_without(
+    trust: bool, tmp_path: Path
+) -> None:
+    loader = {"_target_": "LoadImaged", "keys": "image", "reader": "PydicomReader"}
+    config = changed("preprocessing.transforms.0", {**loader, "fname_regex": ".*_1"})
+    with pytest.raises(BundleError, match="'fname_regex'"):
+        load_classifier(write_bundle(tmp_path / "bundle", config), trust=trust)
+
+
+def test_trusted_code_that_moves_the_image_is_followed_and_said(
+    tmp_path: Path, image: Path
+) -> None:
+    flip = {"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x.flip(1)"}
+    config = changed("preprocessing.transforms", [*PREPROCESSING["transforms"][:3], flip])
+    classifier = load_classifier(write_bundle(tmp_path / "bundle", config), trust=True)
+    volume = read_volume(image)
+
+    found = classifier.prepare(volume)
+
+    assert "'Lambdad' moves the image" in found.notes[0]
+    to_image = np.linalg.inv(volume.affine) @ input_lps_affine(found.image)
+    for index in [(0, 0, 0), (3, 5, 7), (19, 29, 13)]:
+        i, p, left = np.rint((to_image @ [*index, 1.0])[:3]).astype(int)
+        assert found.image[(0, *index)] == volume.array[i, p, left]

@@ -12,9 +12,10 @@ from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import analyze, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
+from napari_ifa.models.classifier import BundleSource
 from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
-from napari_ifa.viewer.prediction_table import LOGIT_CHOSEN, P_ALL, P_CHOSEN
+from napari_ifa.viewer.prediction_table import LOGIT_ALL, LOGIT_CHOSEN, P_ALL, P_CHOSEN
 from napari_ifa.volumes import read_volume
 
 pytestmark = pytest.mark.gui
@@ -300,3 +301,35 @@ def test_every_method_is_offered_for_an_analysis():
     from napari_ifa.cam import METHODS
 
     assert sorted(OFFERED) == sorted(METHODS)
+
+
+# -- what a model does not say ---------------------------------------------------------------------
+
+
+def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_told(desk, tmp_path):
+    silent = replace(
+        tiny_classifier(), output_activation="unknown", source=BundleSource(tmp_path), notes=("N.",)
+    )
+    desk.session.set_classifier(silent)
+    desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
+    desk.settle(lambda: desk.session.explanation is not None)
+    table, notes = desk.explain.predictions, desk.explain.notes
+    assert table.isColumnHidden(P_ALL)
+    assert table.item(0, LOGIT_ALL).font().bold()
+    assert notes.text.text().splitlines()[-1] == "N."
+    assert "the bundle does not say" in notes.text.text()
+    assert notes.choice.isVisibleTo(desk.explain)
+
+    notes.activation.setCurrentIndex(notes.activation.findData("softmax"))
+    notes.activation.activated.emit(notes.activation.currentIndex())
+
+    assert not table.isColumnHidden(P_ALL)
+    # Logits 14.5 and 13.25: a difference of 1.25.
+    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert notes.text.text() == "N."
+    assert notes.choice.isVisibleTo(desk.explain)
+    assert desk.session.classifier.source.output_activation == "softmax"
+
+
+def test_a_model_that_says_how_it_answers_is_not_asked_about(explained):
+    assert not explained.explain.notes.isVisibleTo(explained.explain)

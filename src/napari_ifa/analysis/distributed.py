@@ -214,4 +214,10 @@ def _shard_on_worker(
 @lru_cache(maxsize=4)
 def _classifier(source: BundleSource, layer: str, thread: int) -> Classifier:
     """The model, loaded once in every thread of a worker."""
-    return load_classifier(source.folder, source.device, layer, source.trust)
+    return load_classifier(
+        source.folder,
+        source.device,
+        layer,
+        source.trust,
+        output_activation=source.output_activation,
+    )

@@ -84,7 +84,8 @@ def explain(
             )
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
     with _misfit_said(classifier, volume):
-        image = classifier.preprocess(volume)
+        prepared = classifier.prepare(volume)
+    image = prepared.image
     network_input = image.as_tensor().float()[None].to(classifier.device)
     if volume.is_colour and _takes_grey(classifier, network_input):
         raise ExplanationError(
@@ -105,7 +106,7 @@ def explain(
     grid = FeatureGrid.from_network_input(
         input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
     )
-    case = CaseActivation(classifier, network_input, activation, grid)
+    case = CaseActivation(classifier, network_input, activation, grid, prepared.notes)
     explanation = Explanation(
         volume=volume,
         case=case,
@@ -131,12 +132,14 @@ class CaseActivation:
     classifier, network_input : what was run, and on what (``[1, C, *spatial]``).
     activation : of all classes, for this one case.
     grid : where the features lie in the patient.
+    notes : what there is to say about what the preprocessing did to this image; sentences.
     """
 
     classifier: Classifier
     network_input: torch.Tensor
     activation: ClassActivation
     grid: FeatureGrid
+    notes: tuple[str, ...] = ()
     _weighted: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
@@ -225,8 +228,15 @@ class Explanation:
         return self.case.logits
 
     @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """``[C]``."""
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about the model and about this case; one sentence each."""
+        without = self.case.classifier.no_probabilities
+        said = (f"{without[0].upper()}{without[1:]}.",) if without else ()
+        return (*said, *self.case.classifier.notes, *self.case.notes)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """``[C]``; None where the model has none, see `Classifier.no_probabilities`."""
         return self.case.classifier.probabilities(self.logits)
 
     @property
@@ -284,8 +294,8 @@ class Explanation:
         return predict_masked(self.case, [self.mask])[0]
 
     @cached_property
-    def masked_probabilities(self) -> NDArray[np.float64]:
-        """``[C]``."""
+    def masked_probabilities(self) -> NDArray[np.float64] | None:
+        """``[C]``; None where the model has none."""
         return self.case.classifier.probabilities(self.masked_logits)
 
     @cached_property

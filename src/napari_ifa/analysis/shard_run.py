@@ -14,7 +14,7 @@ from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.loading import Loaded
 from napari_ifa.analysis.shard import Rows, Shard, Skipped, Sums
-from napari_ifa.analysis.truth import cases_of_class, predicted_classes
+from napari_ifa.analysis.truth import cases_of_class, decisive, predicted_classes
 from napari_ifa.errors import AnalysisError, Cancelled, ExplanationError
 from napari_ifa.models.classifier import Classifier
 
@@ -90,7 +90,7 @@ def compute_shard(
     from napari_ifa.cam import CutNetwork
 
     labels = dict(zip(task.positions, task.labels.tolist(), strict=True))
-    sums = _RunningSums(options.profiles)
+    sums = _RunningSums(options.profiles, classifier.output_activation)
     skipped: list[Skipped] = []
     # Cut anew for every shard: what is learnt about the head depends on the first batch, and a
     # shard must not depend on those before it.
@@ -179,7 +179,8 @@ def _explained(
 class _RunningSums:
     """Accumulates batches; what waits to be counted stays below a fixed size."""
 
-    def __init__(self, profiles: Profiles) -> None:
+    def __init__(self, profiles: Profiles, output_activation: str) -> None:
+        self._output_activation = output_activation
         self._profiles: Profiles = profiles
         self._maps: list[Tensor] = []
         self._contributions: list[Tensor] = []
@@ -196,7 +197,8 @@ class _RunningSums:
         maps = activation.maps().flatten(2)
         logits = activation.logits.double().cpu().numpy()
         known = np.array(labels)
-        explained = np.where(known >= 0, known, predicted_classes(logits))
+        answered = predicted_classes(decisive(logits, self._output_activation))
+        explained = np.where(known >= 0, known, answered)
         # Of a single output the profile is its own, whether it is present or absent.
         column = np.minimum(explained, logits.shape[1] - 1)
         own = self._contributed(activation, column.tolist())
@@ -232,7 +234,7 @@ class _RunningSums:
         rows = Rows.joined(self._rows)
         own, labels = np.concatenate(self._own), np.array(self._labels)
         of_class = cases_of_class(labels, rows.logits.shape[1])
-        right = labels == predicted_classes(rows.logits)
+        right = labels == predicted_classes(decisive(rows.logits, self._output_activation))
         true = ContributionStatistics.of_own(own, of_class)
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
         return Sums(self._distribution, self._all, true, correct), rows

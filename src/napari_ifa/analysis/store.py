@@ -20,7 +20,7 @@ from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.truth import predicted_classes
+from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
@@ -112,7 +112,13 @@ class Analysis:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The class numbers that the model answers, ``[N]``."""
-        return predicted_classes(self.logits)
+        return predicted_classes(self.decisive)
+
+    @property
+    def decisive(self) -> NDArray[np.float64]:
+        """The model's output ``[N, C]``; above 0, the only one of one class says it is present."""
+        activation = str(self.dataset.attrs.get("output_activation", ""))
+        return np.asarray(decisive(self.logits, activation))
 
     @property
     def is_regression(self) -> bool:

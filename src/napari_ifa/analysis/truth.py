@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from napari_ifa.errors import BundleError, CohortError
 from napari_ifa.models.classifier import Classifier
 
 _IF_VALUES = " If it answers with values, its metadata's task has to say 'regression'."
+#: What an output has to exceed to say that the only class is present: a logit 0, a probability ½.
+_PRESENT = {"identity": 0.5}
 #: Class number of a case without one.
 UNLABELLED = -1
 
@@ -37,9 +40,21 @@ class Truth:
         Raises
         ------
         CohortError
-            For a label that the model lacks; the case is named.
+            For a label that the model lacks; the case is named. For labels of a model with one
+            output that may be a class or a value.
         """
         regression = classifier.output_activation == "none"
+        labelled = any(case.label is not None for case in cases)
+        if (
+            labelled
+            and classifier.output_activation == "unknown"
+            and len(classifier.class_names) == 1
+        ):
+            raise CohortError(
+                "The model has one output, and its bundle does not say whether that is a class or a"
+                " value, so that the labels have no meaning; choose the output's activation:"
+                " sigmoid for a class, none for a value."
+            )
         if not regression:
             _check_unambiguous(classifier, cases)
         labels = np.full(len(cases), UNLABELLED, np.int64)
@@ -64,6 +79,14 @@ def cases_of_class(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]
         return (labels == 1)[:, None]
     result: NDArray[np.bool_] = labels[:, None] == np.arange(classes)
     return result
+
+
+def decisive(logits: NDArray[np.floating[Any]], activation: str) -> NDArray[np.floating[Any]]:
+    """Outputs ``[..., C]`` so that one output says above 0 that its class is present.
+
+    As it does in logits; where the network's only output is a probability, ½ is taken off.
+    """
+    return logits - _PRESENT.get(activation, 0.0) if logits.shape[-1] == 1 else logits
 
 
 def predicted_classes(logits: ArrayLike) -> NDArray[np.int64]:

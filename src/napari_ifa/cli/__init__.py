@@ -264,6 +264,12 @@ def _add_bundle(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--trust", action="store_true", help="run the bundle's own code; only if you know it"
     )
+    parser.add_argument(
+        "--activation",
+        choices=("softmax", "sigmoid", "none"),
+        help="how outputs become probabilities, where the bundle does not say it; none: they are"
+        " values",
+    )
 
 
 def _add_cohort(parser: argparse.ArgumentParser, required: bool = True) -> None:

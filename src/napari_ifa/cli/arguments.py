@@ -48,8 +48,20 @@ def percentiles(text: str) -> tuple[float, float]:
 
 def loaded_classifier(options: argparse.Namespace) -> Classifier:
     from napari_ifa.models import load_classifier
+    from napari_ifa.models.answers import NOT_TOLD
 
-    return load_classifier(options.bundle, options.device, options.layer, options.trust)
+    classifier = load_classifier(
+        options.bundle,
+        options.device,
+        options.layer,
+        options.trust,
+        output_activation=options.activation,
+    )
+    for note in classifier.notes:
+        print(note)
+    if classifier.output_activation == "unknown":
+        print(f"{NOT_TOLD.capitalize()}; choose by --activation softmax, sigmoid or none (values).")
+    return classifier
 
 
 def parse_features(text: str, explanation: Explanation, analysis: Analysis | None) -> FeatureMask:

@@ -15,6 +15,7 @@ from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
+    from napari_ifa.models.answers import ToldActivation
     from napari_ifa.volumes import Series
 
 
@@ -127,7 +128,7 @@ def run_explain(options: argparse.Namespace) -> None:
             written += write_dicom(chosen, options.out, progress=bar)
     for path in written:
         print(path)
-    for note in volume.report.notes:
+    for note in (*volume.report.notes, *explanation.case.notes):
         print(plain(note))
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")
@@ -150,16 +151,27 @@ def run_view(options: argparse.Namespace) -> None:
 
     if options.study is not None:
         existing_path(options.study)
-    _open_viewer(options.study, options.bundle, options.analysis)
+    _open_viewer(options.study, options.bundle, options.analysis, activation=options.activation)
 
 
 def _open_viewer(
-    study: Path | None, bundle: Path | None, analysis: Path | None, basis: Basis = "voxels"
+    study: Path | None,
+    bundle: Path | None,
+    analysis: Path | None,
+    basis: Basis = "voxels",
+    activation: ToldActivation | None = None,
 ) -> None:
     try:
         from napari_ifa.viewer.contributions import open_viewer
 
-        open_viewer(study=study, bundle=bundle, analysis=analysis, basis=basis, wait=True)
+        open_viewer(
+            study=study,
+            bundle=bundle,
+            analysis=analysis,
+            basis=basis,
+            wait=True,
+            activation=activation,
+        )
     except ImportError as error:
         raise IfaError(
             f"napari's window cannot be opened ({error}); install 'napari-ifa[all]'."

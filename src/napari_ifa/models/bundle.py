@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
-from napari_ifa.models.classifier import BundleSource, Classifier, OutputActivation
+from napari_ifa.models.answers import (
+    BY_CHANCE,
+    Observed,
+    ToldActivation,
+    activation_of,
+    first_output,
+    observed,
+)
+from napari_ifa.models.classifier import BundleSource, Classifier
 from napari_ifa.models.components import ComponentBuilder, referred_entries
 from napari_ifa.models.cost import NetworkBudget, check_forward, check_input
 from napari_ifa.models.layers import candidate_layers
@@ -30,6 +38,8 @@ def load_classifier(
     device: str | torch.device | None = None,
     layer: str | None = None,
     trust: bool = False,
+    *,
+    output_activation: ToldActivation | None = None,
 ) -> Classifier:
     """Read a MONAI bundle folder.
 
@@ -41,6 +51,11 @@ def load_classifier(
     layer : dotted name of the target layer; by default the one that probing recommends.
     trust : run Python expressions, and components off the allow-list, which may be the bundle's own
         Python files. What loads without trust loads in the same way with it.
+    output_activation : how outputs become probabilities where the bundle does not say it or is
+        wrong: ``"softmax"`` for one of several classes, ``"sigmoid"`` for one class or several
+        independent ones, ``"none"`` for a model that answers with values. By default what the
+        bundle's postprocessing, its metadata or the network's own last activation tell; where
+        none of them does, the model has no probabilities.
 
     Raises
     ------
@@ -62,13 +77,14 @@ def load_classifier(
     del weights  # which holds the file, so that nobody could replace it
     where = _on_device(network.eval(), device)
     names = _class_names(metadata)
-    target_layer, outputs = _probe(network, metadata, where, layer, trust)
+    target_layer, outputs, seen = _probe(network, metadata, where, layer, trust)
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
         raise BundleError(
             f"The network has {outputs} outputs but the metadata names {len(names)} classes;"
             " correct network_data_format.outputs.pred.channel_def."
         )
+    activation, notes = activation_of(config, metadata, outputs, seen.own, output_activation)
     return Classifier(
         network=network,
         class_names=names,
@@ -76,13 +92,16 @@ def load_classifier(
         preprocessing=preprocessing,
         device=where,
         name=str(metadata.get("name") or folder.name),
-        output_activation=_output_activation(config, metadata, outputs),
+        output_activation=activation,
         weights_sha256=weights_sha256,
         network_definition=canonical(config.get("network_def")),
         preprocessing_definition=canonical(config.get("preprocessing")),
         referred_definition=_referred_definition(config),
         code_sha256="" if code is None else code.sha256(),
-        source=BundleSource(folder.resolve(), None if device is None else str(device), trust),
+        source=BundleSource(
+            folder.resolve(), None if device is None else str(device), trust, output_activation
+        ),
+        notes=(*notes, *([BY_CHANCE] if seen.by_chance else []), *preprocessing.notes),
     )
 
 
@@ -152,11 +171,7 @@ def _with_opened_image(built: Any) -> Any:
         return built
     for index, step in enumerate(steps):
         if isinstance(step, (LoadImage, LoadImaged)):
-            loader = step if isinstance(step, LoadImage) else step._loader
-            arguments = {"dtype": loader.dtype, "ensure_channel_first": loader.ensure_channel_first}
-            if isinstance(step, LoadImaged):
-                arguments["keys"] = list(step.keys)
-            steps[index] = OpenedImage(arguments)
+            steps[index] = OpenedImage.in_place_of(step)
     return Compose(steps)
 
 
@@ -208,28 +223,14 @@ def _told_apart(names: list[str]) -> tuple[str, ...]:
     )
 
 
-def _output_activation(
-    config: Mapping[str, Any], metadata: Mapping[str, Any], outputs: int
-) -> OutputActivation:
-    """From the bundle's postprocessing (read as data), else by the number of outputs."""
-    if "regression" in str(metadata.get("task", "")).lower():
-        return "none"
-    text = canonical(config.get("postprocessing")).lower()
-    if '"sigmoid":true' in text:
-        return "sigmoid"
-    if '"softmax":true' in text:
-        return "softmax"
-    return "sigmoid" if outputs == 1 else "softmax"
-
-
 def _probe(
     network: torch.nn.Module,
     metadata: Mapping[str, Any],
     device: torch.device,
     layer: str | None,
     trust: bool,
-) -> tuple[str, int]:
-    """The target layer and the number of outputs, by forward passes of a probe."""
+) -> tuple[str, int, Observed]:
+    """The target layer, the number of outputs, and what these are, by passes of a probe."""
     import torch
 
     shape = _probe_shape(metadata)
@@ -245,11 +246,8 @@ def _probe(
             f"The network does not run on an input of shape {tuple(shape)}; correct"
             " network_data_format.inputs in configs/metadata.json."
         ) from error
-    if isinstance(output, Mapping):
-        output = next(iter(output.values()), None)
-    if isinstance(output, (list, tuple)):
-        output = output[0] if output else None
-    if not isinstance(output, torch.Tensor) or output.ndim == 0:
+    output = first_output(output)
+    if output is None or output.ndim == 0:
         raise BundleError("The network's output is no tensor of logits; only those are explained.")
     outputs = 1 if output.ndim == 1 else int(output.shape[1])
     candidates = candidate_layers(network, example)
@@ -260,14 +258,16 @@ def _probe(
             raise ExplanationError(
                 f"The network has no spatial layer '{layer}'; near ones are {near}."
             )
-        return layer, outputs
     recommended = [candidate.name for candidate in candidates if candidate.recommended]
-    if not recommended:
+    chosen = layer or next(iter(recommended), None)
+    if chosen is None:
         raise ExplanationError(
             "The network has no layer with a spatial output, so there is nothing to draw on an"
             " image; explain a network that keeps a grid of features."
         )
-    return recommended[0], outputs
+    # Zeros may pass by a dropout or an activation without a trace.
+    noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0)).to(device)
+    return chosen, outputs, observed(network, noise, chosen)
 
 
 def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:

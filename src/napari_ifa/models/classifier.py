@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.errors import BundleError
-from napari_ifa.models.preprocessing import Preprocessing
+from napari_ifa.models.answers import NOT_TOLD, VALUES, OutputActivation, ToldActivation
+from napari_ifa.models.preprocessing import PreparedInput, Preprocessing
 from napari_ifa.volumes.volume import Volume
 
 if TYPE_CHECKING:
     import torch
     from monai.data import MetaTensor
-
-OutputActivation = Literal["softmax", "sigmoid", "none"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class BundleSource:
     folder: Path
     device: str | None = None
     trust: bool = False
+    output_activation: ToldActivation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,14 @@ class Classifier:
     network : in evaluation mode, on ``device``.
     class_names : one per output.
     target_layer : dotted name of the layer whose output holds the features.
-    output_activation : how logits become probabilities; ``"none"`` for regression.
+    output_activation : how outputs become probabilities. ``"identity"`` where the network ends in
+        an activation of its own, so that its outputs are probabilities; ``"none"`` for values (a
+        regression); ``"unknown"`` where nothing says it, so that there are none.
     weights_sha256, network_definition, preprocessing_definition : what identifies the model.
     referred_definition : the entries of the configuration that the two definitions refer to.
     code_sha256 : of the bundle's own Python files that run; empty where none does.
     source : the bundle; None for a model that was made in Python.
+    notes : what there is to say about the model's answers and its preprocessing; sentences.
     """
 
     network: torch.nn.Module
@@ -58,21 +61,36 @@ class Classifier:
     referred_definition: str = ""
     code_sha256: str = ""
     source: BundleSource | None = None
+    notes: tuple[str, ...] = ()
 
     def preprocess(self, volume: Volume) -> MetaTensor:
         """The network's input ``[C, *spatial]`` with its index → RAS affine, on the CPU."""
         return self.preprocessing(volume)
 
-    def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities from logits ``[..., C]``, by the bundle's own output activation."""
+    def prepare(self, volume: Volume) -> PreparedInput:
+        """The same, with what there is to say about what the preprocessing did to the image."""
+        return self.preprocessing.prepared(volume)
+
+    def probabilities(self, logits: ArrayLike) -> NDArray[np.float64] | None:
+        """Probabilities from logits ``[..., C]``; None where the model has none.
+
+        They are never made up: see ``output_activation``, and ``no_probabilities`` for the reason.
+        """
         values = np.asarray(logits, dtype=float)
-        if self.output_activation == "none":
+        if self.output_activation in ("none", "unknown"):
+            return None
+        if self.output_activation == "identity":
             return values
         if self.output_activation == "sigmoid":
-            return 0.5 * (1.0 + np.tanh(0.5 * values))
+            return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))
         exponent = np.exp(values - values.max(axis=-1, keepdims=True))
         result: NDArray[np.float64] = exponent / exponent.sum(axis=-1, keepdims=True)
         return result
+
+    @property
+    def no_probabilities(self) -> str:
+        """Why the model has no probabilities, for a table or a legend; empty where it has."""
+        return {"none": VALUES, "unknown": NOT_TOLD}.get(self.output_activation, "")
 
     def class_index(self, name_or_index: str | int) -> int:
         """The index of a class given by name or number.

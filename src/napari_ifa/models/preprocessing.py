@@ -1,125 +1,53 @@
 """A bundle's preprocessing with the opened image in the place of its file loader.
 
 The network must see what MONAI's own loader would have given it: the image in its file's own axis
-order, with its affine. Every later transform is the bundle's.
+order, with its affine. Every later transform is the bundle's. Where the result lies in the
+patient is followed step by step, beside what MONAI's affine says of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.models.cost import images_bounded
+from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
+from napari_ifa.models.steps import (
+    is_fused,
+    is_random,
+    is_unannounced,
+    loses_position,
+    nearest_shift,
+    run,
+    run_alike,
+    takes_nearest,
+)
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
     from monai.transforms import Compose
+    from torch import Tensor
 
-#: Transforms that move voxels, or drop the type that tracks them, without noting it; named
-#: without "Rand" before or the dictionary suffix behind.
-_UNTRACKED = (
-    "2DElastic",
-    "3DElastic",
-    "CoarseShuffle",
-    "GridDistortion",
-    "GridPatch",
-    "GridSplit",
-    "ToCupy",
-    "ToNumpy",
-    "ToPIL",
-    "Transpose",
-)
-#: Rows and columns of an image changed, in a ``[4, 4]`` affine.
-_SWAPPED = [1, 0, 2, 3]
+__all__ = ["OpenedImage", "PreparedInput", "Preprocessing", "input_lps_affine", "is_flat"]
 
 
-class OpenedImage:
-    """Stands in for ``LoadImage`` and ``LoadImaged``: hands on an image that is already open.
+@dataclass(frozen=True, eq=False)
+class PreparedInput:
+    """What a network gets of an image, and what there is to say about it.
 
-    Takes the loader's own options that change what the network sees: the type of the values, the
-    place of the channels, and for a picture which of rows and columns comes first.
+    Attributes
+    ----------
+    image : ``[C, *spatial]``, with its index → RAS affine.
+    notes : one sentence each: what the preprocessing does to this image without saying so.
     """
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        keys = arguments.get("keys")
-        names: Sequence[Hashable] = [keys] if isinstance(keys, str) else list(keys or [])
-        if len(names) > 1:
-            raise BundleError(
-                f"The bundle's preprocessing loads {len(names)} images; bundles with one input"
-                " image can be explained."
-            )
-        self.key = names[0] if names else None
-        self._dtype = arguments.get("dtype", np.float32)
-        self._channel_first = bool(arguments.get("ensure_channel_first", False))
-        # PILReader's own option, under the name that it has there.
-        self._rows_first = not arguments.get("reverse_indexing", True)
-
-    def __call__(self, data: Any) -> Any:
-        if self.key is None:
-            return self._open(data)
-        return {**data, self.key: self._open(data[self.key])}
-
-    def picture_place(self, picture: Volume) -> Affine:
-        """``[4, 4]``: index of an image without a place, as the chain begins with it → RAS mm.
-
-        MONAI's readers know no position there, so that the chain begins at one of their own, which
-        an ``Orientation`` or ``Spacing`` in it goes by.
-        """
-        _, place = picture.in_source_order()
-        place = place[:, _SWAPPED] if self._swaps(picture) else place
-        return np.asarray(place @ np.linalg.inv(self._beginning(picture)))
-
-    def _beginning(self, picture: Volume) -> Affine:
-        """The affine that MONAI gives an image without a place.
-
-        ``PILReader``'s is the identity; ``PydicomReader`` changes rows and columns of it, as it
-        does of the image.
-        """
-        identity = np.eye(4)
-        return identity[:, _SWAPPED] if picture.source.kind == "dicom" else identity
-
-    def _swaps(self, picture: Volume) -> bool:
-        return self._rows_first and picture.source.kind == "image"
-
-    def _open(self, volume: Volume) -> MetaTensor:
-        from monai.data import MetaTensor
-        from monai.transforms import EnsureChannelFirst
-        from monai.utils import convert_to_tensor, get_equivalent_dtype
-
-        array, ras_affine = volume.in_source_order()
-        if is_flat(volume):
-            array = array[:, :, 0]
-        placed = volume.source.placed
-        if not placed:
-            ras_affine = self._beginning(volume)
-            if self._swaps(volume):
-                array = array.swapaxes(0, 1)
-        if self._dtype is not None:
-            array = array.astype(get_equivalent_dtype(self._dtype, np.ndarray))
-        else:
-            array = array.copy()
-        colour = volume.array.ndim == 4
-        meta: dict[str, Any] = {
-            "original_channel_dim": array.ndim - 1 if colour else float("nan"),
-            "original_affine": ras_affine.copy(),
-            "spatial_shape": np.array(array.shape[:-1] if colour else array.shape),
-        }
-        if placed:
-            meta["space"] = "RAS"
-        import torch
-
-        # MONAI's own way to a tensor: torch cannot compute with uint16.
-        image = MetaTensor(
-            convert_to_tensor(np.ascontiguousarray(array)),
-            affine=torch.from_numpy(ras_affine),
-            meta=meta,
-        )
-        return EnsureChannelFirst()(image) if self._channel_first else image
+    image: MetaTensor
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,20 +68,37 @@ class Preprocessing:
             image's position; the transform is named.
         """
         from monai.transforms import Compose
-        from torch import nn
 
         chain = built if isinstance(built, Compose) else Compose(built)
         steps = chain.flatten().transforms
+        fused = is_fused(chain)
         if not steps or not isinstance(steps[0], OpenedImage):
             raise BundleError(
                 "The bundle's preprocessing does not begin with LoadImage or LoadImaged; add it as"
                 " the first transform."
             )
         for step in steps:
-            plain = type(step).__name__.removeprefix("Rand").removesuffix("d")
-            if plain in _UNTRACKED or isinstance(step, nn.Module):
+            if loses_position(step):
                 raise BundleError(_loses_affine(step))
+            if fused and is_unannounced(step):
+                raise BundleError(
+                    "The bundle's preprocessing is lazy, so that where"
+                    f" '{type(step).__name__}' moves the image to cannot be followed; set its"
+                    " 'lazy' to false."
+                )
         return cls(chain, steps[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about the chain, whatever the image; one sentence each."""
+        names = [type(step).__name__ for step in self.chain.flatten().transforms if is_random(step)]
+        if not names:
+            return ()
+        listed = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
+        return (
+            f"The preprocessing draws lots ({listed}); they are drawn with a fixed seed, the same"
+            " for every image.",
+        )
 
     def __call__(self, volume: Volume) -> MetaTensor:
         """``[C, *spatial]``, the network's input, with its index → RAS affine.
@@ -163,22 +108,39 @@ class Preprocessing:
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
+        return self.prepared(volume).image
+
+    def prepared(self, volume: Volume) -> PreparedInput:
+        """The network's input with what there is to say about it; raises as a call does."""
         import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
         try:
-            # Lazy transforms are fused and cannot be watched one by one.
-            data = self._given_to(volume)
+            self._refuse_unknown_spacing(volume)
+            data = self.image(self._given_to(volume))
+            begin = self._taken_from(data)
+            # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
+            moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
+            notes: list[str] = []
             with images_bounded():
-                data = self.chain(data) if self.chain.lazy else self._watched(data)
-            output = self._taken_from(data)
+                if is_fused(self.chain):
+                    # Lazy transforms are fused and cannot be watched one by one.
+                    output = self._taken_from(self.chain.flatten()(data, start=1))
+                    if isinstance(output, MetaTensor) and takes_nearest(begin, output):
+                        notes.append(
+                            "The preprocessing takes nearest voxels in a lazy chain, which cannot"
+                            " be followed: the map may lie up to half a voxel of its input aside."
+                        )
+                else:
+                    rank = self.image.spatial_axes(volume)
+                    output, moved = self._watched(data, moved, rank, notes)
         except IfaError:
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
-                f"The model's preprocessing fails on this {_in_words(volume)}: {reason}."
+                f"The model's preprocessing fails on this {in_words(volume)}: {reason}."
             ) from error
         if not isinstance(output, MetaTensor):
             raise ExplanationError(_loses_affine(self.chain))
@@ -186,31 +148,114 @@ class Preprocessing:
             # MONAI's Resize, for one, would give a picture a depth without a word.
             raise ExplanationError(
                 f"The model's preprocessing makes {output.shape[3]} slices of this"
-                f" {_in_words(volume)}; choose a model for pictures."
+                f" {in_words(volume)}; choose a model for pictures."
             )
-        if not volume.source.placed:
-            place = self.image.picture_place(volume) @ _in_three_dimensions(output)
-            output.affine = torch.from_numpy(place)
-        return output
+        if not np.allclose(moved, np.eye(4), atol=1e-9):
+            output.affine = torch.from_numpy(moved @ _in_three_dimensions(output))
+        return PreparedInput(output, tuple(notes))
 
-    def _watched(self, data: Any) -> Any:
-        """The chain step by step; a step after which the position is not known is named."""
+    def _watched(
+        self, data: Any, moved: Affine, rank: int, notes: list[str]
+    ) -> tuple[MetaTensor, Affine]:
+        """The chain step by step, and where its result lies against what its affine says.
+
+        A step after which the position is not known is named in an ExplanationError.
+        """
         from monai.data import MetaTensor
         from monai.transforms import EnsureChannelFirst, EnsureChannelFirstd
 
-        before: MetaTensor | None = None
-        for step in self.chain.flatten().transforms:
-            data = step(data)
-            image = self._taken_from(data)
-            if not isinstance(image, MetaTensor) or (
-                before is not None
-                # Brings the channels of a colour image to the front and leaves the grid alone.
-                and not isinstance(step, EnsureChannelFirst | EnsureChannelFirstd)
-                and _changed_unnoted(before, image)
-            ):
+        before = self._taken_from(data)
+        # Until a transform brings them to the front, where the loader has left them.
+        channels_last = before.ndim > rank and before.shape[0] != 1
+        channels_last &= not self.image.channel_first
+        for step in self.chain.flatten().transforms[1:]:
+            # Beforehand: a function may change the image that it is given.
+            begun = _in_three_dimensions(before)
+            unannounced = is_unannounced(step)
+            if unannounced:
+                result, move = self._followed(step, data, before, rank, channels_last)
+            else:
+                result, move = run(step, data), None
+            image = self._taken_from(result)
+            brings_first = isinstance(step, EnsureChannelFirst | EnsureChannelFirstd)
+            if not isinstance(image, MetaTensor):
                 raise ExplanationError(_loses_affine(step))
-            before = image
-        return data
+            if not unannounced and not brings_first and _changed_unnoted(before, image):
+                raise ExplanationError(_loses_affine(step))
+            if move is not None and not self._says(begun, image, move, rank):
+                notes.append(
+                    f"The preprocessing's '{type(step).__name__}' moves the image without saying"
+                    " so; the map lies where landmarks sent through it came from."
+                )
+                moved = moved @ begun @ move @ np.linalg.inv(_in_three_dimensions(image))
+            elif move is None and takes_nearest(before, image, step):
+                result = run_alike(step, data)
+                image = self._taken_from(result)
+                said = np.linalg.inv(begun) @ _in_three_dimensions(image)
+                shift = nearest_shift(partial(self._run, step, data), before, said)
+                moved = moved @ begun @ shift @ np.linalg.inv(begun)
+            channels_last = channels_last and not brings_first and not unannounced
+            data, before = result, image
+        return before, moved
+
+    def _says(self, begun: Affine, image: MetaTensor, move: Affine, rank: int) -> bool:
+        """Whether the image's affine says what the landmarks do."""
+        from napari_ifa.models.landmarks import moves_alike
+
+        said = np.linalg.inv(begun) @ _in_three_dimensions(image)
+        return moves_alike(move, said, [*image.shape[-rank:], 1, 1][:3])
+
+    def _followed(
+        self, step: Any, data: Any, before: MetaTensor, rank: int, channels_last: bool
+    ) -> tuple[Any, Affine]:
+        """A step that does not say what it moves: its result, and where that came from."""
+        from napari_ifa.models.landmarks import found_move
+
+        result = run_alike(step, data)
+        axes = list(range(before.ndim))
+        if before.ndim > rank:
+            axes = axes[:rank] if channels_last else axes[-rank:]
+
+        def another(image: Tensor) -> Tensor | None:
+            try:
+                made = self._run(step, data, image)
+            except Exception:  # somebody else's function, on an image made up here
+                return None
+            return made if hasattr(made, "ndim") else None
+
+        def result_axes(made: Tensor) -> list[int] | None:
+            if made.ndim not in (rank, rank + 1):
+                return None
+            return list(range(made.ndim))[-rank:]
+
+        move = found_move(another, before, axes, result_axes) if len(axes) == rank else None
+        if move is None:
+            raise ExplanationError(
+                f"Where the preprocessing's '{type(step).__name__}' moves the image to cannot be"
+                " told, so that a map would lie in the wrong place; use MONAI's transforms, which"
+                " keep the affine."
+            )
+        whole = np.eye(4)
+        whole[:rank, :rank], whole[:rank, 3] = move[:rank, :rank], move[:rank, rank]
+        return result, whole
+
+    def _run(self, step: Any, data: Any, image: Tensor) -> Any:
+        """What a step makes of another image in the place of the one in the data."""
+        given = image if self.image.key is None else {**data, self.image.key: image}
+        return self._taken_from(run_alike(step, given))
+
+    def _refuse_unknown_spacing(self, volume: Volume) -> None:
+        """ITK finds a size of the pixels of an X-ray that MONAI's other readers do not."""
+        unplaced = volume.source.kind == "dicom" and not volume.source.placed
+        if not unplaced or self.image.reader_of(volume) != "ITKReader":
+            return
+        for step in self.chain.flatten().transforms:
+            if "Spacing" in type(step).__name__:
+                raise ExplanationError(
+                    f"The preprocessing's reader 'ITKReader' is not reproduced before"
+                    f" '{type(step).__name__}' for a DICOM image without a position; use"
+                    " PydicomReader, or none."
+                )
 
     def _given_to(self, volume: Volume) -> Any:
         return volume if self.image.key is None else {self.image.key: volume}
@@ -242,24 +287,6 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
         and len(before.applied_operations) == len(after.applied_operations)
         and np.array_equal(np.asarray(before.affine), np.asarray(after.affine))
     )
-
-
-def is_flat(volume: Volume) -> bool:
-    """Whether MONAI's readers give the image with two axes instead of three.
-
-    So they do with a picture, a DICOM image of one slice, and a NIfTI file of two axes.
-    """
-    header = volume.source.header
-    if header is not None:
-        return len(header.get_data_shape()) == 2
-    one_slice = volume.shape[volume.source.axes.index(2)] == 1
-    return volume.is_picture or (volume.source.kind == "dicom" and one_slice)
-
-
-def _in_words(volume: Volume) -> str:
-    if volume.is_picture:
-        return f"picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
-    return f"image of shape {volume.shape}"
 
 
 def _loses_affine(step: Any) -> str:

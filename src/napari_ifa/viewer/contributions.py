@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_ifa.analysis.store import Basis
+    from napari_ifa.models.answers import ToldActivation
 
 LayerData = tuple[Any, dict[str, Any], str]
 #: What npe2 takes for "read, and there is nothing to add".
@@ -138,10 +139,12 @@ def open_viewer(
     basis: Basis = "voxels",
     show: bool = True,
     wait: bool = False,
+    activation: ToldActivation | None = None,
 ) -> napari.Viewer:
     """A napari window with all panels, opening what is given.
 
-    ``basis`` is the common scale's; ``wait`` runs Qt's event loop until the window is closed.
+    ``basis`` is the common scale's; ``wait`` runs Qt's event loop until the window is closed;
+    ``activation`` says how the model's outputs become probabilities, where its bundle does not.
     """
     import napari
 
@@ -152,7 +155,7 @@ def open_viewer(
     workspace.dock_all()
     workspace.session.choose_basis(basis)
     if bundle is not None:
-        workspace.session.load_bundle(bundle)
+        workspace.session.load_bundle(bundle, told=activation)
     if analysis is not None:
         workspace.session.load_analysis(analysis)
     if study is not None:

@@ -24,6 +24,7 @@ from napari_ifa.viewer.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.corner_note import BADGE_COLOURS
 from napari_ifa.viewer.export_menu import ExportButton
 from napari_ifa.viewer.legend import Legend
+from napari_ifa.viewer.model_notes import ModelNotes
 from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
 from napari_ifa.viewer.prediction_table import PredictionTable
 
@@ -86,6 +87,8 @@ class ExplainPanel(Panel):
         )
         self.basis.activated.connect(self._choose_basis)
         self.predictions = PredictionTable()
+        self.notes = ModelNotes()
+        self.notes.activation_chosen.connect(self.session.choose_activation)
         self.no_scale = QLabel(NO_SCALE)
         self.no_scale.setWordWrap(True)
         self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
@@ -141,6 +144,7 @@ class ExplainPanel(Panel):
         layout.addWidget(self.message)
         layout.addWidget(self.hint)
         layout.addWidget(self.explain_anyway)
+        layout.addWidget(self.notes)
         layout.addLayout(shown)
         layout.addWidget(self.no_scale)
         layout.addWidget(self.legend)
@@ -223,6 +227,7 @@ class ExplainPanel(Panel):
                 f"Classes: {', '.join(classifier.class_names)}\n"
                 f"Features of the layer: {classifier.target_layer}",
             )
+        self.notes.show_about(classifier, self.session.explanation)
         self._show_hint()
 
     def _show_analysis(self, analysis: Analysis | None) -> None:
@@ -249,6 +254,7 @@ class ExplainPanel(Panel):
         self.export.setVisible(shown)
         self.legend.setVisible(shown)
         self.legend.show_explanation(explanation)
+        self.notes.show_about(self.session.classifier, explanation)
         self.no_scale.setVisible(explanation is not None and explanation.scale is None)
         self._show_hint()
         with QSignalBlocker(self.class_choice):
@@ -257,7 +263,8 @@ class ExplainPanel(Panel):
                 return
             predicted = int(explanation.logits.argmax())
             for idx, name in enumerate(explanation.class_names):
-                text = f"{name}  p = {explanation.probabilities[idx]:.2f}"
+                p = explanation.probabilities
+                text = name if p is None else f"{name}  p = {p[idx]:.2f}"
                 self.class_choice.addItem(text + (", predicted" if idx == predicted else ""))
             self.class_choice.setCurrentIndex(explanation.class_idx)
         self.predictions.show_classes(explanation.class_names, explanation.class_idx)

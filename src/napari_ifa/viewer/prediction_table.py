@@ -81,10 +81,15 @@ class PredictionTable(QTableWidget):
             P_CHOSEN: prediction.masked_probabilities,
             LOGIT_CHOSEN: prediction.masked_logits,
         }
+        # A model without probabilities has none to wait for.
+        without = prediction.probabilities is None
+        for column in (P_ALL, P_CHOSEN):
+            self.setColumnHidden(column, without)
         for column, values in columns.items():
             for row in range(self.rowCount()):
                 self.setItem(row, column, _number(column, None if values is None else values[row]))
-        for column, values in ((P_ALL, columns[P_ALL]), (P_CHOSEN, columns[P_CHOSEN])):
+        for column in (LOGIT_ALL, LOGIT_CHOSEN) if without else (P_ALL, P_CHOSEN):
+            values = columns[column]
             if values is not None:
                 item = self.item(int(np.argmax(values)), column)
                 font = item.font()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Explanation, FeatureMask
     from napari_ifa.analysis.store import Basis
     from napari_ifa.models import Classifier
+    from napari_ifa.models.answers import ToldActivation
     from napari_ifa.volumes import Series, Volume
 
 
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 class Prediction:
     """Logits and probabilities ``[C]`` with all features and with the chosen ones.
 
-    The masked ones are None while the network still computes them.
+    The masked ones are None while the network still computes them, and probabilities where the
+    model has none.
     """
 
     logits: NDArray[Any]
-    probabilities: NDArray[Any]
+    probabilities: NDArray[Any] | None
     masked_logits: NDArray[Any] | None
     masked_probabilities: NDArray[Any] | None
 
@@ -122,14 +124,21 @@ class Session:
 
     # ---------------------------------------------------------------- model
 
-    def load_bundle(self, path: str | Path, trust: bool = False) -> None:
-        """Load the network to explain from a MONAI bundle's folder."""
+    def load_bundle(
+        self, path: str | Path, trust: bool = False, told: ToldActivation | None = None
+    ) -> None:
+        """Load the network to explain from a MONAI bundle's folder.
+
+        ``told`` is how its outputs become probabilities, where the bundle does not say it.
+        """
         folder = Path(path)
 
         def work(progress: Any, stop: Any) -> Classifier:
             from napari_ifa.models import load_classifier
 
-            return load_classifier(folder, trust=trust)
+            if told is None:
+                return load_classifier(folder, trust=trust)
+            return load_classifier(folder, trust=trust, output_activation=told)
 
         def done(classifier: Classifier) -> None:
             self.bundle, self._trusted = folder, trust
@@ -157,6 +166,27 @@ class Session:
         self.classifier_changed.emit(classifier)
         self._explain()
 
+    def choose_activation(self, told: ToldActivation | None) -> None:
+        """How the outputs of a model become probabilities whose bundle does not say it.
+
+        The network does not run again: its answer is the same.
+        """
+        classifier = self.classifier
+        if classifier is None:
+            return
+        source = classifier.source
+        if source is not None:
+            source = replace(source, output_activation=told)
+        self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
+        self.classifier_changed.emit(self.classifier)
+        if self.explanation is None:
+            self._explain()
+            return
+        case = replace(self.explanation.case, classifier=self.classifier)
+        self.explanation = replace(self.explanation, case=case)
+        self.explanation_changed.emit(self.explanation)
+        self._predict()
+
     # ------------------------------------------------------------- analysis
 
     def load_analysis(self, path: str | Path) -> None:
@@ -179,14 +209,15 @@ class Session:
         if bundle is None or self.classifier is None:
             self.say("error", "Load a model first: an analysis is made with one.")
             return
-        layer = self.classifier.target_layer
+        layer, source = self.classifier.target_layer, self.classifier.source
+        told = None if source is None else source.output_activation
 
         def work(progress: Any, stop: Any) -> Analysis:
             from napari_ifa.analysis import analyze, read_cohort
             from napari_ifa.models import load_classifier
 
             cases = read_cohort(Path(cohort), split=split)
-            own = load_classifier(bundle, layer=layer, trust=trusted)
+            own = load_classifier(bundle, layer=layer, trust=trusted, output_activation=told)
             return analyze(own, cases, method=method, progress=progress, stop=stop)
 
         def done(analysis: Analysis) -> None:
@@ -426,7 +457,7 @@ class Session:
         masked = None if masked_logits is None else classifier.probabilities(masked_logits)
         self.prediction = Prediction(
             np.asarray(explanation.logits),
-            np.asarray(explanation.probabilities),
+            explanation.probabilities,
             masked_logits,
             masked,
         )

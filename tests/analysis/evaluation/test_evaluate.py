@@ -435,3 +435,44 @@ def test_a_way_around_the_layer_is_said(cohort: Cohort, analysis: Analysis) -> N
     for one, expected in ((found, True), (plain, False)):
         said = ["goes around the target layer" in section.limits for section in one.sections]
         assert said == [False, expected, expected, False]
+
+
+def test_a_model_without_probabilities_has_no_average_drop_and_keeps_its_accuracy(
+    tmp_path: Path,
+) -> None:
+    silent = replace(tiny_classifier(), output_activation="unknown")
+    cohort = write(tmp_path / "cases", MEANS, [0, 1, 0, 1, 0, 1])
+
+    found = evaluate(silent, analyze(silent, cohort), cohort, top=0.5)
+    told = evaluate(tiny_classifier(), analyze(tiny_classifier(), cohort), cohort, top=0.5)
+
+    assert found.average_drop is None
+    assert told.average_drop is not None
+    assert any("the bundle does not say" in note for note in found.notes)
+    assert found.masked_accuracy is not None
+    assert told.masked_accuracy is not None
+    assert found.masked_accuracy.sets[0].accuracy == told.masked_accuracy.sets[0].accuracy
+
+
+class Share(Size):
+    """The same between 0 and 1: a network whose answer is a probability already."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sub(6).sigmoid()
+
+
+def test_a_probability_says_from_one_half_that_its_class_is_present(tmp_path: Path) -> None:
+    """2 · mean + 1 − 6 > 0, that is a mean above 2.5; every answer is above 0."""
+    classifier = replace(one_output("identity"), network=Share().eval())
+    means = [1.0, 2.0, 3.0, 4.0, 2.0, 3.0]
+    cohort = write(tmp_path / "shares", means, [0, 0, 1, 1, 0, 1])
+
+    analysis = analyze(classifier, cohort)
+    found = evaluate(classifier, analysis, cohort, top=0.5)
+
+    assert analysis.predicted.tolist() == [0, 0, 1, 1, 0, 1]
+    assert found.masked_accuracy is not None
+    assert found.masked_accuracy.sets[0].accuracy == 1.0
+    assert found.average_drop is not None
+    answers = 1 / (1 + np.exp(5 - 2 * np.array(means)))
+    np.testing.assert_allclose(found.average_drop.probability, answers, rtol=1e-5)

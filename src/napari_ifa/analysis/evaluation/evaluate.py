@@ -66,7 +66,7 @@ class Evaluation:
     notes : sentences on what was left out, and why.
     consistency : of the sums of maps with the logits.
     masked_accuracy, masking_curve : what is left with features switched off; None without labels.
-    average_drop : None for a regression.
+    average_drop : None where the model has no probabilities, as in a regression.
     localisation : None where no case has a lesion.
     """
 
@@ -282,14 +282,18 @@ def _masked(
 def _average_drop(
     found: CaseMeasures, logits: NDArray[np.float64], predicted: NDArray[np.int64]
 ) -> AverageDrop | None:
-    if found.regression:
+    whole = found.classifier.probabilities(logits)
+    if whole is None:
         return None
+    masked = found.classifier.probabilities(found.joined("masked_inputs"))
+    assert masked is not None
     cases = np.arange(len(logits))
-    probabilities, masked = (
-        found.classifier.probabilities(values)[cases, predicted]
-        for values in (logits, found.joined("masked_inputs"))
+    return AverageDrop(
+        whole[cases, predicted],
+        masked[cases, predicted],
+        predicted,
+        found.classifier.class_names,
     )
-    return AverageDrop(probabilities, masked, predicted, found.classifier.class_names)
 
 
 def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -> Iterator[str]:
@@ -299,6 +303,11 @@ def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -
         yield (
             "The model answers with values, not with classes: average increase and drop, and"
             " accuracy, do not exist for it; R² stands in place of accuracy."
+        )
+    elif found.classifier.no_probabilities:
+        yield (
+            "Average increase and drop are left out, for they need probabilities:"
+            f" {found.classifier.no_probabilities}."
         )
     if found.regression and not known.any():
         yield "No case has a target value: there is no R², with or without features switched off."

@@ -15,7 +15,7 @@ from napari_ifa.analysis.evaluation.consistency import map_sums
 from napari_ifa.analysis.evaluation.localisation import Localisation, localised
 from napari_ifa.analysis.evaluation.masked_accuracy import batch_masked_logits
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.truth import predicted_classes
+from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine
 from napari_ifa.volumes import FeatureGrid
@@ -89,17 +89,18 @@ class CaseMeasures:
         explained = explained_classes(logits)
         masked_inputs = (
             np.empty((len(batch), 0))
-            if self.regression
+            if self.classifier.no_probabilities
             else masked_input_logits(cut, x, maps, explained)
         )
         masked = batch_masked_logits(cut, x, activation, self.masks)
+        answers = np.asarray(decisive(masked, self.classifier.output_activation))
         return BatchMeasures(
             size=size,
             logits=logits,
             sums=map_sums(maps, size, self.scales),
-            answers=masked[..., 0].copy() if self.regression else _answered(masked),
+            answers=masked[..., 0].copy() if self.regression else _answered(answers),
             # A slice would keep all masks' logits alive.
-            set_logits=masked[:, :SETS].copy(),
+            set_logits=answers[:, :SETS].copy(),
             masked_inputs=masked_inputs,
             found=tuple(
                 self._localised(case, maps[row], int(explained[row]))

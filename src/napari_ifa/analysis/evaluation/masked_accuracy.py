@@ -22,7 +22,7 @@ from napari_ifa.analysis.evaluation.set_measures import SetAccuracy, SetFit
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.section import Section
-from napari_ifa.analysis.truth import Truth
+from napari_ifa.analysis.truth import Truth, decisive
 from napari_ifa.analysis.wording import counted
 from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier
@@ -139,7 +139,7 @@ def masked_predictions(
             return found
 
         for cases, found in batches.computed(compute):
-            logits.append(found)
+            logits.append(np.asarray(decisive(found, classifier.output_activation)))
             positions += [case.position for case in cases]
     return MaskedPredictions(
         logits=np.concatenate(logits),

@@ -87,7 +87,7 @@ def _class_rows(name: str, analysis: Analysis) -> Iterator[Row]:
         yield {"cohort": name, "class": "", "cases": cases, "right": None, "share_right": None}
         return
     labels = analysis.labels
-    right = is_right(analysis.logits, labels)
+    right = is_right(analysis.decisive, labels)
     for number, class_name in answerable_classes(analysis):
         cases = int((labels == number).sum())
         correct = int(right[labels == number].sum())

@@ -85,13 +85,13 @@ def headline_measure(analysis: Analysis) -> Measured | None:
     """Accuracy, or in a regression the mean absolute error; None where there is nothing to tell."""
     if analysis.is_regression:
         return next(iter(measures_of(analysis)), None)
-    return accuracy(analysis.logits, analysis.labels) if (analysis.labels >= 0).any() else None
+    return accuracy(analysis.decisive, analysis.labels) if (analysis.labels >= 0).any() else None
 
 
 def measures_of(analysis: Analysis) -> list[Measured]:
     """How well the model answers the analysed cases; empty where they have no labels."""
     if not analysis.is_regression:
-        return classification_measures(analysis.logits, analysis.labels, analysis.class_names)
+        return classification_measures(analysis.decisive, analysis.labels, analysis.class_names)
     if len(analysis.class_names) > 1:
         return []
     return regression_measures(analysis.logits[:, 0], analysis.targets)
@@ -156,7 +156,7 @@ def _draw_answers(named: Named) -> Any:
     if first.is_regression:
         return figures.scatter_figure([(a.targets, a.logits[:, 0]) for _, a in named], names)
     classes = len(first.class_names)
-    tables = [confusion_counts(a.logits, a.labels, classes) for _, a in named]
+    tables = [confusion_counts(a.decisive, a.labels, classes) for _, a in named]
     return figures.confusion_figure(tables, names, [name for _, name in answerable_classes(first)])
 
 
