@@ -28,7 +28,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_cases(shared_data: Path) -> Path:
-    """Folder of inputs that once went wrong, beside the real studies."""
+    """Folder of inputs that once went wrong, beside that of the real studies."""
     folder = shared_data.parent / "cases"
     if not folder.is_dir():
         pytest.skip(NO_SHARED_DATA)

@@ -76,7 +76,7 @@ def test_packed_file_is_read_only_as_far_as_the_header_needs(bomb: Path) -> None
     np.testing.assert_array_equal(array, CUBE)
 
 
-@pytest.mark.parametrize("offset", [1e6, 1e30, np.inf, np.nan, -1000])
+@pytest.mark.parametrize("offset", [1e6, 1e30, np.inf, np.nan])
 @pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
 def test_voxels_said_to_lie_elsewhere(save_nifti: Save, name: str, offset: float) -> None:
     path = save_nifti(CUBE, name=name)

@@ -105,3 +105,15 @@ def test_stop_ends_straightening() -> None:
     grid = straight_grid((2, 2, 3), affine_of([1, 0, 0], [1, 1, 0], [0, 0, 1]), "image.nii")
     with pytest.raises(Cancelled):
         straightened(np.zeros((2, 2, 3), np.float32), grid, stop=lambda: True)
+
+
+def test_what_is_no_number_is_not_blended() -> None:
+    """A plane sheared by half a pixel a row: half-way to nothing, the known half counts."""
+    grid = straight_grid((4, 2, 1), affine_of([1, 0, 0], [0.5, 1, 0], [0, 0, 1]), "image.nii")
+    values = np.array([[1.0, 10], [2, 20], [np.nan, 30], [np.nan, np.nan]], np.float32)
+    straight = straightened(values[..., None], grid)[..., 0]
+    # Row 0 is the source's own; row 1 lies half a voxel further on.
+    expected = [[1, 1], [2, 15], [np.nan, 25], [np.nan, 30], [1, np.nan]]
+    assert straight.shape == (5, 2)
+    np.testing.assert_allclose(straight[:4, 0], [row[0] for row in expected[:4]])
+    np.testing.assert_allclose(straight[1:4, 1], [row[1] for row in expected[1:4]])

@@ -14,6 +14,8 @@ from napari_ifa.models.classifier import BundleSource, Classifier, OutputActivat
 from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.layers import candidate_layers
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
+from napari_ifa.models.repeated_keys import check_keys
+from napari_ifa.models.weight_values import check_names, check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -109,6 +111,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        check_keys(text, path.name)
     except (ValueError, yaml.YAMLError, RecursionError, OSError) as error:
         raise BundleError(
             f"The bundle's {path.name} cannot be read as {path.suffix[1:].upper()}; correct it."
@@ -190,7 +193,9 @@ def _load_weights(network: torch.nn.Module, path: Path) -> str:
             content = content[key]
     if not isinstance(content, Mapping):
         raise BundleError(f"The bundle's {path.name} holds no state dict; save one there.")
+    check_names(content, path.name)
     state = {str(name).removeprefix("module."): value for name, value in content.items()}
+    check_weights(state, network, path.name)
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
@@ -227,7 +232,7 @@ def _pred_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     channels = _pred_format(metadata).get("channel_def")
     if isinstance(channels, list):
-        return tuple(str(name) for name in channels)
+        return _told_apart([str(name) for name in channels])
     if not isinstance(channels, Mapping):
         return ()
     try:
@@ -239,7 +244,14 @@ def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
             "The metadata's channel_def must number the classes 0, 1, 2, … without a gap;"
             " correct configs/metadata.json."
         )
-    return tuple(str(channels[key]) for key in ordered)
+    return _told_apart([str(channels[key]) for key in ordered])
+
+
+def _told_apart(names: list[str]) -> tuple[str, ...]:
+    """The classes' names, with the number of its output behind one that several share."""
+    return tuple(
+        f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names)
+    )
 
 
 def _output_activation(

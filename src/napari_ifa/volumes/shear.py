@@ -18,6 +18,8 @@ _RIGHT_ANGLE = 1e-3
 _MOST_GROWTH = 8
 #: Fractions of a voxel that are a rounding of the header.
 _ROUNDING = 1e-4
+#: A voxel has a value where more than this part of its weight has one; a half is enough.
+_MOST_UNKNOWN = 0.5 - 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,7 @@ def straightened(
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
     Outside the source's field of view stands its lowest value. Grey values become float32, colours
-    keep their type.
+    keep their type. What is not a number is blended with nothing.
 
     Raises
     ------
@@ -116,7 +118,11 @@ def straightened(
         if stop is not None and stop():
             raise Cancelled("Reading was stopped.")
         for channel in range(values.shape[3]) if colour else [...]:
-            out[:, :, k, channel] = _straight_plane(values[:, :, k, channel], grid, k, outside)
+            plane = values[:, :, k, channel]
+            if np.isfinite(plane).all():
+                out[:, :, k, channel] = _straight_plane(plane, grid, k, outside)
+            else:
+                out[:, :, k, channel] = _straight_plane_of_known(plane, grid, k, outside)
         if progress is not None:
             progress(k + 1, grid.shape[2])
     return out
@@ -139,6 +145,19 @@ def _straight_plane(
         mode="constant",
         cval=outside,
     )
+
+
+def _straight_plane_of_known(
+    plane: NDArray[np.generic], grid: StraightGrid, k: int, outside: float
+) -> NDArray[np.generic]:
+    """Mean of the finite values by nearness; not a number where they are less than half of it."""
+    known = np.isfinite(plane)
+    total = _straight_plane(np.where(known, plane, 0), grid, k, 0.0)
+    share = np.asarray(_straight_plane(known.astype(np.float32), grid, k, -1.0), np.float32)
+    straight = np.full(total.shape, np.nan, np.float32)
+    np.divide(total, share, out=straight, where=share > _MOST_UNKNOWN)
+    straight[share < 0] = outside
+    return straight
 
 
 def _lowest(values: NDArray[np.generic]) -> float:

@@ -116,7 +116,7 @@ def test_frames_beside_one_that_kills_the_decoder_are_read(lossless: Path, frame
     damage(lossless / "jpg1.dcm")
     expected = pydicom.dcmread(lossless / "jpg2.dcm").pixel_array
     seen: list[tuple[int, int]] = []
-    values, damaged = read_stack(
+    values, damaged, _ = read_stack(
         Stack((whole, broken, copy), np.eye(4)),
         progress=lambda done, total: seen.append((done, total)),
     )

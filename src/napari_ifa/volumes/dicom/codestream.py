@@ -6,13 +6,23 @@ header's claim must be possible for as few bytes as there are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
     JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
+    RLELossless,
     RLETransferSyntaxes,
 )
 
@@ -43,8 +53,64 @@ class StreamSize:
     precision: int
 
 
+#: Frame headers whose process is the compression: sequential and progressive, extended.
+_BY_START_OF_FRAME = {0xC0: JPEGBaseline8Bit, 0xC1: JPEGExtended12Bit, 0xC2: JPEGBaseline8Bit}
+_LOSSLESS, _JPEG_LS = 0xC3, 0xF7
+_FAMILIES = (
+    (JPEGBaseline8Bit, JPEGExtended12Bit),
+    (JPEGLossless, JPEGLosslessSV1),
+    JPEGLSTransferSyntaxes,
+    JPEG2000TransferSyntaxes,
+    RLETransferSyntaxes,
+)
+#: The segment that high-throughput JPEG 2000 has behind its size.
+_CAPABILITIES = b"\xff\x50"
+
+
 class DamagedStreamError(Exception):
     """A compressed stream that is not the image that the header describes."""
+
+
+def syntax_of(data: bytes) -> UID | None:
+    """The transfer syntax of a compressed stream by its first bytes; None where they show none."""
+    try:
+        if data.startswith((_SOC_AND_SIZ, _JP2_SIGNATURE)):
+            at = _codestream_of_jp2(data) if data.startswith(_JP2_SIGNATURE) else 0
+            after_size = at + 4 + int.from_bytes(data[at + 4 : at + 6], "big")
+            return HTJ2K if data[after_size : after_size + 2] == _CAPABILITIES else JPEG2000
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg_syntax(data)
+    except DamagedStreamError:
+        return None
+    segments = [int.from_bytes(data[k : k + 4], "little") for k in range(0, _RLE_HEADER, 4)]
+    count = segments[0]
+    if 0 < count <= _MOST_RLE_SEGMENTS and segments[1] == _RLE_HEADER < len(data):
+        used, unused = segments[1 : count + 1], segments[count + 1 :]
+        if used == sorted(set(used)) and not any(unused):
+            return RLELossless
+    return None
+
+
+def are_alike(one: UID, other: UID) -> bool:
+    """Whether two transfer syntaxes are of one compression, so that its decoder reads both."""
+    return any(one in family and other in family for family in _FAMILIES)
+
+
+def _jpeg_syntax(data: bytes) -> UID | None:
+    kind, frame = 0, b""
+    for mark, segment in _segments(data):
+        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
+            kind, frame = mark, segment
+        if mark == _START_OF_SCAN and frame:
+            # Behind the components stands the predictor, or how far values may be off.
+            first = 1 + 2 * segment[0]
+            number = segment[first] if len(segment) > first else 0
+            if kind == _LOSSLESS:
+                return JPEGLosslessSV1 if number == 1 else JPEGLossless
+            if kind == _JPEG_LS:
+                return JPEGLSNearLossless if number else JPEGLSLossless
+            return _BY_START_OF_FRAME.get(kind)
+    return None
 
 
 def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
@@ -92,6 +158,23 @@ def _check_rle(data: bytes, header: StreamSize, size: int) -> None:
 
 def _jpeg(data: bytes) -> StreamSize:
     """Of JPEG (ITU T.81, B.2.2) and JPEG-LS (T.87, C.2.2): the frame header after its segments."""
+    for mark, segment in _segments(data):
+        if mark == _START_OF_SCAN:
+            break
+        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
+            if len(segment) < 6:
+                break
+            return StreamSize(
+                rows=int.from_bytes(segment[1:3], "big"),
+                columns=int.from_bytes(segment[3:5], "big"),
+                samples=segment[5],
+                precision=segment[0],
+            )
+    raise DamagedStreamError("a JPEG stream without its size")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The mark and the content of each segment up to the first scan, itself among them."""
     if data[:2] != b"\xff\xd8":
         raise DamagedStreamError("no start of a JPEG stream")
     at = 2
@@ -102,19 +185,11 @@ def _jpeg(data: bytes) -> StreamSize:
         if mark == 0xFF:  # a fill byte
             at += 1
             continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield mark, data[at + 4 : end]
         if mark == _START_OF_SCAN:
-            break
-        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
-            if at + 10 > len(data):
-                break
-            return StreamSize(
-                rows=int.from_bytes(data[at + 5 : at + 7], "big"),
-                columns=int.from_bytes(data[at + 7 : at + 9], "big"),
-                samples=data[at + 9],
-                precision=data[at + 4],
-            )
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise DamagedStreamError("a JPEG stream without its size")
+            return
+        at = end
 
 
 def _jpeg2000(data: bytes) -> StreamSize:

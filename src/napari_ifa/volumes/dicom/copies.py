@@ -165,7 +165,7 @@ def _values(frame: Frame) -> NDArray[Any] | None:
     from napari_ifa.volumes.dicom.pixels import read_stack
 
     try:
-        values, damaged = read_stack(Stack((frame,), np.eye(4)))
+        read = read_stack(Stack((frame,), np.eye(4)))
     except UnsupportedStudyError:
         return None
-    return None if damaged else values.astype(np.float64)
+    return None if read.damaged else read.values.astype(np.float64)

@@ -15,8 +15,12 @@ from napari_ifa.volumes.dicom.frames import StoredImage
 from napari_ifa.volumes.dicom.stored_frames import frame_bits, read_native
 
 #: By default pydicom tries all plugins in turn, and gdcm ends the whole process on a damaged
-#: stream: one is asked, and gdcm, where there is no other, in a process of its own.
+#: stream: gdcm is asked where no other reads it, and in a process of its own.
 _PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
+
+
+class UndecodedError(Exception):
+    """A compressed frame that no decoder of this process can read."""
 
 
 def stored_dtype(image: StoredImage) -> np.dtype[Any]:
@@ -81,20 +85,20 @@ def decoder_options(image: StoredImage) -> dict[str, Any]:
     }
 
 
-def plugin(image: StoredImage) -> str | None:
-    """The decoder that is asked, None where none is installed; ``"gdcm"`` must not be run in this
-    process.
+def plugins(image: StoredImage) -> list[str]:
+    """The decoders that are installed, in the order in which they are asked; ``"gdcm"``, the last,
+    must not be run in this process.
 
     Raises
     ------
     NotImplementedError, ValueError
         Where the compression is none that pydicom knows.
     """
-    plugins = get_decoder(image.transfer_syntax).available_plugins
+    installed = get_decoder(image.transfer_syntax).available_plugins
     if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
         # pillow lists itself for these too.
-        plugins = tuple(name for name in plugins if name == "gdcm")
-    return min(plugins, key=_PLUGINS.index, default=None)
+        installed = tuple(name for name in installed if name == "gdcm")
+    return sorted(installed, key=_PLUGINS.index)
 
 
 def check_frame(data: bytes, image: StoredImage) -> None:
@@ -106,23 +110,41 @@ def check_frame(data: bytes, image: StoredImage) -> None:
     )
 
 
-def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str]:
+def compressed_frame(
+    data: bytes, image: StoredImage, rejected_by: list[str] | None = None
+) -> tuple[NDArray[Any], str]:
     """A compressed frame, as ``native_frame``, and its photometric interpretation as decoded.
+
+    A decoder that fails, which ``rejected_by`` is told of, is followed by the next that this
+    process may run.
 
     Raises
     ------
     DamagedStreamError
         Where the stream is not of the size that the header says.
-    Exception
-        Of any kind, where it cannot be decoded.
+    UndecodedError
+        Where none of them can decode it, or there is none.
     """
     check_frame(data, image)
+    for name in plugins(image):
+        if name != "gdcm":
+            try:
+                return _decoded(data, image, name)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # a panic of a decoder written in Rust is no Exception
+                if rejected_by is not None:
+                    rejected_by.append(name)
+    raise UndecodedError
+
+
+def _decoded(data: bytes, image: StoredImage, plugin: str) -> tuple[NDArray[Any], str]:
     options = decoder_options(image)
     if image.transfer_syntax == RLELossless:
         # Cells are stored as they are: the bits in use need not be the lowest.
         options["correct_unused_bits"] = False
     pixels, properties = get_decoder(image.transfer_syntax).as_array(
-        encapsulate([data]), index=0, raw=True, decoding_plugin=plugin(image) or "", **options
+        encapsulate([data]), index=0, raw=True, decoding_plugin=plugin, **options
     )
     if image.transfer_syntax == RLELossless:
         pixels = used_bits(pixels, image)

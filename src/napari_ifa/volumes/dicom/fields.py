@@ -7,6 +7,7 @@ values that real files hold (``NumberOfFrames = '1A'``, empty UIDs, five-valued 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -21,13 +22,33 @@ _LONGEST_TEXT = 256
 #: More than the longest look-up table has.
 _MOST_NUMBERS = 1 << 17
 _TEXT_DELIMITERS = {0x0A, 0x0C, 0x0D}
+#: One comma and no point: "1,25", "-,5", "3,2e-05".
+_DECIMAL_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
+
+
+class Oddities:
+    """What was odd about the numbers of a file, as the elements that were asked for them.
+
+    Attributes
+    ----------
+    decimal_commas : numbers were written with a comma, which stands for a point.
+    unreadable : not empty, and not the numbers that were asked for.
+    """
+
+    def __init__(self) -> None:
+        self.decimal_commas: set[int] = set()
+        self.unreadable: set[int] = set()
 
 
 class Fields:
-    """Guarded access to a data set that was read with raw elements."""
+    """Guarded access to a data set that was read with raw elements.
 
-    def __init__(self, dataset: Dataset) -> None:
+    ``oddities`` is shared with the items of its sequences.
+    """
+
+    def __init__(self, dataset: Dataset, oddities: Oddities | None = None) -> None:
         self._dataset = dataset
+        self.oddities = oddities or Oddities()
         self._encodings: list[str] | None = None
 
     def has(self, tag: int) -> bool:
@@ -57,14 +78,25 @@ class Fields:
         return tuple(part.strip() for part in joined.split("\\")) if joined else ()
 
     def numbers(self, tag: int, count: int | None = None) -> tuple[float, ...] | None:
-        """Finite decimal numbers; None where absent, unreadable or not ``count`` of them."""
+        """Finite decimal numbers; None where absent, unreadable or not ``count`` of them.
+
+        A comma in a number is its decimal point: some languages write it so, and nothing else can
+        be meant where values are separated by backslashes.
+        """
+        parts = self.codes(tag)
+        has_commas = any(map(_DECIMAL_COMMA.fullmatch, parts))
         try:
-            values = tuple(float(part) for part in self.codes(tag))
+            values = tuple(float(_with_point(part)) for part in parts)
         except ValueError:
+            values = ()
+        if parts and not (
+            values and all(map(math.isfinite, values)) and count in (None, len(values))
+        ):
+            self.oddities.unreadable.add(tag)
             return None
-        if not values or not all(math.isfinite(v) for v in values):
-            return None
-        return values if count in (None, len(values)) else None
+        if has_commas:
+            self.oddities.decimal_commas.add(tag)
+        return values or None
 
     def number(self, tag: int) -> float | None:
         """The first of ``numbers``."""
@@ -73,6 +105,9 @@ class Fields:
 
     def integer(self, tag: int) -> int | None:
         """An integer string (VR IS); None where absent or unreadable."""
+        if "," in self.ascii(tag):
+            # Not a decimal one: "1,000" may be a thousand.
+            return None
         value = self.number(tag)
         return int(value) if value is not None and value == int(value) else None
 
@@ -118,7 +153,9 @@ class Fields:
             value = self._dataset[tag].value if tag in self._dataset else ()
         except Exception:  # pydicom parses here, and its errors have no common base
             return []
-        return [Fields(item) for item in value] if isinstance(value, PydicomSequence) else []
+        if not isinstance(value, PydicomSequence):
+            return []
+        return [Fields(item, self.oddities) for item in value]
 
     def first(self, tag: int) -> Fields | None:
         """The first item of a sequence."""
@@ -147,3 +184,7 @@ class Fields:
             return decode_bytes(value, self._encodings, _TEXT_DELIMITERS)
         except (LookupError, ValueError, UnicodeError):
             return value.decode("latin-1")
+
+
+def _with_point(text: str) -> str:
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text

@@ -12,7 +12,11 @@ from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom.identity import Claims
 from napari_ifa.volumes.dicom.pixeldata import PixelData
-from napari_ifa.volumes.volume import Window
+from napari_ifa.volumes.volume import PARAMETRIC_MAP, Window
+
+#: With a frame for each segment, and as a map of labels.
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,17 @@ class StoredImage:
     transfer_syntax: UID
     pixels: PixelData
     lookup_table: LookupTable | None = None
+    #: The least and the greatest stored number that stands for no value (PixelPaddingValue to
+    #: PixelPaddingRangeLimit); None where there is none.
+    padding: tuple[float, float] | None = None
+    #: What was read otherwise than the header says: ends of sentences.
+    remarks: tuple[str, ...] = ()
+    #: Elements, as pydicom names them, that hold something else than the numbers they should.
+    unreadable: tuple[str, ...] = ()
+    #: Why its frames have no position, where more is known than that; the end of a sentence.
+    unplaced: str = ""
     claims: Claims = field(default_factory=Claims)
     stamp: tuple[int, int] = (0, 0)
-    #: The stored number of a parametric map that stands for no value.
-    no_value: int | None = None
     #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
     refused: str = ""
 
@@ -74,6 +85,16 @@ class StoredImage:
     def is_colour(self) -> bool:
         """More than one number for a pixel, or numbers that stand for colours."""
         return self.samples > 1 or self.photometric == "PALETTE COLOR"
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Numbers are labels, or parts of one: what was left out of the file is empty."""
+        return self.sop_class in _SEGMENTATIONS
+
+    @property
+    def is_parametric_map(self) -> bool:
+        """Numbers are quantities, and padding is shown as not a number."""
+        return self.sop_class == PARAMETRIC_MAP
 
     @property
     def is_float(self) -> bool:
@@ -128,6 +149,8 @@ class Frame:
     ``index`` counts the frames of the file from 0; ``tile`` is the first (row, column) of this
     slice in its frame, None where the frame is the slice. Lengths are mm. ``slope`` and
     ``intercept`` are None where the file states them wrongly, 1 and 0 where it states none.
+    ``slice_distance`` is SpacingBetweenSlices, or the thickness where that is not stated;
+    ``stated_distance`` is the first alone.
     """
 
     image: StoredImage
@@ -141,6 +164,7 @@ class Frame:
     intercept: float | None
     slice_location: float | None = None
     index: int = 0
+    stated_distance: float | None = None
     tile: tuple[int, int] | None = None
     windows: tuple[Window, ...] = ()
     traits: Traits = field(default_factory=Traits)

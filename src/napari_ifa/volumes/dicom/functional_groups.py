@@ -10,9 +10,8 @@ from dataclasses import replace
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.fields import Fields
 from napari_ifa.volumes.dicom.frames import Frame, Traits
-from napari_ifa.volumes.dicom.values import positive, rescale
+from napari_ifa.volumes.dicom.values import positive, positive_number, rescale, stated_distance
 from napari_ifa.volumes.dicom.voi import voi_windows
-from napari_ifa.volumes.volume import PARAMETRIC_MAP
 
 _PLANE_TAGS = {tags.IN_STACK_POSITION, tags.POSITION, tags.POSITION_SEQUENCE}
 
@@ -59,6 +58,7 @@ def _frame(frame: Frame, index: int, groups: Groups, dimensions: list[int]) -> F
         orientation=turn.numbers(tags.ORIENTATION, 6) if turn else frame.orientation,
         pixel_spacing=positive(spacing) or frame.pixel_spacing,
         slice_distance=_distance(measures) or frame.slice_distance,
+        stated_distance=(stated_distance(measures) if measures else None) or frame.stated_distance,
         slope=slope,
         intercept=intercept,
         windows=voi_windows(voi, frame.image.signed or (intercept or 0) < 0)
@@ -71,12 +71,12 @@ def _frame(frame: Frame, index: int, groups: Groups, dimensions: list[int]) -> F
 def _distance(measures: Fields | None) -> float | None:
     if measures is None:
         return None
-    values = (measures.number(tag) for tag in (tags.SLICE_DISTANCE, tags.THICKNESS))
-    return next((value for value in values if value and value > 0), None)
+    stated = positive_number(measures, tags.SLICE_DISTANCE)
+    return stated or positive_number(measures, tags.THICKNESS)
 
 
 def _transformation(frame: Frame, groups: Groups) -> tuple[float | None, float | None]:
-    if frame.image.sop_class == PARAMETRIC_MAP:
+    if frame.image.is_parametric_map:
         # Its values are quantities of the real world, and have no other meaning: its pixel value
         # transformation is always identity.
         mapping = groups.macro(tags.REAL_WORLD_SEQUENCE)

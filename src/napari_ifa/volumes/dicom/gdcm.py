@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import JPEGExtended12Bit
 
-from napari_ifa.volumes.dicom.decoding import decoder_options, plugin
+from napari_ifa.volumes.dicom.decoding import decoder_options, plugins
 from napari_ifa.volumes.dicom.frames import StoredImage
 from napari_ifa.volumes.dicom.stored_frames import Pieces
 
@@ -34,7 +34,12 @@ def needs_gdcm(image: StoredImage) -> bool:
     NotImplementedError, ValueError
         Where the compression is none that pydicom knows.
     """
-    return image.pixels.encapsulated and plugin(image) == "gdcm"
+    return image.pixels.encapsulated and plugins(image) == ["gdcm"]
+
+
+def may_ask_gdcm(image: StoredImage) -> bool:
+    """True where gdcm is installed, and decodes the compression."""
+    return image.pixels.encapsulated and "gdcm" in plugins(image)
 
 
 def decode_with_gdcm(

@@ -12,20 +12,33 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import pydicom
+from pydicom.datadict import keyword_for_tag
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom import tags
 from napari_ifa.volumes.dicom.bounded_file import BoundedFile
+from napari_ifa.volumes.dicom.colour import PALETTE
+from napari_ifa.volumes.dicom.compression import located_pixels
 from napari_ifa.volumes.dicom.deflated import read_deflated_header
-from napari_ifa.volumes.dicom.fields import Fields
-from napari_ifa.volumes.dicom.frames import Frame, LookupTable, StoredImage, Traits
+from napari_ifa.volumes.dicom.fields import Fields, Oddities
+from napari_ifa.volumes.dicom.frames import LABEL_MAP, Frame, StoredImage, Traits
 from napari_ifa.volumes.dicom.functional_groups import frames_of_groups
 from napari_ifa.volumes.dicom.identity import Claims, Patient, words_of_name
-from napari_ifa.volumes.dicom.pixeldata import locate_pixels
+from napari_ifa.volumes.dicom.jpeg_header import as_the_stream_says
+from napari_ifa.volumes.dicom.modality_table import DamagedTableError, is_applied, modality_table
+from napari_ifa.volumes.dicom.nuclear import nuclear_frames
+from napari_ifa.volumes.dicom.refusals import has_unusable_place
+from napari_ifa.volumes.dicom.remarks import remarks_on
 from napari_ifa.volumes.dicom.tiles import is_tiled, tiles
-from napari_ifa.volumes.dicom.values import dose_offsets, positive, rescale
+from napari_ifa.volumes.dicom.values import (
+    dose_offsets,
+    padding,
+    positive,
+    positive_number,
+    rescale,
+    stated_distance,
+)
 from napari_ifa.volumes.dicom.voi import voi_windows
-from napari_ifa.volumes.volume import PARAMETRIC_MAP
 
 _PREAMBLE = 128
 #: Bytes read at once, and those that an element needs before its value.
@@ -33,8 +46,18 @@ _HEAD, _ELEMENT_START = 1 << 16, 12
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB", b"UN"}
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+#: The second is retired.
+_NUCLEAR = ("1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.5")
+_STANDARD_CLASSES = "1.2.840.10008."
+_WORDS_OF_IMAGES = ("Image", "Segmentation", "Parametric Map", "Dose Storage")
 #: More frames than any study has; each costs a row.
 _MOST_FRAMES = 200_000
+#: Images that are whole without a place in the patient, and of which the standard asks for none:
+#: equipment, and tools that take names out, fill what they do not know with zeros.
+_PROJECTIONS = (
+    *("CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA"),
+    *("US", "IVUS", "ES", "XC", "GM", "OP", "OPT", "RTIMAGE", "SC", "OT"),
+)
 _GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
@@ -107,17 +130,29 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
     fields = Fields(dataset)
     if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
         return NotAnImage.OTHER_OBJECT
-    image = _stored_image(path, file, dataset, fields)
+    image = as_the_stream_says(_stored_image(path, file, dataset, fields), file)
+    if image.pixels.offset is None and not _is_of_images(image.sop_class):
+        # Raw data, spectra and the like state rows and columns, too.
+        return NotAnImage.OTHER_OBJECT
     frame = _whole_frame(image, fields)
     if image.frame_count > _MOST_FRAMES:
         refused = f"the header claims {image.frame_count} frames in one file. Not opened."
         return [replace(frame, image=replace(image, refused=refused))]
+    return _with_oddities(_rows(frame, fields), fields.oddities)
+
+
+def _rows(frame: Frame, fields: Fields) -> list[Frame]:
+    image = frame.image
     if is_tiled(fields):
         return tiles(frame, fields)
+    if image.modality in _PROJECTIONS and has_unusable_place(frame):
+        frame = _without_place(frame, fields)
     if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
         return frames_of_groups(frame, fields)
     if image.sop_class == _RT_DOSE:
         return _dose_frames(frame, fields)
+    if image.sop_class in _NUCLEAR or image.modality == "NM":
+        return nuclear_frames(frame, fields)
     if image.frame_count > 1:
         # The position at the top of such a file is the first frame's, if that.
         plain = replace(frame, position=None)
@@ -125,13 +160,62 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
     return [frame]
 
 
+def _is_of_images(sop_class: str) -> bool:
+    """Whether objects of the class are images; True where that is not known.
+
+    Classes of a vendor are of images only where they hold one.
+    """
+    if not sop_class.startswith(_STANDARD_CLASSES):
+        return not sop_class
+    name = UID(sop_class).name
+    return name == sop_class or any(word in name for word in _WORDS_OF_IMAGES)
+
+
+def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
+    """The rows with what was odd about the numbers of their file."""
+    commas = sorted(keyword_for_tag(tag) for tag in oddities.decimal_commas)
+    unreadable = tuple(sorted(keyword_for_tag(tag) for tag in oddities.unreadable))
+    if not commas and not unreadable:
+        return rows
+    images: dict[int, StoredImage] = {}
+    changed = []
+    for row in rows:
+        image = images.get(id(row.image))
+        if image is None:
+            remarks = row.image.remarks
+            if commas:
+                remarks += (f"a comma in {', '.join(commas)} was read as a decimal point.",)
+            image = replace(row.image, remarks=remarks, unreadable=unreadable)
+            images[id(row.image)] = image
+        changed.append(replace(row, image=image))
+    return changed
+
+
+def _without_place(frame: Frame, fields: Fields) -> Frame:
+    remark = "what its header says of its position in the patient is invalid or incomplete."
+    image = replace(frame.image, remarks=(*frame.image.remarks, remark))
+    return replace(
+        frame, image=image, position=None, pixel_spacing=frame.pixel_spacing or _aspect(fields)
+    )
+
+
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
     meta = Fields(dataset.file_meta)
-    transfer_syntax = UID(meta.ascii(0x00020010))
+    pixels, transfer_syntax, remark, refused = located_pixels(
+        file, dataset, fields, meta.ascii(0x00020010)
+    )
     bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
     bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
     high_bit = fields.short(tags.HIGH_BIT)
     sop_class = fields.ascii(tags.SOP_CLASS) or meta.ascii(0x00020002)
+    signed = fields.short(tags.SIGNED) == 1
+    table = None
+    if sop_class == _WHOLE_SLIDE:
+        refused = "whole-slide microscopy; not opened."
+    try:
+        table = modality_table(fields) if is_applied(fields, sop_class) else None
+    except DamagedTableError:
+        refused = "its modality look-up table is damaged, so its values are unknown. Not opened."
     return StoredImage(
         path=path,
         sop_class=sop_class,
@@ -144,20 +228,28 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         columns=fields.short(tags.COLUMNS) or 0,
         samples=fields.short(tags.SAMPLES) or 1,
         planar=fields.short(tags.PLANAR) or 0,
-        photometric=fields.ascii(tags.PHOTOMETRIC),
+        photometric=_photometric(fields, sop_class),
         frame_count=max(fields.integer(tags.FRAME_COUNT) or 1, 1),
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        signed=fields.short(tags.SIGNED) == 1,
+        signed=signed,
         transfer_syntax=transfer_syntax,
-        pixels=locate_pixels(file, dataset, transfer_syntax),
-        lookup_table=_modality_table(fields),
+        pixels=pixels,
+        lookup_table=table,
         claims=claims_of(fields),
         stamp=file_stamp(file),
-        no_value=fields.short(tags.PADDING) if sop_class == PARAMETRIC_MAP else None,
-        refused="whole-slide microscopy; not opened." if sop_class == _WHOLE_SLIDE else "",
+        padding=padding(fields, signed, pixels.is_float),
+        remarks=(*remark, *remarks_on(fields, sop_class, transfer_syntax, pixels)),
+        refused=refused,
     )
+
+
+def _photometric(fields: Fields, sop_class: str) -> str:
+    """The colours of a map of labels are for display: its numbers are what it holds."""
+    photometric = fields.ascii(tags.PHOTOMETRIC)
+    is_painted = sop_class == LABEL_MAP and photometric == PALETTE
+    return "MONOCHROME2" if is_painted else photometric
 
 
 def file_stamp(file: BinaryIO) -> tuple[int, int]:
@@ -205,8 +297,9 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         columns=image.columns,
         position=position,
         orientation=fields.numbers(tags.ORIENTATION, 6),
-        pixel_spacing=positive(spacing) if position else positive(spacing or _aspect(fields)),
+        pixel_spacing=positive(spacing) or (None if position else _aspect(fields)),
         slice_distance=_slice_distance(fields),
+        stated_distance=stated_distance(fields),
         slope=slope,
         intercept=intercept,
         slice_location=fields.number(tags.SLICE_LOCATION),
@@ -251,11 +344,8 @@ def _may_be_negative(fields: Fields, slope: float | None, intercept: float | Non
 
 
 def _slice_distance(fields: Fields) -> float | None:
-    for tag in (tags.SLICE_DISTANCE, tags.THICKNESS):
-        value = fields.number(tag)
-        if value is not None and value > 0:
-            return value
-    return None
+    stated = positive_number(fields, tags.SLICE_DISTANCE)
+    return stated or positive_number(fields, tags.THICKNESS)
 
 
 def _aspect(fields: Fields) -> tuple[float, ...] | None:
@@ -289,20 +379,6 @@ def _direction(fields: Fields) -> tuple[float, ...] | None:
     if value is None and _is_siemens(fields):
         return fields.doubles(tags.SIEMENS_DIRECTION, 3)
     return value
-
-
-def _modality_table(fields: Fields) -> LookupTable | None:
-    item = fields.first(tags.MODALITY_LUT)
-    if item is None:
-        return None
-    descriptor = item.shorts(tags.LUT_DESCRIPTOR)
-    data = item.shorts(tags.LUT_DATA)
-    if len(descriptor) != 3 or not data:
-        return None
-    first = descriptor[1]
-    if fields.short(tags.SIGNED) == 1 and first > 0x7FFF:
-        first -= 0x10000
-    return LookupTable(first, tuple(float(v) for v in data[: descriptor[0] or 0x10000]))
 
 
 def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Literal
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from napari_ifa.volumes.dicom.codestream import syntax_of
 from napari_ifa.volumes.dicom.deflated import LONGEST_HEADER, PIXEL_DATA, inflated
 
+#: GE's "implicit VR big endian": every element of the data set is little-endian, but the pixels are
+#: not (gdcm knows it as ImplicitVRBigEndianPrivateGE).
+GE_BIG_ENDIAN_PIXELS = UID("1.2.840.113619.5.2")
 _LONG_FORMS = (b"OW", b"OB", b"UN", b"OF", b"OD")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
 #: More fragments than any image has: a file of nothing else is not walked to its end.
 _MOST_FRAGMENTS = 2**20
+#: Of a compressed stream, what shows its kind.
+_STREAM_HEAD = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,25 @@ def locate_pixels(file: BinaryIO, dataset: Any, transfer_syntax: UID) -> PixelDa
     little = dataset.original_encoding[1] is not False
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
         return _locate_inflated(file)
-    return _locate(file, little, deflated=False)
+    pixels = _locate(file, little, deflated=False)
+    if transfer_syntax == GE_BIG_ENDIAN_PIXELS and not pixels.encapsulated:
+        return replace(pixels, little_endian=False)
+    return pixels
+
+
+def streams_in(file: BinaryIO, pixels: PixelData) -> PixelData | None:
+    """The compressed frames in an element of stated length, which holds plain pixels by the rules;
+    None where it holds none. Some writers leave out even the heads of the fragments."""
+    if pixels.offset is None or pixels.encapsulated or pixels.deflated:
+        return None
+    found = _fragments(file, pixels.offset, pixels.offset + pixels.length, deflated=False)
+    if found.fragments and (found.complete or found.length == pixels.length):
+        return replace(found, complete=pixels.complete)
+    file.seek(pixels.offset)
+    if syntax_of(file.read(min(pixels.length, _STREAM_HEAD))) is None:
+        return None
+    whole = ((pixels.offset, pixels.length),)
+    return replace(pixels, encapsulated=True, little_endian=True, words=False, fragments=whole)
 
 
 def _locate_inflated(file: BinaryIO) -> PixelData:

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.volumes.dicom.colour import colour_dtype, to_rgb
-from napari_ifa.volumes.dicom.decoding import check_frame, compressed_frame, native_frame
+from napari_ifa.volumes.dicom.decoding import (
+    UndecodedError,
+    check_frame,
+    compressed_frame,
+    native_frame,
+)
 from napari_ifa.volumes.dicom.deflated import inflated
 from napari_ifa.volumes.dicom.frames import Frame, StoredImage
 from napari_ifa.volumes.dicom.gdcm import decode_with_gdcm, needs_gdcm
-from napari_ifa.volumes.dicom.refusals import damaged, label
+from napari_ifa.volumes.dicom.reading import Job, Reading
+from napari_ifa.volumes.dicom.refusals import damaged, label, second_decoder
 from napari_ifa.volumes.dicom.resampling import resample
-from napari_ifa.volumes.dicom.rescale import BeyondInt16Error, may_fit_int16, place, place_in_place
+from napari_ifa.volumes.dicom.rescale import (
+    BeyondInt16Error,
+    may_fit_int16,
+    place,
+    place_in_place,
+)
+from napari_ifa.volumes.dicom.segmentation import empty_label
 from napari_ifa.volumes.dicom.stack import Stack
 from napari_ifa.volumes.dicom.stored_frames import (
     Pieces,
     frame_is_complete,
-    frame_pieces,
     read_pieces,
 )
 from napari_ifa.volumes.memory import refuse_if_too_large
@@ -40,14 +49,32 @@ from napari_ifa.volumes.threads import in_threads
 _DECODER_BYTES = 8
 
 
+class StackValues(NamedTuple):
+    """What the files of a stack hold.
+
+    Attributes
+    ----------
+    values : in the modality's units, ``[column, row, slice]``, int16 or float32; colours
+        ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16.
+    damaged : slices of its grid that are damaged and therefore blank.
+    notes : one sentence for each thing that a person should know.
+    """
+
+    values: NDArray[Any]
+    damaged: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
 def read_stack(
     stack: Stack, progress: Progress | None = None, stop: Stop | None = None
-) -> tuple[NDArray[Any], tuple[int, ...]]:
-    """The values of a stack, and the slices of its grid that are damaged and therefore blank.
+) -> StackValues:
+    """The values of a stack.
 
-    Values are in the modality's units, ``[column, row, slice]``, int16 or float32; colours
-    ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16. Missing and damaged
-    slices hold the lowest value of the stack, or black.
+    Missing and damaged slices hold the lowest value of the stack, or black; those that were left
+    out of a segmentation are empty. Where slices are interpolated, padding is no value: it is
+    blended with nothing. The lowest value of the stack stands for it, as beyond the slices: of CT
+    that is the padding itself where scanners pad, so that a network sees what it sees in a stack
+    that is not interpolated.
 
     Raises
     ------
@@ -69,10 +96,12 @@ def read_stack(
     jobs = _jobs(stack.frames)
     for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
         refuse_if_too_large(size, _DECODER_BYTES, name)
-    read = _read_as(shape, dtypes[0], jobs, progress, stop)
+    # Only what is interpolated has to know what is padding; else it stays as it is stored.
+    marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
+    read = _read_as(Reading(shape, dtypes[0], marks), jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
-        read = _read_as(shape, dtypes[1], jobs, progress, stop)
+        read = _read_as(Reading(shape, dtypes[1], marks), jobs, progress, stop)
     assert read is not None
     none_is_whole = read.values is None or len(read.damaged) == len(frames)
     if none_is_whole or (read.damaged and stack.resampling is not None):
@@ -81,75 +110,33 @@ def read_stack(
         raise UnsupportedStudyError(damaged(broken))
     assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
+    if first.image.is_segmentation:
+        outside = empty_label(first.image)
     for k, frame in enumerate(stack.frames):
         if frame is None or k in read.damaged:
             read.values[k] = outside
     values = read.values
     if stack.resampling is not None:
-        values = resample(values, stack.resampling, outside, name, stop=stop)
-    return values.swapaxes(0, 2), tuple(sorted(read.damaged))
+        values = resample(
+            values,
+            stack.resampling,
+            np.nan if marks and first.image.is_parametric_map else outside,
+            name,
+            stop=stop,
+            without_value=read.without_value,
+            labels=first.image.is_segmentation,
+        )
+    notes = (second_decoder(frames, len(read.by_second)),) if read.by_second else ()
+    return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)), notes)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Stored frames that are read together, and the slices that are cut from each."""
-
-    image: StoredImage
-    frames: dict[int, list[tuple[int, Frame]]]
-
-    @property
-    def slices(self) -> list[int]:
-        return [k for rows in self.frames.values() for k, _ in rows]
-
-
-class _Reading:
-    """An array that is allocated when the first frame for it is there, and what is known of it.
-
-    A header may claim anything: nothing is allocated for a claim alone.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.values: NDArray[Any] | None = None
-        self.damaged: set[int] = set()
-        self.lowest = np.inf
-        self._lock = threading.Lock()
-        self._pieces: dict[Path, list[Pieces]] = {}
-
-    def target(self, k: int) -> NDArray[Any]:
-        """Where slice ``k`` belongs, ``[row, column]`` or ``[row, column, 3]``."""
-        with self._lock:
-            if self.values is None:
-                self.values = np.empty(self.shape, self.dtype)
-            return self.values[k]
-
-    def pieces(self, image: StoredImage, index: int) -> Pieces:
-        """Where a compressed frame stands; looked up once for a file."""
-        with self._lock:
-            if image.path not in self._pieces:
-                self._pieces[image.path] = frame_pieces(image)
-            found = self._pieces[image.path]
-        if index >= len(found) or not found[index]:
-            raise ValueError("the data of a frame are not there")
-        return found[index]
-
-    def note(self, lowest: float) -> None:
-        with self._lock:
-            self.lowest = min(self.lowest, lowest)
-
-    def drop(self, slices: Sequence[int]) -> None:
-        with self._lock:
-            self.damaged.update(slices)
-
-
-def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
+def _jobs(frames: Sequence[Frame | None]) -> list[Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
-    jobs: dict[tuple[Path, int], _Job] = {}
+    jobs: dict[tuple[Path, int], Job] = {}
     for k, frame in enumerate(frames):
         if frame is not None:
             part = -1 if frame.image.pixels.deflated else frame.index
-            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
+            job = jobs.setdefault((frame.image.path, part), Job(frame.image, {}))
             job.frames.setdefault(frame.index, []).append((k, frame))
     return list(jobs.values())
 
@@ -166,17 +153,19 @@ def _dtypes(frames: Sequence[Frame]) -> tuple[np.dtype[Any], ...]:
     return (np.dtype(np.float32),)
 
 
+def _may_lack_values(frame: Frame) -> bool:
+    return frame.image.padding is not None or frame.image.is_float
+
+
 def _read_as(
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    jobs: Sequence[_Job],
+    reading: Reading,
+    jobs: Sequence[Job],
     progress: Progress | None,
     stop: Stop | None,
-) -> _Reading | None:
-    """All frames as ``dtype``; None where they need the next one."""
-    reading = _Reading(shape, dtype)
-    ours: list[_Job] = []
-    others: list[_Job] = []
+) -> Reading | None:
+    """All frames as the type of ``reading``; None where they need the next one."""
+    ours: list[Job] = []
+    others: list[Job] = []
     for job in jobs:
         (others if _is_for_gdcm(job.image) else ours).append(job)
     done = 0
@@ -188,8 +177,10 @@ def _read_as(
     try:
         with _quiet(jobs[0].image):
             in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
-            done = len(ours)
-            _read_with_gdcm(others, reading, tell, stop)
+            done = len(ours) - len(reading.undecoded)
+            _read_with_gdcm([*others, *reading.undecoded], reading, tell, stop)
+            for job in reading.undecoded:
+                reading.note_second(k for k in job.slices if k not in reading.damaged)
     except BeyondInt16Error:
         # The error keeps what was read alive until it is collected.
         reading.values = None
@@ -197,27 +188,30 @@ def _read_as(
     return reading
 
 
-def _read_job(job: _Job, reading: _Reading) -> None:
+def _read_job(job: Job, reading: Reading) -> None:
     if job.image.pixels.deflated:
         _guarded(partial(_read_deflated, job, reading), job.slices, reading)
         return
     for index, rows in job.frames.items():
-        _guarded(
-            partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
-        )
+        try:
+            _guarded(
+                partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
+            )
+        except UndecodedError:
+            reading.leave(Job(job.image, {index: rows}))
 
 
-def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
+def _guarded(read: Callable[[], None], slices: Sequence[int], reading: Reading) -> None:
     """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
     try:
         read()
-    except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
+    except (KeyboardInterrupt, SystemExit, BeyondInt16Error, UndecodedError):
         raise
     except BaseException:  # a panic of a decoder written in Rust is no Exception
         reading.drop(slices)
 
 
-def _read_deflated(job: _Job, reading: _Reading) -> None:
+def _read_deflated(job: Job, reading: Reading) -> None:
     with job.image.path.open("rb") as file:
         stream = inflated(file)
         for index, rows in sorted(job.frames.items()):
@@ -229,11 +223,14 @@ def _read_deflated(job: _Job, reading: _Reading) -> None:
 
 
 def _read_frame(
-    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
+    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: Reading
 ) -> None:
     if image.pixels.encapsulated:
         data = read_pieces(image.path, reading.pieces(image, index))
-        _place_slices(*compressed_frame(data, image), rows, reading)
+        rejected_by: list[str] = []
+        _place_slices(*compressed_frame(data, image, rejected_by), rows, reading)
+        if rejected_by:
+            reading.note_second(k for k, _ in rows)
     elif _is_plain(image, rows, reading):
         (k, frame) = rows[0]
         _refuse_incomplete(frame)
@@ -246,7 +243,7 @@ def _read_native(
     image: StoredImage,
     index: int,
     rows: list[tuple[int, Frame]],
-    reading: _Reading,
+    reading: Reading,
     stream: BinaryIO | None = None,
 ) -> None:
     _refuse_incomplete(rows[0][1])
@@ -259,7 +256,7 @@ def _refuse_incomplete(frame: Frame) -> None:
 
 
 def _place_slices(
-    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: _Reading
+    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: Reading
 ) -> None:
     image = rows[0][1].image
     if pixels.shape[:2] != (image.rows, image.columns):
@@ -273,13 +270,17 @@ def _place_slices(
         elif image.is_colour:
             to_rgb(tile, photometric, image, reading.target(k))
         else:
-            reading.note(place(tile, frame, reading.target(k)))
+            least = place(tile, frame, reading.target(k))
+            reading.note(least)
+            if reading.marks:
+                reading.mark(k, tile, frame)
 
 
-def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Reading) -> bool:
+def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: Reading) -> bool:
     """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
     return (
         reading.dtype == np.int16
+        and not reading.marks
         and image.bits_allocated == 16
         and not image.pixels.encapsulated
         and not image.pixels.is_float
@@ -313,11 +314,11 @@ def _is_for_gdcm(image: StoredImage) -> bool:
 
 
 def _read_with_gdcm(
-    jobs: Sequence[_Job], reading: _Reading, progress: Progress, stop: Stop | None
+    jobs: Sequence[Job], reading: Reading, progress: Progress, stop: Stop | None
 ) -> None:
-    whole: list[tuple[_Job, Pieces]] = []
+    whole: list[tuple[Job, Pieces]] = []
 
-    def check(job: _Job) -> Pieces:
+    def check(job: Job) -> Pieces:
         pieces: Pieces = ()
 
         def find() -> None:

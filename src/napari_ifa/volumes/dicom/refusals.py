@@ -9,7 +9,7 @@ from math import hypot
 from pydicom.uid import UID
 
 from napari_ifa.volumes.dicom.colour import COLOURS, PALETTE
-from napari_ifa.volumes.dicom.decoding import plugin
+from napari_ifa.volumes.dicom.decoding import plugins
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.stored_frames import frame_is_complete
 
@@ -50,6 +50,11 @@ def refusal(frames: Sequence[Frame]) -> str | None:
     return None if reason is None else f"{label(frames)}: {reason}"
 
 
+def has_unusable_place(frame: Frame) -> bool:
+    """Whether the file states a position in the patient that, with what goes with it, is none."""
+    return _geometry_reason(frame) is not None
+
+
 def is_damaged(frame: Frame) -> bool:
     """Whether the file does not hold all of the frame's pixels."""
     return not frame_is_complete(frame)
@@ -58,6 +63,41 @@ def is_damaged(frame: Frame) -> bool:
 def damaged(frame: Frame) -> str:
     """The sentence about a file with broken pixel data."""
     return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
+
+
+def second_decoder(frames: Sequence[Frame], count: int) -> str:
+    """The sentence about slices that only another decoder than the usual one could read."""
+    slices = "1 slice" if count == 1 else f"{count} slices"
+    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one."
+
+
+def unplaced(frames: Sequence[Frame]) -> str:
+    """The sentence about frames that are opened without a place in the patient."""
+    return f"{label(frames)}: {_why_without_place(frames)}"
+
+
+def _why_without_place(frames: Sequence[Frame]) -> str:
+    image = frames[0].image
+    if image.unplaced:
+        return f"{image.unplaced}; opened as 2D, without mm."
+    if frames[0].position is None and "ImagePositionPatient" in image.unreadable:
+        return "the patient position is not three numbers; opened as 2D, without mm."
+    if frames[0].position is None or len(frames) == 1:
+        return "no patient position; opened as 2D, without mm."
+    if len({frame.position for frame in frames}) > 1:
+        return "its images share positions; opened as a 2D stack, without mm."
+    locations = {frame.slice_location for frame in frames}
+    order = "slice locations" if len(locations) > 1 else "instance numbers"
+    return (
+        "all images state one patient position; opened as a 2D stack, without mm, in the order of"
+        f" their {order}."
+    )
+
+
+def remarks(frames: Sequence[Frame]) -> list[str]:
+    """A sentence for each thing that was put right in the headers of the frames."""
+    said = dict.fromkeys(remark for frame in frames for remark in frame.image.remarks)
+    return [f"{label(frames)}: {remark}" for remark in said]
 
 
 def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> str:
@@ -90,6 +130,8 @@ def _geometry_reason(frame: Frame) -> str | None:
     if frame.position is None:
         return None
     if frame.orientation is None:
+        if "ImageOrientationPatient" in frame.image.unreadable:
+            return "the patient orientation is not six numbers. Not opened."
         return "no patient orientation; left and right are unknown. Not opened."
     row, column = frame.orientation[:3], frame.orientation[3:]
     errors = (
@@ -100,6 +142,8 @@ def _geometry_reason(frame: Frame) -> str | None:
     if max(map(abs, errors)) > _COSINE_TOLERANCE:
         return "the patient orientation is invalid. Not opened."
     if frame.pixel_spacing is None:
+        if "PixelSpacing" in frame.image.unreadable:
+            return "the pixel spacing is not two numbers; lengths are unknown. Not opened."
         return "no pixel spacing; lengths are unknown. Not opened."
     farthest = max(*map(abs, frame.position), *frame.pixel_spacing, frame.slice_distance or 0.0)
     if farthest > _FARTHEST:
@@ -137,7 +181,7 @@ def _codec_reason(frame: Frame) -> str | None:
         return None
     syntax = frame.image.transfer_syntax
     try:
-        available = plugin(frame.image) is not None
+        available = bool(plugins(frame.image))
     except (NotImplementedError, ValueError):
         return f"compression {_name(syntax)} is not supported."
     if not available:

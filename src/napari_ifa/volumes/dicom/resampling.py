@@ -14,6 +14,8 @@ from napari_ifa.volumes.threads import in_threads
 
 #: Nearer to a slice, or to a pixel, than this part of one is the slice or pixel itself.
 _SAME = 1e-3
+#: A pixel has a value where more than this part of its weight has one; a half is enough.
+_MOST_UNKNOWN = 0.5 - 1e-4
 
 
 def resample(
@@ -23,12 +25,22 @@ def resample(
     label: str,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    *,
+    without_value: NDArray[np.bool_] | None = None,
+    labels: bool = False,
 ) -> NDArray[Any]:
     """Linear interpolation of ``[slice, row, column]`` onto the grid, ``[slice, row, column]``.
 
     Each slice is first placed at its own offset in its plane, then the two slices next to one of
     the grid are weighted by their nearness. Whole offsets and slices that coincide are copied.
-    ``outside`` stands where a slice has no pixel. The type is kept: integers are rounded.
+    ``outside`` stands where a slice has no pixel, and where most of the weight has no value. The
+    type is kept: integers are rounded.
+
+    Parameters
+    ----------
+    without_value : of the shape of ``slices``: pixels that stand for no value, as padding does.
+        They are blended with nothing.
+    labels : numbers are names, and nothing lies between two of them: the nearest is taken.
 
     Raises
     ------
@@ -47,6 +59,19 @@ def resample(
         if below is None:
             grid[index] = outside
             return
+        if labels:
+            nearest = int(np.abs(resampling.places - index).argmin())
+            if abs(resampling.places[nearest] - index) > _MOST_UNKNOWN:
+                # Left out of the file.
+                grid[index] = outside
+                return
+            offset = np.rint(resampling.offsets[nearest])
+            _store(_placed(slices[nearest], offset, grid[index].shape, outside), grid[index])
+            return
+        in_place = not weight or not resampling.offsets.any()
+        if without_value is not None or not in_place:
+            _store(_of_known(below, weight), grid[index])
+            return
         here = _placed(slices[below], resampling.offsets[below], grid[index].shape, outside)
         if weight:
             above = below + 1
@@ -54,6 +79,22 @@ def resample(
             here = here.astype(np.float32) * np.float32(1 - weight)
             here += other.astype(np.float32, copy=False) * np.float32(weight)
         _store(here, grid[index])
+
+    def _of_known(below: int, weight: float) -> NDArray[np.float32]:
+        """The mean of what is known, weighted by nearness."""
+        total = np.zeros(grid.shape[1:], np.float32)
+        known = np.zeros(grid.shape[1:], np.float32)
+        for k, share in ((below, 1 - weight), (below + 1, weight)):
+            if share:
+                here = np.ones(slices[k].shape, bool)
+                if without_value is not None:
+                    here = ~without_value[k]
+                offset, form = resampling.offsets[k], total.shape
+                part = _placed(np.where(here, slices[k], 0), offset, form, 0)
+                total += part.astype(np.float32, copy=False) * np.float32(share)
+                known += _placed(here.astype(np.float32), offset, form, 0) * np.float32(share)
+        values = np.full(total.shape, outside, np.float32)
+        return np.divide(total, known, out=values, where=known > _MOST_UNKNOWN)
 
     in_threads(fill, range(count), progress, stop)
     return grid

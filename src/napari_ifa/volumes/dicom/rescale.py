@@ -19,7 +19,7 @@ class BeyondInt16Error(Exception):
 
 def may_fit_int16(frame: Frame) -> bool:
     """Integers stay integers; whether their range allows int16 is seen when they are read."""
-    if frame.image.is_float or frame.image.no_value is not None:
+    if frame.image.is_float or (frame.image.is_parametric_map and frame.image.padding):
         return False
     table = frame.image.lookup_table
     if table is not None:
@@ -67,6 +67,12 @@ def place_in_place(frame: Frame, target: NDArray[np.int16]) -> float:
     return float(low + intercept)
 
 
+def is_padding(stored: NDArray[Any], padding: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which stored numbers stand for no value (DICOM PS3.3, C.7.5.1.1.2)."""
+    least, greatest = padding
+    return np.asarray((stored >= least) & (stored <= greatest))
+
+
 def lowest(values: NDArray[Any]) -> float:
     """The least finite value; infinity where there is none."""
     if values.dtype.kind != "f":
@@ -98,8 +104,8 @@ def _rescale(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
     else:
         np.multiply(stored, np.float32(slope), out=target, dtype=np.float32)
         target += np.float32(intercept)
-    if frame.image.no_value is not None:
-        target[stored == frame.image.no_value] = np.nan
+    if frame.image.is_parametric_map and frame.image.padding:
+        target[is_padding(stored, frame.image.padding)] = np.nan
 
 
 def _look_up(stored: NDArray[Any], table: LookupTable, target: NDArray[Any]) -> None:

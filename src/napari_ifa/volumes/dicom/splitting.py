@@ -52,6 +52,12 @@ def _claims(frame: Frame) -> Hashable:
     return frame.image.claims.sort_key()
 
 
+def _segment_of_file(frame: Frame) -> Hashable:
+    """Segments are images apart wherever they lie: empty slices may have been left out of each."""
+    image = frame.image
+    return (str(image.path), frame.traits.segment) if image.is_segmentation else None
+
+
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
     lambda f: f.image.description,
@@ -149,9 +155,8 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
 
 
 def _split(frames: list[Frame]) -> list[Part]:
-    segments = by_value(lambda f: f.traits.segment, frames)
+    segments = by_value(_segment_of_file, frames)
     if len(segments) > 1:
-        # Wherever they lie: empty slices of a segment may have been left out.
         return [part for group in segments for part in _split(group)]
     place = places(frames)
     counts = np.bincount(place)
@@ -258,7 +263,7 @@ def _stacks(frames: list[Frame]) -> list[Part]:
     """Images of which no two have a slice at one position."""
     if (kinds := _interwoven(frames)) is not None:
         return [Part(tuple(group)) for group in kinds]
-    if frames[0].traits.segment is not None:
+    if frames[0].image.is_segmentation:
         # What lies far from the rest of a segmentation is another part of it.
         return [Part(tuple(frames))]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.dicom.frames import Frame
-from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal
+from napari_ifa.volumes.dicom.refusals import damaged, is_damaged, label, refusal, remarks, unplaced
+from napari_ifa.volumes.dicom.segmentation import slots as slots_of_segmentation
 from napari_ifa.volumes.dicom.stack import Resampling, Stack
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
@@ -54,18 +55,24 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         step = line.normal * (thickness or 1.0)
         affine = line.affine(step, line.positions[0])
         return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
-    step_mm, regular = commonest_step(line.gaps)
-    is_even = _are_in_place(line.heights, step_mm)
-    missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
-    unequal = not is_even or not (regular.all() or missing)
+    missing: list[int] = []
+    unequal = False
+    if frames[0].image.is_segmentation:
+        slots, step_mm, doubts = slots_of_segmentation(line.frames, line.heights)
+        notes += doubts
+    else:
+        step_mm, regular = commonest_step(line.gaps)
+        is_even = _are_in_place(line.heights, step_mm)
+        missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
+        unequal = not is_even or not (regular.all() or missing)
+        slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
     tilt = line.tilt_degrees
     if tilt or unequal:
         return _resampled(line, step_mm, unequal, tilt, missing, notes)
     if missing:
         notes.append(_missing_note(name, line, step_mm, missing))
-    slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
-    placed = dict(zip(slots, line.frames, strict=True)) if missing else None
-    ordered = line.frames if placed is None else tuple(map(placed.get, range(slots[-1] + 1)))
+    placed = dict(zip(slots, line.frames, strict=True))
+    ordered = tuple(map(placed.get, range(slots[-1] + 1)))
     step = (line.positions[-1] - line.positions[0]) / (len(ordered) - 1)
     report = GeometryReport(missing=tuple(missing), notes=tuple(notes))
     return Stack(ordered, line.affine(step, line.positions[0]), report=report)
@@ -81,7 +88,7 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
     """
     frames, notes = _whole(frames)
     name = label(frames)
-    notes.append(f"{name}: {_why_without_place(frames)}")
+    notes.append(unplaced(frames))
     if frames[0].image.photometric == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
@@ -103,7 +110,7 @@ def regular_runs(frames: Sequence[Frame]) -> list[Run]:
     """Runs of neighbouring slices with equal gaps, where the gaps of all are unequal."""
     whole, _ = _whole(frames)
     line = _Line.of(whole)
-    if len(line.frames) < 2:
+    if len(line.frames) < 2 or whole[0].image.is_segmentation:
         return []
     gaps = line.gaps
     step, regular = commonest_step(gaps)
@@ -151,15 +158,17 @@ def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
 
 
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
-    """The frames whose pixels are all there, and a sentence for each file that is damaged."""
+    """The frames whose pixels are all there, and a sentence for each file that is damaged, and for
+    each thing that was read otherwise than its header says."""
     sentence = refusal(frames)
     if sentence is not None:
         raise UnsupportedStudyError(sentence)
+    said = remarks(frames)
     whole = [frame for frame in frames if not is_damaged(frame)]
     lost = dict.fromkeys(damaged(frame) for frame in frames if is_damaged(frame))
     if not whole:
         raise UnsupportedStudyError(next(iter(lost)))
-    return whole, list(lost)
+    return whole, [*said, *lost]
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,19 +369,6 @@ def _far_from_all(places: NDArray[np.float64], slices: int) -> list[int]:
     above = np.searchsorted(places, grid).clip(1, len(places) - 1)
     distance = np.minimum(np.abs(grid - places[above - 1]), np.abs(places[above] - grid))
     return [int(k) for k in np.flatnonzero(distance > 1 + _MISSING_RELATIVE)]
-
-
-def _why_without_place(frames: Sequence[Frame]) -> str:
-    if frames[0].position is None or len(frames) == 1:
-        return "no patient position; opened as 2D, without mm."
-    if len({frame.position for frame in frames}) > 1:
-        return "its images share positions; opened as a 2D stack, without mm."
-    locations = {frame.slice_location for frame in frames}
-    order = "slice locations" if len(locations) > 1 else "instance numbers"
-    return (
-        "all images state one patient position; opened as a 2D stack, without mm, in the order of"
-        f" their {order}."
-    )
 
 
 def _stated(thickness: float | None) -> str:

@@ -63,7 +63,8 @@ def frame_pieces(image: StoredImage) -> list[Pieces]:
     """The pieces of each compressed frame, as many frames as there are; none where it is cut off.
 
     The basic offset table says which fragments form a frame; else each fragment is a frame, else
-    a frame ends where its stream does (DICOM PS3.5, A.4).
+    a frame ends where its stream does (DICOM PS3.5, A.4). Of more fragments than there are frames,
+    those that hold nothing are none.
 
     Raises
     ------
@@ -76,9 +77,12 @@ def frame_pieces(image: StoredImage) -> list[Pieces]:
         return by_table
     if image.frame_count == 1:
         return [pixels.fragments if pixels.complete else ()]
-    one_each = pixels.complete and len(pixels.fragments) == image.frame_count
+    fragments = pixels.fragments
+    if len(fragments) > image.frame_count:
+        fragments = tuple(fragment for fragment in fragments if fragment[1])
+    one_each = pixels.complete and len(fragments) == image.frame_count
     if one_each or image.transfer_syntax == RLELossless:
-        return [(fragment,) for fragment in pixels.fragments[: image.frame_count]]
+        return [(fragment,) for fragment in fragments[: image.frame_count]]
     return _by_ends(image)
 
 

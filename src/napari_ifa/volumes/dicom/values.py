@@ -17,9 +17,60 @@ def positive(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return values if values is not None and min(values) > 0 else None
 
 
+def positive_number(fields: Fields, tag: int) -> float | None:
+    """The number where it is greater than zero."""
+    value = fields.number(tag)
+    return value if value is not None and value > 0 else None
+
+
+def stated_distance(fields: Fields) -> float | None:
+    """Of the slices, by SpacingBetweenSlices alone, whose sign is a direction."""
+    return abs(fields.number(tags.SLICE_DISTANCE) or 0.0) or None
+
+
+def padding(fields: Fields, signed: bool, is_float: bool) -> tuple[float, float] | None:
+    """The stored numbers, from the least to the greatest, that stand for no value; None for none.
+
+    PixelPaddingValue alone, or from it to PixelPaddingRangeLimit, which lies below it where
+    the darkest number is the largest (DICOM PS3.3, C.7.5.1.1.2). Their value representation, which
+    writers confuse, is not asked: 16 bits have the sign of the pixels.
+    """
+    if is_float:
+        stated = [
+            fields.single(tags.FLOAT_PADDING),
+            fields.single(tags.FLOAT_PADDING_LIMIT),
+            fields.double(tags.DOUBLE_PADDING),
+            fields.double(tags.DOUBLE_PADDING_LIMIT),
+        ]
+        values = [value for value in stated if value is not None]
+    else:
+        bits = [fields.short(tag) for tag in (tags.PADDING, tags.PADDING_LIMIT)]
+        if bits[0] is None:
+            return None
+        values = [_of_16_bits(value, signed) for value in bits if value is not None]
+    return (min(values), max(values)) if values else None
+
+
+def _of_16_bits(value: int, signed: bool) -> float:
+    value &= 0xFFFF
+    return float(value - 0x10000 if signed and value > 0x7FFF else value)
+
+
 def rescale(fields: Fields) -> tuple[float | None, float | None]:
-    """Slope and intercept: 1 and 0 where absent, None where they are no usable numbers."""
+    """Slope and intercept: 1 and 0 where absent, None where they are no usable numbers.
+
+    Of a fractional segmentation those that make the stored numbers shares from 0 to 1, whatever
+    number its maker stored for the whole (PS3.3 C.8.20.2.3).
+    """
+    if is_fractional(fields):
+        whole = fields.short(tags.MOST_OF_A_FRACTION)
+        return (1 / whole if whole else None), 0.0
     return _number(fields, tags.SLOPE, 1.0), _number(fields, tags.INTERCEPT, 0.0)
+
+
+def is_fractional(fields: Fields) -> bool:
+    """Whether this is a segmentation of probabilities, or of shares of each voxel."""
+    return fields.ascii(tags.SEGMENTATION_TYPE) == "FRACTIONAL"
 
 
 def _number(fields: Fields, tag: int, default: float) -> float | None:

@@ -17,6 +17,7 @@ from napari_ifa.volumes.volume import Window, WindowFunction
 
 if TYPE_CHECKING:
     from napari_ifa.volumes.dicom.fields import Fields
+from napari_ifa.volumes.dicom.modality_table import table_entries
 
 #: Windows and tables of one image that are looked at; a person chooses from a list.
 _MOST_WINDOWS = 32
@@ -117,10 +118,7 @@ def _table(item: Fields, signed: bool) -> Window | None:
     count = count or _MOST_ENTRIES
     # Both are 16 bits in the file; which of the two it is depends on other elements.
     first = first - 2**16 if signed and first >= 2**15 else first
-    entries = list(item.shorts(tags.LUT_DATA)[:_MOST_ENTRIES])
-    if bits == 8 and len(entries) == (count + 1) // 2:
-        # Packed: a byte for an entry, the first in the lower half.
-        entries = [half for entry in entries for half in (entry & 0xFF, entry >> 8)]
+    entries = table_entries(item, count, bits)
     if len(entries) < count:
         return None
-    return table_window(first, entries[:count], bits, item.text(tags.LUT_EXPLANATION))
+    return table_window(first, entries, bits, item.text(tags.LUT_EXPLANATION))

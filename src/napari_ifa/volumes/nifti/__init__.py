@@ -18,6 +18,7 @@ from napari_ifa.errors import IfaError, UnsupportedStudyError
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.nifti.afni import afni_images
+from napari_ifa.volumes.nifti.gzipped import is_gzipped
 from napari_ifa.volumes.nifti.headers import mgh_images, nifti_images, unit_in_mm
 from napari_ifa.volumes.nifti.minc import minc_images
 from napari_ifa.volumes.nifti.names import (
@@ -173,7 +174,9 @@ def read_nifti(
         description=", ".join(text for text in (stem_of(path), part) if text),
         windows=() if is_complex(stored.pixels.dtype) else stored.windows,
         report=GeometryReport(
-            unverified=stored.unverified, sheared=grid is not None, notes=_notes(stored, grid)
+            unverified=stored.unverified,
+            sheared=grid is not None,
+            notes=(*_notes(stored, grid), *stored.pixels.remarks),
         ),
     )
 
@@ -243,7 +246,8 @@ def _straight(stored: StoredImages) -> StraightGrid | None:
 
 
 def _notes(stored: StoredImages, grid: StraightGrid | None) -> tuple[str, ...]:
-    notes = list(stored.notes)
+    notes = [note for file in stored.files if (note := _packed_otherwise(file))]
+    notes += stored.notes
     if grid is not None:
         notes.append(
             f"{stored.path.name}: the axes miss the right angle by {grid.degrees:.1f}° (sheared);"
@@ -252,6 +256,15 @@ def _notes(stored: StoredImages, grid: StraightGrid | None) -> tuple[str, ...]:
     if len(stored.pixels.dtype.names or ()) > 3:
         notes.append(f"{stored.path.name}: transparency (the alpha channel) is left out.")
     return tuple(notes)
+
+
+def _packed_otherwise(path: Path) -> str:
+    """The sentence for a file whose name says another thing of its compression than it is."""
+    named = path.name.lower().endswith((".gz", ".mgz"))
+    if is_gzipped(path) == named:
+        return ""
+    packed = "is not compressed, though named so" if named else "is compressed, with another name"
+    return f"{path.name}: {packed}; opened by its content."
 
 
 def _key(place: str, index: int) -> str:

@@ -7,6 +7,7 @@ may hold a whole DICOM header with names.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes.nifti.gzipped import open_unpacked
 from napari_ifa.volumes.nifti.names import data_of, stem_of, suffix_of
+from napari_ifa.volumes.nifti.quaternion import unite
 from napari_ifa.volumes.nifti.stored import (
     RawPixels,
     StoredImages,
     checked_affine,
     invalid_orientation,
     no_orientation,
-    open_bytes,
     refuse_impossible_size,
     spatial_shape,
 )
@@ -30,6 +32,8 @@ from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Window
 _UNIT_IN_MM = {"meter": 1000.0, "micron": 0.001}
 _NIFTI1_BYTES = 348
 _NIFTI2_BYTES = 540
+#: They follow the header, and say whether extensions follow them.
+_EXTENSION_FLAG_BYTES = 4
 #: Intent codes of CIFTI files, whose axes are no axes of space.
 _CIFTI = range(3000, 3100)
 #: nibabel reports what it mends in a header; the person is told of what matters in notes.
@@ -63,7 +67,7 @@ def nifti_images(path: Path) -> StoredImages:
     """
     import nibabel
 
-    with open_bytes(path) as file:
+    with open_unpacked(path) as file:
         block = file.read(_NIFTI2_BYTES)
     if nibabel.Nifti1Header.may_contain_header(block):
         is_single = block[344:347] == b"n+1"
@@ -80,16 +84,19 @@ def nifti_images(path: Path) -> StoredImages:
     header = kind(block[: kind.sizeof_hdr], check=False)
     voxel_size = np.array(header["pixdim"][1:4], dtype=float)
     name = path.name
+    mended = _mended_offset(header, path) if is_single else ()
     _check(header, name)
     if int(header["intent_code"]) in _CIFTI:
         raise UnsupportedStudyError(
             f"{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not"
             " opened."
         )
+    unite(header)
     files = (path,) if is_single else (path, data_of(path))
     shape, count = spatial_shape(header.get_data_shape(), name)
     pixels = _raw(header, files[-1], shape, count)
     refuse_impossible_size(pixels, name)
+    mended += _mended_orientation(header, name)
     if int(header["sform_code"]) <= 0:
         # nibabel would take 1 for a size that is not stated.
         sizes = voxel_size[[n > 1 for n in shape]]
@@ -97,7 +104,7 @@ def nifti_images(path: Path) -> StoredImages:
             raise UnsupportedStudyError(
                 f"{name}: no voxel size stored; lengths are unknown. Not opened."
             )
-    affine = checked_affine(_lps_affine(header, name), name)
+    affine = checked_affine(_lps(header.get_best_affine, header, name), name)
     doubt = _doubt_of_sides(header, affine, voxel_size, name)
     return StoredImages(
         path=path,
@@ -109,7 +116,7 @@ def nifti_images(path: Path) -> StoredImages:
         header=header,
         windows=_windows(header),
         unverified=bool(doubt),
-        notes=(*doubt, *_doubt_of_lengths(header, voxel_size, shape, name)),
+        notes=(*mended, *doubt, *_doubt_of_lengths(header, voxel_size, shape, name)),
     )
 
 
@@ -123,7 +130,7 @@ def mgh_images(path: Path) -> StoredImages:
     """
     from nibabel.freesurfer.mghformat import MGHHeader
 
-    with open_bytes(path) as file:
+    with open_unpacked(path) as file:
         block = file.read(_MGH_BYTES)
     header = MGHHeader(block, check=False)
     _check(header, path.name)
@@ -205,10 +212,52 @@ def _raw(header: Any, path: Path, shape: tuple[int, int, int], count: int) -> Ra
     )
 
 
-def _lps_affine(header: Any, name: str) -> Affine:
-    """Index → LPS mm, whatever the header's unit."""
+def _mended_offset(header: Any, path: Path) -> tuple[str, ...]:
+    """Put right where the voxels of a single file begin, and say so.
+
+    Nothing but the header stands before byte 352 (NIfTI-2: 544), so a smaller ``vox_offset`` cannot
+    be meant; the reference library (niftilib's nifti1_io) reads from there, too.
+    """
+    stated, least = float(header["vox_offset"]), int(header.single_vox_offset)
+    if not stated < least:
+        return ()
+    with open_unpacked(path) as file:
+        file.seek(least - _EXTENSION_FLAG_BYTES)
+        has_extensions = file.read(1) not in (b"", b"\0")
+    if has_extensions:
+        raise UnsupportedStudyError(
+            f"{path.name}: its header says that extensions stand before the voxels, but not where"
+            f" the voxels begin (vox_offset {stated:g}). Not opened."
+        )
+    header["vox_offset"] = least
+    return (
+        f"{path.name}: its header places the voxels inside of itself (vox_offset {stated:g}); read"
+        f" from byte {least} on, as the format demands.",
+    )
+
+
+def _mended_orientation(header: Any, name: str) -> tuple[str, ...]:
+    """Let a valid qform stand for an sform that is no orientation, and say so."""
+    if int(header["sform_code"]) <= 0 or int(header["qform_code"]) <= 0:
+        return ()
+    if _is_valid(header.get_sform, header, name) or not _is_valid(header.get_qform, header, name):
+        return ()
+    header["sform_code"] = 0
+    return (f"{name}: its sform is not a valid orientation; shown by its qform.",)
+
+
+def _is_valid(matrix: Callable[[], Any], header: Any, name: str) -> bool:
     try:
-        ras = np.array(header.get_best_affine(), dtype=float)
+        checked_affine(_lps(matrix, header, name), name)
+    except UnsupportedStudyError:
+        return False
+    return True
+
+
+def _lps(matrix: Callable[[], Any], header: Any, name: str) -> Affine:
+    """Index → LPS mm, whatever the header's unit, of one of its matrices."""
+    try:
+        ras = np.array(matrix(), dtype=float)
     except Exception as error:  # a quaternion that is no rotation
         raise UnsupportedStudyError(invalid_orientation(name)) from error
     ras[:3] *= unit_in_mm(header)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.memory import refuse_if_too_large
+from napari_ifa.volumes.nifti.gzipped import GZIP_MARK
 from napari_ifa.volumes.nifti.stored import StoredImages, checked_affine, damaged, spatial_shape
 from napari_ifa.volumes.volume import LPS_TO_RAS
 
@@ -35,6 +36,7 @@ class MincPixels:
     dtype: np.dtype[Any]
     shape: tuple[int, int, int]
     is_4d: bool
+    remarks: tuple[str, ...] = ()
 
     def planes(self, image: int) -> Iterator[NDArray[Any]]:
         """``[x, y]`` for each z of one image, scaled; one plane is held at a time."""
@@ -58,6 +60,8 @@ def minc_images(path: Path) -> StoredImages:
     with path.open("rb") as file:
         start = file.read(4)
     if start not in (_HDF5, _NETCDF):
+        if start.startswith(GZIP_MARK):
+            raise UnsupportedStudyError(f"{path.name}: compressed with gzip; unpack it first.")
         raise ValueError("not a MINC file")
     opened = partial(_minc2 if start == _HDF5 else _minc1, path)
     name = path.name

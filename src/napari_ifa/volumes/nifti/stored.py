@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes.memory import refuse_if_too_large
+from napari_ifa.volumes.nifti.gzipped import GzipFile, is_gzipped, open_unpacked
 from napari_ifa.volumes.volume import Affine, Window
 
 #: Deflate cannot compress better than this.
@@ -21,7 +21,7 @@ _GZIP_BEST_RATIO = 1040
 #: Bytes before the voxels, beyond which a header is damaged.
 _LARGEST_OFFSET = 2**28
 #: Bytes of a header that is a text; real ones have less than a tenth of it.
-_LONGEST_TEXT = 2**24
+_LONGEST_TEXT, _TEXT_PIECE = 2**24, 2**16
 #: Shortest and longest distance of voxels in mm: a nanometre, ten metres.
 _LENGTHS = (1e-6, 1e4)
 #: Farthest place in mm.
@@ -36,6 +36,10 @@ class Pixels(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """As stored: numbers, complex numbers, or colours as fields R, G, B (and A)."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """One sentence for each thing that was noticed while planes were read."""
 
     def planes(self, image: int) -> Iterator[NDArray[Any]]:
         """``[x, y]`` for each z of one image, in this order; scaled to what the values mean.
@@ -87,6 +91,7 @@ class RawPixels:
     slope, intercept : ``[count, z]`` or what broadcasts to it; value = stored · slope + intercept.
         None where the stored numbers are the values. ValueError where one is no number.
     order : ``[count, z]``, the place of each plane in the file; None where they stand in order.
+    remarks : see :class:`Pixels`.
     """
 
     path: Path
@@ -97,6 +102,7 @@ class RawPixels:
     slope: NDArray[np.float64] | None = None
     intercept: NDArray[np.float64] | None = None
     order: NDArray[np.intp] | None = field(default=None, repr=False)
+    remarks: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         for scale in (self.slope, self.intercept):
@@ -107,7 +113,7 @@ class RawPixels:
         """See :class:`Pixels`; one plane is held at a time."""
         x, y, z = self.shape
         size = x * y * self.dtype.itemsize
-        with open_bytes(self.path) as file:
+        with open_unpacked(self.path) as file:
             for k in range(z):
                 place = image * z + k if self.order is None else int(self.order[image, k])
                 file.seek(self.offset + place * size)
@@ -116,6 +122,11 @@ class RawPixels:
             if image == self.count - 1:
                 # A compressed file ends with a checksum, which is looked at on the way past it.
                 file.read(1)
+                if isinstance(file, GzipFile) and file.has_trailing:
+                    self.remarks.append(
+                        f"{self.path.name}: other bytes follow the compressed image; they are left"
+                        " out."
+                    )
 
     def _scaled(self, stored: NDArray[Any], image: int, k: int) -> NDArray[Any]:
         if self.slope is None or self.intercept is None or self.dtype.fields is not None:
@@ -128,18 +139,15 @@ class RawPixels:
         return cast(NDArray[Any], stored * slope + intercept)
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """The content of a file, unpacked where its name says so."""
-    if path.name.lower().endswith((".gz", ".mgz")):
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
-
-
 def read_header_text(path: Path) -> str:
     """The whole of a header that is a text; ValueError where it is too long to be one."""
-    if path.stat().st_size > _LONGEST_TEXT:
-        raise ValueError("too long for a header")
-    return path.read_text(encoding="latin-1")
+    text = bytearray()
+    with open_unpacked(path) as file:
+        while part := file.read(_TEXT_PIECE):
+            text += part
+            if len(text) > _LONGEST_TEXT:
+                raise ValueError("too long for a header")
+    return text.decode("latin-1")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytearray:
@@ -177,8 +185,8 @@ def refuse_impossible_size(pixels: RawPixels, name: str) -> None:
     """
     refuse_if_too_large(pixels.shape, 4, name)
     claimed = prod(pixels.shape) * pixels.count * pixels.dtype.itemsize
-    compressed = pixels.path.name.lower().endswith((".gz", ".mgz"))
-    most = pixels.path.stat().st_size * (_GZIP_BEST_RATIO if compressed else 1)
+    ratio = _GZIP_BEST_RATIO if is_gzipped(pixels.path) else 1
+    most = pixels.path.stat().st_size * ratio
     if not 0 <= pixels.offset <= _LARGEST_OFFSET or pixels.offset + claimed > most:
         raise UnsupportedStudyError(damaged(name))
 

@@ -1,0 +1,99 @@
+"""Weights that fit a network by name and size, and yet are not what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_ifa.errors import BundleError
+
+if TYPE_CHECKING:
+    import torch
+
+#: What ``DataParallel`` puts in front of every name.
+_PARALLEL = "module."
+#: Statistics that a normalization has gathered in training.
+_STATISTICS = ("running_mean", "running_var")
+
+
+def check_names(content: Mapping[str, Any], name: str) -> None:
+    """Refuse the state dict of the file ``name`` where a weight is there twice.
+
+    Raises
+    ------
+    BundleError
+        Where one is there with ``module.`` in front and without it; it is named.
+    """
+    doubled = next((key for key in content if f"{_PARALLEL}{key}" in content), None)
+    if doubled is not None:
+        raise BundleError(
+            f"The weights in {name} are there twice, as '{doubled}' and as '{_PARALLEL}{doubled}',"
+            " and which of them are meant is not known; save one set of them."
+        )
+
+
+def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str) -> None:
+    """Refuse weights that torch would load without a word and that give a wrong answer.
+
+    ``state`` is the state dict of the file ``name``, by the names that the network has. Copying
+    numbers into a network changes their type: quantized or complex weights would become floating
+    point numbers of another meaning, and fractions would be cut off
+    (https://github.com/pytorch/pytorch/issues/126000). Training in mixed precision may leave
+    statistics in a normalization that are no numbers, and that only show when they are used
+    (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU. Other buffers
+    may well be infinite, as the masks of attention are.
+
+    Raises
+    ------
+    BundleError
+        Where a weight is of a type that the network does not compute with, or not finite; it is
+        named.
+    """
+    import torch
+
+    own = network.state_dict()
+    trained = {key for key, _ in network.named_parameters()}
+    for key, value in state.items():
+        target = own.get(key)
+        if not isinstance(value, torch.Tensor) or not isinstance(target, torch.Tensor):
+            continue
+        if not _keeps_its_meaning(value, target.dtype):
+            raise BundleError(
+                f"The weights '{key}' in {name} are stored as {_word(value.dtype)}, and the network"
+                f" computes with {_word(target.dtype)}: they would be other numbers. Save them as"
+                f" {_word(target.dtype)}."
+            )
+        if key in trained or key.endswith(_STATISTICS):
+            _refuse_not_finite(value, key, name)
+
+
+def _refuse_not_finite(value: torch.Tensor, key: str, name: str) -> None:
+    import torch
+
+    if value.dtype.itemsize == 1:  # which torch cannot look through
+        value = value.to(torch.float32)
+    wrong = int((~torch.isfinite(value)).sum())
+    if wrong:
+        raise BundleError(
+            f"The weights '{key}' in {name} are not all finite ({wrong} of {value.numel()} values"
+            " are NaN or infinite), so that no answer can be relied on; use weights from before the"
+            " training went wrong."
+        )
+
+
+def _keeps_its_meaning(value: torch.Tensor, target: torch.dtype) -> bool:
+    import torch
+
+    if value.is_quantized or value.dtype.is_complex != target.is_complex:
+        return False
+    if target.is_complex or value.dtype == target:
+        return True
+    if target.is_floating_point:
+        return value.dtype.is_floating_point
+    # Counters and indices; batches that were counted may be stored as any whole number.
+    whole = value.to(torch.float64)
+    return bool((whole == value.to(target).to(torch.float64)).all())
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
