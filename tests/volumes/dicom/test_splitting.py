@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.volumes import list_series, read_volume
+from napari_ifa.volumes.dicom.header import read_frames
+from napari_ifa.volumes.dicom.splitting import split_frames
 
 Save = Callable[..., Path]
 POSITIONS = 3
@@ -355,3 +359,21 @@ def test_studies_in_one_folder_are_listed_one_after_the_other(save_series: Save)
     (alone,) = list_series(folder)
     assert (alone.study, alone.study_date) == (0, "")
     assert alone.title == "CT, made by hand, 4 images"
+
+
+def test_a_far_slice_of_a_segmentation_is_a_part_of_it(save_series: Save) -> None:
+    heights = [0, 2, 4, 6, 90]
+    rows = [
+        read_frames(file)
+        for file in sorted(
+            save_series(*range(5), ImagePositionPatient=lambda n: [0, 0, heights[n]]).iterdir()
+        )
+    ]
+    frames = [row[0] for row in rows if isinstance(row, list)]
+    assert [len(part.frames) for part in split_frames(frames)] == [4, 1]
+    labelled = [
+        replace(frame, image=replace(frame.image, sop_class=SegmentationStorage, path=Path("s")))
+        for frame in frames
+    ]
+    (whole,) = split_frames(labelled)
+    assert len(whole.frames) == 5

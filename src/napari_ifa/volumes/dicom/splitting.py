@@ -63,7 +63,6 @@ _KINDS: tuple[Key, ...] = (
     lambda f: f.image.description,
     lambda f: f.traits.image_type,
     lambda f: f.traits.component,
-    lambda f: f.traits.segment,
     lambda f: f.traits.echo_time,
     lambda f: f.traits.echo_number,
     lambda f: f.traits.inversion_time,
@@ -264,6 +263,9 @@ def _stacks(frames: list[Frame]) -> list[Part]:
     """Images of which no two have a slice at one position."""
     if (kinds := _interwoven(frames)) is not None:
         return [Part(tuple(group)) for group in kinds]
+    if frames[0].image.is_segmentation:
+        # What lies far from the rest of a segmentation is another part of it.
+        return [Part(tuple(frames))]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
     if pieces is None:
         return _passes(frames)

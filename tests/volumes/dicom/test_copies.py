@@ -1,0 +1,52 @@
+"""Equal and nearly equal pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_ifa.volumes.dicom.copies import equal_pixels, nearly_equal_pixels, share_a_uid
+from napari_ifa.volumes.dicom.frames import Frame
+from napari_ifa.volumes.dicom.header import read_frames
+
+Save = Callable[..., Path]
+
+
+def frames(folder: Path, count: int) -> list[Frame]:
+    rows = [read_frames(folder / f"slice{k}.dcm") for k in range(count)]
+    return [row[0] for row in rows if isinstance(row, list)]
+
+
+def values(*numbers: Any) -> Callable[[int], bytes]:
+    return lambda k: np.asarray(numbers[k], "<u2").tobytes()
+
+
+@pytest.mark.parametrize(("off", "nearly"), [(0, True), (9, True), (11, False), (500, False)])
+def test_two_per_cent_of_the_range_is_the_limit(save_series: Save, off: int, nearly: bool) -> None:
+    # From the 1st to the 99th percentile the values reach over 500: nearly all of 0 to 500.
+    base = np.array([0, 0, 250, 250, 500, 500])
+    folder = save_series(0, 1, PixelData=values(base, base + off), Rows=2, Columns=3)
+    one, other = frames(folder, 2)
+    assert equal_pixels(one, other) == (off == 0)
+    assert nearly_equal_pixels(one, other) == nearly
+
+
+def test_padding_behind_the_pixels_is_nothing(save_series: Save) -> None:
+    folder = save_series(0, 1, PixelData=lambda k: bytes(range(12)) + bytes(4 * k))
+    one, other = frames(folder, 2)
+    assert equal_pixels(one, other)
+
+
+def test_equal_bytes_with_another_slope_are_other_values(save_series: Save) -> None:
+    folder = save_series(0, 1, PixelData=lambda k: bytes(range(12)), RescaleSlope=lambda k: k + 1)
+    one, other = frames(folder, 2)
+    assert not equal_pixels(one, other)
+
+
+def test_one_uid_in_two_files_is_seen(save_series: Save) -> None:
+    assert share_a_uid(frames(save_series(0, 1, SOPInstanceUID="1.5"), 2))
+    assert not share_a_uid(frames(save_series(0, 1, SOPInstanceUID=lambda k: f"1.5.{k}"), 2))
