@@ -159,6 +159,11 @@ def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> I
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Watched(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            # torch would import its compiler, which takes seconds, to leave it out here.
+            return False
+
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
