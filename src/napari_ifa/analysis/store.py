@@ -16,12 +16,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
+from napari_ifa.analysis.fine_counts import fine_of_arrays
+from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import predicted_classes
 from napari_ifa.analysis.variables import (
     COORDINATES,
+    FINE,
     FORMAT_VERSION,
     OPTIONAL,
     VARIABLES,
@@ -196,6 +199,11 @@ class Analysis:
             totals=totals,
             squares=squares,
             not_finite=data["voxel_not_finite"].values,
+            fine=(
+                fine_of_arrays({name: data[name].values for name in FINE})
+                if "fine_value" in data
+                else None
+            ),
         )
 
     def scale(
@@ -219,7 +227,8 @@ class Analysis:
         Raises
         ------
         AnalysisError
-            For an unknown class, percentiles out of order or a constant cohort.
+            For an unknown class, percentiles out of order, a constant cohort, or counts of an
+            earlier version that cannot tell the two percentiles apart.
         """
         self._check_class(class_idx)
         _check_choice(basis, "basis", get_args(Basis))
@@ -242,7 +251,15 @@ class Analysis:
             if scope == "all":
                 values, row = values.over_classes(), 0
             p_low, p_high = values.percentile([low, high], row)
-        return CommonScale(float(p_low), float(p_high), low, high, basis, scope)
+            off = float(values.uncertainty([low, high], row).sum())
+            if off > 0 and p_high - p_low <= off:
+                raise AnalysisError(
+                    f"The counts of this analysis are too coarse for its scale: P{low:g} and"
+                    f" P{high:g} of the class activation are both {p_low:.6g} within"
+                    f" {off:.2g}; run the analysis again with this version."
+                )
+            return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
+        return CommonScale(p_low, p_high, low, high, basis, scope)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
@@ -347,7 +364,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     AnalysisError
         Where the file is missing, damaged, of another kind or of a newer version.
     AnalysisMismatchError
-        Where it was made with another model.
+        Where it was made with another model, or with a formula that was corrected since.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -387,6 +404,8 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     wrong += [name for name in COORDINATES if name not in dataset.coords]
     if wrong or (wrong := wrong_values(dataset)):
         raise AnalysisError(f"{file.name} lacks a right '{wrong[0]}'; run the analysis again.")
+    if (why := older_formula(dataset.attrs)) is not None:
+        raise AnalysisMismatchError(f"{file.name} {why}; run the analysis again.")
     analysis = Analysis(dataset, None if held else file)
     if classifier is not None:
         analysis.check(classifier)
