@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from tiny import tiny_classifier, write_cohort, write_image
+from torch import nn
 
 from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
 from napari_ifa.analysis.evaluation.localisation import localise
@@ -189,3 +190,58 @@ def test_colours_are_not_given_to_a_model_of_grey_images(volume) -> None:
         "The model takes grey images and this one is in colour; open a grey one, or choose a model"
         " for colours."
     )
+
+
+class Flooring(nn.Module):
+    """Valid convolutions and pools that leave voxels out, and a pooled head: all weights 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv3d(1, 1, 3, bias=False),
+            nn.AvgPool3d(2),
+            nn.Conv3d(1, 1, 3, bias=False, dilation=2),
+            nn.AvgPool3d(3),
+        )
+        self.linear = nn.Linear(1, 2)
+        for parameter in self.parameters():
+            nn.init.ones_(parameter)
+
+    def forward(self, x):
+        return self.linear(self.features(x).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("place", [(10, 28, 19), (33, 9, 31), (24, 20, 10)])
+def test_a_landmark_is_where_it_is_though_the_network_leaves_voxels_out(place, tmp_path) -> None:
+    # 47 voxels -> 45 -> 22 -> 18 -> 6, of which the last reaches voxel 40: spacing 6, start 8.
+    array = np.zeros((47, 42, 45), np.float32)
+    array[tuple(slice(p - 1, p + 2) for p in place)] = 1
+    affine = np.diag([2.0, 3.0, 1.5, 1.0])
+    affine[:3, 3] = (-30, 10, 5)
+    nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / "landmark.nii")
+    volume = read_volume(tmp_path / "landmark.nii")
+    classifier = replace(tiny_classifier(), network=Flooring().eval())
+
+    found = explain(classifier, volume, class_idx=0)
+
+    sizes = found.case.network_input.shape[2:]
+    assert found.grid.shape == tuple(((n - 2) // 2 - 4) // 3 for n in sizes)
+    values = np.nan_to_num(found.class_activation.array)
+    assert values.max() > 0
+    centre = np.array(
+        [
+            np.average(np.arange(n), weights=values.sum(axis=tuple({0, 1, 2} - {a})))
+            for a, n in enumerate(values.shape)
+        ]
+    )
+    landmark = np.array(
+        [
+            np.average(np.arange(n), weights=volume.array.sum(axis=tuple({0, 1, 2} - {a})))
+            for a, n in enumerate(volume.array.shape)
+        ]
+    )
+    # Within half a feature voxel; the field of view of the whole input would be 4 voxels off.
+    assert abs(centre - landmark).max() < 2.5
+    outside = np.isnan(found.class_activation.array)
+    assert outside.any()
+    assert not outside[tuple(np.round(landmark).astype(int))]

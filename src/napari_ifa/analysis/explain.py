@@ -67,6 +67,7 @@ def explain(
         The image does not fit the network, its position is lost on the way, or slices are missing.
     """
     from napari_ifa.cam import class_activation
+    from napari_ifa.models.reach import feature_steps
 
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
@@ -102,8 +103,12 @@ def explain(
             progress=progress,
             stop=stop,
         )
+    shape = activation.grid
     grid = FeatureGrid.from_network_input(
-        input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
+        input_lps_affine(image),
+        tuple(image.shape[1:]),
+        shape,
+        feature_steps(classifier.network, network_input, classifier.target_layer, shape),
     )
     case = CaseActivation(classifier, network_input, activation, grid)
     explanation = Explanation(
