@@ -225,6 +225,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
         "image": explanation.volume.report.badge,
+        "notes": " ".join(explanation.notes),
         "purpose": "research, not for primary diagnosis",
     }
     return [

@@ -47,7 +47,7 @@ def steps_of(network, x, layer=None):
 
 
 def centres(features, x, axis):
-    """Centre of what each feature voxel along an axis sees, of those in the middle of the others."""
+    """Centre of what each feature voxel along an axis sees, in the middle of the other axes."""
     middle = [size // 2 for size in features.shape[2:]]
     found = []
     for i in range(features.shape[2 + axis]):

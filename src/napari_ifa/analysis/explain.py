@@ -245,6 +245,25 @@ class Explanation:
         """``[F, *grid]``: every feature times its weight for the class explained."""
         return self.case.weighted_features(self.class_idx)
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known about the map and its scale, one sentence each."""
+        found = []
+        layer = self.case.classifier.target_layer
+        if bool(self.case.activation.silent[0]):
+            found.append(
+                f"Every feature of layer '{layer}' is exactly zero in this image: the map is zero"
+                " everywhere, for every class, and shows nothing of what the answer rests on."
+            )
+        elif not self.weighted_features.any():
+            found.append(
+                f"The weights of layer '{layer}' are exactly zero for class '{self._class_name}':"
+                " the map is zero everywhere and shows nothing of what the answer rests on."
+            )
+        if self.scale is not None and self.scale.note:
+            found.append(self.scale.note)
+        return tuple(found)
+
     @property
     def follows_contributions(self) -> bool:
         """Whether masked logits are exact sums of contributions, so that no pass is needed."""

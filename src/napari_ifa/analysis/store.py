@@ -44,6 +44,8 @@ Scope = Literal["class", "all"]
 Kind = Literal["all", "true", "true_correct"]
 Values = Literal["voxels", "valleys", "peaks"]
 
+#: Cases that a note names.
+_MOST_NAMED = 10
 #: Rows of cases beyond this stay in the file and are read when they are asked for.
 _HELD_BYTES = 2**25
 
@@ -147,9 +149,29 @@ class Analysis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be known about the cohort, one sentence each."""
+        """What is to be known about the cohort and its maps, one sentence each."""
         text = str(self.dataset.attrs.get("notes", ""))
-        return tuple(line for line in text.split("\n") if line)
+        found = tuple(line for line in text.split("\n") if line)
+        silent = self.silent
+        if not silent:
+            return found
+        named = ", ".join(silent[:_MOST_NAMED])
+        more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
+        return (
+            *found,
+            f"The class activation is exactly zero everywhere, for every class, in"
+            f" {len(silent)} of {len(self.case_ids)} cases: {named}{more}. They are counted like"
+            f" the others, but their maps show nothing.",
+        )
+
+    @cached_property
+    def silent(self) -> tuple[str, ...]:
+        """The ids of the cases whose class activation is zero everywhere, for every class."""
+        extremes = ("activation_minimum", "activation_maximum")
+        if not all(name in self.dataset for name in extremes):
+            return ()
+        zero = [(self.dataset[name].values == 0).all(axis=1) for name in extremes]
+        return tuple(np.array(self.case_ids, dtype=object)[zero[0] & zero[1]])
 
     @property
     def importance_all(self) -> xr.DataArray:

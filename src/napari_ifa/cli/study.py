@@ -133,6 +133,8 @@ def run_explain(options: argparse.Namespace) -> None:
         print("The model was run on the blank slices too, for --allow-missing was given.")
     if options.dicom and not volume.source.placed:
         print("No Parametric Map was written, for the image states no place in the patient.")
+    for note in chosen.notes:
+        print(plain(note))
     if analysis is None:
         print(
             "No analysis was given, so there is no common scale: the map cannot be compared with"

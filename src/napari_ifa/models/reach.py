@@ -148,12 +148,13 @@ def _stepped(
             dilation = None
         return _kernel_steps(axes, out, kernel, stride or kernel, padding or 0, dilation or 1)
     if name.startswith(("constant_pad", "reflection_pad", "replication_pad")):
-        # Pairs, from the last axis on.
-        pairs = [*zip(args[1][::2], args[1][1::2], strict=True)]
-        pairs += [(0, 0)] * (len(axes) - len(pairs))
-        if len(pairs) > len(axes):
+        pads = [int(pad) for pad in args[1]]
+        if len(pads) > 2 * len(axes):
             return None
-        return tuple(a.padded(*p) for a, p in zip(axes, reversed(pairs), strict=True))
+        pads += [0] * (2 * len(axes) - len(pads))
+        # Pairs, from the last axis on.
+        ends = zip(axes, pads[-2::-2], pads[::-2], strict=True)
+        return tuple(axis.padded(before, after) for axis, before, after in ends)
     if name == "slice" and len(args) > 2 and (args[4:] or (1,))[0] == 1:
         return _cut(axes, out, args[1], args[2] or 0)
     if name == "convolution" or "adaptive" in name or "upsample" in name:
