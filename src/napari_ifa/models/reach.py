@@ -140,13 +140,11 @@ def _stepped(
     """The axes after one of torch's operations; None for one that says nothing of places."""
     name = func.overloadpacket.__name__
     if name == "convolution" and not args[6]:
-        kernel, (stride, padding, dilation) = args[1].shape[2:], args[3:6]
-        return _kernel_steps(axes, out, kernel, stride, padding, dilation)
+        return _kernel_steps(axes, out, args[1].shape[2:], *args[3:6])
     if name.startswith(("max_pool", "avg_pool")):
-        kernel, stride, padding, dilation, *_ = (*args[1:], *[None] * 4)
-        if name.startswith("avg"):
-            dilation = None
-        return _kernel_steps(axes, out, kernel, stride or kernel, padding or 0, dilation or 1)
+        kernel, given = args[1], dict(enumerate(args))
+        dilation = given.get(4, 1) if name.startswith("max") else 1
+        return _kernel_steps(axes, out, kernel, given.get(2) or kernel, given.get(3, 0), dilation)
     if name.startswith(("constant_pad", "reflection_pad", "replication_pad")):
         pads = [int(pad) for pad in args[1]]
         if len(pads) > 2 * len(axes):
