@@ -19,7 +19,7 @@ from torch import Tensor, nn
 # The operators that torchvision describes when it is imported, even if its compiled part did not
 # load.
 _DESCRIBED = ("nms", "qnms")
-# Scales features by a power of two, exactly, so that an absolute eps beside their sum vanishes.
+# Scales by a power of two, exactly, so that an absolute eps beside a sum vanishes.
 _BEYOND_EPS = 2.0**60
 
 
@@ -98,8 +98,10 @@ def grad_cam_map(
 ) -> tuple[Tensor, Tensor]:
     """pytorch-grad-cam's weights `[B, F]` and its raw map `[B, *grid]`.
 
-    `kind` is the name of a class in pytorch_grad_cam with a weight per feature that does not
-    change when all features are multiplied by a number, which makes its absolute eps vanish.
+    `kind` is the name of a class in pytorch_grad_cam. Its absolute eps is made to vanish: a weight
+    of XGradCAM does not change when all features are multiplied by a number, and one of
+    GradCAMPlusPlus is multiplied by the number by which the gradients are multiplied and the
+    features divided.
     """
     image = x.detach().requires_grad_()
     classes = torch.as_tensor(class_idx).expand(len(x))
@@ -108,9 +110,14 @@ def grad_cam_map(
         scores = collected(image).gather(1, classes[:, None])
         # Its own forward() calls backward() and so leaves a .grad on every parameter.
         torch.autograd.grad(scores.sum(), image)
-        features = collected.activations[0].numpy() * _BEYOND_EPS
+        features = collected.activations[0].numpy()
         gradients = collected.gradients[0].numpy()
-        arguments = (image, None, None, features, gradients)
-        weights = explainer.get_cam_weights(*arguments)
-        found = explainer.get_cam_image(*arguments) / _BEYOND_EPS
+        if kind == "GradCAMPlusPlus":
+            arguments = (image, None, None, features / _BEYOND_EPS, gradients * _BEYOND_EPS)
+            weights = explainer.get_cam_weights(*arguments) / _BEYOND_EPS
+            found = explainer.get_cam_image(*arguments)
+        else:
+            arguments = (image, None, None, features * _BEYOND_EPS, gradients)
+            weights = explainer.get_cam_weights(*arguments)
+            found = explainer.get_cam_image(*arguments) / _BEYOND_EPS
     return torch.from_numpy(weights), torch.from_numpy(found)

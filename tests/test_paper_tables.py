@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,12 @@ def test_writing_the_tables_leaves_the_rest_of_the_page(tmp_path):
     assert text.endswith("after\n")
     assert "newer" in text
     assert "old" not in text
+
+
+def test_rows_by_the_older_formula_are_marked_or_made_anew():
+    text = (Path(__file__).parents[1] / "docs" / "paper_tables.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if re.search(r"\| gradcam\+\+", line)]
+    marked = [line for line in rows if "| gradcam++ † " in line]
+    assert len(rows) == 14
+    assert len(marked) in (0, len(rows))
+    assert text.count("† Made with the older formula") == (2 if marked else 0)

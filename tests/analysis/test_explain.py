@@ -7,10 +7,13 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
+import torch
 from tiny import tiny_classifier, write_cohort, write_image
+from torch import nn
 
 from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
 from napari_ifa.analysis.evaluation.localisation import localise
+from napari_ifa.cam import METHODS
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, ExplanationError
 from napari_ifa.volumes import read_volume
 
@@ -189,3 +192,107 @@ def test_colours_are_not_given_to_a_model_of_grey_images(volume) -> None:
         "The model takes grey images and this one is in colour; open a grey one, or choose a model"
         " for colours."
     )
+
+
+class Flooring(nn.Module):
+    """Valid convolutions and pools that leave voxels out, and a pooled head: all weights 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv3d(1, 1, 3, bias=False),
+            nn.AvgPool3d(2),
+            nn.Conv3d(1, 1, 3, bias=False, dilation=2),
+            nn.AvgPool3d(3),
+        )
+        self.linear = nn.Linear(1, 2)
+        for parameter in self.parameters():
+            nn.init.ones_(parameter)
+
+    def forward(self, x):
+        return self.linear(self.features(x).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("place", [(10, 28, 19), (33, 9, 31), (24, 20, 10)])
+def test_a_landmark_is_where_it_is_though_the_network_leaves_voxels_out(place, tmp_path) -> None:
+    # 47 voxels -> 45 -> 22 -> 18 -> 6, of which the last reaches voxel 40: spacing 6, start 8.
+    array = np.zeros((47, 42, 45), np.float32)
+    array[tuple(slice(p - 1, p + 2) for p in place)] = 1
+    affine = np.diag([2.0, 3.0, 1.5, 1.0])
+    affine[:3, 3] = (-30, 10, 5)
+    nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / "landmark.nii")
+    volume = read_volume(tmp_path / "landmark.nii")
+    classifier = replace(tiny_classifier(), network=Flooring().eval())
+
+    found = explain(classifier, volume, class_idx=0)
+
+    sizes = found.case.network_input.shape[2:]
+    assert found.grid.shape == tuple(((n - 2) // 2 - 4) // 3 for n in sizes)
+    values = np.nan_to_num(found.class_activation.array)
+    assert values.max() > 0
+    centre = np.array(
+        [
+            np.average(np.arange(n), weights=values.sum(axis=tuple({0, 1, 2} - {a})))
+            for a, n in enumerate(values.shape)
+        ]
+    )
+    landmark = np.array(
+        [
+            np.average(np.arange(n), weights=volume.array.sum(axis=tuple({0, 1, 2} - {a})))
+            for a, n in enumerate(volume.array.shape)
+        ]
+    )
+    # Within half a feature voxel; the field of view of the whole input would be 4 voxels off.
+    assert abs(centre - landmark).max() < 2.5
+    outside = np.isnan(found.class_activation.array)
+    assert outside.any()
+    assert not outside[tuple(np.round(landmark).astype(int))]
+
+
+class Rectified(nn.Module):
+    """Features relu(x) and relu(2x), pooled, and a head that is affine or not."""
+
+    def __init__(self, bent: bool) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv3d(1, 2, 1, bias=False), nn.ReLU())
+        with torch.no_grad():
+            self.features[0].weight.copy_(torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1, 1))
+        self.bent = bent
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x):
+        pooled = self.features(x).mean((2, 3, 4))
+        return self.linear(torch.relu(pooled) if self.bent else pooled)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("cam", "ss-cam", "is-cam")])
+def test_a_layer_that_is_zero_for_a_case_is_said_and_counted(method, bent, tmp_path) -> None:
+    classifier = replace(tiny_classifier(), network=Rectified(bent).eval())
+    dark = [-1.0 - n for n in range(8)]
+    cohort = read_cohort(write_cohort(tmp_path, [(RAMP, 0), (dark, 1), (RAMP[::-1], 1)]))
+
+    analysis = analyze(classifier, cohort, method)
+    explanations = [
+        explain(classifier, read_volume(case.path), analysis, class_idx=0) for case in cohort.cases
+    ]
+
+    silent = cohort.cases[1].id
+    assert len(analysis.case_ids) == 3
+    assert analysis.silent == (silent,)
+    assert [note for note in analysis.notes if silent in note]
+    assert not explanations[1].activation_map.any()
+    assert "Every feature of layer 'features' is exactly zero" in explanations[1].notes[0]
+    assert not any("Every feature" in note for found in explanations[::2] for note in found.notes)
+
+
+def test_weights_that_are_zero_for_a_class_are_said(volume) -> None:
+    classifier = tiny_classifier()
+    with torch.no_grad():
+        classifier.network.linear.weight[0] = -1.0
+
+    found = explain(classifier, volume, class_idx=0, method="layercam")
+
+    (note,) = found.notes
+    assert "exactly zero for class 'none'" in note
+    assert found.select(class_idx=1).notes == ()

@@ -154,6 +154,12 @@ def test_a_file_of_a_newer_version_is_refused(analysis: Analysis, tmp_path: Path
         (lambda d: d.assign(voxel_mean=d["voxel_mean"] * np.nan), "lacks a right 'voxel_mean'"),
         (lambda d: d.assign(logits=d["logits"].astype(str)), "lacks a right 'logits'"),
         (lambda d: d.assign_coords(bin=d["bin"][::-1].values), "lacks a right 'bin'"),
+        (lambda d: d.drop_vars("fine_step"), "lacks a right 'fine_value'"),
+        (lambda d: d.assign(fine_bins=d["fine_bins"] + 1), "lacks a right 'fine_bins'"),
+        (lambda d: d.assign(fine_step=d["fine_step"] - 1), "lacks a right 'fine_step'"),
+        (lambda d: d.assign(fine_count=d["fine_count"] + 1), "lacks a right 'fine_count'"),
+        (lambda d: d.assign(fine_value=d["fine_value"] * np.inf), "lacks a right 'fine_value'"),
+        (lambda d: d.assign(fine_value=d["fine_value"] * 0), "lacks a right 'fine_value'"),
         (
             lambda d: d.assign(importance_all=d["importance_all"].T),
             "lacks a right 'importance_all'",
@@ -416,13 +422,30 @@ def test_a_file_of_version_1_is_read(analysis: Analysis) -> None:
     """Written by the release that knew neither skipped cases nor regressions."""
     old = load_analysis(Path(__file__).parent / "data" / "format_1.nc", tiny_classifier())
 
-    assert old.dataset.attrs["format_version"] == 2
+    assert old.dataset.attrs["format_version"] == 3
     assert int(old.dataset["cases_all"]) == 3
     assert old.skipped == ()
     assert old.duplicates == ()
     np.testing.assert_allclose(old.importance_all, analysis.importance_all)
     np.testing.assert_allclose(old.profiles, analysis.profiles)
     assert old.scale(0, low=0, high=100) == analysis.scale(0, low=0, high=100)
+
+
+def test_a_cohort_far_from_zero_has_a_scale(tmp_path: Path) -> None:
+    # The class activation of "none" is the image itself, divided by its eight voxels.
+    values = 8 * (1000 + 0.1 * np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
+    cases = [(row.tolist(), n % 2) for n, row in enumerate(values)]
+    cohort = read_cohort(write_cohort(tmp_path, cases))
+
+    found = analyze(tiny_classifier(), cohort, shard_size=20)
+
+    scale = found.scale(0)
+    low, high = np.percentile(values.astype(np.float32) / 8, [10, 90])
+    assert scale.p_high - scale.p_low == pytest.approx(high - low, rel=1e-3)
+    assert scale.note == ""
+    older = Analysis(found.dataset.drop_vars([n for n in found.dataset if "fine" in str(n)]))
+    with pytest.raises(AnalysisError, match="too coarse for its scale"):
+        older.scale(0)
 
 
 def test_a_truncated_file_is_refused(analysis: Analysis, tmp_path: Path) -> None:

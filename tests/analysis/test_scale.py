@@ -25,6 +25,21 @@ def test_zero_contribution_maps_to_tanh_beta_and_not_to_zero() -> None:
     assert scale(0.0) == pytest.approx(scale.neutral)
 
 
+@pytest.mark.parametrize("low", [1000.0, -1000.1, 1e6])
+def test_a_map_in_float32_far_from_zero_is_scaled_as_finely_as_it_is_known(low: float) -> None:
+    scale = CommonScale(low - 0.1, low + 0.1)
+    activation = np.linspace(low - 0.3, low + 0.3, 200).astype(np.float32)
+
+    exact = np.tanh(scale.alpha * (activation.astype(float) - scale.p_low) + np.arctanh(0.1))
+
+    np.testing.assert_allclose(scale(activation), exact, atol=2e-6)
+
+
+def test_a_width_that_is_not_known_well_is_said() -> None:
+    assert CommonScale(-1.0, 1.0, uncertainty=0.004).note == ""
+    assert "is known to 2.5 % only" in CommonScale(99.0, 101.0, uncertainty=0.05).note
+
+
 def test_a_percentile_of_exactly_zero_is_a_number_like_any_other() -> None:
     assert CommonScale(0.0, 2.0).neutral == pytest.approx(0.1)
 

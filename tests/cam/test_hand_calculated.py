@@ -153,3 +153,18 @@ def test_two_inputs(inplace):
 def test_unused_layer_is_said_where_captum_gives_zeros():
     with pytest.raises(ExplanationError, match="'unused_relu'"):
         captums(Vectors(), "unused_relu", vector(0.0, 6.0, 0.0))
+
+
+def test_gradcam_plus_plus_of_a_gradient_that_varies_over_the_voxels(by_hand):
+    # Features x = 1, 2 and 2x = 2, 4; the logit is half the square of the first one's voxels and
+    # the second one's last voxel, so that G = 1, 2 and 0, 1. S = 3 and 6:
+    # 1/(2 + 3·1) + 2/(2 + 3·2) = 9/20 and 1/(2 + 6·1) = 1/8.
+    def head(features):
+        return (features[:, :1] ** 2 / 2).sum((2, 3)) + features[:, 1:, 0, 1]
+
+    x = torch.tensor([[1.0, 2.0]]).reshape(1, 1, 1, 2)
+    found = class_activation(by_hand(head), x, "features", "gradcam++")
+    torch.testing.assert_close(found.weights, torch.tensor([[[9 / 20, 1 / 8]]]))
+    torch.testing.assert_close(found.contributions(), torch.tensor([[[27 / 20, 6 / 8]]]))
+    still = class_activation(by_hand(head), x, "features", "smoothgradcam++", samples=3, noise=0.0)
+    torch.testing.assert_close(still.weights, found.weights)

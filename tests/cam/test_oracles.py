@@ -114,13 +114,10 @@ def grad_cam(kind):
     return maps
 
 
-# torch-cam's Grad CAM++ of one noisy input whose noise is none: see
-# test_gradcam_plus_plus_of_torchcam_is_without_alpha for why not its own GradCAMpp.
-NOISELESS = {"std": 1e-30, "num_samples": 1}
 ORACLES = {
     "cam": torchcam_cam,
     "gradcam": captum("gradcam"),
-    "gradcam++": torchcam("SmoothGradCAMpp", **NOISELESS),
+    "gradcam++": grad_cam("GradCAMPlusPlus"),
     "xgradcam": grad_cam("XGradCAM"),
     "layercam": torchcam("LayerCAM"),
     "pixelwise": captum("pixelwise"),
@@ -132,7 +129,8 @@ SETTINGS = [
     for family, heads in HEADS.items()
     for head in heads
     for dims in (1, 2, 3)
-    if (dims > 1 or (family == "small" and method != "xgradcam"))  # that peer knows no 1D
+    # The peer of these two knows no 1D.
+    if (dims > 1 or (family == "small" and method not in ("gradcam++", "xgradcam")))
     and (method != "cam" or head in POOLED)
 ]
 
@@ -174,6 +172,31 @@ def test_recommended_layer_of_monai_networks_adds_up_to_the_logits(subject, same
     same(result.contributions().sum(-1) + bias, it.network(x).detach())
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(
+    ("family", "head"),
+    [("small", "flatten"), ("small", "conv"), ("resnet", "curved"), ("densenet", "curved")],
+)
+def test_gradcam_plus_plus_is_equation_19_voxel_by_voxel(subject, same, family, head, dims):
+    it, x = subject(family, head, dims), inputs(family, dims, 2)
+    kept = []
+    network = it.out_of_place
+    layer = network.get_submodule(it.layer)
+    handle = layer.register_forward_hook(lambda m, a, out: kept.append(out))
+    logits = network(x)
+    handle.remove()
+    for c in CLASSES:
+        (gradient,) = torch.autograd.grad(logits[:, c].sum(), kept, retain_graph=True)
+        sums, weights = kept[0].detach().flatten(2).sum(-1), 0
+        for place in np.ndindex(*gradient.shape[2:]):
+            g = gradient[(..., *place)]
+            alpha = torch.where(g == 0, 0, g**2 / (2 * g**2 + sums * g**3))
+            weights = weights + alpha * g.relu()
+        found = class_activation(it.network, x, it.layer, "gradcam++", c)
+        same(found.weights[:, 0], weights)
+        assert gradient.flatten(2).std(-1).max() > 0.01 * gradient.abs().max()
+
+
 # ---- where the peers' definitions differ ----
 
 
@@ -191,17 +214,33 @@ def test_gradcam_plus_plus_of_torchcam_is_without_alpha(subject, same):
     same(weights, (gradient**2 * gradient.relu()).flatten(2).sum(-1))
 
 
-def test_absolute_eps_of_torchcam_takes_small_gradients_for_nothing(subject, same):
-    # Gradients of 1e-7, as of a large 3D grid: beside eps = 1e-8, G² = 1e-14 is nothing.
-    it, x = subject("small", "mlp", 3), inputs("small", 3, 2)
-    small = copy.deepcopy(it.network)
-    with torch.no_grad():
-        small.head[-1].weight *= 1e-5
-    result = class_activation(small, x, it.layer, "gradcam++", 1)
-    exact, _ = peers.torchcam_map("SmoothGradCAMpp", small, it.layer, x, 1, **NOISELESS)
-    same(result.weights[:, 0], exact)
-    theirs, _ = peers.torchcam_map("SmoothGradCAMpp", small, it.layer, x, 1, 1e-8, **NOISELESS)
-    assert 0 < theirs.max() < 1e-3 * exact.max()
+@pytest.mark.parametrize(("head", "pooled"), [("linear", True), ("conv", False)])
+def test_torchcam_takes_the_cube_into_the_sum(subject, same, head, pooled):
+    # Its Grad CAM++ of one noisy input whose noise is none. Σ A·G³ is S·G³ behind a pooled head.
+    it, x = subject("small", head, 3), inputs("small", 3, 4)
+    features, gradient = gradients_of(it, x, 1)
+    kind, noiseless = "SmoothGradCAMpp", {"std": 1e-30, "num_samples": 1}
+    theirs, _ = peers.torchcam_map(kind, it.network, it.layer, x, 1, **noiseless)
+    total = (features * gradient**3).flatten(2).sum(-1)[..., None, None, None]
+    alpha = torch.where(gradient == 0, 0, gradient**2 / (2 * gradient**2 + total))
+    same(theirs, (alpha * gradient.relu()).flatten(2).sum(-1))
+    ours = class_activation(it.network, x, it.layer, "gradcam++", 1).weights[:, 0]
+    assert torch.allclose(ours, theirs, rtol=1e-9, atol=0) == pooled
+
+
+def test_absolute_eps_of_grad_cam_takes_small_gradients_for_nothing(by_hand):
+    # G = 1e-4 as of a large 3D grid: beside eps = 1e-6, G² = 1e-8 is nothing.
+    def head(features):  # one logit, 1e-4·x1 - 1e-4·x2 of the first feature
+        return 1e-4 * (features[:, :1, 0, 0] - features[:, :1, 0, 1])
+
+    network, x = by_hand(head), torch.tensor([[1.0, 2.0]]).reshape(1, 1, 1, 2)
+    ours = class_activation(network, x, "features", "gradcam++").weights
+    # S = 3: 1e-4 / (2 + 3e-4).
+    torch.testing.assert_close(ours[0, 0], torch.tensor([1e-4 / 2.0003, 0.0]))
+    features, gradients = np.array([[[[1.0, 2.0]]]]), np.array([[[[1e-4, -1e-4]]]])
+    with peers.pytorch_grad_cam().GradCAMPlusPlus(network, [network.features]) as explainer:
+        weights = explainer.get_cam_weights(x, None, None, features, gradients)
+    assert 0 < weights.item() < 0.02 * ours[0, 0, 0].item()
 
 
 def test_cancelled_sum_gives_no_weight_where_peers_divide_by_eps(by_hand):

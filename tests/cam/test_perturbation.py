@@ -91,14 +91,14 @@ def test_ss_cam_by_hand(monkeypatch):
 
 def test_smooth_grad_cam_plus_plus_by_hand(monkeypatch):
     # Noise of +1 and -1: a quarter of the range, 4. The gradient of half the square of the first
-    # feature is that feature, x ± 1: means x, x² + 1, x³ + 3x. Σ x·(x³ + 3x) = 273 + 63 = 336.
+    # feature is that feature, x ± 1: means x, x² + 1, x³ + 3x. Σ x = 7.
     signs = iter([1.0, -1.0])
     monkeypatch.setattr(
         smoothing, "noise_field", lambda shape, generator: torch.full(shape, next(signs))
     )
     network = Opposites(lambda a: (a[:, :1] ** 2 / 2).sum((2, 3)))
     found = weights(network, X, "smoothgradcam++", samples=2, noise=0.25)
-    expected = 1 * 2 / (2 * 2 + 336) + 2 * 5 / (2 * 5 + 336) + 4 * 17 / (2 * 17 + 336)
+    expected = 1 * 2 / (2 * 2 + 7 * 4) + 2 * 5 / (2 * 5 + 7 * 14) + 4 * 17 / (2 * 17 + 7 * 76)
     torch.testing.assert_close(found, torch.tensor([[[expected, 0.0]]]))
 
 

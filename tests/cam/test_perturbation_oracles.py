@@ -2,14 +2,15 @@
 
 Its ScoreCAM and SSCAM are ours where resizing keeps the extremes of a map, for it scales a map
 before it resizes it: where the image is as large as the grid or an odd multiple of it. Its ISCAM
-and SmoothGradCAMpp have other definitions, and the tests say which and pin both. What it adds to
-denominators (1e-8) is taken out.
+and SmoothGradCAMpp have other definitions, and the tests say which and pin both: Smooth Grad CAM++
+is held against its formula. What torch-cam adds to denominators (1e-8) is taken out.
 """
 
 from __future__ import annotations
 
 import functools
 
+import numpy as np
 import peers
 import pytest
 import torch
@@ -168,34 +169,29 @@ def test_is_cam_of_torchcam_adds_up_its_steps(same):
         same((ours - ours[:, :1]) * (n + 2) / 3, theirs - theirs[:, :1])
 
 
+@pytest.mark.parametrize("samples", [1, 4])
 @pytest.mark.parametrize(("family", "dims", "cases"), SETTINGS)
-def test_smooth_grad_cam_plus_plus_is_torchcams_of_one_sample(
-    subject, same, inject, family, dims, cases
-):
-    """With the noise that a standard deviation of 0.3 of each case's range means.
-
-    The weights alone: torch-cam multiplies them with the features of the last noisy input.
-    """
+def test_smooth_grad_cam_plus_plus_is_its_formula(subject, same, family, dims, cases, samples):
+    """With the noise that a standard deviation of 0.3 of each case's range means."""
     network, layer, x = subject(family, dims, cases)
-    found = class_activation(network, x, layer, "smoothgradcam++", 1, samples=1, seed=4)
-    inject([smooth_noise(x, field) for field in fields(1, tuple(x.shape[1:]), seed=4)])
-    weights, _ = peers.torchcam_map("SmoothGradCAMpp", network, layer, x, 1, num_samples=1)
-    same(found.weights[:, 0], weights.nan_to_num())  # 0/0 for a feature without any gradient
+    found = class_activation(network, x, layer, "smoothgradcam++", 1, samples=samples, seed=4)
+    noise = [smooth_noise(x, field) for field in fields(samples, tuple(x.shape[1:]), seed=4)]
+    features, means, _ = moments(network, layer, x, noise)
+    same(found.weights[:, 0], by_formula(features.flatten(2).sum(-1), *means))
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_smooth_grad_cam_plus_plus_of_many_samples_averages_gradients_too(
-    subject, same, inject, dims
-):
-    """torch-cam averages G² and G³, and takes G of the last sample alone."""
+def test_smooth_grad_cam_plus_plus_of_torchcam_is_another(subject, same, inject, dims):
+    """It takes the cube into the sum over the features, and G of the last sample alone."""
     network, layer, x = subject("small", dims, 2)
     found = class_activation(network, x, layer, "smoothgradcam++", 1, seed=4).weights[:, 0]
     noise = [smooth_noise(x, field) for field in fields(4, tuple(x.shape[1:]), seed=4)]
     inject(noise)
     theirs, _ = peers.torchcam_map("SmoothGradCAMpp", network, layer, x, 1)
-    features, means, last = moments(network, layer, x, noise)
-    same(theirs, by_formula(features, last, *means[1:]))
-    same(found, by_formula(features, *means))
+    features, (_, squares, cubes), last = moments(network, layer, x, noise)
+    features, squares, cubes, last = (t.flatten(2) for t in (features, squares, cubes, last))
+    total = (features * cubes).sum(-1, keepdim=True)
+    same(theirs, (squares / (2 * squares + total) * last.relu()).sum(-1))
     assert not torch.allclose(found, theirs)
 
 
@@ -219,9 +215,14 @@ def moments(network, layer, x, noise):
     return kept[0].detach(), means, gradients[-1]
 
 
-def by_formula(features, g1, g2, g3):
-    total = (features * g3).flatten(2).sum(-1)[(..., *[None] * (features.ndim - 2))]
-    return (g2 / (2 * g2 + total) * g1.relu()).flatten(2).sum(-1)
+def by_formula(sums, g1, g2, g3):
+    """Σ_v relu(g1)·g2 / (2·g2 + S·g3), voxel by voxel; nothing where no sample has a gradient."""
+    weights = torch.zeros_like(sums)
+    for place in np.ndindex(*g1.shape[2:]):
+        first, second, third = (g[(..., *place)] for g in (g1, g2, g3))
+        share = first.relu() * second / (2 * second + sums * third)
+        weights += torch.where(second == 0, 0, share)
+    return weights
 
 
 @pytest.mark.usefixtures("exact_scaling")

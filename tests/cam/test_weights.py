@@ -33,10 +33,10 @@ def test_gradcam_is_the_signed_mean_of_the_gradient():
 
 
 def test_gradcam_plus_plus_by_hand():
-    # Σ A·G³ = 1 - 2·27 = -53 and 3·8 + 4·216 = 888. First feature: α = 1 / (2 - 53) where G = 1,
-    # and G = -3 is cut off. Second: α = 4 / (8 + 888) = 1/224 and 36 / (72 + 888) = 3/80.
+    # S = Σ A = 3 and 7. First feature: α = 1 / (2 + 3·1) where G = 1, and G = -3 is cut off.
+    # Second: α = 4 / (2·4 + 7·8) = 1/16 where G = 2, and 36 / (2·36 + 7·216) = 1/44 where G = 6.
     weights = GRADIENT_METHODS["gradcam++"].weigh(FEATURES, GRADIENTS)
-    expected = torch.tensor([[[-1 / 51, 2 / 224 + 6 * 3 / 80]]])
+    expected = torch.tensor([[[1 / 5, 2 / 16 + 6 / 44]]])
     torch.testing.assert_close(weights, expected)
 
 
@@ -84,7 +84,8 @@ def test_gradcam_plus_plus_does_not_divide_by_a_cancelled_denominator(features, 
 
 def test_gradcam_plus_plus_is_zero_without_gradient():
     assert weights_of("gradcam++", [1.0, 2.0], [0.0, 0.0]) == 0
-    assert weights_of("gradcam++", [0.0, 1.0], [1.0, 0.0]) == 0.5  # α = 1/2, and 0 where G = 0
+    found = weights_of("gradcam++", [0.0, 1.0], [1.0, 0.0])  # S = 1: α = 1/3, and 0 where G = 0
+    torch.testing.assert_close(found.item(), 1 / 3)
     assert weights_of("gradcam++", [-1.0, 1.0], [0.0, -1.0]) == 0
 
 
@@ -99,12 +100,12 @@ def test_gradcam_plus_plus_of_small_gradients_in_float32():
 
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e15])
 def test_gradcam_plus_plus_in_float32_is_that_in_float64(size):
-    # G³ leaves the range of float32 on either side, and Σ A·G³ counts beside 2G² in each case.
+    # G³ leaves the range of float32 on either side, and S·G³ counts beside 2G² in each case.
     features = [1.0 / size, 0.0, 2.0 / size]
     gradients = [size, -size / 2, size / 4]
     exact = weights_of("gradcam++", features, gradients).item()
-    # In units of the size, Σ A·G³ = 1 + 2/64 = 33/32: α = 1 / (2 + 33/32) and (1/16) / (1/8 + ...).
-    by_hand = size * (32 / 97 + (1 / 4) * (1 / 16) / (1 / 8 + 33 / 32))
+    # In units of the size, S = 3: α = 1 / (2 + 3) and (1/16) / (2/16 + 3/64) = 4/11.
+    by_hand = size * (1 / 5 + (1 / 4) * (4 / 11))
     torch.testing.assert_close(exact, by_hand, rtol=1e-12, atol=0.0)
     found = weights_of("gradcam++", features, gradients, torch.float32).item()
     torch.testing.assert_close(found, exact, rtol=1e-6, atol=0.0)
@@ -112,13 +113,23 @@ def test_gradcam_plus_plus_in_float32_is_that_in_float64(size):
 
 def test_weights_from_moments_by_hand():
     # First voxel: gradients 1 and 3, with means 2, 5 of the squares, 14 of the cubes; second: 0.
+    # S = 8: α = 5 / (2·5 + 8·14).
     features = torch.tensor([[[1.0, 7.0]]])
     first, second, third = (torch.tensor([[[[value, 0.0]]]]) for value in (2.0, 5.0, 14.0))
-    expected = torch.tensor([[[2 * 5 / (10 + 14)]]])
-    torch.testing.assert_close(from_moments(features, first, second, third), expected)
-    size = torch.tensor([[[4.0]]])
-    scaled = from_moments(features, first / 4, second / 16, third / 64, size)
-    torch.testing.assert_close(scaled, expected)
+    expected = torch.tensor([[[2 * 5 / (10 + 112)]]])
+    for size in (1.0, 4.0):
+        moments = (first / size, second / size**2, third / size**3)
+        found = from_moments(features, *moments, torch.tensor([[[size]]]))
+        torch.testing.assert_close(found, expected)
+
+
+def test_moments_of_one_sample_are_gradcam_plus_plus(same):
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn((2, 3, 4, 5), generator=generator, dtype=torch.float64)
+    gradients = torch.randn((2, 2, 3, 4, 5), generator=generator, dtype=torch.float64)
+    one = gradients.new_ones(gradients.shape[:3])
+    found = from_moments(features, gradients, gradients**2, gradients**3, one)
+    same(found, GRADIENT_METHODS["gradcam++"].weigh(features, gradients))
 
 
 @pytest.mark.parametrize(

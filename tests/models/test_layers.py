@@ -5,6 +5,7 @@ from __future__ import annotations
 import peers
 import pytest
 import torch
+from monai.networks.blocks import TransformerBlock
 from monai.networks.nets import (
     UNETR,
     BasicUNet,
@@ -21,6 +22,7 @@ from monai.networks.nets import (
 from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import nn
 
+from napari_ifa.cam import bypassed
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.layers import CandidateLayer, candidate_layers
 
@@ -261,6 +263,126 @@ def test_head_that_pools_the_patches_is_explained_at_the_last_norm():
     assert recommended(MeanOfTokens(), torch.zeros(1, 1, 8, 12)) == CandidateLayer(
         "vit.norm", 8, (2, 3), True, "last layer with a spatial output, followed by fc"
     )
+
+
+WIDTH = 16
+ALL_PATHS = "last layer with a spatial output that every path to the answer goes through"
+
+
+class Tokens(nn.Module):
+    """A patch embedding, what a subclass does with its tokens, their mean, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Conv2d(1, WIDTH, 4, 4)
+        self.head = nn.Linear(WIDTH, 3)
+
+    def tokens(self, tokens):
+        raise NotImplementedError
+
+    def forward(self, x):
+        return self.head(self.tokens(self.embed(x).flatten(2).mT).mean(1))
+
+
+class Blocks(Tokens):
+    """Two blocks and, if asked for, a norm behind them."""
+
+    def __init__(self, normed):
+        super().__init__()
+        self.blocks = nn.Sequential(*[TransformerBlock(WIDTH, 32, 4) for _ in range(2)])
+        self.norm = nn.LayerNorm(WIDTH) if normed else nn.Identity()
+
+    def tokens(self, tokens):
+        return self.norm(self.blocks(tokens))
+
+
+class AnswerOfEveryToken(Blocks):
+    """The head answers for every token, and the answers are averaged."""
+
+    def __init__(self):
+        super().__init__(normed=False)
+        self.head = nn.Sequential(nn.Linear(WIDTH, 8), nn.GELU(), nn.Linear(8, 3))
+
+    def forward(self, x):
+        return self.head(self.tokens(self.embed(x).flatten(2).mT)).mean(1)
+
+
+class Residual(Tokens):
+    """Attention whose residual path is no module of its own."""
+
+    def __init__(self, on_grid=False):
+        super().__init__()
+        self.embed = nn.Sequential(nn.Conv2d(1, 8, 4, 4), nn.ReLU(), nn.Conv2d(8, WIDTH, 1))
+        self.norm = nn.LayerNorm(WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, 4, batch_first=True)
+        self.pool = nn.AdaptiveAvgPool2d(1) if on_grid else None
+
+    def tokens(self, tokens):
+        normed = self.norm(tokens)
+        return tokens + self.attention(normed, normed, normed)[0]
+
+    def forward(self, x):
+        if self.pool is None:
+            return super().forward(x)
+        maps = self.embed(x)
+        tokens = self.tokens(maps.flatten(2).mT)
+        return self.head(self.pool(tokens.mT.unflatten(2, maps.shape[2:])).flatten(1))
+
+
+class Encoder(Tokens):
+    """torch's own encoder, with the norms before or behind each branch."""
+
+    def __init__(self, norm_first):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(WIDTH, 4, 32, batch_first=True, norm_first=norm_first)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def tokens(self, tokens):
+        return self.encoder(tokens)
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        (Blocks(normed=False), "blocks"),
+        (Blocks(normed=True), "norm"),
+        (AnswerOfEveryToken(), "blocks"),
+        (Encoder(norm_first=True), "encoder"),
+        (Encoder(norm_first=False), "encoder"),
+        (Residual(), "embed"),
+        (Residual(on_grid=True), "embed"),
+    ],
+)
+def test_without_a_class_token_no_path_goes_around_the_recommended_layer(network, name):
+    x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    best = recommended(network, x)
+    assert (best.name, best.grid, best.channels) == (name, (4, 4), WIDTH)
+    assert not bypassed(network.eval(), x, best.name)
+
+
+def test_layer_before_a_residual_path_is_preferred_to_one_beside_it():
+    layers = {
+        layer.name: layer for layer in candidate_layers(Residual(), torch.zeros(1, 1, 16, 16))
+    }
+    assert layers["embed"].reason == ALL_PATHS
+    assert layers["norm"].reason == "behind embed, where part of the answer goes around it"
+
+
+def test_classifier_of_two_scales_is_explained_where_both_begin():
+    class TwoScales(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fine = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.ReLU())
+            self.coarse = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.ReLU())
+            self.head = nn.Linear(12, 3)
+
+        def forward(self, x):
+            fine = self.fine(x)
+            coarse = self.coarse(fine)
+            return self.head(torch.cat([fine.mean((2, 3)), coarse.mean((2, 3))], 1))
+
+    best = recommended(TwoScales(), torch.zeros(1, 1, 16, 16))
+    assert (best.name, best.reason) == ("fine", ALL_PATHS)
 
 
 def test_grid_of_tokens_can_be_given():

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohorts.cohort import Cohort
+from napari_ifa.analysis.fine_counts import fine_arrays
+from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.truth import Truth
@@ -95,6 +97,7 @@ def _running(sums: Iterator[Sums]) -> Iterator[Sums]:
 
 def _summary(sums: Sums, cases: int) -> dict[str, Any]:
     voxels = sums.distribution
+    assert voxels.fine is not None, "shards count in fine bins too"
     return {
         "importance_all": sums.all.mean,
         "importance_true": sums.true.mean,
@@ -112,6 +115,7 @@ def _summary(sums: Sums, cases: int) -> dict[str, Any]:
         "voxel_mean": voxels.mean,
         "voxel_sum_of_squares": voxels.sum_of_squares,
         "voxel_not_finite": voxels.not_finite,
+        **fine_arrays(voxels.fine),
     }
 
 
@@ -211,6 +215,7 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
         "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
         "format_version": FORMAT_VERSION,
         "method": method,
+        FORMULA: formula_of(method),
         "model_name": classifier.name,
         "output_activation": classifier.output_activation,
         **identity_attributes(classifier),

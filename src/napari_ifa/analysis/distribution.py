@@ -1,9 +1,11 @@
 """The distribution of class activations over a cohort, as counts that merge by addition.
 
 Values are counted in logarithmic bins of relative width 0.1 % for each sign, and one bin for zero
-(DDSketch's mapping: Masson, Rim and Lee, VLDB 2019). Minimum and maximum are exact, and the sums
-behind mean and variance are added up as fractions, so that parts merged in any order give the same
-distribution, bit for bit.
+(DDSketch's mapping: Masson, Rim and Lee, VLDB 2019). They hold a percentile to 0.05 % of itself,
+which says nothing of the difference of two percentiles that lie far from zero; therefore the values
+are also counted in bins of one absolute width, see `fine_counts`, and a percentile lies where both
+agree. Minimum and maximum are exact, and the sums behind mean and variance are added up as
+fractions, so that parts merged in any order give the same distribution, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_ifa.analysis.fine_counts import FineCounts, most_bins
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Distribution:
     minimum, maximum : ``[C]``.
     totals, squares : ``[C]`` fractions: the sums of the values and of their squares.
     not_finite : ``[C]`` values that are infinite or not a number; they are in no bin.
+    fine : one per class: the values in bins of one width; None in files of an earlier version.
     """
 
     bins: NDArray[np.int64]
@@ -45,6 +49,7 @@ class Distribution:
     totals: NDArray[np.object_]
     squares: NDArray[np.object_]
     not_finite: NDArray[np.int64]
+    fine: tuple[FineCounts, ...] | None = None
 
     @classmethod
     def empty(cls, classes: int) -> Distribution:
@@ -57,6 +62,7 @@ class Distribution:
             totals=_fractions(np.zeros(classes)),
             squares=_fractions(np.zeros(classes)),
             not_finite=np.zeros(classes, np.int64),
+            fine=(FineCounts.empty(),) * classes,
         )
 
     @classmethod
@@ -79,6 +85,10 @@ class Distribution:
             totals=_fractions(kept.sum(1).cpu().numpy()),
             squares=_fractions((kept**2).sum(1).cpu().numpy()),
             not_finite=(~finite).sum(1).cpu().numpy(),
+            fine=tuple(
+                FineCounts.of(row[kind], most_bins(len(exact)))
+                for row, kind in zip(exact, finite, strict=True)
+            ),
         )
 
     @property
@@ -117,7 +127,15 @@ class Distribution:
             totals=self.totals + other.totals,
             squares=self.squares + other.squares,
             not_finite=self.not_finite + other.not_finite,
+            fine=self._merged_fine(other),
         )
+
+    def _merged_fine(self, other: Distribution) -> tuple[FineCounts, ...] | None:
+        if self.fine is None or other.fine is None:
+            return None
+        most = most_bins(len(self.fine))
+        pairs = zip(self.fine, other.fine, strict=True)
+        return tuple(one.merged(two, most) for one, two in pairs)
 
     def over_classes(self) -> Distribution:
         """All classes' values as one distribution."""
@@ -127,27 +145,49 @@ class Distribution:
         return joint
 
     def percentile(self, percent: ArrayLike, class_idx: int = 0) -> Any:
-        """Percentiles of one class, as ``numpy.percentile`` counts ranks, within 0.05 %.
+        """Percentiles of one class, as ``numpy.percentile`` counts ranks, within `uncertainty`.
 
         Raises
         ------
         AnalysisError
             Where the class has no finite value.
         """
+        return self._between_ranks(percent, class_idx)[0]
+
+    def uncertainty(self, percent: ArrayLike, class_idx: int = 0) -> Any:
+        """How far a percentile can be from the exact one, at most: 0 where that is known.
+
+        It is at most 0.05 % of the percentile itself, and half the width of the class's fine bins.
+        That width is the least power of two with which the class's values occupy no more than N
+        bins, N = 524288 for up to three classes, 2^21 / C for C of them, and at least 8192. So
+        the difference of two percentiles, W, is known to 0.2 % whatever the offset is, unless the
+        values lie in more than N different bins of W / 1024: they then fill a range of N / 1024
+        times W and more, and more than N of them are different.
+
+        Raises
+        ------
+        AnalysisError
+            Where the class has no finite value.
+        """
+        return self._between_ranks(percent, class_idx)[1]
+
+    def _between_ranks(self, percent: ArrayLike, class_idx: int) -> tuple[Any, Any]:
+        """Percentiles and how far off they can be."""
         number = self._finite_number(class_idx)
         rank = np.asarray(percent, dtype=float) / 100 * (number - 1)
         below = np.floor(rank).astype(np.int64)
         above = np.minimum(below + 1, number - 1)
-        lower = self._ranked(below, class_idx)
-        upper = self._ranked(above, class_idx)
-        result = lower + (upper - lower) * (rank - below)
-        return float(result) if np.ndim(result) == 0 else result
+        lower, upper = self._ranked(below, class_idx), self._ranked(above, class_idx)
+        between = rank - below
+        # For the values and for how far off they can be alike.
+        value, off = (a + (b - a) * between for a, b in zip(lower, upper, strict=True))
+        return (value, off) if np.ndim(value) else (float(value), float(off))
 
     def percentile_of(self, value: float, class_idx: int = 0) -> float:
         """The percentage of one class's values that are lower, those in its own bin counted half.
 
-        The distribution's function at this value, within the width of a bin (0.1 %): 0 below the
-        least value, 100 above the greatest.
+        The distribution's function at this value, within the width of a bin, of those of 0.1 % or
+        the fine ones, whichever is less: 0 below the least value, 100 above the greatest.
 
         Raises
         ------
@@ -163,7 +203,15 @@ class Distribution:
         if value > self.maximum[class_idx]:
             return 100.0
         place = _bin_number(value)
-        first, behind = np.searchsorted(self.bins, [place, place + 1])
+        fine = None if self.fine is None else self.fine[class_idx]
+        if fine is not None and fine.step <= abs(value) * _LOG_GAMMA:
+            counts = fine.counts
+            behind = np.searchsorted(fine.values, value, side="right")
+            # The bin before that place is the value's own where it reaches as far.
+            own = behind > 0 and value - fine.values[behind - 1] <= fine.step
+            first = behind - int(own)
+        else:
+            first, behind = np.searchsorted(self.bins, [place, place + 1])
         lower, same = counts[:first].sum(), counts[first:behind].sum()
         return float(100 * (lower + same / 2) / number)
 
@@ -176,17 +224,27 @@ class Distribution:
             )
         return number
 
-    def _ranked(self, rank: NDArray[np.int64], class_idx: int) -> NDArray[np.float64]:
-        """The value of a rank: the one with the least relative error in its bin."""
+    def _ranked(
+        self, rank: NDArray[np.int64], class_idx: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The values of ranks, the middle of where they can lie, and how far off that can be."""
         cumulative = np.cumsum(self.counts[class_idx])
         bins = self.bins[np.searchsorted(cumulative, rank, side="right")].astype(float)
-        upper_edge = np.exp(np.abs(bins) * _LOG_GAMMA) * _SMALLEST
-        value = np.sign(bins) * upper_edge * 2 / (1 + np.exp(_LOG_GAMMA))
+        outer = np.exp(np.abs(bins) * _LOG_GAMMA) * _SMALLEST
+        inner = np.where(bins == 0, -outer, outer / np.exp(_LOG_GAMMA))
+        low, high = np.where(bins < 0, -outer, inner), np.where(bins < 0, -inner, outer)
         smallest, greatest = self.minimum[class_idx], self.maximum[class_idx]
-        value = np.clip(value, smallest, greatest)
+        low, high = np.clip(low, smallest, greatest), np.clip(high, smallest, greatest)
+        if self.fine is not None:
+            fine = self.fine[class_idx]
+            least = fine.bin_of_rank(rank)
+            # The logarithm's bins end within rounding of where they should: never beyond these.
+            low = np.clip(low, least, least + fine.step)
+            high = np.clip(high, least, least + fine.step)
         # The first and the last are known exactly.
-        value = np.where(rank == 0, smallest, value)
-        return np.where(rank == cumulative[-1] - 1, greatest, value)
+        for known, value in ((0, smallest), (cumulative[-1] - 1, greatest)):
+            low, high = np.where(rank == known, value, low), np.where(rank == known, value, high)
+        return low + (high - low) / 2, (high - low) / 2
 
     def _only(self, class_idx: int) -> Distribution:
         row = slice(class_idx, class_idx + 1)
@@ -198,6 +256,7 @@ class Distribution:
             self.totals[row],
             self.squares[row],
             self.not_finite[row],
+            None if self.fine is None else self.fine[row],
         )
 
 

@@ -67,6 +67,7 @@ def explain(
         The image does not fit the network, its position is lost on the way, or slices are missing.
     """
     from napari_ifa.cam import class_activation
+    from napari_ifa.models.reach import feature_steps
 
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
@@ -103,8 +104,12 @@ def explain(
             progress=progress,
             stop=stop,
         )
+    shape = activation.grid
     grid = FeatureGrid.from_network_input(
-        input_lps_affine(image), tuple(image.shape[1:]), tuple(activation.features.shape[2:])
+        input_lps_affine(image),
+        tuple(image.shape[1:]),
+        shape,
+        feature_steps(classifier.network, network_input, classifier.target_layer, shape),
     )
     case = CaseActivation(classifier, network_input, activation, grid, prepared.notes)
     explanation = Explanation(
@@ -229,10 +234,10 @@ class Explanation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What there is to say about the model and about this case; one sentence each."""
+        """What there is to say about the model, this case and its map; one sentence each."""
         without = self.case.classifier.no_probabilities
         said = (f"{without[0].upper()}{without[1:]}.",) if without else ()
-        return (*said, *self.case.classifier.notes, *self.case.notes)
+        return (*said, *self.case.classifier.notes, *self.case.notes, *self.map_notes)
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
@@ -249,6 +254,25 @@ class Explanation:
     def weighted_features(self) -> NDArray[np.float32]:
         """``[F, *grid]``: every feature times its weight for the class explained."""
         return self.case.weighted_features(self.class_idx)
+
+    @cached_property
+    def map_notes(self) -> tuple[str, ...]:
+        """What is to be known about the map and its scale, one sentence each."""
+        found = []
+        layer = self.case.classifier.target_layer
+        if bool(self.case.activation.silent[0]):
+            found.append(
+                f"Every feature of layer '{layer}' is exactly zero in this image: the map is zero"
+                " everywhere, for every class, and shows nothing of what the answer rests on."
+            )
+        elif not self.weighted_features.any():
+            found.append(
+                f"The weights of layer '{layer}' are exactly zero for class '{self._class_name}':"
+                " the map is zero everywhere and shows nothing of what the answer rests on."
+            )
+        if self.scale is not None and self.scale.note:
+            found.append(self.scale.note)
+        return tuple(found)
 
     @property
     def follows_contributions(self) -> bool:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
+from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.loading import loaded_cases
 from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
 from napari_ifa.analysis.shard_folder import ShardFolder
@@ -221,6 +222,7 @@ def _plan(
         "output": classifier.output_activation,
         "napari-ifa": version("napari-ifa"),
         "method": options.method,
+        **plan_of_formula(options.method),
         "profiles": options.profiles,
         "shard size": str(size),
         "cohort": digest.hexdigest(),

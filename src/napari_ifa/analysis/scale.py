@@ -11,6 +11,7 @@ from napari_ifa.errors import AnalysisError
 
 _ATANH_LOW = float(np.arctanh(0.1))
 _ATANH_HIGH = float(np.arctanh(0.9))
+_WIDTH_KNOWN_TO = 0.002
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class CommonScale:
     low, high : the percentiles, in percent.
     basis : ``"voxels"`` of every map, or the cases' ``"extremes"``.
     scope : one scale for the ``"class"``, or one for ``"all"`` classes.
+    uncertainty : how far ``p_high - p_low`` can be from the exact width, in logit units.
 
     Raises
     ------
@@ -39,6 +41,7 @@ class CommonScale:
     high: float = 90.0
     basis: str = "voxels"
     scope: str = "class"
+    uncertainty: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.p_low, self.p_high]).all() or self.p_high <= self.p_low:
@@ -63,11 +66,31 @@ class CommonScale:
         """Where zero class activation lies on the scale: the border of against and for."""
         return float(np.tanh(self.beta))
 
+    @property
+    def note(self) -> str:
+        """A sentence where the width of the scale is not known to 0.2 %; empty where it is."""
+        share = self.uncertainty / (self.p_high - self.p_low)
+        if share <= _WIDTH_KNOWN_TO:
+            return ""
+        return (
+            f"The width of the common scale is known to {100 * share:.2g} % only: the class"
+            " activation lies far from zero beside how much it varies."
+        )
+
+    @property
+    def float32_steps(self) -> tuple[float, float, float, float]:
+        """What is subtracted from a map first and second, its factor, and what is then added.
+
+        Together α·u + β. Beside a large offset float32 holds neither α·u nor P10 well enough: the
+        two parts of P10 are subtracted before anything is multiplied.
+        """
+        near = float(np.float32(self.p_low))
+        return near, self.p_low - near, self.alpha, _ATANH_LOW
+
     def __call__(self, activation: ArrayLike) -> np.ndarray:
         """S-CAM of class activations that already lie on the grid they are shown on."""
         values = np.asarray(activation)
         dtype = values.dtype if values.dtype.kind == "f" else np.dtype(float)
-        result: np.ndarray = np.tanh(
-            values * dtype.type(self.alpha) + dtype.type(self.beta), dtype=dtype
-        )
+        near, rest, factor, at_low = map(dtype.type, self.float32_steps)
+        result: np.ndarray = np.tanh((values - near - rest) * factor + at_low, dtype=dtype)
         return result

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
+from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import CohortError
@@ -170,7 +171,9 @@ def _rows_of(stored: Any) -> Rows | None:
 
 def _distribution_arrays(distribution: Distribution) -> dict[str, NDArray[Any]]:
     row, column = np.nonzero(distribution.counts)
+    assert distribution.fine is not None, "what is counted here is counted in fine bins too"
     return {
+        **fine_arrays(distribution.fine),
         "bins": distribution.bins,
         "count_class": row.astype(np.int32),
         "count_bin": column.astype(np.int32),
@@ -195,6 +198,7 @@ def _distribution_of(stored: Any) -> Distribution:
         totals=moments_of_text(stored["totals"]),
         squares=moments_of_text(stored["squares"]),
         not_finite=stored["not_finite"],
+        fine=fine_of_arrays(stored),
     )
 
 

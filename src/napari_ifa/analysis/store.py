@@ -17,12 +17,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
+from napari_ifa.analysis.fine_counts import fine_of_arrays
+from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.analysis.variables import (
     COORDINATES,
+    FINE,
     FORMAT_VERSION,
     OPTIONAL,
     VARIABLES,
@@ -46,6 +49,8 @@ Scope = Literal["class", "all"]
 Kind = Literal["all", "true", "true_correct"]
 Values = Literal["voxels", "valleys", "peaks"]
 
+#: Cases that a note names.
+_MOST_NAMED = 10
 #: Rows of cases beyond this stay in the file and are read when they are asked for.
 _HELD_BYTES = 2**25
 
@@ -155,9 +160,29 @@ class Analysis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be known about the cohort, one sentence each."""
+        """What is to be known about the cohort and its maps, one sentence each."""
         text = str(self.dataset.attrs.get("notes", ""))
-        return tuple(line for line in text.split("\n") if line)
+        found = tuple(line for line in text.split("\n") if line)
+        silent = self.silent
+        if not silent:
+            return found
+        named = ", ".join(silent[:_MOST_NAMED])
+        more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
+        return (
+            *found,
+            f"The class activation is exactly zero everywhere, for every class, in"
+            f" {len(silent)} of {len(self.case_ids)} cases: {named}{more}. They are counted like"
+            f" the others, but their maps show nothing.",
+        )
+
+    @cached_property
+    def silent(self) -> tuple[str, ...]:
+        """The ids of the cases whose class activation is zero everywhere, for every class."""
+        extremes = ("activation_minimum", "activation_maximum")
+        if not all(name in self.dataset for name in extremes):
+            return ()
+        zero = [(self.dataset[name].values == 0).all(axis=1) for name in extremes]
+        return tuple(np.array(self.case_ids, dtype=object)[zero[0] & zero[1]])
 
     @property
     def importance_all(self) -> xr.DataArray:
@@ -207,6 +232,11 @@ class Analysis:
             totals=totals,
             squares=squares,
             not_finite=data["voxel_not_finite"].values,
+            fine=(
+                fine_of_arrays({name: data[name].values for name in FINE})
+                if "fine_value" in data
+                else None
+            ),
         )
 
     def scale(
@@ -230,7 +260,8 @@ class Analysis:
         Raises
         ------
         AnalysisError
-            For an unknown class, percentiles out of order or a constant cohort.
+            For an unknown class, percentiles out of order, a constant cohort, or counts of an
+            earlier version that cannot tell the two percentiles apart.
         """
         self._check_class(class_idx)
         _check_choice(basis, "basis", get_args(Basis))
@@ -253,7 +284,15 @@ class Analysis:
             if scope == "all":
                 values, row = values.over_classes(), 0
             p_low, p_high = values.percentile([low, high], row)
-        return CommonScale(float(p_low), float(p_high), low, high, basis, scope)
+            off = float(values.uncertainty([low, high], row).sum())
+            if off > 0 and p_high - p_low <= off:
+                raise AnalysisError(
+                    f"The counts of this analysis are too coarse for its scale: P{low:g} and"
+                    f" P{high:g} of the class activation are both {p_low:.6g} within"
+                    f" {off:.2g}; run the analysis again with this version."
+                )
+            return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
+        return CommonScale(p_low, p_high, low, high, basis, scope)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
@@ -356,7 +395,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     AnalysisError
         Where the file is missing, damaged, of another kind or of a newer version.
     AnalysisMismatchError
-        Where it was made with another model.
+        Where it was made with another model, or with a formula that was corrected since.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -416,6 +455,8 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
     if wrong or (wrong := wrong_values(dataset)):
         raise AnalysisError(f"{name} lacks a right '{wrong[0]}'; run the analysis again.")
+    if (why := older_formula(dataset.attrs)) is not None:
+        raise AnalysisMismatchError(f"{name} {why}; run the analysis again.")
     return dataset
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
@@ -37,6 +37,10 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "voxel_mean": (_PER_CLASS, "logit", "mean class activation of the voxels"),
     "voxel_sum_of_squares": (_PER_CLASS, "logit^2", "squared deviations from that mean, summed"),
     "voxel_not_finite": (_PER_CLASS, "1", "voxels that are infinite or not a number"),
+    "fine_value": (("fine",), "logit", "lower ends of the fine bins, class after class"),
+    "fine_count": (("fine",), "1", "feature-grid voxels in each fine bin"),
+    "fine_bins": (_PER_CLASS, "1", "fine bins of the class"),
+    "fine_step": (_PER_CLASS, "logit", "width of the fine bins; 0 where they are the values"),
     "skipped_reason": (("skipped",), "1", "why a case of the cohort was not analysed"),
     "label": (_PER_CASE, "1", "class number; -1 where none is given"),
     "target": (_PER_CASE, "1", "the value a regression should give; NaN where none is given"),
@@ -53,8 +57,9 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
+FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
-OPTIONAL = ("content", "contribution")
+OPTIONAL = ("content", "contribution", *FINE)
 #: The coordinate of each dimension that has one.
 COORDINATES = {
     "class": "class names",
@@ -65,7 +70,7 @@ COORDINATES = {
 
 
 _WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "cases_all", "cases_true"}
-_WHOLE |= {"cases_correct"}
+_WHOLE |= {"cases_correct", "fine_count", "fine_bins"}
 _TEXTS = {"skipped_reason"}
 
 
@@ -98,7 +103,27 @@ def wrong_values(dataset: xr.Dataset) -> list[str]:
     bins = dataset["bin"].values
     if bins.dtype.kind not in "iu" or bool(np.any(np.diff(bins) <= 0)):
         wrong.append("bin")
-    return wrong
+    return wrong or _wrong_fine_counts(dataset)
+
+
+def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
+    """Those of the fine counts, of which there are all or none, that do not fit the others."""
+    there = [name for name in FINE if name in dataset]
+    if len(there) < len(FINE):
+        return there
+    values, counts, bins, steps = (dataset[name].values for name in FINE)
+    if bins.min(initial=0) < 0 or bins.sum() != counts.size:
+        return ["fine_bins"]
+    if not np.isfinite(values).all():
+        return ["fine_value"]
+    if not (np.isfinite(steps).all() and steps.min(initial=0) >= 0):
+        return ["fine_step"]
+    starts = np.concatenate([[0], np.cumsum(bins)])
+    sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[starts])
+    if counts.min(initial=1) < 1 or (sums != dataset["voxel_count"].values.sum(axis=1)).any():
+        return ["fine_count"]
+    inside = np.setdiff1d(np.arange(1, values.size), starts)
+    return ["fine_value"] if (values[inside] <= values[inside - 1]).any() else []
 
 
 def _impossible(dataset: xr.Dataset) -> list[str]:

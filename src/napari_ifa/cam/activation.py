@@ -53,6 +53,11 @@ class ClassActivation:
         return tuple(self.features.shape[2:])
 
     @property
+    def silent(self) -> Tensor:
+        """Cases whose features are all exactly zero, bool `[B]`: so is every map of theirs."""
+        return ~self.features.flatten(1).any(1)
+
+    @property
     def weights(self) -> Tensor:
         """`[B, K, F]`, or `[B, K, F, *grid]` for a method with a weight per voxel.
 

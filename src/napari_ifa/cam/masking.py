@@ -21,7 +21,7 @@ from napari_ifa.cam.memory import NoMemoryError, block_length
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.calling import first_tensor, other_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,28 +152,7 @@ def bypassed(
     with torch.inference_mode(False), torch.no_grad():
         reading = network.reading(case, 0, len(first_tensor(inputs)))
         one = network.forward(case, keep, reading)
-        other = network.forward(_noise(case, torch.Generator("cpu").manual_seed(0)), again, reading)
+        other = network.forward(other_inputs(case), again, reading)
     check_finite(one, "the network's logits")
     size = max(float(one.abs().max()), float(other.abs().max()))
     return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
-
-
-def _noise(inputs: Any, generator: torch.Generator) -> Any:
-    """Inputs of the same shapes and about the same range, but others."""
-    if isinstance(inputs, Tensor):
-        if inputs.dtype == torch.bool or inputs.is_complex() or not inputs.numel():
-            return ~inputs if inputs.dtype == torch.bool else inputs
-        random = torch.rand(inputs.shape, generator=generator, device="cpu", dtype=torch.float32)
-        low, high = inputs.min(), inputs.max()
-        if inputs.is_floating_point():
-            constant = low == high  # then a range around it
-            start = torch.where(constant, low - 1, low)
-            return start + random.to(inputs) * torch.where(constant, 2, high - low)
-        # Whole numbers stay among those that there are, for they may stand in a table.
-        steps = (random.to(inputs.device) * (high - low + 1)).to(inputs.dtype)
-        return (low + steps).clamp(max=high)
-    if isinstance(inputs, dict):
-        return {key: _noise(value, generator) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(_noise(value, generator) for value in inputs)
-    return inputs

@@ -144,18 +144,22 @@ def _score_weights(
 
     Score CAM subtracts the score of a baseline from each, which is the same for all features and
     so cancels in the softmax: it is not computed. A constant map makes no mask; its weight is 0,
-    and it stands outside the softmax, which is computed in float32 or wider.
+    and it stands outside the softmax, which is computed in float32 or wider. Of a case whose
+    features are all zero, every weight is 0.
     """
     features, size = result.features, tuple(first_tensor(inputs).shape[2:])
     alive = varying(features, size)
     rows = alive.nonzero()
-    flat = (~alive.any(1)).nonzero().flatten().tolist()
+    silent = ~features.flatten(1).any(1)
+    flat = (~alive.any(1) & ~silent).nonzero().flatten().tolist()
     if flat:
         raise ExplanationError(
             f"Every feature of layer '{cut.layer}' is constant over its grid in case"
             f" {', '.join(map(str, flat))} of the batch, so that no mask can be made of any: check"
             " the image, or choose another layer."
         )
+    if not len(rows):
+        return features.new_zeros((*chosen.shape, features.shape[1]))
     masked = MaskedForward(cut, inputs, features, sampling)
     length = masked.rows_at_once(rows)
     scores = torch.zeros(
@@ -180,7 +184,8 @@ def _score_weights(
             sampling.advance(done, total)
         length = longest  # less than before where memory was short
     scores = (scores / sampling.samples).masked_fill_(~alive[..., None], -torch.inf)
-    return scores.softmax(1).movedim(1, 2).to(features.dtype)
+    weights = scores.softmax(1).masked_fill(silent[:, None, None], 0)
+    return weights.movedim(1, 2).to(features.dtype)
 
 
 def _check_finite(scores: Tensor, rows: Tensor) -> None:

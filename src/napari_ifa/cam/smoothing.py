@@ -39,7 +39,7 @@ def smooth_weights(
     length = max(1, _HELD_BLOCKS * block_numbers(device) // (4 * size))
     groups = list(chosen.split(length, 1))
     total = len(groups) * sampling.samples * cases
-    done, zero = 0, True
+    done, zero = 0, bool(result.features.any())
     sampling.advance(done, total)
     weights = []
     for classes in groups:

@@ -70,10 +70,11 @@ def weights_from_graph(
 ) -> HeldWeights | StreamedWeights:
     """Weights for the classes `chosen [B, K]`, by backward passes through the head.
 
-    ExplanationError if a case's gradient is exactly zero for all of them.
+    ExplanationError if a case's gradient is exactly zero for all of them though its features are
+    not: with features that are all zero the map is zero whatever the weights are.
     """
     held, streamed = [], False
-    alive = torch.zeros(len(chosen), dtype=torch.bool, device=chosen.device)
+    alive = ~result.features.flatten(1).any(1)
     limit = _HELD_BLOCKS * block_numbers(result.features.device)
     large = chosen.shape[1] * result.features.numel() > limit
     for _, gradients in result.gradients(chosen):

@@ -59,48 +59,47 @@ def gradcam(features: Tensor, gradients: Tensor) -> Tensor:
 
 
 def gradcam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
-    """w_f^c = Σ_v α·relu(G), α = G² / (2G² + Σ_u A·G³): Grad CAM++ (Chattopadhay et al., WACV
-    2018, eq. 19), without the factor exp(y): per-image scaling would hide it, a common scale
-    does not.
+    """w_f^c = Σ_v α·relu(G), α(v) = G(v)² / (2·G(v)² + S·G(v)³), S = Σ_u A(u): Grad CAM++
+    (Chattopadhay et al., WACV 2018, eq. 19), without the factor exp(y): per-image scaling would
+    hide it, a common scale does not.
 
-    G is divided by its largest magnitude m per feature before it is raised to powers, for G³
-    underflows in float32 from |G| = 1e-13 on: with g = G/m, α = g² / (2g² + m·Σ_u A·g³). Behind
-    a pooled head g is 1 or -1. The guard is that of `from_moments`.
+    The sum runs over the features alone; the cube is that of the gradient at v itself. Divided by
+    G², α is 1 / (2 + S·G), and only the voxels with G > 0 count: no power leaves the range of
+    float32. Where a feature is negative the denominator can cancel, and α grows beyond every bound
+    on either side of that. α is 0 where it is below 1e-6 of 2 + Σ_u |A(u)|·G, which is rounding.
     """
-    values = gradients.flatten(3)
-    size = torch.maximum(values.amax(-1), -values.amin(-1))
-    size = torch.where(size == 0, 1, size)  # no gradient: w = 0, whatever it is divided by
-    scaled = gradients / size.reshape(*size.shape, *[1] * (gradients.ndim - 3))
-    squared = scaled.square()
-    return from_moments(features, scaled, squared, squared * scaled, size)
+    total, magnitude = _sums(features)
+    positive = gradients.flatten(3).relu()
+    denominator = torch.addcmul(positive.new_tensor(2.0), total, positive)
+    smallest = torch.addcmul(positive.new_tensor(2.0), magnitude, positive).mul_(_CANCELLED)
+    denominator.masked_fill_(denominator.abs() <= smallest, torch.inf)
+    return (positive / denominator).sum(-1)
 
 
-def from_moments(
-    features: Tensor, g1: Tensor, g2: Tensor, g3: Tensor, size: Tensor | None = None
-) -> Tensor:
+def from_moments(features: Tensor, g1: Tensor, g2: Tensor, g3: Tensor, size: Tensor) -> Tensor:
     """The weights of Grad CAM++ from the means of G, G² and G³ over samples, `[B, k, F, *grid]`
-    each: w = Σ_v α·relu(g1), α = g2 / (2·g2 + Σ_u A·g3), as `[B, k, F]`.
+    each: w = Σ_v α·relu(g1), α = g2 / (2·g2 + S·g3), S = Σ_u A(u), as `[B, k, F]`.
 
-    With `size [B, k, F]`, positive, the means are those of G/size: any size gives the same
+    The means are those of G/size, with `size [B, k, F]` positive: any size gives the same
     weights, but one near the largest |G| keeps the powers in the range of float32.
 
-    The denominator is positive where features and gradients are; where they have signs its parts
-    can cancel, and α grows beyond every bound on either side of that. α is 0 where the
-    denominator is below 1e-6 of 2·g2 + Σ_u |A·g3|, and so where all the samples' gradients are 0.
+    The guard is that of `gradcam_plus_plus`: α is 0 where the denominator is at most 1e-6 of
+    2·g2 + Σ_u |A(u)|·|g3|, and so where all the samples' gradients are 0.
     """
-    first, second = g1.flatten(3), g2.flatten(3)
-    products = features.flatten(2)[:, None] * g3.flatten(3)
-    total = products.sum(-1, keepdim=True)
-    magnitude = torch.linalg.vector_norm(products, 1, dim=-1, keepdim=True)
-    del products  # as large as the gradients
-    if size is not None:
-        total, magnitude = total * size[..., None], magnitude * size[..., None]
-    denominator = torch.add(total, second, alpha=2)
-    smallest = torch.add(magnitude, second, alpha=2).mul_(_CANCELLED)
+    total, magnitude = _sums(features)
+    first, second, third = g1.flatten(3), g2.flatten(3), g3.flatten(3)
+    denominator = (total * size[..., None] * third).add_(second, alpha=2)
+    smallest = (magnitude * size[..., None] * third.abs()).add_(second, alpha=2).mul_(_CANCELLED)
     denominator.masked_fill_(denominator.abs() <= smallest, torch.inf)
     del smallest
-    weights = (second / denominator).mul_(first.relu()).sum(-1)
-    return weights if size is None else weights * size
+    return (second / denominator).mul_(first.relu()).sum(-1) * size
+
+
+def _sums(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ A and Σ |A| over the voxels, `[B, 1, F, 1]` each."""
+    values = features.flatten(2)[:, None]
+    size = torch.linalg.vector_norm(values, 1, dim=-1, keepdim=True)
+    return values.sum(-1, keepdim=True), size
 
 
 def xgradcam(features: Tensor, gradients: Tensor) -> Tensor:

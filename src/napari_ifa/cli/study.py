@@ -128,7 +128,7 @@ def run_explain(options: argparse.Namespace) -> None:
             written += write_dicom(chosen, options.out, progress=bar)
     for path in written:
         print(path)
-    for note in (*volume.report.notes, *explanation.case.notes):
+    for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes):
         print(plain(note))
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")

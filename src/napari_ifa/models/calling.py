@@ -261,3 +261,28 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
     return ExplanationError(
         f"The network cannot process an input of shape {list(given.shape)}: {complaint}."
     )
+
+
+def other_inputs(inputs: Any) -> Any:
+    """Inputs of the same shapes and about the same range, but others: always the same ones."""
+    return _noise(inputs, torch.Generator("cpu").manual_seed(0))
+
+
+def _noise(inputs: Any, generator: torch.Generator) -> Any:
+    if isinstance(inputs, Tensor):
+        if inputs.dtype == torch.bool or inputs.is_complex() or not inputs.numel():
+            return ~inputs if inputs.dtype == torch.bool else inputs
+        random = torch.rand(inputs.shape, generator=generator, device="cpu", dtype=torch.float32)
+        low, high = inputs.min(), inputs.max()
+        if inputs.is_floating_point():
+            constant = low == high  # then a range around it
+            start = torch.where(constant, low - 1, low)
+            return start + random.to(inputs) * torch.where(constant, 2, high - low)
+        # Whole numbers stay among those that there are, for they may stand in a table.
+        steps = (random.to(inputs.device) * (high - low + 1)).to(inputs.dtype)
+        return (low + steps).clamp(max=high)
+    if isinstance(inputs, dict):
+        return {key: _noise(value, generator) for key, value in inputs.items()}
+    if isinstance(inputs, tuple):
+        return tuple(_noise(value, generator) for value in inputs)
+    return inputs

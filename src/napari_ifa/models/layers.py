@@ -39,20 +39,24 @@ def candidate_layers(
     """The layers with spatial output, in the order in which the network finishes them.
 
     `example` is one input as the network takes it: `[B, C, *spatial]`, or a tuple (positional) or
-    dict (keyword arguments) of tensors. One forward of its first case, and one more with gradients
-    for transformers and for networks with several outputs; the network is left as it was. A module
-    that is called more than once in a forward is no candidate: its output is not one tensor.
+    dict (keyword arguments) of tensors. One forward of its first case, two more of a classifier for
+    each layer that is tried, and one with gradients for transformers and for networks with several
+    outputs; the network is left as it was. A module that is called more than once in a forward is
+    no candidate: its output is not one tensor.
     `output` names the logits among several outputs, `token_grid` the grid of a transformer's
     tokens where it cannot be inferred.
 
     The recommendation is the layer to start with:
 
-    * in a classifier the last spatial layer before the grid is pooled or flattened away, named by
+    * in a classifier the last spatial layer that every path to the answer goes through, named by
       its outermost block (`layer4`, not `layer4.1.bn2`). Everything after it is then as simple as
       this network allows; for global pooling and a linear layer the head is affine in the
-      features, and the contributions of the features add up to the logit;
-    * in a transformer the last norm or block on whose patch tokens the answer depends: behind the
-      attention of the last block only the class token goes on to the answer;
+      features, and the contributions of the features add up to the logit. In a transformer that
+      pools its patch tokens this is the output of the last block, or of the norm behind it, and
+      never the norm or the branch inside a block, which the residual path goes around;
+    * in a transformer with a class token, which no layer is free of, the last norm or block on
+      whose patch tokens the answer depends: behind the attention of the last block only the class
+      token goes on to the answer;
     * in a segmentation network the bottleneck, the last layer on the coarsest grid. What comes
       later is ever more the segmentation itself (Vinogradova et al., AAAI 2020).
 

@@ -16,6 +16,7 @@ from napari_ifa.models.calling import (
     call_network,
     first_tensor,
     input_error,
+    other_inputs,
     out_of_memory,
     plain_inputs,
     undisturbed,
@@ -168,6 +169,36 @@ def reaching(
         if gradient is not None
         and bool((gradient if call.layout is None else call.layout.fold(gradient)).any())
     ]
+
+
+def goes_around(
+    network: nn.Module, example: Any, call: Call, output: int | str | None = None
+) -> bool:
+    """Whether the answer depends on the input even while the output of this module stays the same.
+
+    Two forward passes of the first case: of the example, and of other inputs with the output that
+    the module gave for the example. A path around the module (a residual one, a skip connection)
+    then carries part of the answer.
+    """
+    kept: Tensor | None = None
+
+    def hold(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
+        nonlocal kept
+        if name != call.name:
+            return None
+        if kept is None:
+            kept = given.clone()
+            return None
+        return kept.clone()
+
+    inputs = plain_inputs(example, slice(0, 1))
+    with torch.no_grad():
+        one = _answer(_watched(network, inputs, hold), output)
+        other = _answer(_watched(network, other_inputs(inputs), hold), output)
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    size = max(float(one.abs().max()), float(other.abs().max()))
+    return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
 
 
 def _noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:

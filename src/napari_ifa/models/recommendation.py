@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from napari_ifa.models.calling import first_tensor
-from napari_ifa.models.probing import Call, Probe, reaching
+from napari_ifa.models.probing import Call, Probe, goes_around, reaching
 
 # These change no feature in eval mode, or only the grid: the layer before them is the one to name.
 _PASSED_OVER = (
@@ -27,6 +27,10 @@ _PASSED_OVER = (
 )
 
 
+#: Layers with a path around them that are tried; two forward passes each.
+_MOST_TRIED = 12
+
+
 def recommended_call(
     network: nn.Module, example: Any, probe: Probe, output: int | str | None
 ) -> tuple[Call, str, str]:
@@ -36,10 +40,50 @@ def recommended_call(
     if len(probe.answer) == dims + 2 and math.prod(probe.answer[2:]) > 1:
         return _of_segmentation(network, example, probe, kept, output)
     kept = _towards_the_answer(network, example, probe, kept, output)
-    if kept[-1].layout is not None and not kept[-1].layout.channels_last:
-        return _of_transformer(network, example, probe, kept, output)
-    best = kept[-1]
-    return best, _last_of_all(best, probe), f"only pools or passes on the output of {best.name}"
+    layout = kept[-1].layout
+    if layout is not None and layout.first:
+        return _of_class_token(network, example, probe, kept, output)
+    if layout is not None and not layout.channels_last:
+        kept = _without_head(probe, kept)
+        kept = reaching(network, example, kept, output) or kept
+    best = _last_on_every_path(network, example, kept, output)
+    if best is None or best is kept[-1]:
+        best = kept[-1]
+        return best, _last_of_all(best, probe), f"only pools or passes on the output of {best.name}"
+    return (
+        best,
+        "last layer with a spatial output that every path to the answer goes through",
+        f"behind {best.name}, where part of the answer goes around it",
+    )
+
+
+def _last_on_every_path(
+    network: nn.Module, example: Any, kept: list[Call], output: int | str | None
+) -> Call | None:
+    """The last layer without a path around it; None where none is found among the last ones."""
+    around: list[str] = []
+    for call in reversed(kept):
+        # What goes around a module goes around its parts.
+        if any(call.name.startswith(f"{name}.") for name in around):
+            continue
+        if len(around) == _MOST_TRIED:
+            return None
+        if not goes_around(network, example, call, output):
+            return call
+        around.append(call.name)
+    return None
+
+
+def _without_head(probe: Probe, kept: list[Call]) -> list[Call]:
+    """Without a head that answers for every token: its output is the map of the classes already."""
+    last, classes = kept[-1], probe.answer[-1] if len(probe.answer) == 2 else None
+    head = last.name.partition(".")[0]
+    before = [call for call in kept if call.name.partition(".")[0] != head]
+    if last.channels != classes or not before or before[-1].channels == classes:
+        return kept
+    parts = last.module.modules()
+    linear = any(isinstance(m, nn.Linear) and m.out_features == classes for m in parts)
+    return before if linear else kept
 
 
 def _towards_the_answer(
@@ -61,10 +105,13 @@ def _last_of_all(best: Call, probe: Probe) -> str:
     return "last layer with a spatial output" + (f", followed by {following}" if following else "")
 
 
-def _of_transformer(
+def _of_class_token(
     network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
 ) -> tuple[Call, str, str]:
-    """The last block or norm of the residual stream with a gradient on its patch tokens."""
+    """The last block or norm of the residual stream with a gradient on its patch tokens.
+
+    A class token takes part of the answer around every layer, so no layer is on every path.
+    """
     width = kept[-1].channels
     stream = [
         call

@@ -305,15 +305,13 @@ class Session:
         if self.explanation is None or class_idx == self.explanation.class_idx:
             return
         self._chosen_class = class_idx
-        self.explanation = self._on_scale(self.explanation.select(class_idx=class_idx))
-        self.explanation_changed.emit(self.explanation)
+        self._change(self._on_scale(self.explanation.select(class_idx=class_idx)))
 
     def choose_basis(self, basis: Basis) -> None:
         """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
         self.basis = basis
         if self.explanation is not None and basis != self.explanation.basis:
-            self.explanation = self._on_scale(self.explanation.select(basis=basis))
-            self.explanation_changed.emit(self.explanation)
+            self._change(self._on_scale(self.explanation.select(basis=basis)))
 
     def set_mask(self, mask: FeatureMask) -> None:
         """Keep only some features, in the picture and in the prediction."""
@@ -399,10 +397,14 @@ class Session:
         # Class and features may have been chosen while the network was at work.
         if self._mask is not None and explanation.mask is not self._mask:
             explanation = explanation.select(mask=self._mask)
-        explanation = self._on_scale(explanation.select(basis=self.basis))
+        self._change(self._on_scale(explanation.select(basis=self.basis)))
+        self._predict()
+
+    def _change(self, explanation: Explanation) -> None:
         self.explanation = explanation
         self.explanation_changed.emit(explanation)
-        self._predict()
+        if explanation.map_notes:
+            self.say("note", " ".join(explanation.map_notes))
 
     def _on_scale(self, explanation: Explanation) -> Explanation:
         """The explanation as it is, or without its analysis where that gives no scale."""

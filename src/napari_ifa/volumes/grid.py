@@ -6,6 +6,7 @@ Outside the network's field of view there is no value: NaN, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,8 +30,9 @@ class FeatureGrid:
     Attributes
     ----------
     shape : voxels of the feature grid.
-    affine : ``[4, 4]``, feature index → LPS mm. The field of view is the network input's:
-        feature indices from −0.5 to n − 0.5 along each axis.
+    affine : ``[4, 4]``, feature index → LPS mm. The field of view reaches from feature index −0.5
+        to n − 0.5 along each axis: that of the network input, or the part of it that the features
+        come from.
     """
 
     shape: tuple[int, int, int]
@@ -38,7 +40,11 @@ class FeatureGrid:
 
     @classmethod
     def from_network_input(
-        cls, input_affine: Affine, input_shape: tuple[int, ...], grid_shape: tuple[int, ...]
+        cls,
+        input_affine: Affine,
+        input_shape: tuple[int, ...],
+        grid_shape: tuple[int, ...],
+        steps: Sequence[tuple[float, float]] | None = None,
     ) -> FeatureGrid:
         """The grid that shares the input's field of view (half-voxel rule, align_corners=False).
 
@@ -46,12 +52,17 @@ class FeatureGrid:
         ----------
         input_affine : ``[4, 4]``, index of the network input → LPS mm.
         input_shape, grid_shape : spatial shapes; 2D ones are taken as one slice thick.
+        steps : where the grid spans another part of the input: for each axis spacing and start,
+            in input voxels, so that feature voxel i lies at ``spacing · i + start``.
         """
         size = np.array([*input_shape, 1][:3], dtype=float)
         shape = [*grid_shape, 1][:3]
         ratio = size / np.array(shape, dtype=float)
+        start = 0.5 * ratio - 0.5
+        for axis, (spacing, first) in enumerate(steps or ()):
+            ratio[axis], start[axis] = spacing, first
         to_input = np.diag([*ratio, 1.0])
-        to_input[:3, 3] = 0.5 * ratio - 0.5
+        to_input[:3, 3] = start
         return cls((int(shape[0]), int(shape[1]), int(shape[2])), input_affine @ to_input)
 
     def onto(self, volume: Volume) -> Sampler:

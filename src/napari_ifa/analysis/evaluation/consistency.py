@@ -57,8 +57,7 @@ def map_sums(
     voxels = math.prod(size)
     # Apple's GPUs have no float64.
     exact = torch.float32 if maps.device.type == "mps" else torch.float64
-    factors = [(s.alpha, s.beta) if s is not None else (math.nan, math.nan) for s in scales]
-    per_class = torch.tensor(factors, dtype=torch.float32, device=maps.device)
+    per_class = torch.tensor([_steps(s) for s in scales], device=maps.device)
 
     def sums(block: slice) -> Tensor:
         image = resized(maps[:, block].float(), size).flatten(2)
@@ -68,8 +67,9 @@ def map_sums(
         above = positive.sum(-1, dtype=exact) - voxels * low.to(exact)
         usual = torch.where(spread > 0, above / spread, torch.zeros_like(above))
         plain = image.sum(-1, dtype=exact)
-        alpha, beta = per_class[block].T[..., None]
-        s_cam = image.mul_(alpha).add_(beta).tanh_().sum(-1, dtype=exact)
+        near, rest, alpha, at_low = per_class[block].T[..., None]
+        above = image.sub_(near).sub_(rest)
+        s_cam = above.mul_(alpha).add_(at_low).tanh_().sum(-1, dtype=exact)
         return torch.stack([usual, plain, s_cam], -1)
 
     length = block_length(3 * len(maps) * voxels, maps.device)
@@ -77,6 +77,10 @@ def map_sums(
         parts = [found for _, found in in_blocks(maps.shape[1], length, sums, what="classes")]
     result: NDArray[np.float64] = torch.cat(parts, 1).double().cpu().numpy()
     return result
+
+
+def _steps(scale: CommonScale | None) -> tuple[float, float, float, float]:
+    return (math.nan,) * 4 if scale is None else scale.float32_steps
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_ifa.cam import ClassActivation, CutNetwork
+    from napari_ifa.models.reach import Steps
 
 #: Masks whose logits are kept: all features, the principal ones, the others.
 SETS = 3
@@ -65,6 +66,7 @@ class CaseMeasures:
     scales : the common scale of every class; None where there is none.
     positions : place in the cohort of each case so far.
     parts : the batches so far.
+    steps : where the features lie in a network input of each size.
     """
 
     classifier: Classifier
@@ -73,6 +75,7 @@ class CaseMeasures:
     scales: Sequence[CommonScale | None]
     positions: list[int] = field(default_factory=list)
     parts: list[BatchMeasures] = field(default_factory=list)
+    steps: dict[tuple[int, ...], Steps | None] = field(default_factory=dict)
 
     @property
     def regression(self) -> bool:
@@ -132,8 +135,15 @@ class CaseMeasures:
         chosen = label if label >= 0 and len(maps) > 1 else predicted
         if not case.lesion.any():
             return chosen, None
+        shape, size = tuple(maps.shape[1:]), tuple(case.image.shape[1:])
+        if size not in self.steps:
+            from napari_ifa.models.reach import feature_steps
+
+            given = case.image.as_tensor().float()[None].to(maps.device)
+            layer = self.classifier.target_layer
+            self.steps[size] = feature_steps(self.classifier.network, given, layer, shape)
         grid = FeatureGrid.from_network_input(
-            input_lps_affine(case.image), tuple(case.image.shape[1:]), tuple(maps.shape[1:])
+            input_lps_affine(case.image), size, shape, self.steps[size]
         )
         activation = maps[chosen].float().cpu().numpy().reshape(grid.shape)
         on_image = grid.onto(case.volume).volume(activation)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.importance_figure import importance_figure
 from napari_ifa.analysis.performance import (
     Measured,
@@ -19,9 +18,8 @@ from napari_ifa.analysis.performance import (
     confusion_counts,
     regression_measures,
 )
-from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Section
-from napari_ifa.analysis.store import Analysis, Kind
+from napari_ifa.analysis.store import Analysis, Basis, Kind
 from napari_ifa.analysis.summary import figures
 from napari_ifa.analysis.summary.cases import (
     COHORT_COLUMN,
@@ -172,17 +170,16 @@ def _scale_section(named: Named) -> Section:
     for name, analysis in named:
         number = analysis.dataset["voxel_count"].values.sum(axis=1)
         infinite = analysis.dataset["voxel_not_finite"].values
-        distribution = analysis.distribution()
         for c, class_name in enumerate(analysis.class_names):
-            for basis in ("voxels", "extremes"):
+            for basis in get_args(Basis):
                 row = {"cohort": name, "class": class_name, "basis": basis}
-                row |= _scale_columns(analysis, distribution, c, basis)
+                row |= _scale_columns(analysis, c, basis)
                 note = row.pop("note")
                 counts = {"voxels": int(number[c]), "not_finite": int(infinite[c])}
                 rows.append({**row, **counts, "note": note})
     own = [row for row in rows if row["cohort"] == named[0][0] and row["basis"] == "voxels"]
     neutral = [row["neutral"] for row in own if np.isfinite(row["neutral"])]
-    without = sum(bool(row["note"]) for row in own)
+    without = len(own) - len(neutral)
     by_class = ", by class," if len(neutral) > 1 else ""
     meaning = (
         f"In {named[0][0]} no contribution lies at an S-CAM of"
@@ -234,17 +231,13 @@ def _above_and_below(analysis: Analysis) -> str:
     return "above it a voxel speaks for the class, below it against"
 
 
-def _scale_columns(analysis: Analysis, distribution: Distribution, c: int, basis: str) -> Row:
+def _scale_columns(analysis: Analysis, c: int, basis: Basis) -> Row:
     names = ("low", "high", "p_low", "p_high", "alpha", "beta", "neutral")
     try:
-        if basis == "extremes":
-            scale = analysis.scale(c, basis="extremes")
-        else:
-            p_low, p_high = distribution.percentile([_LOW, _HIGH], c)
-            scale = CommonScale(float(p_low), float(p_high), _LOW, _HIGH)
+        scale = analysis.scale(c, basis=basis)
     except AnalysisError as error:
         return dict.fromkeys(names, float("nan")) | {"note": str(error)}
-    return {name: getattr(scale, name) for name in names} | {"note": ""}
+    return {name: getattr(scale, name) for name in names} | {"note": scale.note}
 
 
 def _cases_of_classes(analysis: Analysis) -> NDArray[np.int64]:
