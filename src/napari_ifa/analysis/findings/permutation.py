@@ -42,7 +42,8 @@ class Dealt:
         differ more left out, Westfall and Young's step-down) is at most the feature's own.
     adjusted_sum : ``[C]``, share of deals in which the class with the largest standardised sum of
         t² over its features has at least the sum of this class.
-    p_any : of the better of the two tests; None where no class could be tested.
+    p_any : twice the least of both (Bonferroni over the two tests); None where no class could be
+        tested.
     """
 
     t: Floats
@@ -120,8 +121,8 @@ def compared(
     sums = (sums - sums.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     largest = sums.max(axis=1)
     adjusted_sum[list(pools)] = _at_least(largest[:, None], sums[0])
-    both = np.minimum(_rank_p(greatest[:, 0]), _rank_p(largest))
-    return Dealt(t, adjusted, adjusted_sum, float((both <= both[0] * (1 + _TIE)).mean()))
+    better = min(float(np.nanmin(adjusted)), float(np.nanmin(adjusted_sum)))
+    return Dealt(t, adjusted, adjusted_sum, min(1.0, 2 * better))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +202,3 @@ def _at_least(dealt: Floats, observed: Floats) -> Floats:
         below = np.searchsorted(ordered, observed - _TIE * np.abs(observed), side="left")
         return 1.0 - below / len(ordered)
     return np.asarray((dealt >= observed - _TIE * np.abs(observed)).mean(axis=0))
-
-
-def _rank_p(values: Floats) -> Floats:
-    """Share of ``values [D]`` that each one is at most."""
-    return _at_least(values[:, None], values)
