@@ -17,9 +17,7 @@ from napari_ifa.analysis.findings.distances import (
 from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.analysis.truth import cases_of_class
 from napari_ifa.analysis.wording import counted, listed
-from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +28,7 @@ Distance = Literal["correlation", "mahalanobis"]
 #: Least cases of a class whose cases are judged: each is compared with the mean of the others.
 LEAST_CASES = 3
 #: Least features whose correlation says anything; with fewer the Mahalanobis distance ranks.
-_LEAST_FEATURES = 4
+LEAST_FEATURES = 4
 #: Share of the cases that is worth a look, and most rows of the table.
 FIRST_SHARE, MOST_ROWS = 0.05, 10_000
 #: Cases of a class whose median distance counts as much as that of all.
@@ -272,9 +270,10 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     behind its own weight, nor behind other slices of its patient where patients are known: these
     are left out. p = (1 + number of the others that lie at least as far) / n of the class: valid
     whatever the distribution where the cases of a class are exchangeable (the rank p of conformal
-    prediction; Vovk et al., 2005). Of several cases of one other patient each counts in part. It cannot fall below 1/n, so no case is ever called
-    significant among n; a chi-square p of a shrunk covariance would be wrong. With fewer than four
-    features a correlation says nothing, and the Mahalanobis distance ranks.
+    prediction; Vovk et al., 2005). Of several cases of one other patient each counts in part. It
+    cannot fall below 1/n, so no case is ever called significant among n; a chi-square p of a shrunk
+    covariance would be wrong. With fewer than four features a correlation says nothing, and the
+    Mahalanobis distance ranks.
 
     Where the model answers with values, all cases are one group. A model of one output that answers
     with a class has two groups, the cases without that class and with it.
@@ -294,7 +293,7 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
         answer = np.asarray(analysis.logits[:, 0], dtype=np.float64)
         target = np.asarray(analysis.targets, dtype=np.float64)
     nearer_others = np.zeros(number, bool)
-    if stored and data.sizes["feature"] < _LEAST_FEATURES:
+    if stored and data.sizes["feature"] < LEAST_FEATURES:
         by = "mahalanobis"
     for c in range(len(names)) if stored else ():
         members = np.flatnonzero(label == c)
@@ -326,93 +325,4 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
         stored=stored,
         regression=regression,
         grouped=groups is not None,
-    )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One case among the stored ones of a class.
-
-    Attributes
-    ----------
-    distance : of its contributions from the mean of the class's cases.
-    usual : median of the stored cases' own distances, each from the mean of the others.
-    p : share of the cases, itself included, that lie at least as far; see ``outliers``.
-    cases, patients : that it was compared with; as many patients as cases where none are known.
-    """
-
-    distance: float
-    usual: float
-    p: float
-    cases: int
-    patients: int
-
-
-def compared_with_class(
-    analysis: Analysis,
-    contributions: NDArray[np.floating],
-    class_idx: int,
-    *,
-    by: Distance = "correlation",
-    group: int | None = None,
-) -> Comparison:
-    """Where a new case would stand among the labelled cases of a class.
-
-    Its p is exact where it comes from the same distribution as they do: it is judged as each of
-    them is, by the mean of the others, to which the new case belongs as well.
-
-    Parameters
-    ----------
-    contributions : ``[F]`` of the new case to the class, by the analysis's model and method.
-    by : the distance; the Mahalanobis distance with fewer than four features.
-    group : the new case's pseudonym as in the dataset's ``group``; the patient's own stored cases
-        are left out.
-
-    Raises
-    ------
-    AnalysisError
-        The analysis holds no contributions of single cases, or too few cases of the class.
-    """
-    data = analysis.dataset
-    if "contribution" not in data:
-        raise AnalysisError(
-            "This analysis was made without the contributions of single cases, so no case can be"
-            " compared with them; analyse again with them."
-        )
-    features = data.sizes["feature"]
-    new = np.asarray(contributions, dtype=np.float64)
-    if new.shape != (features,):
-        raise AnalysisError(
-            f"The analysis has {features} features, but {new.size} contributions were given; give"
-            " those of the same layer."
-        )
-    names, classes = analysis.class_names, len(analysis.class_names)
-    if not 0 <= class_idx < classes:
-        raise AnalysisError(f"There is no class {class_idx}; the analysis has {classes} classes.")
-    of_class = cases_of_class(analysis.labels, classes)[:, class_idx]
-    if analysis.is_regression:
-        of_class = np.ones(len(of_class), bool)
-    if group is not None and "group" in data:
-        of_class &= data["group"].values != np.uint64(group)
-    members = np.flatnonzero(of_class)
-    groups = analysis.groups
-    own = np.arange(len(members)) if groups is None else groups[members]
-    patients = len(np.unique(own))
-    if patients < LEAST_CASES:
-        raise AnalysisError(
-            f"The analysis has {counted(patients, 'independent case')} of '{names[class_idx]}' to"
-            f" compare with, and {LEAST_CASES} are needed; analyse more."
-        )
-    profiles = np.concatenate([np.asarray(data["contribution"].values[members], float), [new]])
-    own = np.append(own, own.max() + 1)
-    if by == "correlation" and features >= _LEAST_FEATURES:
-        distance = correlation_distance(profiles, mean_of_the_others(profiles, own))
-    else:
-        distance = mahalanobis_of_the_others(profiles, own)
-    return Comparison(
-        distance=float(distance[-1]),
-        usual=float(np.nanmedian(distance[:-1])),
-        p=float(rank_p(distance, own)[-1]),
-        cases=len(members),
-        patients=patients,
     )

@@ -1,0 +1,30 @@
+"""The simulations of the model checks run, and hold in small."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import model_checks
+
+
+@pytest.mark.parametrize("section", model_checks.SECTIONS)
+def test_no_aim_is_missed_by_more_than_chance(section):
+    lines = list(model_checks.measured([section], runs=6))
+
+    assert lines
+    assert [line for line in lines if line.met is False] == []
+    assert all(line.section == section and line.runs for line in lines)
+
+
+def test_an_aim_is_missed_only_beyond_the_interval():
+    line = model_checks.share("a", "b", "c", [True] * 50 + [False] * 50, ("at most", 0.05))
+    few = model_checks.share("a", "b", "c", [True, False, False, False, False], ("at most", 0.05))
+
+    assert (line.met, line.value) == (False, 0.5)
+    assert few.low > 0.03
+    assert few.met is True
