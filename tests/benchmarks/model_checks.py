@@ -57,14 +57,14 @@ def share(section: str, case: str, figure: str, hits: list[bool], aim=None) -> L
     from scipy.stats import binomtest
 
     interval = binomtest(int(sum(hits)), len(hits)).proportion_ci(method="wilson")
-    mean = float(np.mean(hits))
-    return Line(section, case, figure, mean, interval.low, interval.high, len(hits), aim)
+    low, high = float(interval.low), float(interval.high)
+    return Line(section, case, figure, float(np.mean(hits)), low, high, len(hits), aim)
 
 
 def mean(section: str, case: str, figure: str, values: list[float], aim=None) -> Line:
     """A mean over simulations, with a normal interval."""
     known = np.array([v for v in values if np.isfinite(v)])
-    half = 1.96 * known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else float("nan")
+    half = 1.96 * float(known.std(ddof=1)) / len(known) ** 0.5 if len(known) > 1 else float("nan")
     middle = float(known.mean()) if len(known) else float("nan")
     return Line(section, case, figure, middle, middle - half, middle + half, len(known), aim)
 
@@ -258,7 +258,7 @@ def _slices(rng, patients: int, known: bool, side: int, each: int = 10):
 
 @simulation("confounders")
 def log_normal_importance(runs: int) -> Iterator[Line]:
-    """Heavy-tailed importance of either sign and nothing planted: any candidate is a false alarm."""
+    """Heavy-tailed importance of either sign, nothing planted: a candidate is a false alarm."""
     for features in (16, 64, 512, 2048):
         for width in (0.5, 1.0, 2.0):
             for classes in (2, 10):

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import model_checks
+from benchmarks import model_checks
 
 
 @pytest.mark.parametrize("section", model_checks.SECTIONS)
 def test_no_aim_is_missed_by_more_than_chance(section):
-    lines = list(model_checks.measured([section], runs=6))
+    lines = list(model_checks.measured([section], runs=3))
 
     assert lines
     assert [line for line in lines if line.met is False] == []
