@@ -7,7 +7,8 @@ over all features and classes is compared with what deals make of it (Westfall a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,10 +66,12 @@ def least_p(one: int, other: int) -> float:
     return min(1.0, (2.0 if one == other else 1.0) / float(binom(one + other, one)))
 
 
-def compared(
-    classes: Sequence[tuple[Floats, Floats] | None], features: int, seed: int = 0
-) -> Dealt:
+def compared(classes: Sequence[tuple[Floats, Floats] | None], features: int) -> Dealt:
     """Compare two cohorts class by class.
+
+    The deals are drawn by a seed that is made from the contributions: the same for the same files,
+    and another for others, since the chance of a false call is the stated one on average over
+    deals, not for one set of them.
 
     Statistic of a feature: |t| as a normal score (Wallace, 1959), so that classes of different
     sizes compare. Any statistic would do for the p to hold; this one keeps features that are
@@ -79,7 +82,6 @@ def compared(
     classes : for each class the contributions ``[n, F]`` of one cohort's independent cases or
         patients and ``[m, F]`` of the other's; None for a class to leave out.
     features : F.
-    seed : of the deals.
     """
     t, score = (np.full((features, len(classes)), np.nan) for _ in range(2))
     pools: dict[int, _Pool] = {}
@@ -100,7 +102,7 @@ def compared(
     single = np.zeros((DEALS + 1, len(step_of)))
     rest = np.zeros(DEALS + 1)
     sums = np.zeros((DEALS + 1, len(pools)))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_seed(pools.values()))
     for place, (c, pool) in enumerate(pools.items()):
         alone = first.reshape(score.shape)[:, c]
         steps = [step_of[int(f) * score.shape[1] + c] for f in np.flatnonzero(alone)]
@@ -193,6 +195,13 @@ class _Pool:
         factor = (8 * degrees + 1) / (8 * degrees + 3)
         result: Floats = factor * np.sqrt(degrees * np.log1p(squared_t / degrees))
         return result
+
+
+def _seed(pools: Iterable[_Pool]) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for pool in pools:
+        digest.update(np.ascontiguousarray(pool.values).data)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def _at_least(dealt: Floats, observed: Floats) -> Floats:
