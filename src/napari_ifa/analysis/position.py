@@ -73,12 +73,15 @@ class PositionStatistics:
 
     def merged(self, other: PositionStatistics) -> PositionStatistics:
         """Of both sets of cases."""
-        cases, other_cases = self.cases[..., None], other.cases[..., None]
-        nothing = np.zeros_like(self.average)
-        average, between = merged_moments(
-            (cases, self.average, nothing), (other_cases, other.average, nothing)
+        # Of a thousand classes, a shard meets few.
+        met = np.asarray(other.cases.any(axis=0))
+        average, deviations = self.average.copy(), self.deviations.copy()
+        counts, more = self.cases[:, met, None], other.cases[:, met, None]
+        nothing = np.zeros(average[:, met].shape)
+        average[:, met], between = merged_moments(
+            (counts, average[:, met], nothing), (more, other.average[:, met], nothing)
         )
-        deviations = self.deviations + other.deviations + between.sum(axis=2)
+        deviations[:, met] += other.deviations[:, met] + between.sum(axis=2)
         return PositionStatistics(average, deviations, self.cases + other.cases)
 
     @property
