@@ -29,7 +29,7 @@ def _from_1(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _from_2(dataset: xr.Dataset) -> xr.Dataset:
-    """Version 2 lacks variables that may be absent."""
+    """Version 2 lacks what may be left out: finer counts, groups, places of features."""
     return dataset
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
 from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.importance import ContributionStatistics
+from napari_ifa.analysis.position import PositionStatistics
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import CohortError
 
@@ -25,12 +26,14 @@ class Rows:
     ----------
     position : ``[n]`` place in the cohort.
     content : ``[n]`` uint64, what tells one network input from another.
+    group : ``[n]`` uint64, pseudonyms of what the cases belong to; 0 where it is not known.
     logits, activation_sum, activation_minimum, activation_maximum : ``[n, C]``.
     contribution : ``[n, F]``, or ``[n, 0]`` where profiles are left out.
     """
 
     position: NDArray[np.int64]
     content: NDArray[np.uint64]
+    group: NDArray[np.uint64]
     logits: NDArray[np.float64]
     activation_sum: NDArray[np.float64]
     activation_minimum: NDArray[np.float64]
@@ -57,12 +60,14 @@ class Sums:
     distribution : of the class activation of every voxel.
     all, true, correct : contributions over all cases, over those of the class, and over those of
         the class that are answered rightly.
+    position : of the features' centres over the cases of each class.
     """
 
     distribution: Distribution
     all: ContributionStatistics
     true: ContributionStatistics
     correct: ContributionStatistics
+    position: PositionStatistics
 
     def merged(self, other: Sums) -> Sums:
         """Of both sets of cases."""
@@ -71,6 +76,7 @@ class Sums:
             self.all.merged(other.all),
             self.true.merged(other.true),
             self.correct.merged(other.correct),
+            self.position.merged(other.position),
         )
 
 
@@ -127,6 +133,7 @@ class Shard:
             arrays |= _distribution_arrays(self.sums.distribution)
             for name in ("all", "true", "correct"):
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
+            arrays |= _position_arrays(self.sums.position)
         with whole_file(path) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)
 
@@ -150,10 +157,10 @@ class Shard:
             rows = _rows_of(stored)
             if rows is None:
                 return cls(number, None, None, skipped, files)
-            sums = Sums(
-                _distribution_of(stored),
-                *(_statistics_of(name, stored) for name in ("all", "true", "correct")),
+            all_cases, true, correct = (
+                _statistics_of(name, stored) for name in ("all", "true", "correct")
             )
+            sums = Sums(_distribution_of(stored), all_cases, true, correct, _position_of(stored))
             return cls(number, sums, rows, skipped, files)
 
 
@@ -221,3 +228,24 @@ def _statistics_of(name: str, stored: Any) -> ContributionStatistics:
         columns[column] = np.zeros((kept.shape[0], cases.size), kept.dtype)
         columns[column][:, cases > 0] = kept
     return ContributionStatistics(cases=cases, **columns)
+
+
+def _position_arrays(position: PositionStatistics) -> dict[str, NDArray[Any]]:
+    met = np.asarray(position.cases.any(axis=0))
+    return {
+        "position_met": met,
+        "position_average": position.average[:, met],
+        "position_deviations": position.deviations[:, met],
+        "position_cases": position.cases[:, met],
+    }
+
+
+def _position_of(stored: Any) -> PositionStatistics:
+    met = stored["position_met"]
+    columns = []
+    for name in ("average", "deviations", "cases"):
+        kept = stored[f"position_{name}"]
+        column = np.zeros((kept.shape[0], met.size, *kept.shape[2:]), kept.dtype)
+        column[:, met] = kept
+        columns.append(column)
+    return PositionStatistics(*columns)

@@ -28,6 +28,13 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "variance_true": (_MATRIX, "logit^2", "variance over the cases of the class"),
     "frequency_all": (_MATRIX, "1", "share of all cases with a positive contribution"),
     "frequency_true": (_MATRIX, "1", "the same share of the cases of the class"),
+    "position_spread": (
+        _MATRIX,
+        "1",
+        "standard distance of the feature's centre from its mean over the cases of the class, as a"
+        " share of the field of view",
+    ),
+    "position_cases": (_MATRIX, "1", "cases of the class in which the feature is active"),
     "cases_all": ((), "1", "cases analysed"),
     "cases_true": (_PER_CLASS, "1", "cases of the class"),
     "cases_correct": (_PER_CLASS, "1", "rightly classified cases of the class"),
@@ -45,6 +52,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "label": (_PER_CASE, "1", "class number; -1 where none is given"),
     "target": (_PER_CASE, "1", "the value a regression should give; NaN where none is given"),
     "content": (_PER_CASE, "1", "hash of the network's input; equal for two equal inputs"),
+    "group": (_PER_CASE, "1", "pseudonym of the patient or group; 0 where it is not known"),
     "logits": (_PER_CASE_AND_CLASS, "logit", "the model's output"),
     "activation_sum": (_PER_CASE_AND_CLASS, "logit", "class activation summed over the grid"),
     "activation_minimum": (_PER_CASE_AND_CLASS, "logit", "least class activation of the case"),
@@ -59,7 +67,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
-OPTIONAL = ("content", "contribution", *FINE)
+OPTIONAL = ("content", "contribution", "group", "position_spread", "position_cases", *FINE)
 #: The coordinate of each dimension that has one.
 COORDINATES = {
     "class": "class names",
@@ -69,8 +77,8 @@ COORDINATES = {
 }
 
 
-_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "cases_all", "cases_true"}
-_WHOLE |= {"cases_correct", "fine_count", "fine_bins"}
+_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "group", "cases_all", "cases_true"}
+_WHOLE |= {"cases_correct", "position_cases", "fine_count", "fine_bins"}
 _TEXTS = {"skipped_reason"}
 
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from napari_ifa.analysis.findings.findings import Findings, findings
+from napari_ifa.analysis.findings.new_case import Comparison, compared_with_class
 
-__all__ = ["Findings", "findings"]
+__all__ = ["Comparison", "Findings", "compared_with_class", "findings"]
