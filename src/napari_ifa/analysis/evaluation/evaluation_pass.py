@@ -37,7 +37,7 @@ class BatchMeasures:
     ----------
     size : spatial shape of the network's input.
     logits : ``[B, C]``.
-    sums : ``[B, C, 3]``, of three kinds of map.
+    sums : ``[B, C, 4]``, of four kinds of map.
     answers : ``[B, M]``, the class number for each mask or, of a regression, the value.
     set_logits : ``[B, 3, C]``, of the first three masks.
     masked_inputs : ``[B, C]``, logits of the images times their usual CAMs; no column of a
@@ -63,6 +63,7 @@ class CaseMeasures:
     labels : class number of every case of the cohort, -1 without one.
     masks : ``[M, F]``; the first three are all features, the principal ones and the others.
     scales : the common scale of every class; None where there is none.
+    one_scale : that of all classes together, to pool their sums on.
     positions : place in the cohort of each case so far.
     parts : the batches so far.
     """
@@ -71,6 +72,7 @@ class CaseMeasures:
     labels: NDArray[np.int64]
     masks: NDArray[np.bool_]
     scales: Sequence[CommonScale | None]
+    one_scale: CommonScale | None
     positions: list[int] = field(default_factory=list)
     parts: list[BatchMeasures] = field(default_factory=list)
 
@@ -96,7 +98,7 @@ class CaseMeasures:
         return BatchMeasures(
             size=size,
             logits=logits,
-            sums=map_sums(maps, size, self.scales),
+            sums=map_sums(maps, size, self.scales, self.one_scale),
             answers=masked[..., 0].copy() if self.regression else _answered(masked),
             # A slice would keep all masks' logits alive.
             set_logits=masked[:, :SETS].copy(),
