@@ -28,6 +28,7 @@ def known_analysis(
     class_names: Sequence[str] = (),
     profiles: type | None = np.float64,
     content: Sequence[int] | None = None,
+    groups: Sequence[int] | None = None,
     logits: np.ndarray | None = None,
     targets: Sequence[float] | None = None,
     case_ids: Sequence[str] = (),
@@ -36,7 +37,8 @@ def known_analysis(
     """Of contributions ``[N, F, C]``; −1 labels a case without a label.
 
     With one class, label 1 means its presence. A regression has ``output_activation="none"``.
-    ``profiles`` is the type in which each case's own contributions are stored, None for none.
+    ``groups`` are stored as they are, 0 for a case whose group is not known. ``profiles`` is the
+    type in which each case's own contributions are stored, None for none.
     """
     k, truth = np.asarray(contributions, float), np.asarray(labels)
     cases, features, classes = k.shape
@@ -67,6 +69,8 @@ def known_analysis(
         variables["contribution"] = (("case", "feature"), own.astype(profiles))
     if content is not None:
         variables["content"] = (("case",), np.array(content, dtype=np.uint64))
+    if groups is not None:
+        variables["group"] = (("case",), np.array(groups, dtype=np.uint64))
     coordinates = {"class": names, "case": list(case_ids) or [f"case {n}" for n in range(cases)]}
     return Analysis(xr.Dataset(variables, coordinates, MODEL | attributes))
 

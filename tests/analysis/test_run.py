@@ -416,10 +416,11 @@ def test_a_file_of_version_1_is_read(analysis: Analysis) -> None:
     """Written by the release that knew neither skipped cases nor regressions."""
     old = load_analysis(Path(__file__).parent / "data" / "format_1.nc", tiny_classifier())
 
-    assert old.dataset.attrs["format_version"] == 2
+    assert old.dataset.attrs["format_version"] == 3
     assert int(old.dataset["cases_all"]) == 3
     assert old.skipped == ()
     assert old.duplicates == ()
+    assert old.groups is None
     np.testing.assert_allclose(old.importance_all, analysis.importance_all)
     np.testing.assert_allclose(old.profiles, analysis.profiles)
     assert old.scale(0, low=0, high=100) == analysis.scale(0, low=0, high=100)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_ifa.analysis.cohorts.cohort import Case
+from napari_ifa.analysis.groups import UNKNOWN, group_of
 from napari_ifa.errors import IfaError
 from napari_ifa.models.classifier import Classifier
 
@@ -36,12 +37,14 @@ class Loaded:
     position : the case's place in the cohort.
     image : ``[C, *spatial]`` float32 on the CPU; None where the case cannot be used.
     content : equal for two cases whose inputs are equal.
+    group : the pseudonym of what the case belongs to, see ``groups``.
     reason : one sentence, where the case cannot be used.
     """
 
     position: int
     image: torch.Tensor | None
     content: int = 0
+    group: int = UNKNOWN
     reason: str = ""
 
 
@@ -54,12 +57,13 @@ def loaded_cases(
     """
     number = threads or min(_MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
     local = threading.local()
+    key = classifier.identity()["weights"]
 
     def load(position: int, case: Case) -> Loaded:
         # A chain of transforms holds its random state, so every thread has its own.
         if not hasattr(local, "preprocessing"):
             local.preprocessing = copy.deepcopy(classifier.preprocessing)
-        return _loaded(local.preprocessing, position, case)
+        return _loaded(local.preprocessing, key, position, case)
 
     with ThreadPoolExecutor(number, thread_name_prefix="ifa-loader") as pool:
         rest = iter(cases)
@@ -76,9 +80,11 @@ def loaded_cases(
                 future.cancel()
 
 
-def _loaded(preprocessing: Preprocessing, position: int, case: Case) -> Loaded:
+def _loaded(preprocessing: Preprocessing, key: str, position: int, case: Case) -> Loaded:
     try:
-        image = preprocessing(case.read()).as_tensor().float().contiguous()
+        volume = case.read()
+        group = group_of(case, volume, key)
+        image = preprocessing(volume).as_tensor().float().contiguous()
     except IfaError as error:
         return Loaded(position, None, reason=str(error))
     except MemoryError:
@@ -93,4 +99,4 @@ def _loaded(preprocessing: Preprocessing, position: int, case: Case) -> Loaded:
         return Loaded(position, None, reason=reason)
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
     digest.update(image.numpy())
-    return Loaded(position, image, int.from_bytes(digest.digest(), "little"))
+    return Loaded(position, image, int.from_bytes(digest.digest(), "little"), group)

@@ -28,4 +28,9 @@ def _from_1(dataset: xr.Dataset) -> xr.Dataset:
     ).assign_coords(skipped=("skipped", nothing))
 
 
-_STEPS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1}
+def _from_2(dataset: xr.Dataset) -> xr.Dataset:
+    """Version 2 knew no groups, which may be left out."""
+    return dataset
+
+
+_STEPS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1, 2: _from_2}

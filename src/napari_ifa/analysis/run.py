@@ -215,7 +215,9 @@ def _plan(
     """What finished shards depend on."""
     digest = hashlib.sha256()
     for case in cohort.cases:
-        digest.update(json.dumps([case.id, case.label, case.item, case.member]).encode())
+        digest.update(
+            json.dumps([case.id, case.label, case.item, case.member, case.group]).encode()
+        )
     return {
         **classifier.identity(),
         "output": classifier.output_activation,

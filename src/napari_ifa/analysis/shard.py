@@ -24,12 +24,14 @@ class Rows:
     ----------
     position : ``[n]`` place in the cohort.
     content : ``[n]`` uint64, what tells one network input from another.
+    group : ``[n]`` uint64, pseudonyms of what the cases belong to; 0 where it is not known.
     logits, activation_sum, activation_minimum, activation_maximum : ``[n, C]``.
     contribution : ``[n, F]``, or ``[n, 0]`` where profiles are left out.
     """
 
     position: NDArray[np.int64]
     content: NDArray[np.uint64]
+    group: NDArray[np.uint64]
     logits: NDArray[np.float64]
     activation_sum: NDArray[np.float64]
     activation_minimum: NDArray[np.float64]

@@ -207,6 +207,7 @@ class _RunningSums:
             Rows(
                 position=np.array([item.position for item in batch], np.int64),
                 content=np.array([item.content for item in batch], np.uint64),
+                group=np.array([item.group for item in batch], np.uint64),
                 logits=logits,
                 activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
                 activation_minimum=_numpy(maps.amin(2)),

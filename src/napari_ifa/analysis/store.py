@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
+from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
@@ -91,6 +92,19 @@ class Analysis:
         """Class numbers ``[N]``; -1 for a case without a label."""
         result: NDArray[np.int64] = self.dataset["label"].values
         return result
+
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """Numbers ``[N]``, equal for cases of one group, such as slices of one patient.
+
+        A case whose group is not known is one of its own. None where no group is known, in files
+        of an earlier version, and where all cases have the same one, as an anonymiser's ID. The
+        numbers are this analysis's; the dataset's ``group`` compares with another's by the same
+        model.
+        """
+        if "group" not in self.dataset:
+            return None
+        return group_numbers(self.dataset["group"].values)
 
     @property
     def targets(self) -> NDArray[np.float64]:

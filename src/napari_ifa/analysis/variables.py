@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
@@ -41,6 +41,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "label": (_PER_CASE, "1", "class number; -1 where none is given"),
     "target": (_PER_CASE, "1", "the value a regression should give; NaN where none is given"),
     "content": (_PER_CASE, "1", "hash of the network's input; equal for two equal inputs"),
+    "group": (_PER_CASE, "1", "pseudonym of the patient or group; 0 where it is not known"),
     "logits": (_PER_CASE_AND_CLASS, "logit", "the model's output"),
     "activation_sum": (_PER_CASE_AND_CLASS, "logit", "class activation summed over the grid"),
     "activation_minimum": (_PER_CASE_AND_CLASS, "logit", "least class activation of the case"),
@@ -54,7 +55,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 
 #: Left out on request, or unknown in files of an earlier version.
-OPTIONAL = ("content", "contribution")
+OPTIONAL = ("content", "contribution", "group")
 #: The coordinate of each dimension that has one.
 COORDINATES = {
     "class": "class names",
@@ -64,7 +65,7 @@ COORDINATES = {
 }
 
 
-_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "cases_all", "cases_true"}
+_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "group", "cases_all", "cases_true"}
 _WHOLE |= {"cases_correct"}
 _TEXTS = {"skipped_reason"}
 

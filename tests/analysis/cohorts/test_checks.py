@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,27 @@ def test_many_classes_are_counted_and_values_have_a_range() -> None:
 
     assert notes(train=many)[-1] == "30 classes, of 2 to 2 cases each."
     assert notes(train=values) == ("Labels are values from 0 to 1.5.",)
+
+
+def test_a_patient_in_two_splits_is_counted_and_never_named() -> None:
+    def of(*groups: str | None) -> list[Case]:
+        return [replace(case, group=g) for case, g in zip(cases(*"abcd"), groups, strict=True)]
+
+    splits = {
+        "training": of("Ann", "Ann", "Bob", None),
+        "test": [
+            replace(c, id=f"t{c.id}", path=Path("/t", c.id)) for c in of("Eve", "Ann", "Eve", "Cy")
+        ],
+    }
+
+    found = notes("test", **splits)
+
+    assert found[:2] == (
+        "3 patients or groups, of 1 to 2 cases each.",
+        "1 of 3 patients or groups of split 'test', with 1 of its 4 cases, also stands in split"
+        " 'training': a model that was trained on the one has seen them already.",
+    )
+    assert not any(name in note for note in found for name in ("Ann", "Bob", "Eve", "Cy"))
+    assert "2 patients or groups, of 1 to 2 cases each; 1 of 4 cases belong to none." in notes(
+        "training", **splits
+    )

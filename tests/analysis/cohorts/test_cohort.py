@@ -275,3 +275,29 @@ def test_any_content_is_read_or_refused_in_one_sentence(content, name, tmp_path:
         said = str(error)
     assert said.endswith(".") if said else len(cohort) > 0
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "group"),
+    [
+        ({"patient": "p 1"}, "p 1"),
+        ({"Patient ID": 17}, "17"),
+        ({"patient_id": 17.0}, "17"),
+        ({"subject": ["s1"]}, "s1"),
+        ({"group": "arm A", "participant_id": "sub-01"}, "sub-01"),
+        ({"group": "g"}, "g"),
+        ({"patient": None}, None),
+        ({"patient": float("nan")}, None),
+        ({"patient": " "}, None),
+        ({"patients": "p"}, None),
+    ],
+)
+def test_the_group_of_a_listed_case(keys, group, tmp_path: Path) -> None:
+    cohort = read_cohort(write(tmp_path, [{"image": "a.nii"} | keys]))
+
+    assert cohort.cases[0].group == group
+
+
+def test_a_group_that_is_neither_name_nor_number_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="entry 0: the group is neither a name nor a number"):
+        read_cohort(write(tmp_path, [{"image": "a.nii", "patient": {"id": 1}}]))

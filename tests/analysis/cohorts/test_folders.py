@@ -156,3 +156,35 @@ def test_a_relative_folder_is_read_from_where_one_stands(tmp_path: Path, monkeyp
 
     assert read_cohort(".").cases[0].path == tmp_path.resolve() / "x/a/1.png"
     assert read_cohort(".").name == "x"
+
+
+def test_inner_folders_are_patients_where_every_image_lies_in_one(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a/p1/1.png", "train/a/p1/x/2.png", "train/b/p2/1.png", "test/a/p1/3.png")
+
+    cohort = read_cohort(tmp_path, "train")
+
+    assert [case.group for case in cohort.cases] == ["p1", "p1", "p2"]
+    assert any("lies in one of 2 folders inside its class's" in note for note in cohort.notes)
+    assert any(
+        "1 of 2 patients or groups of split 'train', with 2 of its 3 cases, also stands in split"
+        " 'test'" in note
+        for note in cohort.notes
+    )
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("a/p1/1.png", "a/p2/1.png", "b/1.png"),
+        ("a/images/1.png", "a/images/2.png", "b/images/1.png"),
+        ("a/1.png", "b/2.png"),
+        ("a/p1/1.dcm", "b/p2/1.png"),
+    ],
+)
+def test_inner_folders_are_no_patients_elsewhere(places, tmp_path: Path) -> None:
+    touch(tmp_path, *places)
+
+    cohort = read_cohort(tmp_path)
+
+    assert {case.group for case in cohort.cases} == {None}
+    assert not any("inside its class" in note for note in cohort.notes)

@@ -115,3 +115,14 @@ def test_a_table_without_labels_says_which_columns_it_leaves(tmp_path: Path) -> 
     assert cohort.notes[0].startswith(
         "The table has no column 'label' ('class', 'target'); 'malignancy', 'texture' are not used"
     )
+
+
+def test_the_column_that_names_the_patient_is_taken_before_a_mere_group(tmp_path: Path) -> None:
+    file = tmp_path / "cases.csv"
+    file.write_text("image,Group,Patient_ID,label\na.png,arm 1,7.0,0\nb.png,arm 1,7,1\nc.png,,,1\n")
+
+    cohort = read_cohort(file)
+
+    assert [case.group for case in cohort.cases] == ["7", "7", None]
+    assert "Cases belong together by the column 'Patient_ID'." in cohort.notes
+    assert "1 patient or group, of 2 cases each; 1 of 3 cases belong to none." in cohort.notes

@@ -16,6 +16,7 @@ LabelKind = Literal["class", "value", "none"]
 _Image = tuple[str, str | None, int | None]
 #: More classes than this are counted, not named.
 _MOST_NAMED = 20
+_GROUPS = "patients or groups"
 
 
 def label_kind(cases: Sequence[Case]) -> LabelKind:
@@ -57,6 +58,8 @@ def cohort_notes(splits: Mapping[str, Sequence[Case]], chosen: Sequence[str]) ->
     return (
         *(note for name in chosen for note in _repeated(name, splits[name], images[name])),
         *_shared(splits, images, chosen),
+        *_groups_seen(cases),
+        *_shared_groups(splits, chosen),
         *_unlabelled(cases),
         *_labels_seen(cases),
     )
@@ -90,26 +93,56 @@ def _shared(
     chosen: Sequence[str],
 ) -> list[str]:
     notes: list[str] = []
-    names = list(splits)
-    if len(names) < 2:
-        return notes
-    known = {name: {*images[name], *(case.id for case in splits[name])} for name in names}
-    for split in chosen:
-        listed = list(zip(splits[split], images[split], strict=True))
-        for other in names:
-            # Of two chosen splits, once is enough.
-            if other == split or (other in chosen and names.index(other) > names.index(split)):
-                continue
-            there = known[other]
-            both = [case.id for case, image in listed if image in there or case.id in there]
-            if both:
-                notes.append(
-                    f"{len(both)} of {_number(len(listed), 'case', 'cases')} of {_split(split)}"
-                    f" also {'stands' if len(both) == 1 else 'stand'} in {_split(other)} by image"
-                    f" or id (the first is {both[0]}): a model that was trained on the one has"
-                    " seen them already."
-                )
+    known = {name: {*images[name], *(case.id for case in own)} for name, own in splits.items()}
+    for split, other in _pairs(list(splits), chosen):
+        listed, there = list(zip(splits[split], images[split], strict=True)), known[other]
+        both = [case.id for case, image in listed if image in there or case.id in there]
+        if both:
+            notes.append(
+                f"{len(both)} of {_number(len(listed), 'case', 'cases')} of {_split(split)}"
+                f" also {'stands' if len(both) == 1 else 'stand'} in {_split(other)} by image"
+                f" or id (the first is {both[0]}): a model that was trained on the one has"
+                " seen them already."
+            )
     return notes
+
+
+def _shared_groups(splits: Mapping[str, Sequence[Case]], chosen: Sequence[str]) -> list[str]:
+    """Patients on both sides; they are counted, never named."""
+    notes: list[str] = []
+    groups = {name: {case.group for case in own} - {None} for name, own in splits.items()}
+    for split, other in _pairs(list(splits), chosen):
+        both = groups[split] & groups[other]
+        if both:
+            cases = sum(case.group in both for case in splits[split])
+            notes.append(
+                f"{len(both)} of {_number(len(groups[split]), 'patient or group', _GROUPS)} of"
+                f" {_split(split)}, with {cases} of its {len(splits[split])} cases, also"
+                f" {'stands' if len(both) == 1 else 'stand'} in {_split(other)}: a model that was"
+                " trained on the one has seen them already."
+            )
+    return notes
+
+
+def _pairs(names: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
+    """Each chosen split with every other; of two chosen ones, once is enough."""
+    return [
+        (split, other)
+        for split in chosen
+        for other in names
+        if other != split and not (other in chosen and names.index(other) > names.index(split))
+    ]
+
+
+def _groups_seen(cases: Sequence[Case]) -> list[str]:
+    count = Counter(case.group for case in cases)
+    unknown = count.pop(None, 0)
+    if not count:
+        return []
+    least, most = min(count.values()), max(count.values())
+    each = f"{least} to {most} cases" if least < most else _number(most, "case", "cases")
+    without = f"; {unknown} of {len(cases)} cases belong to none" if unknown else ""
+    return [f"{_number(len(count), 'patient or group', _GROUPS)}, of {each} each{without}."]
 
 
 def _unlabelled(cases: Sequence[Case]) -> list[str]:

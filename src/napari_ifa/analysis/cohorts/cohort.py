@@ -62,10 +62,10 @@ def read_cohort(
     ----------
     path : what lists the cases:
 
-        * a MONAI datalist (JSON); its lists hold ``{"image": …, "label": …}``, and ``"mask"`` and
-          ``"id"`` if there are any;
-        * a CSV table with columns ``image`` and ``label``, and ``mask``, ``id``, ``split`` if there
-          are any;
+        * a MONAI datalist (JSON); its lists hold ``{"image": …, "label": …}``, and ``"mask"``,
+          ``"id"`` and ``"patient"`` or ``"group"`` if there are any;
+        * a CSV table with columns ``image`` and ``label``, and ``mask``, ``id``, ``split``,
+          ``patient`` if there are any;
         * a folder with one folder per class, or with one per split that holds these;
         * an idx file or the folder of such files, as MNIST's;
         * an npz file with arrays ``images`` and ``labels``.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.analysis.cohorts.case import Case, label_of
+from napari_ifa.analysis.cohorts.case import Case, group_text, group_title, label_of
 from napari_ifa.analysis.cohorts.listing import Listing
 from napari_ifa.analysis.cohorts.root import Root
 from napari_ifa.analysis.cohorts.splits import is_split_name
@@ -77,9 +77,11 @@ def _case(entry: Any, where: str, root: Root) -> Case:
     mask, name = entry.get("mask"), entry.get("id")
     if isinstance(mask, list) and len(mask) == 1:
         mask = mask[0]
+    title = group_title(key for key in map(str, entry) if key in entry)
     return Case(
         id=str(image if name is None else name),
         path=root.path(image, where),
         label=label_of(entry.get("label"), where),
         mask=root.path(mask, where) if isinstance(mask, str) and mask else None,
+        group=None if title is None else group_text(entry[title], where),
     )

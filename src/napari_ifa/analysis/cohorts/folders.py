@@ -6,8 +6,8 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +48,9 @@ def read_folders(folder: Path, root: Root) -> Listing:
     """``CLASS/image`` or ``SPLIT/CLASS/image``, at any depth below the class's folder.
 
     A folder of DICOM files below it is one case. ``NAME_mask.png`` beside ``NAME.png`` is its
-    lesion mask. Cases stand in natural order: image 2 before image 10.
+    lesion mask. Cases stand in natural order: image 2 before image 10. Where every image lies in a
+    folder inside its class's, none is DICOM, and there are two such inner folders or more, each of
+    these is a patient; equal names in two classes or splits are one. A note says so.
 
     Raises
     ------
@@ -72,7 +74,36 @@ def read_folders(folder: Path, root: Root) -> Listing:
         cases = {split: _classes(folder, split, root, notes) for split in splits}
     else:
         cases = {"": _classes(folder, "", root, notes)} if children else {}
+    if patients := _inner_folders(cases):
+        cases = {split: [_of_patient(case, split) for case in own] for split, own in cases.items()}
+        notes.append(
+            f"Every image lies in one of {patients} folders inside its class's; each of these is"
+            " taken for a patient, and equal names for the same one."
+        )
     return Listing(name, name, cases, _EXPECTED, tuple(notes))
+
+
+def _inner_folders(splits: Mapping[str, Sequence[Case | CohortError]]) -> int:
+    """How many folders stand for patients; 0 where the layout does not say so."""
+    folders = {
+        _inner_folder(case, split)
+        for split, own in splits.items()
+        for case in own
+        if isinstance(case, Case)
+    }
+    return 0 if None in folders or len(folders) < 2 else len(folders)
+
+
+def _inner_folder(case: Case, split: str) -> str | None:
+    """The folder inside the class's that holds an image; None for DICOM, which states its own."""
+    inner = case.id.split("/")[2 if split else 1 :]
+    name = Path(inner[-1])
+    is_dicom = not (is_nifti_name(name) or is_picture_name(name))
+    return None if is_dicom or len(inner) < 2 else inner[0]
+
+
+def _of_patient(case: Case | CohortError, split: str) -> Case | CohortError:
+    return replace(case, group=_inner_folder(case, split)) if isinstance(case, Case) else case
 
 
 def _classes(folder: Path, split: str, root: Root, notes: list[str]) -> list[Case | CohortError]:

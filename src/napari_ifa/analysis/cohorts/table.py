@@ -8,7 +8,7 @@ import io
 import re
 from pathlib import Path
 
-from napari_ifa.analysis.cohorts.case import Case, Label, label_of
+from napari_ifa.analysis.cohorts.case import Case, Label, group_text, group_title, label_of
 from napari_ifa.analysis.cohorts.listing import Listing
 from napari_ifa.analysis.cohorts.root import Root
 from napari_ifa.errors import CohortError
@@ -119,12 +119,14 @@ def _columns(file: Path, header: tuple[str, ...]) -> dict[str, int]:
             )
         if found:
             columns[meaning] = found[0]
+    if (group := group_title(header)) is not None:
+        columns["group"] = header.index(group)
     if not header:
         raise CohortError(f"{file.name} lists no case; {_EXPECTED}.")
     if "image" not in columns:
         raise CohortError(
             f"{file.name} has no column 'image' ('path', 'file', 'filename'); the first row names"
-            " the columns: image, label, and if need be mask, id, split."
+            " the columns: image, label, and if need be mask, id, split, patient."
         )
     return columns
 
@@ -147,6 +149,7 @@ def _case(values: dict[str, str], all_whole: bool, where: str, root: Root) -> Ca
         path=root.path(image, where),
         label=_label(values.get("label", ""), all_whole, where),
         mask=root.path(mask, where) if mask else None,
+        group=group_text(values.get("group"), where),
     )
 
 
@@ -164,13 +167,17 @@ def _decimal_point(text: str) -> str:
 
 
 def _notes(header: tuple[str, ...], columns: dict[str, int]) -> tuple[str, ...]:
+    notes = []
+    if (at := columns.get("group")) is not None:
+        notes.append(f"Cases belong together by the column '{header[at]}'.")
     if "label" in columns:
-        return ()
+        return tuple(notes)
     others = [f"'{title}'" for n, title in enumerate(header) if n not in columns.values() and title]
     if not others:
-        return ()
+        return tuple(notes)
     more = ", …" if len(others) > _MOST_NAMED else ""
     return (
+        *notes,
         f"The table has no column 'label' ('class', 'target'); {', '.join(others[:_MOST_NAMED])}"
         f"{more} {'is' if len(others) == 1 else 'are'} not used.",
     )
