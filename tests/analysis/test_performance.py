@@ -32,9 +32,10 @@ def test_three_cases_by_hand() -> None:
     assert (none.value, none.low, none.high) == pytest.approx((0, 0, 0.6576), abs=1e-4)
     assert (lesion.value, lesion.low, lesion.high) == pytest.approx((1, 0.2065, 1), abs=1e-4)
     balanced = found["balanced accuracy", ""]
-    # ½ − ½·√(0² + 0.7935²) and ½ + ½·√(0.6576² + 0²)
+    # none of two and one of one: below, p is 0 and 2θ, so (½ − θ)² = z²/4·θ(1 − θ); above, p is
+    # 2θ − 1 and 1, so (θ − ½)² = z²/4·((2θ − 1)(2 − 2θ) + θ(1 − θ))
     assert (balanced.value, balanced.low, balanced.high) == pytest.approx(
-        (0.5, 0.1033, 0.8288), abs=1e-4
+        (0.5, 0.15004, 0.92779), abs=1e-5
     )
     # the lesion's difference of logits, 5, is below the others' 7.5 and 10
     assert found["AUC against the others", "lesion"].value == 0

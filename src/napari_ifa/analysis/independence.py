@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,13 +35,13 @@ def independent_share(influence: NDArray[np.float64], groups: Groups) -> float:
 
     if groups is None:
         return 1.0
-    _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    sizes = np.unique(groups, return_counts=True)[1]
     number, cases = len(sizes), len(groups)
     if number == cases:
         return 1.0
     if number < 2:
         return float("nan")
-    sums = np.bincount(numbers, influence, number)
+    sums = summed(influence, groups)
     squares = float((sums**2).sum())
     effect = float((sizes**2).sum()) / cases
     # How many groups the sum of squares is spread over.
@@ -54,8 +56,16 @@ def number_of(groups: Groups, cases: int) -> int:
     return cases if groups is None else len(np.unique(groups))
 
 
-def of_some(groups: Groups, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Groups:
-    """The groups of some of the cases."""
+def summed(values: NDArray[np.float64], groups: Groups) -> NDArray[np.float64]:
+    """Values ``[N]`` summed over each group ``[G]``; themselves without groups."""
+    if groups is None:
+        return values
+    numbers = np.unique(groups, return_inverse=True)[1]
+    return np.bincount(numbers, values).astype(float)
+
+
+def of_some(groups: Groups, chosen: NDArray[Any] | np.bool_) -> Groups:
+    """The groups of some of the cases, which are given as truths ``[N]`` or by number."""
     return None if groups is None else groups[chosen]
 
 

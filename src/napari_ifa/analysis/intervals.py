@@ -45,8 +45,9 @@ def bootstrapped(
 
     BCa (Efron, JASA 1987) where it is defined; percentiles of the resamples where it is not, as
     for a correlation of exactly 1, and beyond 2000 cases. None below 15 cases, or below 15 groups:
-    resamples of so few tell too little of how far others would differ (at 5 cases intervals of 95 %
-    held the truth in 80 %).
+    so few tell too little of how far others would differ (at 5 cases BCa held the mean in 0.85 of
+    normal samples, in 0.6 of those with many zeros). The level is raised so that the percentiles of
+    few cases reach as far as Student's t would (Hesterberg, Am Stat 2015).
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def bootstrapped(
     if drawn < LEAST_DRAWN:
         return Interval()
     method = "BCa" if cases <= _MOST_FOR_BCA else "percentile"
+    level = _expanded(drawn)
     what = "bootstrap" if members is None else "bootstrap of groups"
 
     def of_groups(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -77,7 +79,7 @@ def bootstrapped(
             vectorized=members is None,
             n_resamples=_RESAMPLES if cases <= _MOST_FOR_BCA else _FEWER_RESAMPLES,
             batch=max(1, _BLOCK // cases),
-            confidence_level=_LEVEL,
+            confidence_level=level,
             method=method,
             random_state=np.random.default_rng(seed),
         )
@@ -88,13 +90,19 @@ def bootstrapped(
     resamples = resamples[np.isfinite(resamples)]
     if not resamples.size:
         return Interval()
-    low, high = np.percentile(resamples, [50 * (1 - _LEVEL), 50 * (1 + _LEVEL)])
+    low, high = np.percentile(resamples, [50 * (1 - level), 50 * (1 + level)])
     return Interval(float(low), float(high), f"percentile {what}")
 
 
-def of_mean(
-    values: ArrayLike, groups: NDArray[np.int64] | None = None, seed: int = 0
-) -> Interval:
+def _expanded(drawn: int) -> float:
+    """The level at which a normal's percentiles reach as far as Student's t at 95 %."""
+    from scipy.stats import norm, t
+
+    reach = t.ppf((1 + _LEVEL) / 2, drawn - 1) * np.sqrt(drawn / (drawn - 1))
+    return float(1 - 2 * norm.sf(reach))
+
+
+def of_mean(values: ArrayLike, groups: NDArray[np.int64] | None = None, seed: int = 0) -> Interval:
     """Of the mean of values ``[n]``, by resampling."""
     return bootstrapped(_mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
 

@@ -1,9 +1,9 @@
 """How well a model answers a cohort, from the answers and labels that an analysis holds.
 
 Intervals are of 95 %. Shares have Wilson's, balanced accuracy a score interval over its classes
-(`of_mean_share`), an AUC Newcombe's (method 5, Stat Med 2006). None of them shrinks to a point where
-every case is right, as a bootstrap would. Where several cases are of one patient, numbers of cases
-are brought down to those of independent ones first.
+(`of_mean_share`), an AUC Newcombe's (method 5, Stat Med 2006). None of them shrinks to a point
+where every case is right, as a bootstrap would. Where several cases are of one patient, numbers of
+cases are brought down to those of independent ones first.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def classification_measures(
     # One output answers two classes: its own, and that it is absent.
     numbers = range(len(class_names)) if len(class_names) > 1 else (1, 0)
     names = class_names if len(class_names) > 1 else (class_names[0], f"not {class_names[0]}")
-    members = [labels == number for number in numbers]
+    members: list[NDArray[np.bool_]] = list(labels == np.array([*numbers])[:, None])
     rows.append(_balanced(right, [one for one in members if one.any()], groups))
     rows += [
         _share("sensitivity", name, right[own], of_some(groups, own))

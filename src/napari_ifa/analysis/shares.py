@@ -27,9 +27,11 @@ def of_share(right: NDArray[np.bool_], groups: Groups = None) -> Interval:
     if not cases:
         return Interval()
     share = float(right.mean())
-    number = cases * independent_share(right - share, groups)
+    number = cases * independent_share(right.astype(float) - share, groups)
     low, high = _wilson(share, number)
-    return Interval(low, high, "Wilson" + _GROUPED * (number != cases)) if number > 0 else Interval()
+    return (
+        Interval(low, high, "Wilson" + _GROUPED * (number != cases)) if number > 0 else Interval()
+    )
 
 
 def _wilson(share: float, number: float) -> tuple[float, float]:
@@ -135,5 +137,3 @@ def _clopper_pearson(share: float, number: float, level: float) -> tuple[float, 
     tail, x = (1 - level) / 2, share * number
     low = 0.0 if share == 0 else float(beta.ppf(tail, x, number - x + 1))
     return low, 1.0 if share == 1 else float(beta.ppf(1 - tail, x + 1, number - x))
-
-

@@ -14,6 +14,8 @@ from napari_ifa.analysis.evaluation.case_batches import ReadCase
 from napari_ifa.analysis.evaluation.consistency import map_sums
 from napari_ifa.analysis.evaluation.localisation import Localisation, localised
 from napari_ifa.analysis.evaluation.masked_accuracy import batch_masked_logits
+from napari_ifa.analysis.groups import group_numbers
+from napari_ifa.analysis.independence import Groups
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import predicted_classes
 from napari_ifa.models.classifier import Classifier
@@ -65,6 +67,7 @@ class CaseMeasures:
     scales : the common scale of every class; None where there is none.
     one_scale : that of all classes together, to pool their sums on.
     positions : place in the cohort of each case so far.
+    pseudonyms : of what each case belongs to, such as its patient.
     parts : the batches so far.
     """
 
@@ -74,6 +77,7 @@ class CaseMeasures:
     scales: Sequence[CommonScale | None]
     one_scale: CommonScale | None
     positions: list[int] = field(default_factory=list)
+    pseudonyms: list[int] = field(default_factory=list)
     parts: list[BatchMeasures] = field(default_factory=list)
 
     @property
@@ -112,6 +116,7 @@ class CaseMeasures:
     def add(self, batch: list[ReadCase], found: BatchMeasures) -> None:
         """Keep the measures of a batch."""
         self.positions.extend(case.position for case in batch)
+        self.pseudonyms.extend(case.group for case in batch)
         self.parts.append(found)
 
     def joined(self, name: str) -> NDArray[Any]:
@@ -119,10 +124,15 @@ class CaseMeasures:
         return np.concatenate([getattr(part, name) for part in self.parts])
 
     @property
-    def localisations(self) -> list[tuple[int, Localisation | None]]:
-        """The class explained and its localisation, None where the mask is empty; of each case
-        with a lesion mask."""
-        return [one for part in self.parts for one in part.found if one is not None]
+    def groups(self) -> Groups:
+        """Numbers ``[N]``, equal for cases of one patient; None where no patient is known."""
+        return group_numbers(np.array(self.pseudonyms, np.uint64))
+
+    @property
+    def localisations(self) -> list[tuple[int, Localisation | None] | None]:
+        """The class explained and its localisation, None where the mask is empty, of each case
+        ``[N]``; None for a case without a lesion mask."""
+        return [one for part in self.parts for one in part.found]
 
     def _localised(
         self, case: ReadCase, maps: Tensor, predicted: int

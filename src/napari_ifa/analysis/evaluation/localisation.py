@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD, bounded_p, interval_of_mean
 from napari_ifa.analysis.explain import Explanation
-from napari_ifa.analysis.independence import Groups, of_some, said_of
+from napari_ifa.analysis.independence import Groups, of_some, said_of, summed
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Row, Section
 from napari_ifa.analysis.shares import of_share
@@ -145,6 +145,7 @@ class CohortLocalisation:
             limits=(
                 "A map on a coarse feature grid spreads beyond a small lesion, and evidence beside"
                 " a lesion may be right; p values are not corrected for the number of rows."
+                + said_of(self.groups)
             ),
             rows=rows,
             columns=_COLUMNS,
@@ -215,9 +216,7 @@ def _signed_rank_p(difference: NDArray[np.float64], groups: Groups) -> float:
     """Of cases or, of groups, of their means."""
     from scipy.stats import wilcoxon
 
-    if groups is not None:
-        _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        difference = np.bincount(numbers, difference, len(sizes)) / sizes
+    difference = summed(difference, groups) / summed(np.ones(len(difference)), groups)
     if not difference.any():
         return float("nan")
     return bounded_p(float(wilcoxon(difference).pvalue))

@@ -19,6 +19,7 @@ from napari_ifa.analysis.evaluation.case_batches import (
 )
 from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD
 from napari_ifa.analysis.evaluation.set_measures import SetAccuracy, SetFit
+from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.independence import Groups, said_of
 from napari_ifa.analysis.performance import is_right
@@ -55,6 +56,7 @@ class MaskedPredictions:
     skipped : cases that could not be read.
     bypassed : whether part of the answer goes around the target layer, so that switching features
         off does not show all of it; told from the first case.
+    groups : ``[N]``, equal for cases of one patient; None where no patient is known.
     """
 
     logits: NDArray[np.float32]
@@ -64,6 +66,7 @@ class MaskedPredictions:
     case_ids: tuple[str, ...]
     skipped: tuple[SkippedCase, ...]
     bypassed: bool
+    groups: Groups = None
 
     def __repr__(self) -> str:
         cases, masks, outputs = self.logits.shape
@@ -128,6 +131,7 @@ def masked_predictions(
     stack = np.stack([mask.keep for mask in masks])
     logits: list[NDArray[np.float32]] = []
     positions: list[int] = []
+    pseudonyms: list[int] = []
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
@@ -142,6 +146,7 @@ def masked_predictions(
         for cases, found in batches.computed(compute):
             logits.append(found)
             positions += [case.position for case in cases]
+            pseudonyms += [case.group for case in cases]
     return MaskedPredictions(
         logits=np.concatenate(logits),
         labels=truth.labels[positions],
@@ -150,6 +155,7 @@ def masked_predictions(
         case_ids=tuple(cohort.cases[n].id for n in positions),
         skipped=tuple(batches.skipped),
         bypassed=around[0],
+        groups=group_numbers(np.array(pseudonyms, np.uint64)),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.evaluation.certainty import bounded_p, unless_equal
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.independence import Groups, number_of
+from napari_ifa.analysis.independence import Groups, number_of, summed
 from napari_ifa.analysis.intervals import LEAST_DRAWN, NO_INTERVAL, Interval
 from napari_ifa.analysis.performance import (
     area_and_influence,
@@ -159,9 +159,7 @@ def _mean_area(
     return float(np.mean([area for area, _ in found])), influence
 
 
-def _of_difference(
-    difference: float, influence: NDArray[np.float64], groups: Groups
-) -> Interval:
+def _of_difference(difference: float, influence: NDArray[np.float64], groups: Groups) -> Interval:
     """Of a difference of AUCs of the same cases, from each case's influence on it.
 
     DeLong et al. (Biometrics 1988), over whole groups with Student's t (Obuchowski, Biometrics
@@ -170,8 +168,7 @@ def _of_difference(
     from scipy.stats import t
 
     number = number_of(groups, len(influence))
-    if groups is not None:
-        influence = np.bincount(np.unique(groups, return_inverse=True)[1], influence)
+    influence = summed(influence, groups)
     if number < LEAST_DRAWN or not influence.any() or not np.isfinite(difference):
         return NO_INTERVAL
     error = float(np.sqrt((influence**2).sum() * number / (number - 1)))
@@ -179,9 +176,7 @@ def _of_difference(
     return Interval(max(-1.0, difference - half), min(1.0, difference + half), "DeLong")
 
 
-def mcnemar_p(
-    one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Groups = None
-) -> float:
+def mcnemar_p(one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Groups = None) -> float:
     """Two-sided p that two answers to the same cases are right equally often, ``[N]`` each.
 
     McNemar's exact test: a sign test of the cases where one alone is right; of groups, a sign test
@@ -189,9 +184,7 @@ def mcnemar_p(
     """
     from scipy.stats import binomtest
 
-    gained = other.astype(float) - one
-    if groups is not None:
-        gained = np.bincount(np.unique(groups, return_inverse=True)[1], gained)
+    gained = summed(other.astype(float) - one, groups)
     changed = int((gained != 0).sum())
     if not changed:
         return float("nan")
@@ -207,9 +200,7 @@ def set_fits(
     """Of each mask: ``answers [N, M]`` against ``targets [N]``, all of them known."""
     found = []
     for m, mask in enumerate(masks):
-        measures = {
-            one.measure: one for one in regression_measures(answers[:, m], targets, groups)
-        }
+        measures = {one.measure: one for one in regression_measures(answers[:, m], targets, groups)}
         values = [
             value
             for name in ("R²", "mean absolute error", "Pearson's r")
