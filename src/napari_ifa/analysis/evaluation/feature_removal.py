@@ -201,7 +201,7 @@ def feature_removal(
     ------
     AnalysisError
         Where there is no accuracy to lose: the model answers with values, fewer than 10 cases have
-        a label, all are of one patient, or the layer has one feature.
+        a label, or the layer has one feature.
     CohortError
         A label that the model lacks, or more cases that cannot be read or explained than may be
         skipped; the case is named.
@@ -247,10 +247,6 @@ def feature_removal(
         if features < 2:
             raise AnalysisError("The target layer has one feature; without it there is no answer.")
         folds = folds_of(answers.labels, groups)
-        if not folds.any():
-            raise AnalysisError(
-                "All cases are of one patient, so that no other tells which features are needed."
-            )
         orders = fold_orders(answers, folds)
         counts = removal_counts(features)
         fold_at = dict(zip(positions, folds.tolist(), strict=True))
