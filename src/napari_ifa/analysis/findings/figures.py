@@ -53,7 +53,7 @@ def overfitting_figure(found: Overfitting) -> Figure:
         panel.set_ylabel("test (logit)")
         if not found.tested[c]:
             cases = f"{found.train_cases[c]} training\nand {found.test_cases[c]} test cases"
-            _no_number(panel, f"not tested: {cases}")
+            _no_number(panel, f"not tested: {cases}" if found.stored else "not tested")
             continue
         x, y, marked = found.train[:, c], found.test[:, c], found.significant[:, c]
         ends = _with_margin(np.concatenate([x, y]))
@@ -74,7 +74,7 @@ def overfitting_figure(found: Overfitting) -> Figure:
         panel.set_xlim(*ends)
         panel.set_ylim(*ends)
         panel.set_aspect("equal")
-        most_different = np.argsort(np.where(marked, found.p[:, c], np.inf), kind="stable")
+        most_different = np.argsort(np.where(marked, -np.abs(found.t[:, c]), 0.0), kind="stable")
         named = most_different[: min(int(marked.sum()), _MOST_NUMBERS)]
         number_points(panel, np.stack([x, y], axis=1), named.tolist())
         numbered = numbered or bool(marked.any())
@@ -85,7 +85,7 @@ def overfitting_figure(found: Overfitting) -> Figure:
         )
     if numbered:
         figure.supxlabel(
-            f"numbers: of each class the features with the least p, {_MOST_NUMBERS} at most",
+            f"numbers: of each class the features that differ most, {_MOST_NUMBERS} at most",
             fontsize=9,
         )
     _legend_once(figure, axes)

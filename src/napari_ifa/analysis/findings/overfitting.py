@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.findings.finding import Finding
-from napari_ifa.analysis.findings.permutation import any_difference
-from napari_ifa.analysis.findings.welch import Moments, benjamini_hochberg, welch
+from napari_ifa.analysis.findings.permutation import compared, least_p
+from napari_ifa.analysis.findings.sides import (
+    Side,
+    cases_that_count,
+    check_same_model,
+    in_both,
+)
 from napari_ifa.analysis.section import Section
-from napari_ifa.analysis.store import IDENTITY, Analysis, Kind
-from napari_ifa.analysis.truth import cases_of_class
+from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.analysis.wording import counted, listed
-from napari_ifa.errors import AnalysisMismatchError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,16 +47,22 @@ class Overfitting(Finding):
     ----------
     class_names : ``[C]``.
     train, test : ``[F, C]``, the importance matrices in logits.
-    t, p : ``[F, C]``, Welch's t (training minus test) and its two-sided p; NaN where a class has
-        fewer than two cases on a side.
-    adjusted : ``[F, C]``, p after Benjamini and Hochberg, over all features of all classes.
-    p_any : that any feature of any class differs, by dealing the cases out anew; None where an
-        analysis holds no contributions of single cases to deal out.
+    train_logit, test_logit : ``[C]``, the class's mean logit over the cases that count.
+    t, adjusted : ``[F, C]``, the standardised difference (training minus test) and its p after
+        Westfall and Young, over all features of all classes; NaN where a class is not tested.
+    adjusted_sum : ``[C]``, p of the sum of squared standardised differences, over all classes.
+    p_any : that anything differs at all, by the better of the two tests; None where no class could
+        be tested.
     train_cases, test_cases : ``[C]``, cases that count.
+    train_patients, test_patients : ``[C]``, patients among them, or the cases where no patients
+        are known.
+    grouped : whether patients are known in both analyses, in one of them, or in none.
     distance : ``[C]``, Σ_f |train − test| / Σ_f |train|.
     distance_by_chance : ``[C]``, what that distance would be on average by sampling alone.
     correlation : ``[C]``, Pearson's r of the two columns over the features.
-    shared : images that stand in both analyses; None where a file does not tell.
+    shared, shared_patients : images and patients that stand in both analyses; None where a file
+        does not tell.
+    stored : whether both analyses hold the contributions of single cases, which are dealt out.
     kind : ``"true"``, of the cases of each class (eq. 4), or ``"all"`` (eq. 3).
     why_all : for ``"all"``: the model answers with ``"values"``, there are ``"no labels"``, or it
         was ``"asked"`` for; None for ``"true"``.
@@ -64,41 +73,49 @@ class Overfitting(Finding):
     class_names: tuple[str, ...]
     train: Floats
     test: Floats
+    train_logit: Floats
+    test_logit: Floats
     t: Floats
-    p: Floats
     adjusted: Floats
+    adjusted_sum: Floats
     p_any: float | None
     train_cases: Counts
     test_cases: Counts
+    train_patients: Counts
+    test_patients: Counts
+    grouped: Literal["both", "one", "none"]
     distance: Floats
     distance_by_chance: Floats
     correlation: Floats
     shared: int | None
+    shared_patients: int | None
+    stored: bool
     kind: Kind
     why_all: WhyAll | None
     top: float
     level: float
 
     @property
-    def significant(self) -> NDArray[np.bool_]:
-        """``[F, C]``: small adjusted p, in cohorts that differ at all; False where not tested.
-
-        Welch's p is no probability far in its tail where contributions are skewed and the cohorts
-        of different sizes, as behind a ReLU. So no feature is called significant unless the
-        permutation test finds a difference somewhere.
-        """
-        differs = self.p_any is not None and self.p_any <= self.level
-        return self.suspected & differs
+    def called(self) -> bool:
+        """Whether training and test differ at all, which both tests together decide."""
+        return self.p_any is not None and self.p_any <= self.level
 
     @property
-    def suspected(self) -> NDArray[np.bool_]:
-        """``[F, C]``: adjusted p of Welch's test at most ``level``; False where not tested."""
-        return np.asarray(self.adjusted <= self.level)
+    def significant(self) -> NDArray[np.bool_]:
+        """``[F, C]``: features named as different; none where nothing is called at all."""
+        return np.asarray(self.adjusted <= self.level) & self.called
+
+    @property
+    def significant_sum(self) -> NDArray[np.bool_]:
+        """``[C]``: classes whose contributions differ as a whole."""
+        return np.asarray(self.adjusted_sum <= self.level) & self.called
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        """``[C]``: classes with at least two cases on each side."""
-        return np.asarray((self.train_cases > 1) & (self.test_cases > 1))
+        """``[C]``: classes whose patients allow a p that small, if they are stored at all."""
+        pairs = zip(self.train_patients, self.test_patients, strict=True)
+        enough = [least_p(int(n), int(m)) <= self.level for n, m in pairs]
+        return np.array(enough, bool) & self.stored
 
     @property
     def sections(self) -> tuple[Section, ...]:
@@ -106,148 +123,215 @@ class Overfitting(Finding):
         return (self._class_section(), self._feature_section())
 
     def _class_section(self) -> Section:
+        patients = self.grouped != "none"
         rows = tuple(
             {
                 "class": name,
                 "training_cases": int(self.train_cases[c]),
                 "test_cases": int(self.test_cases[c]),
+            }
+            | (
+                {
+                    "training_patients": int(self.train_patients[c]),
+                    "test_patients": int(self.test_patients[c]),
+                }
+                if patients
+                else {}
+            )
+            | {
                 "features": len(self.train),
-                "significant": self._number(self.significant[:, c]) if self.tested[c] else None,
-                "least_adjusted_p": float(_least(self.adjusted[:, c])),
+                "significant": int(self.significant[:, c].sum()) if self.tested[c] else None,
+                "least_adjusted_p": _least(self.adjusted[:, c]),
+                "adjusted_p_of_sum": float(self.adjusted_sum[c]),
+                "training_logit": float(self.train_logit[c]),
+                "test_logit": float(self.test_logit[c]),
                 "distance": float(self.distance[c]),
                 "distance_by_chance": float(self.distance_by_chance[c]),
                 "correlation": float(self.correlation[c]),
             }
             for c, name in enumerate(self.class_names)
         )
+        over = "its own cases" if self.kind == "true" else "all cases"
+        columns = {
+            "class": "class",
+            "training_cases": "cases of the class in the training analysis",
+            "test_cases": "cases of the class in the test analysis",
+            "training_patients": "patients among the training cases; a case without one counts"
+            " as a patient",
+            "test_patients": "the same of the test cases",
+            "features": "features tested",
+            "significant": f"features whose adjusted p is at most {self.level:g}, where the two"
+            " tests together find a difference; empty where that could not be tested",
+            "least_adjusted_p": "least p of the class's features (Westfall and Young, over all"
+            " features of all classes)",
+            "adjusted_p_of_sum": "p of the sum of squared standardised differences over the"
+            " class's features, over all classes",
+            "training_logit": f"the class's mean logit over {over} in training",
+            "test_logit": "the same in test",
+            "distance": "sum of |training − test| over the features, by the sum of |training|",
+            "distance_by_chance": "what sampling alone would make of that distance on average",
+            "correlation": "Pearson's r of the two columns over the features",
+        }
         return Section(
             key="overfitting",
             title="Overfitting",
             meaning=self._meaning(),
             limits=(
-                "A significant difference can also be a shift of domain between the two cohorts,"
-                " such as another scanner or other patients, and none is no proof that the model"
-                " generalises: a few cases show large differences only."
+                "A difference can also be a shift of domain between the two cohorts, such as"
+                " another scanner or other patients, or a wider spread in the smaller cohort alone;"
+                " and none is no proof that the model generalises: a few cases show large"
+                " differences only."
             ),
             rows=rows,
-            columns={
-                "class": "class",
-                "training_cases": "cases of the class in the training analysis",
-                "test_cases": "cases of the class in the test analysis",
-                "features": "features tested",
-                "significant": "features whose mean contribution differs (Welch's t, adjusted p at"
-                f" most {self.level:g}, where the permutation test finds a difference at all);"
-                " empty where that could not be tested",
-                "least_adjusted_p": "least p of the class after Benjamini and Hochberg",
-                "distance": "sum of |training − test| over the features, by the sum of |training|",
-                "distance_by_chance": "what sampling alone would make of that distance on average",
-                "correlation": "Pearson's r of the two columns over the features",
-            },
+            columns={name: columns[name] for name in rows[0]},
             draw=self.figure,
         )
 
     def _meaning(self) -> str:
-        tested = int(self.tested.sum())
-        if not tested:
-            return (
-                "No class has two cases in both analyses, so nothing could be compared; analyse"
-                " more cases."
-            )
-        text = self._verdict(tested)
-        if tested < len(self.class_names):
-            missing = [n for n, ok in zip(self.class_names, self.tested, strict=True) if not ok]
-            text += f" Fewer than two cases on a side: {listed(missing)}."
-        text += _WHY_ALL[self.why_all]
-        if self.shared:
-            text += (
-                f" {counted(self.shared, 'image')} in both analyses hide overfitting; leave such"
-                " images out of one."
-            )
-        elif self.shared is None:
-            text += " Whether images stand in both analyses is not known from these files."
-        else:
-            text += " No image stands in both analyses."
-        return text
+        parts = [self._verdict()]
+        if self.tested.any():
+            if too_few := [
+                n for n, ok in zip(self.class_names, self.tested, strict=True) if not ok
+            ]:
+                parts.append(f"Too few cases for any p ≤ {self.level:g}: {listed(too_few)}.")
+            parts.append(self._units())
+        if logits := self._logits():
+            parts.append(logits)
+        parts.append(_WHY_ALL[self.why_all].strip())
+        parts.append(self._in_both())
+        return " ".join(filter(None, parts))
 
-    def _verdict(self, tested: int) -> str:
+    def _verdict(self) -> str:
+        tested = int(self.tested.sum())
+        if not self.stored:
+            return (
+                "Nothing was tested, since the contributions of single cases to these means are not"
+                " stored; analyse again with them, and with labels if there are several classes."
+            )
+        if not tested or self.p_any is None:
+            one = "patients" if self.grouped == "both" else "cases"
+            return (
+                f"No class has enough {one} in both analyses for any p ≤ {self.level:g}, so nothing"
+                f" was tested; analyse more {one} (4 and 4 are enough for one class)."
+            )
         means = counted(tested * len(self.train), "mean contribution")
         if len(self.class_names) > 1:
             of = "the " if tested == len(self.class_names) else f"{tested} of the "
             means += f" in {of}{len(self.class_names)} classes"
-        test = (
-            "Welch's t, Benjamini and Hochberg over all features of all classes, adjusted p ≤"
-            f" {self.level:g}"
+        tests = (
+            "Westfall and Young's permutation test: least adjusted p of a feature"
+            f" {_least(self.adjusted):.3g}, of a class's sum of squared differences"
+            f" {_least(self.adjusted_sum):.3g}; both together p = {self.p_any:.3g}"
         )
-        suspected = int(self.suspected.sum())
-        if self.p_any is None:
-            return (
-                f"{suspected} of {means} seem to differ between training and test ({test}), but"
-                " without the contributions of single cases that p is an approximation that finds"
-                " too much in skewed contributions, so nothing is called significant; analyse"
-                " again with them."
-            )
-        p_any = f"permutation test of any difference: p = {self.p_any:.3g}"
-        if self.p_any > self.level:
-            by_welch = (
-                f"; Welch's t alone would name {suspected}, which skewed contributions make it do"
-                if suspected
-                else ""
-            )
-            return (
-                f"No difference between training and test was found in {means} ({p_any}{by_welch})."
-            )
-        if not suspected:
-            return (
-                f"Training and test differ somewhere ({p_any}), but no single one of {means} can be"
-                f" named as different ({test})."
-            )
-        return f"{suspected} of {means} differ between training and test ({test}; {p_any})."
+        if not self.called:
+            return f"No difference between training and test was found in {means} ({tests})."
+        number = int(self.significant.sum())
+        if number:
+            text = f"{number} of {means} differ between training and test ({tests})."
+            return f"{text} {self._largest()}{self._as_a_whole(' As a whole')}"
+        return (
+            f"Training and test differ, but no single one of {means} can be named ({tests})."
+            f"{self._as_a_whole(' As a whole')}"
+        )
 
-    def _number(self, significant: NDArray[np.bool_]) -> int | None:
-        return int(significant.sum()) if self.p_any is not None else None
+    def _largest(self) -> str:
+        """The named feature with the largest difference, its direction and its size."""
+        size = np.where(self.significant, np.abs(self.train - self.test), -1.0)
+        f, c = np.unravel_index(int(size.argmax()), size.shape)
+        train, test = float(self.train[f, c]), float(self.test[f, c])
+        way = "higher" if train > test else "lower"
+        return (
+            f"The largest is feature {f} for '{self.class_names[c]}': its mean contribution is"
+            f" {abs(train - test):.3g} logit {way} in training ({train:.3g}) than in test"
+            f" ({test:.3g})."
+        )
+
+    def _as_a_whole(self, begin: str) -> str:
+        found = np.flatnonzero(self.significant_sum)
+        if not len(found):
+            return ""
+        names = listed([f"'{self.class_names[c]}'" for c in found])
+        return f"{begin} the contributions to {names} differ (sum of squared differences)."
+
+    def _logits(self) -> str:
+        difference = np.abs(self.train_logit - self.test_logit)
+        if not np.isfinite(difference).any():
+            return ""
+        c = int(np.nanargmax(difference))
+        one, other = self.train_logit[c], self.test_logit[c]
+        over = "its own cases" if self.kind == "true" else "all cases"
+        most = ", the most of all classes" if len(self.class_names) > 1 else ""
+        return (
+            f"The mean logit of '{self.class_names[c]}' over {over} is {one:.3g} in training and"
+            f" {other:.3g} in test, {abs(one - other):.3g} apart{most}."
+        )
+
+    def _units(self) -> str:
+        if self.grouped == "both":
+            return "Whole patients are dealt out and a patient's cases averaged."
+        if self.grouped == "one":
+            return (
+                "Patients are known in one of the analyses only; in the other p holds only if each"
+                " case is of another patient."
+            )
+        return "No patients are known: p holds only if each case is of another patient."
+
+    def _in_both(self) -> str:
+        patients = ""
+        if self.shared_patients:
+            patients = (
+                f" {counted(self.shared_patients, 'patient')} in both analyses"
+                f" {'hides' if self.shared_patients == 1 else 'hide'} overfitting; leave such"
+                " patients out of one."
+            )
+        if self.shared:
+            return (
+                f"{counted(self.shared, 'image')} in both analyses hide overfitting; leave such"
+                f" images out of one.{patients}"
+            )
+        if self.shared is None:
+            return f"Whether images stand in both analyses is not known from these files.{patients}"
+        none = " and no patient" if self.shared_patients == 0 else ""
+        return f"No image{none} stands in both analyses.{patients}"
 
     def _feature_section(self) -> Section:
         number = min(_MOST_ROWS, max(1, int(np.ceil(self.top * len(self.train) - 1e-9))))
         rows = []
         for c in np.flatnonzero(self.tested):
-            for f in np.lexsort((-np.abs(self.t[:, c]), self.p[:, c]))[:number]:
+            for f in np.lexsort((-np.abs(self.t[:, c]), self.adjusted[:, c]))[:number]:
                 rows.append(
                     {
                         "class": self.class_names[c],
                         "feature": int(f),
                         "training": float(self.train[f, c]),
                         "test": float(self.test[f, c]),
+                        "difference": float(self.train[f, c] - self.test[f, c]),
                         "t": float(self.t[f, c]),
-                        "p": float(self.p[f, c]),
                         "adjusted_p": float(self.adjusted[f, c]),
-                        "significant": (
-                            bool(self.significant[f, c]) if self.p_any is not None else None
-                        ),
+                        "significant": bool(self.significant[f, c]),
                     }
                 )
         return Section(
             key="overfitting_features",
             title="Features that differ most between training and test",
             meaning=(
-                f"The {counted(number, 'feature')} of each class with the least p, from"
-                f" {'the cases of the class' if self.kind == 'true' else 'all cases'}; a positive t"
-                " speaks for the class more strongly in training than in test."
+                f"Of each class the {counted(number, 'feature')} with the least adjusted p,"
+                " significant or not."
             ),
-            limits=(
-                "The order is by p, so a small but steady difference stands before a large one that"
-                " varies from case to case."
-            ),
+            limits="Features that vary together differ together; they are no separate findings.",
             rows=tuple(rows),
             columns={
                 "class": "class",
                 "feature": "number of the feature, from 0",
                 "training": "mean contribution in training, logit",
                 "test": "mean contribution in test, logit",
-                "t": "Welch's t of training minus test; infinite where neither side varies",
-                "p": "two-sided p of that feature alone",
-                "adjusted_p": "p after Benjamini and Hochberg over all features of all classes",
-                "significant": f"adjusted p at most {self.level:g}, where the permutation test"
-                " finds a difference at all",
+                "difference": "training minus test, logit",
+                "t": "difference of the means over its standard error; of patients' means where"
+                " patients are known",
+                "adjusted_p": "share of deals in which the most different of all features that"
+                " differ less than those before it is at least as different (Westfall and Young)",
+                "significant": f"adjusted p at most {self.level:g}, where the two tests together"
+                " find a difference",
             },
         )
 
@@ -266,11 +350,14 @@ def overfitting(
     level: float = 0.05,
     kind: Kind = "true",
 ) -> Overfitting:
-    """Compare the importance matrices of a model's training cases and of cases it never saw.
+    """Compare the contributions of a model's training cases and of cases it never saw.
 
-    Welch's t from the stored means, variances and counts; Benjamini and Hochberg (1995) over all
-    features of all classes. Where no feature differs, anything is called significant in at most
-    ``level`` of the comparisons, by the permutation test of ``permutation.any_difference``.
+    The cases of each class are dealt out to the two sides anew, whole patients where these are
+    known, and two statistics are compared with the deals': the largest standardised difference of
+    any feature of any class (Westfall and Young, 1993, stepped down), which names features, and the
+    sum of squares of all of them, which finds shifts that no feature shows alone. Where nothing
+    differs, the two together call a difference in at most ``level`` of the comparisons, whatever
+    the distribution of the contributions and the sizes of the cohorts.
 
     Raises
     ------
@@ -278,65 +365,39 @@ def overfitting(
         The analyses are not of one model by one method; what differs is named.
     """
     check_same_model(train, test)
-    one, other = (_moments(a, kind) for a in (train, test))
-    t, p = welch(one, other)
+    one, other = Side.of(train, kind), Side.of(test, kind)
+    stored = one.independent is not None and other.independent is not None
+    classes: list[tuple[Floats, Floats] | None] = [None] * len(train.class_names)
+    if one.independent is not None and other.independent is not None:
+        for c, sides in enumerate(zip(one.independent, other.independent, strict=True)):
+            # A class that allows no small p has nothing to find and would only raise the others'.
+            if least_p(len(sides[0]), len(sides[1])) <= level:
+                classes[c] = sides
+    dealt = compared(classes, len(one.mean))
+    known = (one.grouped, other.grouped)
     return Overfitting(
         class_names=train.class_names,
-        train=one[0],
-        test=other[0],
-        t=t,
-        p=p,
-        adjusted=benjamini_hochberg(p),
-        p_any=_p_of_any_difference(train, test, kind),
-        train_cases=one[2],
-        test_cases=other[2],
+        train=one.mean,
+        test=other.mean,
+        train_logit=one.logit,
+        test_logit=other.logit,
+        t=dealt.t,
+        adjusted=dealt.adjusted,
+        adjusted_sum=dealt.adjusted_sum,
+        p_any=dealt.p_any,
+        train_cases=one.cases,
+        test_cases=other.cases,
+        train_patients=one.patients,
+        test_patients=other.patients,
+        grouped="both" if all(known) else "one" if any(known) else "none",
         **_columns_against_each_other(one, other),
-        shared=_shared_images(train, test),
+        shared=in_both(train, test, "content"),
+        shared_patients=in_both(train, test, "group"),
+        stored=stored,
         kind=kind,
         why_all=_why_all(train, test) if kind == "all" else None,
         top=top,
         level=level,
-    )
-
-
-def check_same_model(one: Analysis, other: Analysis) -> None:
-    """Refuse two analyses that are not of one model by one method.
-
-    Raises
-    ------
-    AnalysisMismatchError
-        Lists what differs.
-    """
-    attributes = {key: "model_" + key.replace(" ", "_") for key in IDENTITY}
-    attributes["method"] = "method"
-    mine, theirs = one.dataset.attrs, other.dataset.attrs
-    different = [
-        text for text, key in attributes.items() if str(mine.get(key)) != str(theirs.get(key))
-    ]
-    if one.dataset["importance_all"].shape != other.dataset["importance_all"].shape:
-        different.append("number of features or classes")
-    if different:
-        raise AnalysisMismatchError(
-            f"The two analyses cannot be compared: {', '.join(different)} differ; analyse both"
-            " cohorts with the same model and method."
-        )
-
-
-def cases_that_count(analysis: Analysis, kind: Kind) -> Counts:
-    """``[C]``: the cases that a column of the importance matrix is the mean of."""
-    data = analysis.dataset
-    if kind == "true":
-        return np.asarray(data["cases_true"].values, dtype=np.int64)
-    number = int(data["cases_all"]) if "cases_all" in data else data.sizes["case"]
-    return np.full(len(analysis.class_names), number, dtype=np.int64)
-
-
-def _moments(analysis: Analysis, kind: Kind) -> Moments:
-    data = analysis.dataset
-    return (
-        np.asarray(data[f"importance_{kind}"].values, dtype=float),
-        np.asarray(data[f"variance_{kind}"].values, dtype=float),
-        cases_that_count(analysis, kind),
     )
 
 
@@ -347,37 +408,14 @@ def _why_all(train: Analysis, test: Analysis) -> WhyAll:
     return "asked" if labelled else "no labels"
 
 
-def _p_of_any_difference(train: Analysis, test: Analysis, kind: Kind) -> float | None:
-    by_class = [_contributions_by_class(analysis, kind) for analysis in (train, test)]
-    if by_class[0] is None or by_class[1] is None:
-        return None
-    pairs = zip(*by_class, strict=True)
-    enough = [(one, other) for one, other in pairs if min(len(one), len(other)) > 1]
-    return any_difference(enough) if enough else None
-
-
-def _contributions_by_class(analysis: Analysis, kind: Kind) -> list[Floats] | None:
-    """For each class the contributions ``[n, F]`` whose mean is its column, if they are stored."""
-    data = analysis.dataset
-    if "contribution" not in data or (kind == "all" and data.sizes["class"] > 1):
-        return None
-    values, label = data["contribution"].values, data["label"].values
-    if kind == "all":
-        return [values.astype(np.float64)]
-    of_class = cases_of_class(label, data.sizes["class"])
-    return [values[members].astype(np.float64) for members in of_class.T]
-
-
-def _columns_against_each_other(one: Moments, other: Moments) -> dict[str, Any]:
-    mean, variance, cases = one
-    other_mean, other_variance, other_cases = other
+def _columns_against_each_other(one: Side, other: Side) -> dict[str, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.abs(mean).sum(axis=0)
-        distance = np.abs(mean - other_mean).sum(axis=0) / size
+        size = np.abs(one.mean).sum(axis=0)
+        distance = np.abs(one.mean - other.mean).sum(axis=0) / size
         # The mean of |x| for a normal x of mean 0 is √(2/π) of its standard deviation.
-        error = np.sqrt(variance / cases + other_variance / other_cases)
+        error = np.sqrt(one.error + other.error)
         by_chance = np.sqrt(2 / np.pi) * error.sum(axis=0) / size
-        centred, other_centred = mean - mean.mean(axis=0), other_mean - other_mean.mean(axis=0)
+        centred, other_centred = (side.mean - side.mean.mean(axis=0) for side in (one, other))
         spread = np.sqrt((centred**2).sum(axis=0) * (other_centred**2).sum(axis=0))
         correlation = (centred * other_centred).sum(axis=0) / spread
     return {
@@ -385,12 +423,6 @@ def _columns_against_each_other(one: Moments, other: Moments) -> dict[str, Any]:
         "distance_by_chance": np.where(size > 0, by_chance, np.nan),
         "correlation": correlation,
     }
-
-
-def _shared_images(one: Analysis, other: Analysis) -> int | None:
-    if "content" not in one.dataset or "content" not in other.dataset:
-        return None
-    return len(np.intersect1d(one.dataset["content"].values, other.dataset["content"].values))
 
 
 def _least(values: Floats) -> float:

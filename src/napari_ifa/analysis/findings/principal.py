@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.findings.finding import Finding
-from napari_ifa.analysis.findings.overfitting import cases_that_count
+from napari_ifa.analysis.findings.sides import cases_that_count
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis, Kind

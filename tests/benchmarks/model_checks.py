@@ -1,0 +1,273 @@
+"""How often the model checks name the innocent, and how often they find what is there.
+
+    python tests/benchmarks/model_checks.py --runs 400 --json model_checks.json
+
+Each simulation makes up analyses whose truth is known, runs a finding on each, and counts. It is a
+function that yields lines, registered under its section's name; ``--sections`` takes some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from known_analysis import known_analysis
+
+from napari_ifa.analysis.findings.overfitting import overfitting
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: a mean over simulations with its 95 % interval.
+
+    ``aim`` is ``("at most", x)`` or ``("at least", x)``; None where there is none. An aim is met
+    where the interval does not lie wholly beyond it.
+    """
+
+    section: str
+    case: str
+    figure: str
+    value: float
+    low: float
+    high: float
+    runs: int
+    aim: tuple[str, float] | None = None
+
+    @property
+    def met(self) -> bool | None:
+        if self.aim is None:
+            return None
+        side, limit = self.aim
+        return self.low <= limit if side == "at most" else self.high >= limit
+
+
+def share(section: str, case: str, figure: str, hits: list[bool], aim=None) -> Line:
+    """The share of simulations in which something happened, with Wilson's interval."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(sum(hits)), len(hits)).proportion_ci(method="wilson")
+    mean = float(np.mean(hits))
+    return Line(section, case, figure, mean, interval.low, interval.high, len(hits), aim)
+
+
+def mean(section: str, case: str, figure: str, values: list[float], aim=None) -> Line:
+    """A mean over simulations, with a normal interval."""
+    known = np.array([v for v in values if np.isfinite(v)])
+    half = 1.96 * known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else float("nan")
+    middle = float(known.mean()) if len(known) else float("nan")
+    return Line(section, case, figure, middle, middle - half, middle + half, len(known), aim)
+
+
+Simulation = Callable[[int], Iterator[Line]]
+SECTIONS: dict[str, list[Simulation]] = {}
+
+
+def simulation(section: str) -> Callable[[Simulation], Simulation]:
+    """Registers a function that takes the number of runs and yields lines."""
+
+    def register(function: Simulation) -> Simulation:
+        SECTIONS.setdefault(section, []).append(function)
+        return function
+
+    return register
+
+
+# --- contributions -----------------------------------------------------------------------------
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def normal(rng, shape):
+    return rng.normal(size=shape)
+
+
+def log_normal(rng, shape):
+    return rng.lognormal(0.0, 1.0, size=shape)
+
+
+def zero_inflated(rng, shape):
+    """Nothing in most cases, and a skewed rest, as behind a ReLU."""
+    return rng.lognormal(0.0, 1.0, size=shape) * (rng.random(shape) < 0.3)
+
+
+def correlated(rng, shape):
+    """Five causes under all features, as features of a network share; shape ``[N, F, C]``."""
+    causes = rng.lognormal(0.0, 0.7, size=(shape[0], 5, shape[2]))
+    mixing = np.random.default_rng(0).lognormal(0.0, 1.0, size=(5, shape[1]))
+    return np.einsum("nkc,kf->nfc", causes, mixing) * rng.lognormal(0.0, 0.5, size=shape)
+
+
+DRAWS: dict[str, Draw] = {
+    "normal": normal,
+    "log-normal": log_normal,
+    "zero-inflated": zero_inflated,
+    "correlated": correlated,
+}
+SIZES = [(60, 10), (200, 20), (200, 50)]
+FEATURES, CLASSES = 40, 2
+
+
+def labels(cases: int) -> np.ndarray:
+    """``cases`` of each class."""
+    return np.repeat(np.arange(CLASSES), cases)
+
+
+def pair(rng, draw: Draw, sizes: tuple[int, int], change=None):
+    """Training and test analyses; ``change(values)`` alters the training cases of class 0."""
+    sides = []
+    for n in sizes:
+        values = draw(rng, (CLASSES * n, FEATURES, CLASSES))
+        if change is not None and not sides:
+            change(values[:n, :, 0])
+        sides.append(known_analysis(values, labels(n)))
+    return sides
+
+
+# --- overfitting -------------------------------------------------------------------------------
+
+
+@simulation("overfitting")
+def nothing_differs(runs: int) -> Iterator[Line]:
+    for name, draw in DRAWS.items():
+        for sizes in SIZES:
+            rng = np.random.default_rng(1)
+            called = [overfitting(*pair(rng, draw, sizes)).called for _ in range(runs)]
+            case = f"{name}, {sizes[0]}/{sizes[1]}, nothing differs"
+            yield share("overfitting", case, "called", called, ("at most", 0.05))
+
+
+@simulation("overfitting")
+def one_true_difference(runs: int) -> Iterator[Line]:
+    """One feature of one class is shifted by so many of its standard deviations in training."""
+    for name, draw in DRAWS.items():
+        spread = draw(np.random.default_rng(9), (20_000, FEATURES, CLASSES))[:, 0, 0].std()
+        for sizes in SIZES:
+            rng = np.random.default_rng(2)
+            shift = 1.5 * spread
+            false_share, any_false, found_it = [], [], []
+            for _ in range(runs):
+
+                def change(values, shift=shift):
+                    values[:, 0] += shift
+
+                named = overfitting(*pair(rng, draw, sizes, change)).significant
+                wrong = int(named.sum()) - int(named[0, 0])
+                false_share.append(wrong / max(int(named.sum()), 1))
+                any_false.append(wrong > 0)
+                found_it.append(bool(named[0, 0]))
+            case = f"{name}, {sizes[0]}/{sizes[1]}, one differs by 1.5 sd"
+            aim = ("at most", 0.05)
+            yield mean("overfitting", case, "false share of names", false_share, aim)
+            yield share("overfitting", case, "any innocent named", any_false, aim)
+            yield share("overfitting", case, "the one named", found_it)
+
+
+@simulation("overfitting")
+def diffuse_shift(runs: int) -> Iterator[Line]:
+    """Every feature of one class is shifted a little."""
+    for name, draw in DRAWS.items():
+        rng = np.random.default_rng(3)
+        spread = draw(np.random.default_rng(9), (20_000, FEATURES, CLASSES))[:, 0, 0].std()
+
+        def change(values, spread=spread):
+            values += 0.35 * spread
+
+        named, by_sum, called = [], [], []
+        for _ in range(runs):
+            found = overfitting(*pair(rng, draw, (200, 50), change))
+            named.append(bool(found.significant.any()))
+            by_sum.append(bool(found.significant_sum.any()))
+            called.append(found.called)
+        case = f"{name}, 200/50, all of a class shifted by 0.35 sd"
+        yield share("overfitting", case, "called", called)
+        yield share("overfitting", case, "any feature named", named)
+        yield share("overfitting", case, "the class's sum", by_sum)
+
+
+@simulation("overfitting")
+def spread_alone_differs(runs: int) -> Iterator[Line]:
+    """Equal means, but twice the spread in the smaller cohort: no difference of means."""
+    for sizes in ((200, 20), (20, 200), (60, 60)):
+        rng = np.random.default_rng(4)
+        called = []
+        for _ in range(runs):
+            train, test = (
+                known_analysis(scale * rng.normal(size=(CLASSES * n, FEATURES, CLASSES)), labels(n))
+                for n, scale in zip(sizes, (1.0, 2.0), strict=True)
+            )
+            called.append(overfitting(train, test).called)
+        case = f"normal, {sizes[0]}/{sizes[1]}, test spreads twice as wide"
+        yield share("overfitting", case, "called", called)
+
+
+# --- patients ----------------------------------------------------------------------------------
+
+
+@simulation("groups")
+def slices_of_patients(runs: int) -> Iterator[Line]:
+    """Ten slices a patient, nothing differs; most of the spread lies between patients."""
+    for sizes in ((30, 12), (60, 20)):
+        for known in (True, False):
+            rng = np.random.default_rng(5)
+            called = [
+                overfitting(*(_slices(rng, n, known, side) for side, n in enumerate(sizes))).called
+                for _ in range(runs)
+            ]
+            given = "groups given" if known else "groups not given"
+            case = f"{sizes[0]}/{sizes[1]} patients of a class, 10 slices each, {given}"
+            aim = ("at most", 0.05) if known else None
+            yield share("groups", case, "called in clean simulations", called, aim)
+
+
+def _slices(rng, patients: int, known: bool, side: int, each: int = 10):
+    own = rng.lognormal(0.0, 0.7, size=(CLASSES * patients, 1, FEATURES, CLASSES))
+    slices = own * rng.lognormal(0.0, 0.5, size=(CLASSES * patients, each, FEATURES, CLASSES))
+    values = slices.reshape(-1, FEATURES, CLASSES)
+    truth = np.repeat(labels(patients), each)
+    groups = 1 + np.repeat(np.arange(CLASSES * patients), each) + 10**6 * side
+    return known_analysis(values, truth, groups=groups if known else None)
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def measured(sections: list[str], runs: int) -> Iterator[Line]:
+    """Every line of the sections."""
+    for section in sections:
+        for function in SECTIONS[section]:
+            yield from function(runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=400, help="simulations of each line")
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="some of the sections")
+    parser.add_argument("--json", type=Path, help="file to write the table to")
+    options = parser.parse_args()
+    lines = []
+    for line in measured(options.sections.split(","), options.runs):
+        lines.append(line)
+        aim = "" if line.aim is None else f"{line.aim[0]} {line.aim[1]:g}"
+        missed = "  MISSED" if line.met is False else ""
+        print(
+            f"{line.section:12} {line.case:62} {line.figure:28} {line.value:6.3f}"
+            f" [{line.low:.3f}, {line.high:.3f}] {aim}{missed}",
+            flush=True,
+        )
+    if options.json is not None:
+        table = [asdict(line) | {"met": line.met} for line in lines]
+        options.json.write_text(json.dumps(table, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
