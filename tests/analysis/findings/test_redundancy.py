@@ -118,7 +118,9 @@ def test_a_model_that_tells_nothing_is_said_to_have_nothing_to_lose() -> None:
     measured = redundancy(four_features()).with_removal(found)
 
     assert "a model that tells little can lose little" in measured.sections[0].limits
-    assert "tells little" not in redundancy(four_features()).with_removal(removal()).sections[0].limits
+    assert (
+        "tells little" not in redundancy(four_features()).with_removal(removal()).sections[0].limits
+    )
 
 
 def test_the_figure_shows_both_ways_to_remove() -> None:
