@@ -308,13 +308,14 @@ def removal_of(world: World, features, truth, groups=None) -> FeatureRemoval:
     folds = folds_of(truth, groups)
     orders, counts = fold_orders(answers, folds), removal_counts(features.shape[1])
     right = {filling: np.zeros((len(truth), len(counts)), bool) for filling in FILLINGS}
-    for n, fold in enumerate(folds):
+    for fold, one in enumerate(orders):
+        rows = np.flatnonzero(folds == fold)
         for place, number in enumerate(counts):
-            gone = orders[fold].order[:number]
+            gone = one.order[:number]
             for filling in FILLINGS:
-                changed = features[n].copy()
-                changed[gone] = orders[fold].mean[gone] if filling == "mean" else 0
-                right[filling][n, place] = (world.weights @ changed).argmax() == truth[n]
+                changed = features[rows]
+                changed[:, gone] = one.mean[gone] if filling == "mean" else 0
+                right[filling][rows, place] = world.right(changed, truth[rows])
     every = world.right(features, truth)
     return FeatureRemoval(truth, every, right, counts, orders, groups)
 

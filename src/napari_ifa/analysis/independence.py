@@ -71,8 +71,8 @@ def of_some(groups: Groups, chosen: NDArray[Any] | np.bool_) -> Groups:
 
 #: What is said of intervals and p values where no case's patient is known.
 INDEPENDENT_ONLY = (
-    " Intervals and p values hold for independent patients only, and the list does not say which"
-    " cases are of one patient."
+    " Intervals and p values hold for independent patients only, and nothing says which cases are"
+    " of one patient."
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.evaluation.certainty import interval_of_mean
+from napari_ifa.analysis.evaluation.certainty import TOO_NARROW, interval_of_mean
 from napari_ifa.analysis.independence import Groups, of_some, said_of
 from napari_ifa.analysis.section import Row, Section
 from napari_ifa.analysis.shares import of_share
@@ -110,7 +110,10 @@ class AverageDrop:
             limits=(
                 "A voxel that is masked becomes 0, which after the preprocessing may be an ordinary"
                 " value and not black; masked images are unlike those the network was trained on,"
-                " and the usual CAM hides how strong the evidence is." + said_of(self.groups)
+                " and the usual CAM hides how strong the evidence is."
+                + " Of so few cases, many without any drop, the drop's interval may be too narrow."
+                * str(total["drop_interval"]).endswith(TOO_NARROW)
+                + said_of(self.groups)
             ),
             rows=rows,
             columns=_COLUMNS,

@@ -16,6 +16,8 @@ LEAST_P = 1e-16
 LEAST_P_TOLD = f"{LEAST_P:g} stands for that or less"
 #: Why equal cases have no interval: resampling them cannot tell how far others would differ.
 ALL_EQUAL = "no interval: all cases equal"
+#: What is said of an interval of few cases, many of them equal.
+TOO_NARROW = "it may be too narrow"
 _FEW = f"no interval: fewer than {LEAST_DRAWN}"
 #: Below this many cases, many equal ones leave the bootstrap too few others to draw from.
 _ENOUGH = 50
@@ -60,7 +62,7 @@ def interval_of_mean(values: NDArray[np.float64], groups: Groups = None) -> Inte
         return Interval(
             found.low,
             found.high,
-            f"{found.method}; {equal:.0%} of so few are equal: it may be too narrow",
+            f"{found.method}; {equal:.0%} of so few are equal: {TOO_NARROW}",
         )
     return found
 

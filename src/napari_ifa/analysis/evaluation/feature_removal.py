@@ -18,6 +18,7 @@ from napari_ifa.analysis.evaluation.case_batches import (
     Stop,
 )
 from napari_ifa.analysis.evaluation.removal_order import (
+    FOLDS,
     FoldOrder,
     LayerAnswers,
     fold_orders,
@@ -50,7 +51,6 @@ _CLASSES = 8
 _KEPT = 2**26
 #: Up to this many classes all are looked at where the slopes are the same for every case.
 _SHARED_CLASSES = 64
-_FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def feature_removal(
     Raises
     ------
     AnalysisError
-        Where there is no accuracy to lose: the model answers with values, fewer than 10 cases have
+        Where there is no accuracy to lose: the model answers with values, fewer than 5 cases have
         a label, or the layer has one feature.
     CohortError
         A label that the model lacks, or more cases that cannot be read or explained than may be
@@ -216,10 +216,10 @@ def feature_removal(
         )
     labels = Truth.of(classifier, cohort.cases).labels
     kept = np.flatnonzero(labels >= 0)
-    if len(kept) < _FEWEST:
+    if len(kept) < FOLDS:
         raise AnalysisError(
             f"{len(kept)} cases of the cohort have a label; what accuracy loses without features"
-            f" takes {_FEWEST} or more."
+            f" takes {FOLDS} or more."
         )
     cohort = replace(cohort, cases=tuple(cohort.cases[n] for n in kept))
     labels = labels[kept]
