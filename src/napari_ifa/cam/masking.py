@@ -92,7 +92,7 @@ def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
     """What is added to the masked features, `[M, F]`; None for nothing."""
     if fill is None:
         return None
-    values = mask_tensor(fill).to(masks.device)
+    values = mask_tensor(fill).float().to(masks.device)
     if values.ndim == 1:
         values = values.expand(len(masks), -1)
     if values.shape != masks.shape:
@@ -100,8 +100,7 @@ def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
             f"What fills masked features must be [features] or of the masks' shape"
             f" {list(masks.shape)}, not of shape {list(values.shape)}."
         )
-    kept = masks.to(values) if values.is_floating_point() else masks.double()
-    return (1 - kept) * values
+    return (1 - masks.to(values)) * values
 
 
 def _one_by_one(
