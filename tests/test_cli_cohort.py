@@ -51,7 +51,7 @@ def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> Non
         for suffix in ("csv", "json", "md", "png", "svg"):
             assert (folder / "evaluation" / f"{name}.{suffix}").stat().st_size > 0
     assert (folder / "findings" / "confounder_maps.png").is_file()
-    redundancy = (folder / "findings" / "redundancy.md").read_text("utf-8")
+    redundancy = (folder / "findings" / "summary.md").read_text("utf-8")
     # nine cases cannot rule a point out
     assert "takes 299 independent cases, and there are 9" in redundancy
     assert (folder / "findings" / "feature_removal.csv").is_file()

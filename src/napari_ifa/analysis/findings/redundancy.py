@@ -239,8 +239,10 @@ class Redundancy(Finding):
             half = min(steps, key=lambda step: abs(2 * step.removed - len(self.frequency)))
             yield (
                 f"Without the {half.removed} least needed of {len(self.frequency)} features, each"
-                f" of which becomes {_BECOMES[filling]}, {_lost(half)};"
-                f" '{names[half.worst_class]}' loses {100 * half.worst_lost:.1f} % of its cases."
+                f" of which becomes {_BECOMES[filling]}, {_lost(half)}"
+                + f"; '{names[half.worst_class]}' loses {100 * half.worst_lost:.1f} % of its cases"
+                * (half.worst_lost > 0)
+                + "."
             )
 
     def _features(self) -> Section:
