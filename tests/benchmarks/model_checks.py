@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from known_analysis import known_analysis
 
+from napari_ifa.analysis import Analysis
 from napari_ifa.analysis.evaluation.feature_removal import FILLINGS, FeatureRemoval
 from napari_ifa.analysis.evaluation.removal_order import (
     LayerAnswers,
@@ -28,6 +29,8 @@ from napari_ifa.analysis.evaluation.removal_order import (
     folds_of,
     removal_counts,
 )
+from napari_ifa.analysis.findings.confounders import confounder_candidates
+from napari_ifa.analysis.findings.outliers import outliers
 from napari_ifa.analysis.findings.overfitting import overfitting
 from napari_ifa.analysis.shares import of_mean_share
 
@@ -62,14 +65,14 @@ def share(section: str, case: str, figure: str, hits: list[bool], aim=None) -> L
     from scipy.stats import binomtest
 
     interval = binomtest(int(sum(hits)), len(hits)).proportion_ci(method="wilson")
-    mean = float(np.mean(hits))
-    return Line(section, case, figure, mean, interval.low, interval.high, len(hits), aim)
+    low, high = float(interval.low), float(interval.high)
+    return Line(section, case, figure, float(np.mean(hits)), low, high, len(hits), aim)
 
 
 def mean(section: str, case: str, figure: str, values: list[float], aim=None) -> Line:
     """A mean over simulations, with a normal interval."""
     known = np.array([v for v in values if np.isfinite(v)])
-    half = 1.96 * known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else float("nan")
+    half = 1.96 * float(known.std(ddof=1)) / len(known) ** 0.5 if len(known) > 1 else float("nan")
     middle = float(known.mean()) if len(known) else float("nan")
     return Line(section, case, figure, middle, middle - half, middle + half, len(known), aim)
 
@@ -416,6 +419,20 @@ def slices_of_patients(runs: int) -> Iterator[Line]:
             yield share("groups", case, "called in clean simulations", called, aim)
 
 
+@simulation("groups")
+def odd_slices(runs: int) -> Iterator[Line]:
+    """The p of outliers, of one case of each class drawn at random: at most α in a share α."""
+    for known in (True, False):
+        rng = np.random.default_rng(6)
+        small = []
+        for _ in range(runs):
+            found = outliers(_slices(rng, 25, known, 0))
+            small.append(bool(found.p[rng.integers(len(found.p))] <= 0.1))
+        given = "groups given" if known else "groups not given"
+        case = f"25 patients of a class, 10 slices each, {given}"
+        yield share("groups", case, "p of a case at most 0.1", small, ("at most", 0.1))
+
+
 def _slices(rng, patients: int, known: bool, side: int, each: int = 10):
     own = rng.lognormal(0.0, 0.7, size=(CLASSES * patients, 1, FEATURES, CLASSES))
     slices = own * rng.lognormal(0.0, 0.5, size=(CLASSES * patients, each, FEATURES, CLASSES))
@@ -423,6 +440,80 @@ def _slices(rng, patients: int, known: bool, side: int, each: int = 10):
     truth = np.repeat(labels(patients), each)
     groups = 1 + np.repeat(np.arange(CLASSES * patients), each) + 10**6 * side
     return known_analysis(values, truth, groups=groups if known else None)
+
+
+# --- confounders -------------------------------------------------------------------------------
+
+
+@simulation("confounders")
+def log_normal_importance(runs: int) -> Iterator[Line]:
+    """Heavy-tailed importance of either sign, nothing planted: a candidate is a false alarm."""
+    for features in (16, 64, 512, 2048):
+        for width in (0.5, 1.0, 2.0):
+            for classes in (2, 10):
+                rng = np.random.default_rng(6)
+                alarms = [
+                    bool(_of_importance(rng, features, classes, width).candidate.any())
+                    for _ in range(runs)
+                ]
+                case = f"log-normal importance, F = {features}, σ = {width:g}, C = {classes}"
+                yield share("confounders", case, "any candidate", alarms, ("at most", 0.05))
+
+
+@simulation("confounders")
+def planted_share(runs: int) -> Iterator[Line]:
+    """Two features of one class carry so many times the median importance."""
+    for features, width in ((40, 0.5), (512, 0.5), (512, 1.0)):
+        for times in (10, 30, 100):
+            rng = np.random.default_rng(7)
+            found = [
+                bool(_of_importance(rng, features, 3, width, times).by_share[[3, 4], 0].all())
+                for _ in range(runs)
+            ]
+            case = f"two of F = {features} at {times} times the median, σ = {width:g}"
+            yield share("confounders", case, "both found by share", found)
+
+
+@simulation("confounders")
+def planted_place(runs: int) -> Iterator[Line]:
+    """A much used feature whose place varies so many times less in its class than elsewhere."""
+    for times in (1, 4, 8):
+        rng = np.random.default_rng(8)
+        planted, innocent = [], []
+        for _ in range(runs):
+            others = _of_places(rng, times).by_place.copy()
+            planted.append(bool(others[3, 0]))
+            others[3, 0] = False
+            innocent.append(bool(others.any()))
+        case = f"place {times} times as steady, 12 cases of each of 3 classes, F = 40"
+        if times > 1:
+            yield share("confounders", case, "the planted one found by place", planted)
+        yield share("confounders", case, "any other", innocent, ("at most", 0.05))
+
+
+def _of_importance(rng, features: int, classes: int, width: float, times: float = 0.0):
+    importance = rng.lognormal(0.0, width, (features, classes))
+    if times:
+        importance[[3, 4], 0] = times
+    importance *= rng.choice([-1.0, 1.0], importance.shape)
+    values = np.repeat(importance[None], 2 * classes, axis=0)
+    return confounder_candidates(known_analysis(values, np.repeat(np.arange(classes), 2)))
+
+
+def _of_places(rng, times: float, features: int = 40, classes: int = 3, cases: int = 12):
+    importance = rng.lognormal(0.0, 1.0, (features, classes))
+    importance[3, 0] = 5 * importance[:, 0].mean()
+    usual = 0.1 * rng.lognormal(0.0, 0.5, (features, 1)).repeat(classes, axis=1)
+    usual[3, 0] /= times
+    places = 0.5 + usual / np.sqrt(3) * rng.normal(size=(cases, 3, features, classes))
+    spread = np.sqrt(places.var(axis=0, ddof=1).sum(axis=0))
+    truth = np.repeat(np.arange(classes), cases)
+    values = np.repeat(importance[None], cases * classes, axis=0)
+    dataset = known_analysis(values, truth).dataset.assign(
+        position_spread=(("feature", "class"), spread),
+        position_cases=(("feature", "class"), np.full(spread.shape, cases)),
+    )
+    return confounder_candidates(Analysis(dataset))
 
 
 # --- the table ---------------------------------------------------------------------------------

@@ -103,6 +103,8 @@ def _summary(sums: Sums, cases: int) -> dict[str, Any]:
         "variance_true": sums.true.variance,
         "frequency_all": sums.all.frequency,
         "frequency_true": sums.true.frequency,
+        "position_spread": sums.position.spread,
+        "position_cases": sums.position.cases,
         "cases_all": np.int64(cases),
         "cases_true": sums.true.cases,
         "cases_correct": sums.correct.cases,

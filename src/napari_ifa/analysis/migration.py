@@ -29,7 +29,7 @@ def _from_1(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _from_2(dataset: xr.Dataset) -> xr.Dataset:
-    """Version 2 knew no groups, which may be left out."""
+    """Version 2 knew no groups and no places of features, which may be left out."""
     return dataset
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
 from napari_ifa.analysis.importance import ContributionStatistics
+from napari_ifa.analysis.position import PositionStatistics
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import CohortError
 
@@ -58,12 +59,14 @@ class Sums:
     distribution : of the class activation of every voxel.
     all, true, correct : contributions over all cases, over those of the class, and over those of
         the class that are answered rightly.
+    position : of the features' centres over the cases of each class.
     """
 
     distribution: Distribution
     all: ContributionStatistics
     true: ContributionStatistics
     correct: ContributionStatistics
+    position: PositionStatistics
 
     def merged(self, other: Sums) -> Sums:
         """Of both sets of cases."""
@@ -72,6 +75,7 @@ class Sums:
             self.all.merged(other.all),
             self.true.merged(other.true),
             self.correct.merged(other.correct),
+            self.position.merged(other.position),
         )
 
 
@@ -128,6 +132,7 @@ class Shard:
             arrays |= _distribution_arrays(self.sums.distribution)
             for name in ("all", "true", "correct"):
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
+            arrays |= _position_arrays(self.sums.position)
         with whole_file(path) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)
 
@@ -151,10 +156,10 @@ class Shard:
             rows = _rows_of(stored)
             if rows is None:
                 return cls(number, None, None, skipped, files)
-            sums = Sums(
-                _distribution_of(stored),
-                *(_statistics_of(name, stored) for name in ("all", "true", "correct")),
+            all_cases, true, correct = (
+                _statistics_of(name, stored) for name in ("all", "true", "correct")
             )
+            sums = Sums(_distribution_of(stored), all_cases, true, correct, _position_of(stored))
             return cls(number, sums, rows, skipped, files)
 
 
@@ -219,3 +224,24 @@ def _statistics_of(name: str, stored: Any) -> ContributionStatistics:
         columns[column] = np.zeros((kept.shape[0], cases.size), kept.dtype)
         columns[column][:, cases > 0] = kept
     return ContributionStatistics(cases=cases, **columns)
+
+
+def _position_arrays(position: PositionStatistics) -> dict[str, NDArray[Any]]:
+    met = np.asarray(position.cases.any(axis=0))
+    return {
+        "position_met": met,
+        "position_average": position.average[:, met],
+        "position_deviations": position.deviations[:, met],
+        "position_cases": position.cases[:, met],
+    }
+
+
+def _position_of(stored: Any) -> PositionStatistics:
+    met = stored["position_met"]
+    columns = []
+    for name in ("average", "deviations", "cases"):
+        kept = stored[f"position_{name}"]
+        column = np.zeros((kept.shape[0], met.size, *kept.shape[2:]), kept.dtype)
+        column[:, met] = kept
+        columns.append(column)
+    return PositionStatistics(*columns)

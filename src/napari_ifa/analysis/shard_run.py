@@ -13,6 +13,7 @@ from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.loading import Loaded
+from napari_ifa.analysis.position import PositionStatistics, centres
 from napari_ifa.analysis.shard import Rows, Shard, Skipped, Sums
 from napari_ifa.analysis.truth import cases_of_class, predicted_classes
 from napari_ifa.errors import AnalysisError, Cancelled, ExplanationError
@@ -188,6 +189,8 @@ class _RunningSums:
         self._distribution: Distribution | None = None
         self._all: ContributionStatistics | None = None
         self._own: list[NDArray[np.float64]] = []
+        self._centres: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []
+        self._position: PositionStatistics | None = None
         self._labels: list[int] = []
         self._rows: list[Rows] = []
 
@@ -202,6 +205,10 @@ class _RunningSums:
         own = self._contributed(activation, column.tolist())
         self._own.append(own)
         self._labels += labels
+        of_class = cases_of_class(known, logits.shape[1])
+        self._centres.append((centres(activation.features), of_class))
+        if sum(part.size for part, _ in self._centres) >= _WAITING_NUMBERS:
+            self._count_centres()
         kept = own[:, : 0 if self._profiles == "none" else None]
         self._rows.append(
             Rows(
@@ -228,15 +235,17 @@ class _RunningSums:
             return None, None
         self._count_maps()
         self._count_contributions()
+        self._count_centres()
         assert self._distribution is not None
         assert self._all is not None
+        assert self._position is not None
         rows = Rows.joined(self._rows)
         own, labels = np.concatenate(self._own), np.array(self._labels)
         of_class = cases_of_class(labels, rows.logits.shape[1])
         right = labels == predicted_classes(rows.logits)
         true = ContributionStatistics.of_own(own, of_class)
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
-        return Sums(self._distribution, self._all, true, correct), rows
+        return Sums(self._distribution, self._all, true, correct, self._position), rows
 
     def _contributed(self, activation: ClassActivation, columns: list[int]) -> NDArray[np.float64]:
         """Each case's contributions to one class, ``[B, F]``; those to all wait to be counted."""
@@ -260,6 +269,14 @@ class _RunningSums:
             self._maps.clear()
             before = self._distribution
             self._distribution = found if before is None else before.merged(found)
+
+    def _count_centres(self) -> None:
+        if self._centres:
+            parts = zip(*self._centres, strict=True)
+            found = PositionStatistics.of(*(np.concatenate(part) for part in parts))
+            self._centres.clear()
+            before = self._position
+            self._position = found if before is None else before.merged(found)
 
     def _count_contributions(self) -> None:
         import torch

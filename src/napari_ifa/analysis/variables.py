@@ -28,6 +28,13 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "variance_true": (_MATRIX, "logit^2", "variance over the cases of the class"),
     "frequency_all": (_MATRIX, "1", "share of all cases with a positive contribution"),
     "frequency_true": (_MATRIX, "1", "the same share of the cases of the class"),
+    "position_spread": (
+        _MATRIX,
+        "1",
+        "standard distance of the feature's centre from its mean over the cases of the class, as a"
+        " share of the field of view",
+    ),
+    "position_cases": (_MATRIX, "1", "cases of the class in which the feature is active"),
     "cases_all": ((), "1", "cases analysed"),
     "cases_true": (_PER_CLASS, "1", "cases of the class"),
     "cases_correct": (_PER_CLASS, "1", "rightly classified cases of the class"),
@@ -55,7 +62,7 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 
 #: Left out on request, or unknown in files of an earlier version.
-OPTIONAL = ("content", "contribution", "group")
+OPTIONAL = ("content", "contribution", "group", "position_spread", "position_cases")
 #: The coordinate of each dimension that has one.
 COORDINATES = {
     "class": "class names",
@@ -66,7 +73,7 @@ COORDINATES = {
 
 
 _WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "group", "cases_all", "cases_true"}
-_WHOLE |= {"cases_correct"}
+_WHOLE |= {"cases_correct", "position_cases"}
 _TEXTS = {"skipped_reason"}
 
 

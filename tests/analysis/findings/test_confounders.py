@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from known_analysis import known_analysis
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from napari_ifa import samples
 from napari_ifa.analysis import Analysis, FeatureMask, analyze, explain, read_cohort
@@ -15,8 +16,9 @@ from napari_ifa.analysis.findings.confounder_maps import (
     confounder_maps_section,
 )
 from napari_ifa.analysis.findings.confounders import (
-    chance_of_share,
+    chance_of_z,
     confounder_candidates,
+    log_share,
     robust_z,
 )
 from napari_ifa.analysis.findings.findings import findings
@@ -33,22 +35,25 @@ def one_class(importance) -> Analysis:
     return known_analysis(np.asarray(importance, float)[None, :, None], [1])
 
 
-def test_share_and_robust_z_by_hand():
-    # Shares 0.5, 0.2, 0.1, 0.1, 0.1; median 0.1; deviations 0.4, 0.1, 0, 0, 0 with median 0 and
-    # mean 0.1
-    found = confounder_candidates(one_class([-5.0, 2.0, 1.0, -1.0, 1.0]))
+def test_share_and_robust_z_of_its_logarithm_by_hand():
+    # Powers of two: log2 of the shares lies 3, 1, 0, 0, −1 from the median; absolute deviations
+    # 3, 1, 0, 0, 1: median 1 (·1.4826), mean 1 (·1.2533)
+    found = confounder_candidates(one_class([-8.0, 2.0, 1.0, -1.0, 0.5]))
 
-    np.testing.assert_allclose(found.share[:, 0], [0.5, 0.2, 0.1, 0.1, 0.1])
-    np.testing.assert_allclose(
-        found.z[:, 0], np.array([0.4, 0.1, 0, 0, 0]) / 0.12533, rtol=1e-4, atol=1e-12
-    )
+    np.testing.assert_allclose(found.share[:, 0], np.array([8, 2, 1, 1, 0.5]) / 12.5)
+    np.testing.assert_allclose(found.z[:, 0], np.array([3, 1, 0, 0, -1]) / 1.4826, rtol=1e-6)
+    # t with 0.37 · 4 degrees of freedom, five shares
+    expected = np.minimum(1, 5 * student.sf(found.z[:, 0], 1.48))
+    np.testing.assert_allclose(found.adjusted[:, 0], expected)
     assert found.ranked[0] == (0, 0)
 
 
-def test_the_usual_robust_z_where_the_features_vary():
-    values = np.array([[1.0], [2.0], [3.0], [4.0], [5.0]])
-    # median 3, deviations 2 1 0 1 2: median 1 (·1.4826), mean 1.2 (·1.2533 = 1.504)
-    np.testing.assert_allclose(robust_z(values)[:, 0], np.arange(-2, 3) / 1.50396, rtol=1e-4)
+def test_the_robust_z_where_more_than_half_of_the_features_are_alike():
+    values = np.array([[0.5], [0.2], [0.1], [0.1], [0.1]])
+    # deviations 0.4, 0.1, 0, 0, 0 with median 0 and mean 0.1
+    np.testing.assert_allclose(
+        robust_z(values)[:, 0], np.array([0.4, 0.1, 0, 0, 0]) / 0.12533, rtol=1e-4, atol=1e-12
+    )
 
 
 def test_features_alike_have_no_z_and_a_class_without_a_case_no_number():
@@ -58,36 +63,135 @@ def test_features_alike_have_no_z_and_a_class_without_a_case_no_number():
     assert np.isnan(robust_z(np.full((6, 1), np.nan))).all()
 
 
-def test_chance_of_a_share_by_hand():
-    # One class of 3 features: 3 · (1 − 0.9)²; (1 − 0.05)² · 3 is more than 1
-    share = np.array([[0.9], [0.05], [0.05]])
-    np.testing.assert_allclose(chance_of_share(share)[:, 0], [0.03, 1.0, 1.0])
+def test_features_of_next_to_nothing_are_no_measure_of_the_others():
+    """Sixty dead features make no candidates of forty living ones."""
+    rng = np.random.default_rng(8)
+    values = np.concatenate([rng.lognormal(-20, 0.1, 60), np.zeros(10), rng.lognormal(0, 0.6, 40)])
+
+    found = confounder_candidates(one_class(values))
+
+    assert not found.candidate.any()
+    assert np.isnan(found.z[:70]).all()
 
 
 def test_the_share_to_reach_is_that_of_the_level():
     found = confounder_candidates(one_class(np.arange(1.0, 31.0)))
 
-    at = np.append(np.full(29, (1 - found.share_to_reach) / 29), found.share_to_reach)[:, None]
-    assert chance_of_share(at)[-1, 0] == pytest.approx(0.05)
+    logs = log_share(found.share)
+    logs[-1] = np.log(found.share_to_reach[0])
+    middle = np.median(log_share(found.share))
+    scale = (log_share(found.share)[0, 0] - middle) / found.z[0, 0]
+    assert chance_of_z((logs - middle) / scale)[-1, 0] == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("features", [10, 40, 512])
-def test_totals_broken_at_random_give_a_candidate_no_more_often_than_stated(features):
-    """Exponential numbers over their sum break a total uniformly at random."""
+@pytest.mark.parametrize("features", [16, 40, 512])
+@pytest.mark.parametrize("width", [0.5, 2.0])
+def test_log_normal_importance_gives_a_candidate_no_more_often_than_stated(features, width):
     rng = np.random.default_rng(5)
-    runs, classes = 1000, 3
-    values = rng.exponential(size=(runs, features, classes))
-    shares = values / values.sum(axis=1, keepdims=True)
-    errors = sum(bool((chance_of_share(share) <= 0.05).any()) for share in shares)
+    runs, errors = 300, 0
+    for _ in range(runs):
+        values = rng.choice([-1, 1], (1, features, 3)) * rng.lognormal(0, width, (1, features, 3))
+        errors += bool((chance_of_z(robust_z(log_share(shares(values[0])))) <= 0.05).any())
     assert binomtest(errors, runs, 0.05, alternative="greater").pvalue > 0.01
-    # Nor is it so cautious that it never speaks.
-    assert binomtest(errors, runs, 0.05, alternative="less").pvalue > 0.001
+
+
+def shares(values):
+    return np.abs(values) / np.abs(values).sum(axis=0)
+
+
+def test_a_share_far_above_log_normal_others_is_a_candidate():
+    rng = np.random.default_rng(9)
+    values = rng.lognormal(0, 0.5, 60)
+    values[[7, 8]] = 40.0
+
+    found = confounder_candidates(one_class(values))
+
+    assert np.flatnonzero(found.by_share[:, 0]).tolist() == [7, 8]
+    assert "2 stand apart by size" in found.sections[0].meaning
+    assert "places of features are not known" in found.sections[0].meaning
+
+
+def placed(spread, cases=20, importance=None):
+    """Two classes of so many cases; ``spread [F, 2]``."""
+    spread = np.asarray(spread, float)
+    weights = np.ones(spread.shape) if importance is None else np.asarray(importance, float)
+    k = np.repeat(weights[None], 2 * cases, axis=0)
+    analysis = known_analysis(k, np.repeat([0, 1], cases))
+    active = np.where(np.isfinite(spread), cases, 0)
+    return Analysis(
+        analysis.dataset.assign(
+            position_spread=(("feature", "class"), spread),
+            position_cases=(("feature", "class"), active),
+        )
+    )
+
+
+def test_a_much_used_feature_at_a_steady_place_in_one_class_is_a_candidate():
+    rng = np.random.default_rng(10)
+    spread = 0.1 * rng.lognormal(0, 0.15, (30, 2))
+    spread[4] = 0.01, 0.1  # at one place in class 0 alone
+    spread[5] = 0.01, 0.01  # an organ: at one place in both
+    spread[6] = 0.01, 0.1  # hardly used
+    importance = rng.lognormal(0, 0.5, (30, 2))
+    importance[[4, 5]] = 10.0
+    importance[6] = 0.5
+
+    found = confounder_candidates(placed(spread, importance=importance))
+
+    assert np.argwhere(found.by_place).tolist() == [[4, 0]]
+    assert found.steadier[4, 0] == pytest.approx(10)
+    assert found.steadier[4, 1] == pytest.approx(0.1)
+    assert found.ranked[0] == (4, 0)
+    row = found.sections[0].rows[0]
+    assert (row["candidate"], row["candidate_by_place"]) == (True, True)
+    assert "1 is at a steady place" in found.sections[0].meaning
+
+
+def test_a_feature_that_is_active_in_one_class_alone_is_compared_with_the_others_of_the_class():
+    rng = np.random.default_rng(11)
+    spread = 0.1 * rng.lognormal(0, 0.15, (30, 2))
+    spread[4] = 0.005, np.nan
+    importance = np.ones((30, 2))
+    importance[4, 0] = 5.0
+
+    found = confounder_candidates(placed(spread, importance=importance))
+
+    assert found.steadier[4, 0] == pytest.approx(np.median(spread[:, 0]) / 0.005)
+    assert np.argwhere(found.by_place).tolist() == [[4, 0]]
+
+
+def test_few_cases_tell_no_place():
+    found = confounder_candidates(placed(np.full((30, 2), 0.1), cases=4))
+
+    assert np.isnan(found.spread).all()
+    assert "places of features are not known" in found.sections[0].meaning
+
+
+def test_features_that_vary_alike_in_place_are_called_no_more_often_than_stated():
+    rng = np.random.default_rng(12)
+    runs, errors = 200, 0
+    for _ in range(runs):
+        importance = rng.lognormal(0, 1, (40, 3))
+        own = 0.1 * rng.lognormal(0, 0.5, (40, 1))
+        # Of 12 cases in three directions
+        spread = own * np.sqrt(rng.chisquare(33, (40, 3)) / 33)
+        analysis = known_analysis(importance[None].repeat(36, 0), np.repeat([0, 1, 2], 12))
+        found = confounder_candidates(
+            Analysis(
+                analysis.dataset.assign(
+                    position_spread=(("feature", "class"), spread),
+                    position_cases=(("feature", "class"), np.full((40, 3), 12)),
+                )
+            )
+        )
+        errors += bool(found.by_place.any())
+    assert binomtest(errors, runs, 0.05, alternative="greater").pvalue > 0.01
 
 
 def test_a_class_without_a_case_is_left_out():
     rng = np.random.default_rng(6)
-    k = rng.normal(size=(5, 20, 2))
-    k[:, 4, 0] = 30.0
+    k = rng.lognormal(0, 0.3, size=(5, 20, 2))
+    k[:, 4, 0] = 200.0
 
     found = confounder_candidates(known_analysis(k, [0] * 5))
 
@@ -131,7 +235,7 @@ def test_the_clean_cohort_has_no_candidate(analysed, kind):
     found = confounder_candidates(analysed["clean"][2], kind=kind)
 
     assert not found.candidate.any()
-    assert "No feature's share stands apart" in found.sections[0].meaning
+    assert "none stands apart" in found.sections[0].meaning
 
 
 def test_the_first_feature_alone_lies_on_the_marker(analysed):

@@ -10,18 +10,23 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from napari_ifa import samples
 from napari_ifa.analysis import analyze, read_cohort
-from napari_ifa.analysis.findings.outliers import (
+from napari_ifa.analysis.findings.distances import (
     correlation_distance,
     mahalanobis_of_the_others,
-    outliers,
+    mean_of_the_others,
     rank_p,
 )
+from napari_ifa.analysis.findings.new_case import compared_with_class
+from napari_ifa.analysis.findings.outliers import outliers
+from napari_ifa.errors import AnalysisError
 from napari_ifa.models import load_classifier
 
 
+@pytest.mark.parametrize("each", [1, 2])
 @pytest.mark.parametrize(("cases", "features"), [(30, 6), (6, 6), (8, 40)])
-def test_mahalanobis_leaves_the_case_itself_out(cases, features):
+def test_mahalanobis_leaves_the_case_and_its_patient_out(cases, features, each):
     """Against the definition: a mean and a covariance of the others for every case."""
+    groups = np.arange(cases) // each
     profiles = np.random.default_rng(0).gamma(2, size=(cases, features)) * np.arange(
         1, features + 1
     )
@@ -31,16 +36,18 @@ def test_mahalanobis_leaves_the_case_itself_out(cases, features):
 
     expected = []
     for n in range(cases):
-        others = np.delete(profiles, n, axis=0)
+        others = profiles[groups != groups[n]]
         covariance = (1 - a) * np.cov(others.T, bias=True) + ridge
         away = profiles[n] - others.mean(axis=0)
         expected.append(np.sqrt(away @ np.linalg.solve(covariance, away)))
 
-    np.testing.assert_allclose(mahalanobis_of_the_others(profiles), expected, rtol=1e-9)
+    np.testing.assert_allclose(mahalanobis_of_the_others(profiles, groups), expected, rtol=1e-9)
 
 
 def test_cases_that_are_all_alike_have_no_distance():
-    np.testing.assert_array_equal(mahalanobis_of_the_others(np.ones((4, 3))), np.zeros(4))
+    np.testing.assert_array_equal(
+        mahalanobis_of_the_others(np.ones((4, 3)), np.arange(4)), np.zeros(4)
+    )
 
 
 def test_correlation_distance_by_hand():
@@ -52,8 +59,91 @@ def test_correlation_distance_by_hand():
 
 def test_p_is_the_place_within_the_class():
     np.testing.assert_allclose(
-        rank_p(np.array([0.1, 0.4, 0.4, np.nan, 0.2])), [1, 2 / 4, 2 / 4, np.nan, 3 / 4]
+        rank_p(np.array([0.1, 0.4, 0.4, np.nan, 0.2]), np.arange(5)),
+        [1, 2 / 4, 2 / 4, np.nan, 3 / 4],
     )
+
+
+def test_cases_of_a_patient_count_once_and_not_against_one_another():
+    # Patients a, a, b, b, c: for 0.5 of a half of b's (0.7) and none of c (0.2) lie as far; three
+    # patients
+    distance, groups = np.array([0.5, 0.9, 0.7, 0.1, 0.2]), np.array([1, 1, 2, 2, 3])
+
+    expected = np.array([1 + 0.5 + 0, 1 + 0 + 0, 1 + 0.5 + 0, 1 + 1 + 1, 1 + 1 + 0.5]) / 3
+    np.testing.assert_allclose(rank_p(distance, groups), expected)
+
+
+def test_the_mean_of_the_others_leaves_the_patient_out():
+    profiles, groups = np.array([[1.0], [3.0], [8.0]]), np.array([5, 5, 2])
+
+    np.testing.assert_allclose(mean_of_the_others(profiles, groups)[:, 0], [8, 8, 2])
+
+
+def test_a_patient_whose_slices_are_all_odd_cannot_hide_behind_them():
+    rng = np.random.default_rng(21)
+    k = np.abs(rng.normal(1, 0.2, size=(40, 12, 2))) * np.linspace(0.1, 2, 12)[:, None]
+    k[:8] = k[:8, ::-1]
+    patients = np.concatenate([np.full(8, 1), np.arange(2, 34)])
+
+    alone = outliers(known_analysis(k, [0] * 40))
+    known = outliers(known_analysis(k, [0] * 40, groups=patients))
+
+    # Eight of forty lie as far; one patient of 33 does.
+    np.testing.assert_allclose(known.p[:8], 1 / 33)
+    assert alone.p[:8].max() == pytest.approx(8 / 40)
+    assert "own other cases are left out" in known.sections[0].meaning
+    assert "left out" not in alone.sections[0].meaning
+
+
+def test_slices_of_too_few_patients_are_not_ranked():
+    k = np.random.default_rng(22).normal(size=(20, 6, 2))
+    found = outliers(known_analysis(k, [0] * 20, groups=[1] * 10 + [2] * 10))
+
+    assert np.isnan(found.p).all()
+
+
+@pytest.mark.parametrize("by", ["correlation", "mahalanobis"])
+def test_a_new_case_of_the_class_has_an_exact_p(by):
+    rng = np.random.default_rng(23)
+    usual = np.linspace(0, 1, 10)
+    p = []
+    for _ in range(300):
+        k = usual[:, None] + rng.gamma(1.0, size=(19, 10, 1))
+        new = usual + rng.gamma(1.0, size=10)
+        p.append(compared_with_class(known_analysis(k, [1] * 19), new, 0, by=by).p)
+    # 1/20 … 20/20, each as often
+    assert set(np.round(np.array(p) * 20, 6)) <= set(range(1, 21))
+    for level in (0.1, 0.25, 0.5):
+        assert binomtest(int((np.array(p) <= level + 1e-9).sum()), 300, level).pvalue > 0.001
+
+
+def test_an_odd_new_case_lies_farther_than_any():
+    rng = np.random.default_rng(24)
+    k = np.linspace(0, 1, 10)[:, None] + 0.1 * rng.normal(size=(30, 10, 2))
+    analysis = known_analysis(k, [0] * 15 + [1] * 15, groups=np.arange(30) + 1)
+
+    odd = compared_with_class(analysis, np.linspace(1, 0, 10), 1)
+    usual = compared_with_class(analysis, np.linspace(0, 1, 10), 1)
+
+    assert odd.p == pytest.approx(1 / 16)
+    assert odd.distance > 5 * odd.usual
+    assert usual.p > 0.5
+    assert (odd.cases, odd.patients) == (15, 15)
+    assert compared_with_class(analysis, np.linspace(1, 0, 10), 1, group=20).cases == 14
+
+
+@pytest.mark.parametrize(
+    ("analysis", "contributions", "class_idx", "reason"),
+    [
+        (known_analysis(np.ones((9, 5, 2)), [0] * 9, profiles=None), np.ones(5), 0, "without the"),
+        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(4), 0, "has 5 features, but 4"),
+        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(5), 1, "has 0 independent cases of"),
+        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(5), 2, "There is no class 2"),
+    ],
+)
+def test_what_no_new_case_can_be_compared_with_is_said(analysis, contributions, class_idx, reason):
+    with pytest.raises(AnalysisError, match=reason):
+        compared_with_class(analysis, contributions, class_idx)
 
 
 def cohort_of_patterns(rng, cases: int, features: int = 30):

@@ -48,7 +48,7 @@ def confounder_maps(
 
     Parameters
     ----------
-    features : of the first in rank by robust z; fewer where there are fewer.
+    features : of the first in rank; fewer where there are fewer.
     cases : of the class, for each feature.
 
     Raises
@@ -135,7 +135,7 @@ def confounder_maps_section(
             "feature": "number of the feature",
             "class": "the class whose evidence it carries",
             "case": "the case that is shown",
-            "candidate": "whether its share is more than chance explains",
+            "candidate": "whether it is a candidate, by its share or by its place",
         },
         draw=lambda: figure,
     )

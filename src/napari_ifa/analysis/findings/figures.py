@@ -131,7 +131,7 @@ def principal_figure(found: PrincipalFeatures) -> Figure:
 
 
 def confounder_figure(found: Confounders) -> Figure:
-    """The shares with the largest robust z as bars, and the share that marks a candidate."""
+    """The largest shares as bars, candidates first, each with the share that marks a candidate."""
     figure = _white_figure(8.2, 0.32 * _MOST_BARS + 1.4)
     panel = figure.add_subplot()
     shown = found.ranked[:_MOST_BARS]
@@ -159,13 +159,16 @@ def confounder_figure(found: Confounders) -> Figure:
         fontsize=9,
     )
     reach = 100 * found.share_to_reach
-    end = 1.25 * max(100 * max(found.share[f, c] for f, c in shown), reach)
+    end = 1.25 * max(100 * found.share[f, c] for f, c in shown)
     panel.set_xlim(0, end)
-    panel.axvline(reach, color="black", linestyle="--", linewidth=1, zorder=0)
+    for place, (_, c) in enumerate(shown):
+        if reach[c] < end:
+            panel.plot([reach[c]] * 2, [place - 0.45, place + 0.45], color="black", linewidth=1.5)
     panel.text(
-        *(reach, len(shown) + 0.6),
-        f"  a total broken at random reaches this in {100 * found.level:g} % of such tables  ",
-        ha="left" if reach < 0.45 * end else "right",
+        *(1.0, 1.01),
+        f"black: log-normal shares reach this in {100 * found.level:g} % of such tables",
+        transform=panel.transAxes,
+        ha="right",
         va="bottom",
         fontsize=8.5,
     )

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.findings.distances import (
+    correlation_distance,
+    mahalanobis_of_the_others,
+    mean_of_the_others,
+    rank_p,
+)
 from napari_ifa.analysis.findings.finding import Finding
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
@@ -22,15 +28,13 @@ Distance = Literal["correlation", "mahalanobis"]
 #: Least cases of a class whose cases are judged: each is compared with the mean of the others.
 LEAST_CASES = 3
 #: Least features whose correlation says anything; with fewer the Mahalanobis distance ranks.
-_LEAST_FEATURES = 4
+LEAST_FEATURES = 4
 #: Share of the cases that is worth a look, and most rows of the table.
 FIRST_SHARE, MOST_ROWS = 0.05, 10_000
 #: Cases of a class whose median distance counts as much as that of all.
 _OVERALL_WEIGHT = 10
 #: A median distance below this is rounding, and no measure of its spread.
 _LEAST_MEDIAN = 1e-9
-#: Least shrinkage of a covariance, so that features that never vary leave it invertible.
-_LEAST_SHRINKAGE = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +58,7 @@ class Outliers(Finding):
     by : the distance that ranks.
     stored : whether the analysis holds contributions by case at all.
     regression : whether the model answers with values.
+    grouped : whether patients are known, whose other cases are left out of each comparison.
     """
 
     class_names: tuple[str, ...]
@@ -69,6 +74,7 @@ class Outliers(Finding):
     by: Distance
     stored: bool
     regression: bool
+    grouped: bool
 
     @property
     def distance(self) -> Floats:
@@ -144,7 +150,8 @@ class Outliers(Finding):
             f" {group} other cases (Ledoit and Wolf's shrinkage)",
             "relative_distance": f"{self.by} distance over the usual one: a mean of the median"
             f" of {group} cases, counted n times, and that of all, counted {_OVERALL_WEIGHT} times",
-            "p": f"share of {group} cases that lie at least as far, itself included",
+            "p": f"share of {group} cases that lie at least as far, itself included"
+            + ("; the patient's own other cases left out" if self.grouped else ""),
             "nearer_others": "its contributions are more like those of the other labels' cases",
         }
         return (
@@ -219,6 +226,8 @@ class Outliers(Finding):
         text += " open the first." if first == 1 else f" open the first {first} (5 %)."
         if len(ranked) > MOST_ROWS:
             text += f" The table holds the first {MOST_ROWS}."
+        if self.grouped:
+            text += " A patient's own other cases are left out of each comparison."
         return text + ("" if self.regression else self._about_labels(ranked))
 
     def _about_labels(self, ranked: NDArray[np.int64]) -> str:
@@ -258,11 +267,13 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     """Rank the labelled cases by the distance of their contributions from their own class's.
 
     Each case is compared with the mean of the *other* cases of its label, so that it cannot hide
-    behind its own weight. p = (1 + number of the others that lie at least as far) / n of the class:
-    valid whatever the distribution where the cases of a class are exchangeable (the rank p of
-    conformal prediction; Vovk et al., 2005). It cannot fall below 1/n, so no case is ever called
-    significant among n; a chi-square p of a shrunk covariance would be wrong. With fewer than four
-    features a correlation says nothing, and the Mahalanobis distance ranks.
+    behind its own weight, nor behind other slices of its patient where patients are known: these
+    are left out. p = (1 + number of the others that lie at least as far) / n of the class: valid
+    whatever the distribution where the cases of a class are exchangeable (the rank p of conformal
+    prediction; Vovk et al., 2005). Of several cases of one other patient each counts in part. It
+    cannot fall below 1/n, so no case is ever called significant among n; a chi-square p of a shrunk
+    covariance would be wrong. With fewer than four features a correlation says nothing, and the
+    Mahalanobis distance ranks.
 
     Where the model answers with values, all cases are one group. A model of one output that answers
     with a class has two groups, the cases without that class and with it.
@@ -276,22 +287,23 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     elif len(names) == 1:
         names = (f"not {names[0]}", names[0])
     stored = "contribution" in data
+    groups = analysis.groups
     correlation, mahalanobis, p, answer, target = (np.full(number, np.nan) for _ in range(5))
     if regression:
         answer = np.asarray(analysis.logits[:, 0], dtype=np.float64)
         target = np.asarray(analysis.targets, dtype=np.float64)
     nearer_others = np.zeros(number, bool)
-    if stored and data.sizes["feature"] < _LEAST_FEATURES:
+    if stored and data.sizes["feature"] < LEAST_FEATURES:
         by = "mahalanobis"
     for c in range(len(names)) if stored else ():
         members = np.flatnonzero(label == c)
-        if len(members) < LEAST_CASES:
+        own = np.arange(len(members)) if groups is None else groups[members]
+        if len(np.unique(own)) < LEAST_CASES:
             continue
         profiles = np.asarray(data["contribution"].values[members], dtype=np.float64)
-        usual = (profiles.sum(axis=0) - profiles) / (len(members) - 1)
-        correlation[members] = correlation_distance(profiles, usual)
-        mahalanobis[members] = mahalanobis_of_the_others(profiles)
-        p[members] = rank_p((correlation if by == "correlation" else mahalanobis)[members])
+        correlation[members] = correlation_distance(profiles, mean_of_the_others(profiles, own))
+        mahalanobis[members] = mahalanobis_of_the_others(profiles, own)
+        p[members] = rank_p((correlation if by == "correlation" else mahalanobis)[members], own)
         if len(members) < number and by == "correlation":
             # Both means hold contributions to one class, so the sum over all less the members'.
             column = data["importance_all"].values[:, min(c, len(analysis.class_names) - 1)]
@@ -312,55 +324,5 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
         by=by,
         stored=stored,
         regression=regression,
+        grouped=groups is not None,
     )
-
-
-def correlation_distance(profiles: Floats, means: Floats) -> Floats:
-    """1 − Pearson's r of each row ``[n, F]`` with its mean ``[n or 1, F]``; NaN if one is flat."""
-    one = profiles - profiles.mean(axis=1, keepdims=True)
-    other = means - means.mean(axis=1, keepdims=True)
-    size = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
-    flat = size <= 1e-12 * np.abs(profiles).max(axis=1) * np.abs(means).max(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = (one * other).sum(axis=1) / size
-    return np.where(flat, np.nan, 1.0 - np.clip(r, -1.0, 1.0))
-
-
-def mahalanobis_of_the_others(profiles: Floats) -> Floats:
-    """Distance of each row ``[n, F]`` from the mean of the others by the others' covariance.
-
-    The covariance is (1 − a)·S + a·μ·1 with Ledoit and Wolf's a (2004) and μ of all rows; S is that
-    of the others, which differs from the whole by one term, so that Sherman and Morrison's formula
-    gives each distance from one decomposition. F may exceed n.
-    """
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
-    n, features = profiles.shape
-    centred = profiles - profiles.mean(axis=0)
-    variance = (centred**2).mean()
-    if variance <= 1e-24 * (profiles**2).mean():
-        return np.zeros(n)
-    a = max(float(ledoit_wolf_shrinkage(centred, assume_centered=True)), _LEAST_SHRINKAGE)
-    ridge = a * variance
-    # u' A⁻¹ u for every row u, where A = (1 − a)·U'U/(n − 1) + ridge·1; on the smaller side.
-    if n <= features:
-        squares, rows = np.linalg.eigh(centred @ centred.T)
-        squares = np.clip(squares, 0.0, None)
-        q = rows**2 @ (squares / ((1 - a) * squares / (n - 1) + ridge))
-    else:
-        squares, axes = np.linalg.eigh(centred.T @ centred)
-        squares = np.clip(squares, 0.0, None)
-        q = (centred @ axes) ** 2 @ (1 / ((1 - a) * squares / (n - 1) + ridge))
-    left_out = (1 - a) * n / (n - 1) ** 2
-    result: Floats = n / (n - 1) * np.sqrt(q / (1 - left_out * q))
-    return result
-
-
-def rank_p(distance: Floats) -> Floats:
-    """Share of ``distance [n]`` that is at least as large, itself included; NaN stays NaN."""
-    known = np.sort(distance[np.isfinite(distance)])
-    result = np.full(distance.shape, np.nan)
-    finite = np.isfinite(distance)
-    at_least = len(known) - np.searchsorted(known, distance[finite], side="left")
-    result[finite] = at_least / max(len(known), 1)
-    return result

@@ -7,7 +7,8 @@ over all features and classes is compared with what deals make of it (Westfall a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,8 @@ class Dealt:
         differ more left out, Westfall and Young's step-down) is at most the feature's own.
     adjusted_sum : ``[C]``, share of deals in which the class with the largest standardised sum of
         t² over its features has at least the sum of this class.
-    p_any : of the better of the two tests; None where no class could be tested.
+    p_any : twice the least of both (Bonferroni over the two tests); None where no class could be
+        tested.
     """
 
     t: Floats
@@ -64,10 +66,12 @@ def least_p(one: int, other: int) -> float:
     return min(1.0, (2.0 if one == other else 1.0) / float(binom(one + other, one)))
 
 
-def compared(
-    classes: Sequence[tuple[Floats, Floats] | None], features: int, seed: int = 0
-) -> Dealt:
+def compared(classes: Sequence[tuple[Floats, Floats] | None], features: int) -> Dealt:
     """Compare two cohorts class by class.
+
+    The deals are drawn by a seed that is made from the contributions: the same for the same files,
+    and another for others, since the chance of a false call is the stated one on average over
+    deals, not for one set of them.
 
     Statistic of a feature: |t| as a normal score (Wallace, 1959), so that classes of different
     sizes compare. Any statistic would do for the p to hold; this one keeps features that are
@@ -78,7 +82,6 @@ def compared(
     classes : for each class the contributions ``[n, F]`` of one cohort's independent cases or
         patients and ``[m, F]`` of the other's; None for a class to leave out.
     features : F.
-    seed : of the deals.
     """
     t, score = (np.full((features, len(classes)), np.nan) for _ in range(2))
     pools: dict[int, _Pool] = {}
@@ -99,7 +102,7 @@ def compared(
     single = np.zeros((DEALS + 1, len(step_of)))
     rest = np.zeros(DEALS + 1)
     sums = np.zeros((DEALS + 1, len(pools)))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_seed(pools.values()))
     for place, (c, pool) in enumerate(pools.items()):
         alone = first.reshape(score.shape)[:, c]
         steps = [step_of[int(f) * score.shape[1] + c] for f in np.flatnonzero(alone)]
@@ -120,8 +123,8 @@ def compared(
     sums = (sums - sums.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     largest = sums.max(axis=1)
     adjusted_sum[list(pools)] = _at_least(largest[:, None], sums[0])
-    both = np.minimum(_rank_p(greatest[:, 0]), _rank_p(largest))
-    return Dealt(t, adjusted, adjusted_sum, float((both <= both[0] * (1 + _TIE)).mean()))
+    better = min(float(np.nanmin(adjusted)), float(np.nanmin(adjusted_sum)))
+    return Dealt(t, adjusted, adjusted_sum, min(1.0, 2 * better))
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +197,13 @@ class _Pool:
         return result
 
 
+def _seed(pools: Iterable[_Pool]) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for pool in pools:
+        digest.update(np.ascontiguousarray(pool.values).data)
+    return int.from_bytes(digest.digest(), "little")
+
+
 def _at_least(dealt: Floats, observed: Floats) -> Floats:
     """Share of the rows of ``dealt [D, n or 1]`` that reach each of ``observed [n]``."""
     if dealt.shape[1] == 1:
@@ -201,8 +211,3 @@ def _at_least(dealt: Floats, observed: Floats) -> Floats:
         below = np.searchsorted(ordered, observed - _TIE * np.abs(observed), side="left")
         return 1.0 - below / len(ordered)
     return np.asarray((dealt >= observed - _TIE * np.abs(observed)).mean(axis=0))
-
-
-def _rank_p(values: Floats) -> Floats:
-    """Share of ``values [D]`` that each one is at most."""
-    return _at_least(values[:, None], values)

@@ -50,10 +50,7 @@ class Side:
         if kind == "true":
             counted = cases_of_class(analysis.labels, classes)
         groups, logits = analysis.groups, analysis.logits
-        patients = cases
-        if groups is not None:
-            found = [len(np.unique(groups[counted[:, c]])) for c in range(classes)]
-            patients = np.array(found, np.int64)
+        patients = cases if groups is None else _distinct(groups, counted)
         with np.errstate(divide="ignore", invalid="ignore"):
             logit = np.where(counted, logits, 0.0).sum(axis=0) / counted.sum(axis=0)
             error = variance / cases
@@ -102,6 +99,13 @@ def cases_that_count(analysis: Analysis, kind: Kind) -> Counts:
     return np.full(len(analysis.class_names), number, dtype=np.int64)
 
 
+def patients_of_classes(analysis: Analysis) -> Counts:
+    """``[C]``: patients with cases of each class, or its cases where no patients are known."""
+    of_class = cases_of_class(analysis.labels, len(analysis.class_names))
+    groups = analysis.groups
+    return np.asarray(of_class.sum(axis=0) if groups is None else _distinct(groups, of_class))
+
+
 def in_both(one: Analysis, other: Analysis, variable: str) -> int | None:
     """How many images (``"content"``) or patients (``"group"``) stand in both analyses.
 
@@ -113,6 +117,10 @@ def in_both(one: Analysis, other: Analysis, variable: str) -> int | None:
         return None
     both = np.intersect1d(one.dataset[variable].values, other.dataset[variable].values)
     return int((both != 0).sum()) if variable == "group" else len(both)
+
+
+def _distinct(groups: Counts, counted: NDArray[np.bool_]) -> Counts:
+    return np.array([len(np.unique(groups[of_class])) for of_class in counted.T], np.int64)
 
 
 def _independent(values: NDArray[np.floating], groups: Counts | None) -> Floats:
