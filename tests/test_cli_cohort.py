@@ -51,8 +51,11 @@ def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> Non
         for suffix in ("csv", "json", "md", "png", "svg"):
             assert (folder / "evaluation" / f"{name}.{suffix}").stat().st_size > 0
     assert (folder / "findings" / "confounder_maps.png").is_file()
-    redundancy = (folder / "findings" / "redundancy.md").read_text("utf-8")
-    assert "accuracy" in redundancy
+    redundancy = (folder / "findings" / "summary.md").read_text("utf-8")
+    # nine cases cannot rule a point out
+    assert "takes 299 independent cases, and there are 9" in redundancy
+    assert (folder / "findings" / "feature_removal.csv").is_file()
+    assert (folder / "findings" / "redundancy.png").is_file()
     for name in ("cohort", "accuracy", "scale", "importance"):
         assert (folder / "tables" / f"{name}.csv").is_file()
     assert (folder / "tables" / "importance.svg").is_file()
@@ -189,6 +192,7 @@ def test_a_report_tells_the_cohorts_and_takes_no_folder_of_another_kind(
 ) -> None:
     analysis, found, page = str(folder / "a.nc"), str(tmp_path / "f"), tmp_path / "r.html"
     assert main(["findings", analysis, "--top", "10%", "-o", found]) == 0
+    assert "Redundancy is not measured" in capsys.readouterr().out
     name = load_analysis(analysis).dataset.attrs["cohort_name"]
     top = (tmp_path / "f" / "summary.md").read_text("utf-8").splitlines()[2]
     assert top == f"Of {name}, split validation, top 10 %."

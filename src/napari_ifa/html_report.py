@@ -256,9 +256,12 @@ def _how_well(analysis: Analysis) -> str:
     if analysis.is_regression:
         off = cell_text(m.value)
         return f"was off by {off} on average from the value given, in {m.cases} cases"
+    interval = ""
+    if np.isfinite(m.low):
+        interval = f", 95 % interval {100 * m.low:.0f} % to {100 * m.high:.0f} %"
     return (
         f"answered {round(m.value * m.cases)} of the {m.cases} cases with a label rightly"
-        f" ({100 * m.value:.0f} %, 95 % interval {100 * m.low:.0f} % to {100 * m.high:.0f} %)"
+        f" ({100 * m.value:.0f} %{interval})"
     )
 
 

@@ -3,21 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ifa.analysis.intervals import bootstrapped, of_mean, wilson
-
-
-def test_wilson_by_hand() -> None:
-    found = wilson(8, 10)
-
-    # z = 1.96: centre (0.8 + z²/20) / (1 + z²/10), half width z·sqrt(0.016 + z²/400) / (1 + z²/10)
-    z2 = 1.959963984540054**2
-    centre, half = (0.8 + z2 / 20) / (1 + z2 / 10), np.sqrt(z2 * (0.016 + z2 / 400)) / (1 + z2 / 10)
-    assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
-
-
-def test_a_share_of_no_trial_has_no_interval() -> None:
-    assert np.isnan(wilson(0, 0).low)
-    assert wilson(0, 0).method == ""
+from napari_ifa.analysis.intervals import bootstrapped, of_mean
 
 
 def test_the_mean_of_many_normal_values_has_about_the_normal_interval() -> None:
@@ -47,8 +33,44 @@ def test_cases_are_resampled_together() -> None:
     assert found.method == "percentile bootstrap"
 
 
-def test_two_cases_have_no_interval() -> None:
-    assert of_mean([1.0, 2.0]).method == ""
+@pytest.mark.parametrize(("drawn", "method"), [(2, ""), (14, ""), (15, "BCa bootstrap")])
+def test_below_fifteen_cases_there_is_no_interval(drawn: int, method: str) -> None:
+    assert of_mean(np.random.default_rng(0).normal(size=drawn)).method == method
+
+
+@pytest.mark.parametrize(("patients", "method"), [(14, ""), (15, "BCa bootstrap of groups")])
+def test_below_fifteen_patients_there_is_none_however_many_images(
+    patients: int, method: str
+) -> None:
+    values = np.random.default_rng(0).normal(size=10 * patients)
+
+    assert of_mean(values, np.arange(10 * patients) % patients).method == method
+
+
+def test_copies_of_a_case_do_not_narrow_the_interval() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+    ten_each = np.repeat(np.arange(40), 10)
+
+    alone, copied = of_mean(values), of_mean(values[ten_each], ten_each)
+    as_if_independent = of_mean(values[ten_each])
+
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), abs=0.05)
+    assert as_if_independent.high - as_if_independent.low < 0.4 * (copied.high - copied.low)
+
+
+def test_groups_of_one_case_are_cases() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+
+    assert of_mean(values, np.arange(40)[::-1]) == of_mean(values)
+
+
+def test_the_mean_of_fifteen_is_covered_as_by_students_t() -> None:
+    generator = np.random.default_rng(0)
+    inside = 0
+    for seed in range(120):
+        found = of_mean(generator.normal(size=15), seed=seed)
+        inside += found.low <= 0 <= found.high
+    assert inside >= 0.9 * 120
 
 
 def test_many_cases_have_percentiles_of_resamples() -> None:

@@ -6,6 +6,7 @@ from scipy.stats import norm, pearsonr
 from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, r2_score, roc_auc_score
 
 from napari_ifa.analysis.performance import (
+    area_and_influence,
     area_under_curve,
     classification_measures,
     confusion_counts,
@@ -32,9 +33,10 @@ def test_three_cases_by_hand() -> None:
     assert (none.value, none.low, none.high) == pytest.approx((0, 0, 0.6576), abs=1e-4)
     assert (lesion.value, lesion.low, lesion.high) == pytest.approx((1, 0.2065, 1), abs=1e-4)
     balanced = found["balanced accuracy", ""]
-    # ½ − ½·√(0² + 0.7935²) and ½ + ½·√(0.6576² + 0²)
+    # none of two and one of one: below, p is 0 and 2θ, so (½ − θ)² = z²/4·θ(1 − θ); above, p is
+    # 2θ − 1 and 1, so (θ − ½)² = z²/4·((2θ − 1)(2 − 2θ) + θ(1 − θ))
     assert (balanced.value, balanced.low, balanced.high) == pytest.approx(
-        (0.5, 0.1033, 0.8288), abs=1e-4
+        (0.5, 0.15004, 0.92779), abs=1e-5
     )
     # the lesion's difference of logits, 5, is below the others' 7.5 and 10
     assert found["AUC against the others", "lesion"].value == 0
@@ -121,6 +123,48 @@ def test_the_interval_of_an_area_covers_the_truth(true_area: float, cases: int) 
         assert interval.low <= area <= interval.high
         inside += interval.low <= true_area <= interval.high
     assert 0.93 < inside / 600 < 0.99
+
+
+def test_an_area_of_copied_patients_has_the_interval_of_the_patients() -> None:
+    generator = np.random.default_rng(0)
+    positive = np.repeat([True, False], 40)
+    scores = generator.normal(size=80) + 1.2 * positive
+    ten = np.repeat(np.arange(80), 10)
+
+    area, alone = area_under_curve(scores, positive)
+    same, copied = area_under_curve(scores[ten], positive[ten], ten)
+
+    assert same == pytest.approx(area)
+    assert copied.high - copied.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert copied.method == "Newcombe for groups"
+
+
+def test_influence_is_the_change_where_a_case_counts_twice() -> None:
+    """Against the area with one case doubled; its weight in its own kind rises by 1/(m + 1)."""
+    generator = np.random.default_rng(2)
+    scores, positive = generator.normal(size=12), np.arange(12) % 3 == 0
+    area, influence = area_and_influence(scores, positive)
+
+    for case in range(12):
+        twice = np.append(np.arange(12), case)
+        own = 4 if positive[case] else 8
+        changed = area_and_influence(scores[twice], positive[twice])[0] - area
+        assert changed == pytest.approx(influence[case] * own / (own + 1))
+
+
+def test_copies_of_patients_leave_every_measures_interval_as_it_is() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    logits = np.stack([-labels, labels], 1) + generator.normal(size=(60, 2))
+    ten = np.repeat(np.arange(60), 10)
+
+    alone = by_name(classification_measures(logits, labels, NAMES))
+    copied = by_name(classification_measures(logits[ten], labels[ten], NAMES, ten))
+
+    for key, one in alone.items():
+        other = copied[key]
+        assert other.value == pytest.approx(one.value)
+        assert other.high - other.low == pytest.approx(one.high - one.low, rel=0.1)
 
 
 def test_a_regressions_measures_and_their_intervals() -> None:

@@ -22,9 +22,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from known_analysis import known_analysis
 
 from napari_ifa.analysis import Analysis
+from napari_ifa.analysis.evaluation.feature_removal import FILLINGS, FeatureRemoval
+from napari_ifa.analysis.evaluation.removal_order import (
+    LayerAnswers,
+    fold_orders,
+    folds_of,
+    removal_counts,
+)
 from napari_ifa.analysis.findings.confounders import confounder_candidates
 from napari_ifa.analysis.findings.outliers import outliers
 from napari_ifa.analysis.findings.overfitting import overfitting
+from napari_ifa.analysis.shares import of_mean_share
 
 
 @dataclass(frozen=True)
@@ -209,6 +217,187 @@ def spread_alone_differs(runs: int) -> Iterator[Line]:
             called.append(overfitting(train, test).called)
         case = f"normal, {sizes[0]}/{sizes[1]}, test spreads twice as wide"
         yield share("overfitting", case, "called", called)
+
+
+# --- redundancy --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class World:
+    """A linear head on pooled features, and the patients that it meets."""
+
+    weights: np.ndarray
+    draw: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+
+    def right(self, features: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        return (features @ self.weights.T).argmax(axis=1) == truth
+
+
+def one_signed_feature() -> World:
+    """Feature 0, positive or negative, decides everything; its mean contribution is 0."""
+    weights = 0.02 * np.random.default_rng(0).normal(size=(2, 40))
+    weights[:, 0] = 1, -1
+
+    def draw(rng, n):
+        truth = rng.integers(0, 2, n)
+        features = rng.lognormal(0, 0.5, size=(n, 40))
+        features[:, 0] = (1 - 2 * truth) * rng.uniform(0.5, 3, n)
+        return features, truth
+
+    return World(weights, draw)
+
+
+def forty_classes(rare: bool = False) -> World:
+    """A feature for every class, silent elsewhere, among as many that hardly matter."""
+    weights = 0.05 * np.random.default_rng(0).normal(size=(40, 80))
+    weights[:, :40] += np.eye(40)
+    shares = np.full(40, 1.0) if not rare else np.geomspace(1, 0.01, 40)
+
+    def draw(rng, n):
+        truth = rng.choice(40, n, p=shares / shares.sum())
+        features = rng.lognormal(-1, 0.7, size=(n, 80))
+        features[np.arange(n), truth] += rng.uniform(1, 4, n)
+        return features, truth
+
+    return World(weights, draw)
+
+
+def many_weak_features() -> World:
+    """Sixty features that each tell a little, so that each one removed costs a little."""
+    weights = np.stack([np.ones(60), -np.ones(60)])
+
+    def draw(rng, n):
+        truth = rng.integers(0, 2, n)
+        return rng.normal((1 - 2 * truth)[:, None] * 0.25, 1, size=(n, 60)), truth
+
+    return World(weights, draw)
+
+
+def copies() -> World:
+    """Twelve copies of what decides, and offsets that are the same in every case."""
+    weights = 0.02 * np.random.default_rng(0).normal(size=(2, 60))
+    weights[:, :12] += np.array([[0.3], [-0.3]])
+    weights[:, 12:24] += np.array([[2.0], [1.0]])
+
+    def draw(rng, n):
+        truth = rng.integers(0, 2, n)
+        features = rng.lognormal(0, 0.3, size=(n, 60))
+        features[:, :12] = ((1 - 2 * truth) * rng.uniform(0.2, 3, n))[:, None]
+        features[:, 12:24] = 5
+        return features, truth
+
+    return World(weights, draw)
+
+
+WORLDS: dict[str, Callable[[], World]] = {
+    "one signed feature decides": one_signed_feature,
+    "40 classes": forty_classes,
+    "40 classes, 100 times as many of one": lambda: forty_classes(True),
+    "60 weak features": many_weak_features,
+    "12 copies and offsets": copies,
+}
+
+
+def removal_of(world: World, features, truth, groups=None) -> FeatureRemoval:
+    """`feature_removal` of a linear head, in plain numpy."""
+    answers = LayerAnswers(
+        truth,
+        features,
+        features @ world.weights.T,
+        world.weights[None],
+        np.zeros(len(truth), int),
+        False,
+    )
+    folds = folds_of(truth, groups)
+    orders, counts = fold_orders(answers, folds), removal_counts(features.shape[1])
+    right = {filling: np.zeros((len(truth), len(counts)), bool) for filling in FILLINGS}
+    for fold, one in enumerate(orders):
+        rows = np.flatnonzero(folds == fold)
+        for place, number in enumerate(counts):
+            gone = one.order[:number]
+            for filling in FILLINGS:
+                changed = features[rows]
+                changed[:, gone] = one.mean[gone] if filling == "mean" else 0
+                right[filling][rows, place] = world.right(changed, truth[rows])
+    every = world.right(features, truth)
+    return FeatureRemoval(truth, every, right, counts, orders, groups)
+
+
+@simulation("redundancy")
+def removed_for_a_point_at_most(runs: int) -> Iterator[Line]:
+    """What new patients lose without the features that are called removable."""
+    for name, made in WORLDS.items():
+        world = made()
+        new, truth = world.draw(np.random.default_rng(7), 20_000)
+        for cases, each in ((100, 1), (400, 1), (2000, 1), (400, 10)):
+            rng = np.random.default_rng(6)
+            too_much, named, number = [], [], []
+            for _ in range(max(2, runs // 20)):
+                features, labelled = world.draw(rng, cases)
+                rows = np.repeat(np.arange(cases), each)
+                found = removal_of(
+                    world, features[rows], labelled[rows], rows if each > 1 else None
+                )
+                without = new.copy()
+                without[:, found.removable] = features.mean(axis=0)[found.removable]
+                lost = world.right(new, truth).mean() - world.right(without, truth).mean()
+                too_much.append(bool(lost > 0.01))
+                named.append(bool(found.removable.any()))
+                number.append(float(found.removable.sum()))
+            case = f"{name}, {cases} patients" + f", {each} copies each" * (each > 1)
+            yield share(
+                "redundancy", case, "new cases lose over a point", too_much, ("at most", 0.0)
+            )
+            yield mean("redundancy", case, "features called removable", number)
+
+
+# --- balanced accuracy -------------------------------------------------------------------------
+
+SENSITIVITIES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "0.5 to 0.99": lambda rng, classes: rng.uniform(0.5, 0.99, classes),
+    "all 0.95": lambda rng, classes: np.full(classes, 0.95),
+    "0.5 and 0.99 in turn": lambda rng, classes: np.where(np.arange(classes) % 2, 0.5, 0.99),
+}
+
+
+@simulation("balanced")
+def balanced_accuracy_is_covered(runs: int) -> Iterator[Line]:
+    """How often the interval of the balanced accuracy holds the true one."""
+    for classes in (2, 5, 10, 40, 100):
+        for fewest, most in ((5, 5), (20, 20), (50, 50), (5, 50)):
+            for name, draw in SENSITIVITIES.items():
+                rng = np.random.default_rng(8)
+                inside = []
+                for _ in range(runs):
+                    truth = draw(rng, classes)
+                    sizes = rng.integers(fewest, most + 1, classes)
+                    found = of_mean_share(
+                        [rng.random(n) < p for n, p in zip(sizes, truth, strict=True)]
+                    )
+                    inside.append(bool(found.low <= truth.mean() <= found.high))
+                of = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+                case = f"{classes} classes of {of} cases, {name}"
+                yield share("balanced", case, "true one inside", inside, ("at least", 0.93))
+
+
+@simulation("balanced")
+def slices_are_covered(runs: int) -> Iterator[Line]:
+    """The same where each patient has ten slices that are right or wrong together, more or less."""
+    for patients in (10, 30):
+        for alike in (0.3, 0.9):
+            rng = np.random.default_rng(9)
+            inside = []
+            for _ in range(runs):
+                truth = rng.uniform(0.6, 0.95, 3)
+                right, groups = [], []
+                for c, p in enumerate(truth):
+                    own = rng.beta(p * (1 / alike - 1), (1 - p) * (1 / alike - 1), size=patients)
+                    right.append(rng.random(10 * patients) < np.repeat(own, 10))
+                    groups.append(np.repeat(np.arange(patients), 10) + c * patients)
+                found = of_mean_share(right, groups)
+                inside.append(bool(found.low <= truth.mean() <= found.high))
+            case = f"3 classes of {patients} patients, 10 slices, alike to {alike:g}"
+            yield share("balanced", case, "true one inside", inside, ("at least", 0.93))
 
 
 # --- patients ----------------------------------------------------------------------------------

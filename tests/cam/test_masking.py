@@ -178,3 +178,34 @@ def test_masked_logits_that_are_no_numbers_are_not_handed_on(small_network, imag
 def test_masks_that_are_no_numbers_are_a_sentence(small_network, images):
     with pytest.raises(ExplanationError, match="a tensor or array of numbers, not a str"):
         masked_logits(small_network(2), images(2), "stage", "top")
+
+
+def test_a_feature_is_filled_with_a_value_by_hand(by_hand):
+    # Features x and 2x, means 3 and 6, filled with 1 and −2: logit (first + second)^2.
+    network = by_hand(lambda a: a.mean((2, 3)).sum(1, keepdim=True) ** 2)
+    masks = np.array([[True, True], [False, True], [True, False], [False, False]])
+    found = masked_logits(network, X, "features", masks, fill=np.array([1.0, -2.0]))
+    torch.testing.assert_close(found, torch.tensor([[[81.0], [49.0], [1.0], [1.0]]]))
+
+
+def test_every_mask_may_have_its_own_filling(by_hand):
+    network = by_hand(lambda a: a.mean((2, 3)).sum(1, keepdim=True))
+    masks = torch.tensor([[0, 1], [0, 1]])
+    fill = torch.tensor([[0.0, 9.0], [10.0, 9.0]])
+    found = masked_logits(network, X, "features", masks, fill=fill)
+    torch.testing.assert_close(found, torch.tensor([[[6.0], [16.0]]]))
+
+
+def test_filling_in_small_blocks_gives_the_same(small_network, images, same, monkeypatch):
+    network, batch = small_network(3, "mlp"), images(3, 2)
+    fill = torch.linspace(-1, 1, 36).reshape(6, 6)
+    masks = 1 - torch.eye(6)
+    expected = masked_logits(network, batch, "stage", masks, fill=fill)
+    for block in (2 * 2 * 6 * 64, 1):
+        monkeypatch.setattr(memory, "CPU_BLOCK", block)
+        same(masked_logits(network, batch, "stage", masks, fill=fill), expected)
+
+
+def test_a_filling_of_another_shape_is_refused(small_network, images):
+    with pytest.raises(ExplanationError, match=r"must be \[features\] or of the masks' shape"):
+        masked_logits(small_network(3, "mlp"), images(3, 2), "stage", MASKS, fill=torch.ones(5))

@@ -1,8 +1,9 @@
 """How well a model answers a cohort, from the answers and labels that an analysis holds.
 
-Intervals are of 95 %. Shares have Wilson's; balanced accuracy the one that follows from its
-classes' (MOVER: Zou and Donner, Stat Med 2008); an AUC Newcombe's score interval (method 5, Stat
-Med 2006). None of them shrinks to a point where every case is right, as a bootstrap would.
+Intervals are of 95 %. Shares have Wilson's, balanced accuracy a score interval over its classes
+(`of_mean_share`), an AUC Newcombe's (method 5, Stat Med 2006). None of them shrinks to a point
+where every case is right, as a bootstrap would. Where several cases are of one patient, numbers of
+cases are brought down to those of independent ones first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.intervals import Interval, bootstrapped, wilson
+from napari_ifa.analysis.independence import Groups, independent_share, of_some
+from napari_ifa.analysis.intervals import Interval, bootstrapped
+from napari_ifa.analysis.shares import of_mean_share, of_share
 from napari_ifa.analysis.truth import cases_of_class, predicted_classes
 
 _Z = 1.959963984540054
@@ -44,7 +47,10 @@ class Measured:
 
 
 def classification_measures(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], class_names: tuple[str, ...]
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    groups: Groups = None,
 ) -> list[Measured]:
     """Accuracy, balanced accuracy, and each class's sensitivity and AUC.
 
@@ -52,6 +58,7 @@ def classification_measures(
     ----------
     logits : ``[N, C]``; with one output, above 0 means that the class is present.
     labels : ``[N]`` class numbers, -1 for a case without one, which counts for nothing here.
+    groups : ``[N]``, equal for cases of one patient; None where every case is on its own.
 
     Returns
     -------
@@ -60,36 +67,39 @@ def classification_measures(
     logits are not finite count as wrong, and not for an AUC.
     """
     known = labels >= 0
-    logits, labels = logits[known], labels[known]
+    logits, labels, groups = logits[known], labels[known], of_some(groups, known)
     if labels.size == 0:
         return []
     right = is_right(logits, labels)
-    rows = [accuracy(logits, labels)]
+    rows = [accuracy(logits, labels, groups)]
     # One output answers two classes: its own, and that it is absent.
     numbers = range(len(class_names)) if len(class_names) > 1 else (1, 0)
     names = class_names if len(class_names) > 1 else (class_names[0], f"not {class_names[0]}")
-    recalls = [
-        _share("sensitivity", name, right[labels == number])
-        for number, name in zip(numbers, names, strict=True)
+    members: list[NDArray[np.bool_]] = list(labels == np.array([*numbers])[:, None])
+    rows.append(_balanced(right, [one for one in members if one.any()], groups))
+    rows += [
+        _share("sensitivity", name, right[own], of_some(groups, own))
+        for name, own in zip(names, members, strict=True)
     ]
-    rows += [_balanced([r for r in recalls if r.cases], labels.size), *recalls]
     finite = np.isfinite(logits).all(axis=1)
     truth = cases_of_class(labels[finite], len(class_names))
-    scores = _scores(logits[finite])
+    scores, groups = class_scores(logits[finite]), of_some(groups, finite)
     # Of two classes one's AUC is the other's too.
     for c in range(1, 2) if len(class_names) == 2 else range(len(class_names)):
-        rows.append(_area(class_names[c], scores[:, c], truth[:, c]))
+        rows.append(_area(class_names[c], scores[:, c], truth[:, c], groups))
     return rows
 
 
-def accuracy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> Measured:
+def accuracy(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], groups: Groups = None
+) -> Measured:
     """The share of cases with a label that are answered rightly; NaN where there is none."""
     known = labels >= 0
-    return _share("accuracy", "", is_right(logits[known], labels[known]))
+    return _share("accuracy", "", is_right(logits[known], labels[known]), of_some(groups, known))
 
 
 def regression_measures(
-    values: NDArray[np.float64], targets: NDArray[np.float64]
+    values: NDArray[np.float64], targets: NDArray[np.float64], groups: Groups = None
 ) -> list[Measured]:
     """Mean absolute error, R² and Pearson's r of answered ``values [N]`` against ``targets [N]``.
 
@@ -97,7 +107,7 @@ def regression_measures(
     itself would answer better. Cases without a target or a finite answer count for nothing.
     """
     known = np.isfinite(targets) & np.isfinite(values)
-    values, targets = values[known], targets[known]
+    values, targets, groups = values[known], targets[known], of_some(groups, known)
     if values.size == 0:
         return []
     measures: dict[str, Callable[..., NDArray[np.float64]]] = {
@@ -107,7 +117,11 @@ def regression_measures(
     }
     return [
         _measured(
-            name, "", float(f(values, targets)), values.size, bootstrapped(f, values, targets)
+            name,
+            "",
+            float(f(values, targets)),
+            values.size,
+            bootstrapped(f, values, targets, groups=groups),
         )
         for name, f in measures.items()
     ]
@@ -134,7 +148,7 @@ def confusion_counts(
 
 
 def area_under_curve(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups = None
 ) -> tuple[float, Interval]:
     """Area under the ROC curve of ``scores [N]``, and Newcombe's interval.
 
@@ -143,47 +157,49 @@ def area_under_curve(
     cases are of one kind.
     """
     from scipy.optimize import brentq
-    from scipy.stats import rankdata
 
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
         return float("nan"), Interval()
-    # Mann and Whitney's U as a share of all pairs; ties count half.
-    area = float((rankdata(scores)[positive].sum() - m * (m + 1) / 2) / (m * n))
-    pairs = (m + n) / 2 - 1
+    area, influence = area_and_influence(scores, positive)
+    share = independent_share(influence, groups)
+    if not share > 0:
+        return area, Interval()
+    pairs = max((m + n) * share / 2 - 1, 0.0)
 
     def beyond(theta: float) -> float:
         spread = 1 + pairs * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return (theta - area) ** 2 - _Z**2 * theta * (1 - theta) * spread / (m * n)
+        return (theta - area) ** 2 - _Z**2 * theta * (1 - theta) * spread / (m * n * share**2)
 
     low = 0.0 if area == 0 else float(brentq(beyond, 0.0, min(area, 1 - _NEARLY)))
     high = 1.0 if area == 1 else float(brentq(beyond, max(area, _NEARLY), 1.0))
-    return area, Interval(low, high, "Newcombe")
+    return area, Interval(low, high, "Newcombe" + " for groups" * (share != 1))
 
 
-def _share(measure: str, name: str, right: NDArray[np.bool_]) -> Measured:
-    value = float(right.mean()) if right.size else float("nan")
-    return _measured(measure, name, value, right.size, wilson(int(right.sum()), right.size))
+def area_and_influence(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[float, NDArray[np.float64]]:
+    """Area under the ROC curve of ``scores [N]``, and what each case adds to its error, ``[N]``.
+
+    A positive case's influence is the share of negative ones below it, less the area, over the
+    number of positive ones; a negative one's the other way round (DeLong et al., Biometrics 1988).
+    There must be cases of either kind.
+    """
+    from scipy.stats import rankdata
+
+    m, n = int(positive.sum()), int((~positive).sum())
+    ranks = rankdata(scores)
+    # Mann and Whitney's U as a share of all pairs; ties count half.
+    area = float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
+    influence = np.empty(m + n)
+    influence[positive] = ((ranks[positive] - rankdata(scores[positive])) / n - area) / m
+    below = (ranks[~positive] - rankdata(scores[~positive])) / m
+    influence[~positive] = (1 - below - area) / n
+    return area, influence
 
 
-def _balanced(recalls: list[Measured], cases: int) -> Measured:
-    value = float(np.mean([r.value for r in recalls]))
-    below = float(np.sqrt(sum((r.value - r.low) ** 2 for r in recalls))) / len(recalls)
-    above = float(np.sqrt(sum((r.high - r.value) ** 2 for r in recalls))) / len(recalls)
-    interval = Interval(value - below, value + above, "MOVER of Wilson's")
-    return _measured("balanced accuracy", "", value, cases, interval)
-
-
-def _area(name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> Measured:
-    area, interval = area_under_curve(scores, positive)
-    return _measured("AUC against the others", name, area, positive.size, interval)
-
-
-def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:
-    return Measured(measure, name, value, interval.low, interval.high, cases, interval.method)
-
-
-def _scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What tells each class from the others, ``[N, C]``: its log-probability, or the one output."""
     if logits.shape[1] == 1:
         return logits
     from scipy.special import log_softmax
@@ -191,6 +207,32 @@ def _scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     # The logarithm keeps the order of probabilities that would all round to 1.
     result: NDArray[np.float64] = log_softmax(logits, axis=1)
     return result
+
+
+def _share(measure: str, name: str, right: NDArray[np.bool_], groups: Groups) -> Measured:
+    value = float(right.mean()) if right.size else float("nan")
+    return _measured(measure, name, value, right.size, of_share(right, groups))
+
+
+def _balanced(
+    right: NDArray[np.bool_], members: list[NDArray[np.bool_]], groups: Groups
+) -> Measured:
+    value = float(np.mean([right[own].mean() for own in members]))
+    interval = of_mean_share(
+        [right[own] for own in members], [of_some(groups, own) for own in members]
+    )
+    return _measured("balanced accuracy", "", value, right.size, interval)
+
+
+def _area(
+    name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups
+) -> Measured:
+    area, interval = area_under_curve(scores, positive, groups)
+    return _measured("AUC against the others", name, area, positive.size, interval)
+
+
+def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:
+    return Measured(measure, name, value, interval.low, interval.high, cases, interval.method)
 
 
 def _absolute_error(

@@ -89,6 +89,13 @@ def decisive(logits: NDArray[np.floating[Any]], activation: str) -> NDArray[np.f
     return logits - _PRESENT.get(activation, 0.0) if logits.shape[-1] == 1 else logits
 
 
+def answer_names(class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """What a label can say, by its number; one output answers absent (0) and present (1)."""
+    if len(class_names) == 1:
+        return (f"not {class_names[0]}", class_names[0])
+    return class_names
+
+
 def predicted_classes(logits: ArrayLike) -> NDArray[np.int64]:
     """The class numbers that logits ``[N, C]`` answer; with one output, 1 for its presence."""
     values = np.asarray(logits)

@@ -33,11 +33,15 @@ def masked_logits(
     target_layer: str | nn.Module | None = None,
     masks: Tensor | np.ndarray | None = None,
     *,
+    fill: Tensor | np.ndarray | None = None,
     output: int | str | None = None,
     region: Region | None = None,
     token_grid: Sequence[int] | None = None,
 ) -> Tensor:
     """Logits `[B, M, C]` with the target layer's features times each of the masks `[M, F]`.
+
+    `fill`, `[F]` or `[M, F]`, is what a feature becomes in every voxel where its mask is 0, such as
+    its mean over a cohort: m·A + (1 − m)·fill. Without it that is 0.
 
     One pass up to the layer; the masked copies ride through the rest as one large batch (in
     blocks, each with a pass, where that would not fit memory). Where the rest of the network
@@ -48,41 +52,72 @@ def masked_logits(
     """
     if isinstance(network, CutNetwork):
         check_own(target_layer, output, region, token_grid)
-        return _masked_logits(network, x, masks)
+        return _masked_logits(network, x, masks, fill)
     with CutNetwork(
         network, target_layer, output=output, region=region, token_grid=token_grid
     ) as cut:
-        return _masked_logits(cut, x, masks)
+        return _masked_logits(cut, x, masks, fill)
 
 
-def _masked_logits(cut: CutNetwork, x: Any, masks: Tensor | np.ndarray | None) -> Tensor:
+def _masked_logits(
+    cut: CutNetwork,
+    x: Any,
+    masks: Tensor | np.ndarray | None,
+    fill: Tensor | np.ndarray | None,
+) -> Tensor:
     inputs = cut.prepared(x)
     masks = mask_tensor(masks if masks is not None else []).to(first_tensor(inputs).device)
     if masks.ndim != 2 or not len(masks):
         raise ExplanationError(
             f"Feature masks must be [masks, features], not of shape {list(masks.shape)}."
         )
+    offsets = _offsets(masks, fill)
     mixing, batch = cut.mixes_cases(inputs), len(first_tensor(inputs))
     with torch.inference_mode(False), torch.no_grad():
         if not mixing:
             reading = cut.reading(inputs)
             try:
-                return _in_one_batch(cut, inputs, masks, reading)
+                return _in_one_batch(cut, inputs, masks, offsets, reading)
             except HeadRefusedError:
-                return _one_by_one(cut, inputs, masks, reading)
+                return _one_by_one(cut, inputs, masks, offsets, reading)
         return torch.cat(
             [
-                _one_by_one(cut, case, masks, cut.reading(case, i, batch))
+                _one_by_one(cut, case, masks, offsets, cut.reading(case, i, batch))
                 for i, case in enumerate(each_case(inputs))
             ]
         )
 
 
-def _one_by_one(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading) -> Tensor:
-    return torch.cat([_in_one_batch(cut, inputs, mask, reading) for mask in masks.split(1)], 1)
+def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
+    """What is added to the masked features, `[M, F]`; None for nothing."""
+    if fill is None:
+        return None
+    values = mask_tensor(fill).float().to(masks.device)
+    if values.ndim == 1:
+        values = values.expand(len(masks), -1)
+    if values.shape != masks.shape:
+        raise ExplanationError(
+            f"What fills masked features must be [features] or of the masks' shape"
+            f" {list(masks.shape)}, not of shape {list(values.shape)}."
+        )
+    return (1 - masks.to(values)) * values
 
 
-def _in_one_batch(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading) -> Tensor:
+def _one_by_one(
+    cut: CutNetwork, inputs: Any, masks: Tensor, offsets: Tensor | None, reading: Reading
+) -> Tensor:
+    rows = [
+        _in_one_batch(
+            cut, inputs, masks[m : m + 1], None if offsets is None else offsets[m : m + 1], reading
+        )
+        for m in range(len(masks))
+    ]
+    return torch.cat(rows, 1)
+
+
+def _in_one_batch(
+    cut: CutNetwork, inputs: Any, masks: Tensor, offsets: Tensor | None, reading: Reading
+) -> Tensor:
     cases = len(first_tensor(inputs))
     block = masks
 
@@ -95,9 +130,13 @@ def _in_one_batch(cut: CutNetwork, inputs: Any, masks: Tensor, reading: Reading)
             )
         most = min(limit, block_length(features.numel(), features.device))
         block = masks[done : done + most]
-        weights = block.to(features).reshape(*block.shape, *[1] * (features.ndim - 2))
+        axes = [1] * (features.ndim - 2)
+        found = features[:, None] * block.to(features).reshape(*block.shape, *axes)
+        if offsets is not None:
+            added = offsets[done : done + most]
+            found = found + added.to(features).reshape(*added.shape, *axes)
         rows = every_case(features).repeat_interleave(len(block))
-        return (features[:, None] * weights).flatten(0, 1), rows
+        return found.flatten(0, 1), rows
 
     logits: list[Tensor] = []
     done, limit = 0, len(masks)

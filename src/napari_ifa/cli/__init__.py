@@ -170,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     findings = commands.add_parser(
         "findings",
         help="overfitting, confounders, outliers, redundancy of an analysis",
-        description="With --bundle and --cohort (the cases analysed) also maps of the confounder"
-        " candidates and the accuracy that remains without redundant features.",
+        description="With --bundle and --cohort also maps of the confounder candidates (on the"
+        " cases analysed) and what accuracy loses without features (best on others).",
     )
     findings.add_argument("analysis", type=Path, metavar="A", help="of the training cohort")
     findings.add_argument(

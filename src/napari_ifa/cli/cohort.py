@@ -97,7 +97,7 @@ def run_findings(options: argparse.Namespace) -> None:
 
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(
-            "Maps of the candidates and the accuracy without redundant features need the model and"
+            "Maps of the candidates and what accuracy loses without features need the model and"
             " its cases: give --bundle and --cohort, or neither."
         )
     checked_writable(options.out)
@@ -107,6 +107,11 @@ def run_findings(options: argparse.Namespace) -> None:
     more: list[Section] = []
     if options.bundle is not None:
         found, more = _with_model(options, analysis, found)
+    elif not analysis.is_regression:
+        print(
+            "Redundancy is not measured: that takes the model and labelled cases, best ones that it"
+            " was not trained on; give --bundle and --cohort."
+        )
     provenance = provenance_of("findings", analysis, other, options.top)
     _write([*found.sections, *more], options.out, provenance)
 
@@ -114,23 +119,21 @@ def run_findings(options: argparse.Namespace) -> None:
 def _with_model(
     options: argparse.Namespace, analysis: Analysis, found: Findings
 ) -> tuple[Findings, list[Section]]:
-    """What needs the model: the accuracy without redundant features, the candidates' maps."""
-    from napari_ifa.analysis import FeatureMask
-    from napari_ifa.analysis.evaluation.masked_accuracy import masked_predictions
+    """What needs the model: what accuracy loses without features, the candidates' maps."""
+    from napari_ifa.analysis.evaluation.feature_removal import feature_removal
     from napari_ifa.analysis.findings.confounder_maps import confounder_maps_section
 
     cohort = _cohort(options)
     classifier = loaded_classifier(options)
     analysis.check(classifier)
-    masks = [FeatureMask.all(analysis.features), found.redundancy.mask]
-    with Bar("cases") as bar:
-        predicted = masked_predictions(
-            classifier, cohort, masks, skip_up_to=options.skip_up_to, progress=bar
-        )
-    labelled = int((predicted.labels >= 0).sum())
-    if labelled:
-        every, without = predicted.accuracy()
-        found = found.with_accuracy(float(every), float(without), labelled)
+    try:
+        with Bar("cases, each twice") as bar:
+            removal = feature_removal(
+                classifier, cohort, skip_up_to=options.skip_up_to, progress=bar
+            )
+        found = found.with_removal(removal)
+    except AnalysisError as error:
+        found = found.without_removal(str(error))
     if not found.confounders.ranked:
         return found, []
     try:

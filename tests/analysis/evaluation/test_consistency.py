@@ -5,7 +5,12 @@ import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from napari_ifa.analysis.evaluation.consistency import Consistency, correlate, map_sums
+from napari_ifa.analysis.evaluation.consistency import (
+    Consistency,
+    correlate,
+    map_sums,
+    pooling_scale,
+)
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.cam import memory
 
@@ -68,7 +73,7 @@ def test_classes_in_blocks_are_the_same_as_at_once(monkeypatch: pytest.MonkeyPat
         lengths.append(length)
         return in_blocks(count, length, compute, what=what)
 
-    monkeypatch.setattr(memory, "CPU_BLOCK", 3 * 2 * 36 * 2)
+    monkeypatch.setattr(memory, "CPU_BLOCK", 4 * 2 * 36 * 2)
     monkeypatch.setattr(memory, "in_blocks", counting)
 
     np.testing.assert_array_equal(map_sums(maps, (6, 6), scales), whole)
@@ -160,7 +165,7 @@ def consistency(cases: int = 12) -> Consistency:
     m = np.random.default_rng(0).normal(4, 2, size=cases)
     logits = np.stack([10 + m, 20 - 1.5 * m], 1)
     raw = logits - [10, 20]
-    sums = np.stack([np.abs(raw), raw, np.tanh(raw)], -1)
+    sums = np.stack([np.abs(raw), raw, np.tanh(raw), np.tanh(raw / 8)], -1)
     return Consistency(
         sums,
         logits,
@@ -188,16 +193,21 @@ def test_a_class_is_correlated_over_all_cases_and_the_predicted_one_pooled() -> 
 def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_few() -> None:
     section = consistency().section()
 
-    assert len(section.rows) == 9
-    assert [row["class"] for row in section.rows[::3]] == [
-        "predicted class of each case",
-        "none",
-        "lesion",
+    kinds = ["usual CAM", "class activation", "S-CAM", "S-CAM, one scale"]
+    # sums on a scale for each class are not pooled
+    assert [(row["class"], row["map"]) for row in section.rows] == [
+        *(("predicted class of each case", kind) for kind in kinds if kind != "S-CAM"),
+        *(("none", kind) for kind in kinds),
+        *(("lesion", kind) for kind in kinds),
     ]
-    assert [row["map"] for row in section.rows] == ["usual CAM", "class activation", "S-CAM"] * 3
+    scales = {row["map"]: row["scale"] for row in section.rows}
+    assert scales["S-CAM"].startswith("of each class")
+    assert scales["S-CAM, one scale"].startswith("one for all classes")
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert "With 12 cases the test of normality misses much" in section.limits
-    assert "With" not in consistency(40).section().limits
+    assert "no interval below 15" in section.limits
+    assert "With 40" not in consistency(40).section().limits
+    assert "no interval" not in consistency(40).section().limits
     assert section.draw is not None
     assert len(section.draw().axes) == 6
 
@@ -208,6 +218,7 @@ def test_the_sentence_gives_the_range_by_class_beside_the_pooled_number() -> Non
     said = found.section().meaning
 
     assert "[by class 1.000 to 1.000]" in said
+    assert "S-CAM on each class's own scale [by class" in said
     assert repr(found) == f"Consistency: {said}"
 
 
@@ -226,8 +237,8 @@ def test_the_figure_tells_each_panels_quantity_and_classes_coefficients() -> Non
 
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert labels[1] == "class activation, summed over voxels\n(logit × voxels)"
-    assert labels[2] == "S-CAM, summed over voxels\n(voxels)"
-    assert labels[5] == "S-CAM, summed over voxels\n(voxels)"
+    assert labels[2] == "S-CAM, one scale, summed over voxels\n(voxels)"
+    assert labels[5] == "S-CAM, one scale, summed over voxels\n(voxels)"
     assert "lesion: " in figure.axes[4].get_title()
     (legend,) = figure.legends
     assert "predicted class above" in legend.get_title().get_text()
@@ -243,5 +254,64 @@ def test_one_output_has_no_predicted_class() -> None:
         ("size",),
     )
 
-    assert list(one.correlations) == [(0, 0), (0, 1), (0, 2)]
+    assert list(one.correlations) == [(0, 0), (0, 1), (0, 2), (0, 3)]
     assert "logit of the output" in one.section().meaning
+
+
+def test_the_pooling_scale_is_centred_on_zero_and_reaches_the_strongest_cases() -> None:
+    least, greatest = np.array([[-3.0, -1], [-1, -10]]), np.array([[2.0, 4], [0, 5]])
+
+    found = pooling_scale(least, greatest)
+
+    # the cases' greatest |a| are 3, 4, 1 and 10; P90 of these is 4 + 0.7·6
+    assert found is not None
+    assert found.neutral == pytest.approx(0, abs=1e-12)
+    assert found(np.array([8.2, -8.2])) == pytest.approx([0.9, -0.9])
+    assert pooling_scale(np.zeros((2, 2)), np.zeros((2, 2))) is None
+    assert pooling_scale(np.full((2, 1), np.nan), np.full((2, 1), np.nan)) is None
+
+
+def test_sums_on_the_one_scale_by_hand() -> None:
+    one = pooling_scale([[0.0]], [[4.0]])
+
+    found = map_sums(torch.tensor([[[0.0, 4.0]]]), (4,), [None], one)
+
+    assert found[0, 0, 3] == pytest.approx(
+        np.tanh(np.arctanh(0.9) / 4 * np.arange(5)[[0, 1, 3, 4]]).sum()
+    )
+    assert np.isnan(map_sums(torch.ones(1, 1, 2), (4,), [PLAIN])[0, 0, 3])
+
+
+def test_focal_evidence_of_several_classes_is_pooled_along_the_logit() -> None:
+    """One voxel speaks for, the others against by half as much together, in one class three times
+    as strongly: on a scale for each class the sums run against the logit."""
+    generator = np.random.default_rng(0)
+    strength, predicted, rows = generator.uniform(1, 10, 60), np.arange(60) % 2, np.arange(60)
+    maps = np.zeros((60, 2, 10, 10), np.float32)
+    maps[rows, predicted] = 0.01 * generator.normal(size=(60, 10, 10)) - (
+        strength[:, None, None] / 200
+    )
+    maps[rows, predicted, 4, 4] += strength * np.where(predicted == 1, 3, 1)
+    one = pooling_scale(maps.min((2, 3)), maps.max((2, 3)))
+    scales = [CommonScale(*np.percentile(maps[predicted == c, c], [10, 90])) for c in range(2)]
+
+    sums = map_sums(torch.from_numpy(maps), (10, 10), scales, one)
+
+    logits = maps.sum((2, 3), dtype=float)[rows, predicted]
+    assert pearsonr(sums[rows, predicted, 3], logits).statistic > 0.85
+    assert pearsonr(sums[rows, predicted, 2], logits).statistic < -0.4
+
+
+def test_of_patients_with_several_cases_there_is_no_p_and_a_wider_interval() -> None:
+    generator = np.random.default_rng(1)
+    patients = np.repeat(np.arange(20), 10)
+    x = generator.normal(size=20)[patients] + 0.1 * generator.normal(size=200)
+    y = 0.5 * x + generator.normal(size=20)[patients]
+
+    alone, grouped = correlate(x, y), correlate(x, y, patients)
+
+    assert grouped.coefficient == alone.coefficient
+    assert np.isnan([grouped.p, grouped.pearson_p, grouped.spearman_p]).all()
+    width = [one.interval.high - one.interval.low for one in (alone, grouped)]
+    assert width[1] > 2 * width[0]
+    assert grouped.interval.method.endswith("bootstrap of groups")

@@ -476,3 +476,25 @@ def test_a_probability_says_from_one_half_that_its_class_is_present(tmp_path: Pa
     assert found.average_drop is not None
     answers = 1 / (1 + np.exp(5 - 2 * np.array(means)))
     np.testing.assert_allclose(found.average_drop.probability, answers, rtol=1e-5)
+
+
+def test_patients_of_the_list_are_the_units_of_every_section(tmp_path: Path) -> None:
+    means = np.random.default_rng(0).normal(5, 4, size=40)
+    cohort = write(tmp_path / "cohort", means, (means < 5).astype(int).tolist())
+    paired = tuple(replace(case, group=f"p{n // 2}") for n, case in enumerate(cohort.cases))
+    analysis = analyze(tiny_classifier(), cohort)
+
+    alone = evaluate(tiny_classifier(), analysis, cohort)
+    grouped = evaluate(tiny_classifier(), analysis, replace(cohort, cases=paired))
+
+    assert len(alone.sections) == len(grouped.sections) == 4
+    for section in alone.sections:
+        assert "independent patients only" in section.limits
+    for section in grouped.sections:
+        assert "40 cases are of 20 patients or groups" in section.limits
+    assert grouped.average_drop is not None
+    assert (
+        grouped.average_drop.section()
+        .rows[-1]["drop_interval"]
+        .startswith("BCa bootstrap of groups")
+    )

@@ -157,6 +157,59 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_p(np.ones(2000, bool), np.zeros(2000, bool)) == 1e-16
 
 
+def test_mcnemar_of_patients_counts_patients() -> None:
+    """Ten images of each of five patients are lost, all together: 2 · (1/2)⁵."""
+    patients = np.repeat(np.arange(20), 10)
+    every = np.ones(200, bool)
+    lost = patients >= 5
+
+    assert mcnemar_p(every, lost, patients) == pytest.approx(0.0625)
+    assert mcnemar_p(every, lost) < 1e-9
+
+
+def test_what_a_set_loses_has_an_interval_over_the_same_cases() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(300) % 2
+    logits = np.zeros((300, 2, 2))
+    logits[:, 0, 1] = 3 * labels - 1.5 + generator.normal(size=300)
+    logits[:, 1, 1] = logits[:, 0, 1] + 1.5 * generator.normal(size=300)
+    masks = [FeatureMask.all(4), FeatureMask.only(4, [1])]
+
+    every, one = set_accuracies(logits, labels, masks, ("a", "b"))
+
+    assert np.isnan([every.lost, every.lost_low, every.auc_lost_high]).all()
+    assert one.lost == pytest.approx(every.accuracy - one.accuracy)
+    assert one.auc_lost == pytest.approx(every.auc - one.auc)
+    drawn = [generator.integers(0, 300, 300) for _ in range(1500)]
+    right = [(logits[:, m].argmax(1) == labels) for m in (0, 1)]
+    expected = np.percentile([right[0][i].mean() - right[1][i].mean() for i in drawn], [2.5, 97.5])
+    assert (one.lost_low, one.lost_high) == pytest.approx(tuple(expected), abs=0.012)
+    areas = [
+        roc_auc_score(labels[i], logits[i, 0, 1]) - roc_auc_score(labels[i], logits[i, 1, 1])
+        for i in drawn[:500]
+    ]
+    expected = np.percentile(areas, [2.5, 97.5])
+    assert (one.auc_lost_low, one.auc_lost_high) == pytest.approx(tuple(expected), abs=0.012)
+
+
+def test_copies_of_patients_do_not_narrow_what_a_set_loses() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    logits = np.zeros((60, 2, 2))
+    logits[:, :, 1] = (3 * labels - 1.5)[:, None] + 2 * generator.normal(size=(60, 2))
+    masks = [FeatureMask.all(4), FeatureMask.only(4, [1])]
+    ten = np.repeat(np.arange(60), 10)
+
+    _, alone = set_accuracies(logits, labels, masks, ("a", "b"))
+    _, copied = set_accuracies(logits[ten], labels[ten], masks, ("a", "b"), ten)
+
+    for name in ("", "balanced_", "lost_", "auc_lost_"):
+        width = [
+            getattr(one, f"{name}high") - getattr(one, f"{name}low") for one in (alone, copied)
+        ]
+        assert width[1] == pytest.approx(width[0], rel=0.06)
+
+
 def test_a_class_without_cases_counts_neither_for_balance_nor_for_the_auc() -> None:
     logits = np.array([[3.0, 0, 9], [0, 3, 0], [3, 0, 0]])[:, None]
 

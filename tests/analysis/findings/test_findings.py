@@ -103,11 +103,11 @@ def test_a_cohort_without_labels_is_judged_over_all_cases():
     assert all(s.draw() for s in found.sections if s.draw is not None)
 
 
-def test_accuracy_without_redundant_features_is_filled_in(both):
-    measured = both.with_accuracy(0.9, 0.85, 40)
+def test_why_redundancy_was_not_measured_is_filled_in(both):
+    told = both.without_removal("No case has a label.")
 
-    assert measured.redundancy.accuracy.without == 0.85
-    assert both.redundancy.accuracy is None
+    assert "No case has a label." in repr(told.redundancy)
+    assert "No case has a label." not in repr(both.redundancy)
 
 
 def test_analyses_of_two_models_are_refused():

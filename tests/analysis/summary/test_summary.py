@@ -102,17 +102,35 @@ def test_importance_lists_the_top_features_with_their_interval(analysis: Analysi
     found = summary(analysis)["importance"]
 
     first, second, third, _ = found.rows
-    # k of feature 0 is 1 and 0 in the cases of "none": mean ½, variance ½, t = 12.706
+    # k of feature 0 is 1 and 0 in the cases of "none"; two cases are too few for an interval
     assert (first["class"], first["rank"], first["feature"], first["cases"]) == ("none", 1, 0, 2)
-    half = 12.706 * np.sqrt(0.5 / 2)
-    assert (first["importance"], first["low"], first["high"]) == pytest.approx(
-        (0.5, 0.5 - half, 0.5 + half), abs=1e-3
-    )
+    assert first["importance"] == 0.5
+    assert np.isnan([first["low"], first["high"]]).all()
     assert (first["frequency"], first["share"]) == (0.5, 1.0)
     assert (second["feature"], second["importance"], second["share"]) == (1, 0, 0)
-    # one case: no interval
     assert (third["class"], third["importance"], third["share"]) == ("lesion", 1, 1)
     assert np.isnan([third["low"], third["high"]]).all()
+
+
+def test_importance_has_students_interval_over_cases_or_patients(tmp_path: Path) -> None:
+    """k of feature 0 is 1 in 16 cases and 0 in 16: s² = 8/31, and t₃₁ = 2.0395."""
+    found = analysed(tmp_path / "a", [(BRIGHT, 0), (MIXED, 0)] * 16)
+
+    def row(patients: np.ndarray) -> dict[str, object]:
+        dataset = found.dataset.assign(group=("case", patients.astype(np.uint64) + 1))
+        return dict(summary(Analysis(dataset))["importance"].rows[0])
+
+    (first, *_) = summary(found)["importance"].rows
+    half = 2.03951 * np.sqrt(8 / 31 / 32)
+    assert (first["low"], first["high"]) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+    alone = row(np.arange(32))
+    assert (alone["low"], alone["high"]) == pytest.approx((first["low"], first["high"]))
+    # 16 patients with both of their cases alike: s² = 16·¼/15 over patients, and t₁₅ = 2.1314
+    alike = row(np.arange(32) // 4 * 2 + np.arange(32) % 2)
+    half = 2.13145 * np.sqrt(4 / 15 / 16)
+    assert (alike["low"], alike["high"]) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+    # eight patients are too few
+    assert np.isnan(row(np.arange(32) // 4)["low"])
 
 
 def test_a_class_without_a_case_has_no_number_and_is_hatched(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.evaluation.certainty import interval_of_mean
-from napari_ifa.analysis.intervals import wilson
+from napari_ifa.analysis.evaluation.certainty import TOO_NARROW, interval_of_mean
+from napari_ifa.analysis.independence import Groups, of_some, said_of
 from napari_ifa.analysis.section import Row, Section
+from napari_ifa.analysis.shares import of_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,12 +62,14 @@ class AverageDrop:
     probability, masked : ``[N]``.
     predicted : ``[N]`` class numbers.
     class_names : one per class.
+    groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
 
     probability: NDArray[np.float64]
     masked: NDArray[np.float64]
     predicted: NDArray[np.int64]
     class_names: tuple[str, ...]
+    groups: Groups = None
 
     def __repr__(self) -> str:
         return f"AverageDrop: {self.section().meaning}"
@@ -108,6 +111,9 @@ class AverageDrop:
                 "A voxel that is masked becomes 0, which after the preprocessing may be an ordinary"
                 " value and not black; masked images are unlike those the network was trained on,"
                 " and the usual CAM hides how strong the evidence is."
+                + " Of so few cases, many without any drop, the drop's interval may be too narrow."
+                * str(total["drop_interval"]).endswith(TOO_NARROW)
+                + said_of(self.groups)
             ),
             rows=rows,
             columns=_COLUMNS,
@@ -116,7 +122,8 @@ class AverageDrop:
 
     def _row(self, name: str, counted: NDArray[np.bool_]) -> Row:
         increase, drop = self.increase[counted], self.drop[counted]
-        share, mean = wilson(int(increase.sum()), len(increase)), interval_of_mean(drop)
+        groups = of_some(self.groups, counted)
+        share, mean = of_share(increase, groups), interval_of_mean(drop, groups)
         return {
             "class": name,
             "n": len(increase),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.evaluation.localisation import on_image_grid
+from napari_ifa.analysis.groups import UNKNOWN, group_of
 from napari_ifa.analysis.shard import Skipped, most_skipped
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError, ExplanationError, IfaError
 from napari_ifa.models.classifier import Classifier
@@ -44,12 +45,14 @@ class ReadCase:
     image : ``[C, *spatial]``, the network's input with its affine.
     volume : the image as it was opened; kept only where there is a lesion mask to compare with.
     lesion : ``[I, P, L]`` bool on the image's grid; None without a usable mask.
+    group : the pseudonym of what the case belongs to, such as its patient.
     """
 
     position: int
     image: MetaTensor
     volume: Volume | None = None
     lesion: NDArray[np.bool_] | None = None
+    group: int = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -187,15 +190,17 @@ class CaseBatches:
         try:
             volume = case.read()
             image = self.classifier.preprocess(volume)
+            group = group_of(case, volume, self.classifier.identity()["weights"])
         except (IfaError, OSError) as error:
             return None, SkippedCase(case.id, _reason(error))
         if not self.masks or case.mask is None:
-            return ReadCase(position, image), None
+            return ReadCase(position, image, group=group), None
         try:
             lesion = on_image_grid(read_volume(case.mask), volume)
         except (IfaError, OSError) as error:
-            return ReadCase(position, image), SkippedCase(case.id, _reason(error), True)
-        return ReadCase(position, image, volume, lesion), None
+            without = ReadCase(position, image, group=group)
+            return without, SkippedCase(case.id, _reason(error), True)
+        return ReadCase(position, image, volume, lesion, group), None
 
     def _skip(self, case: SkippedCase) -> None:
         self.skipped.append(case)

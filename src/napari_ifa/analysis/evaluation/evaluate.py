@@ -19,7 +19,7 @@ from napari_ifa.analysis.evaluation.case_batches import (
     SkippedCase,
     Stop,
 )
-from napari_ifa.analysis.evaluation.consistency import Consistency
+from napari_ifa.analysis.evaluation.consistency import Consistency, pooling_scale
 from napari_ifa.analysis.evaluation.evaluation_pass import (
     SETS,
     BatchMeasures,
@@ -37,6 +37,7 @@ from napari_ifa.analysis.evaluation.set_measures import (
     set_fits,
 )
 from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.independence import Groups, of_some
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis, Basis, Kind
@@ -183,6 +184,10 @@ def evaluate(
         truth.labels,
         np.stack([mask.keep for mask in masks.masks]),
         [_scale(analysis, c, basis) for c in range(classes)],
+        pooling_scale(
+            analysis.dataset["activation_minimum"].values,
+            analysis.dataset["activation_maximum"].values,
+        ),
     )
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
@@ -200,8 +205,8 @@ def evaluate(
             found.add(cases, measures)
     logits = found.joined("logits")
     predicted = explained_classes(logits)
-    accuracy, curve = _masked(found, truth, masks, around[0])
-    located = found.localisations
+    groups = found.groups
+    accuracy, curve = _masked(found, truth, masks, around[0], groups)
     unlabelled = len(logits) - int(_known(found, truth).sum())
     notes = _notes(found, truth, order, kind)
     return Evaluation(
@@ -215,6 +220,7 @@ def evaluate(
             predicted,
             classifier.class_names,
             seed,
+            groups,
         ),
         masked_accuracy=(
             MaskedAccuracy(
@@ -226,23 +232,15 @@ def evaluate(
                 ),
                 unlabelled=unlabelled,
                 bypassed=around[0],
+                groups=of_some(groups, _known(found, truth)),
                 picture=partial(_importance_picture, analysis, order.union(top), order.kind),
             )
             if accuracy is not None
             else None
         ),
         masking_curve=curve,
-        average_drop=_average_drop(found, logits, predicted),
-        localisation=(
-            CohortLocalisation(
-                tuple(one for _, one in located if one is not None),
-                tuple(c for c, one in located if one is not None),
-                sum(one is None for _, one in located),
-                classifier.class_names,
-            )
-            if any(one is not None for _, one in located)
-            else None
-        ),
+        average_drop=_average_drop(found, logits, predicted, groups),
+        localisation=_localisation(found, groups),
     )
 
 
@@ -261,26 +259,29 @@ def _known(found: CaseMeasures, truth: Truth) -> NDArray[np.bool_]:
 
 
 def _masked(
-    found: CaseMeasures, truth: Truth, masks: CurveMasks, bypassed: bool
+    found: CaseMeasures, truth: Truth, masks: CurveMasks, bypassed: bool, groups: Groups
 ) -> tuple[tuple[SetAccuracy, ...] | tuple[SetFit, ...] | None, MaskingCurve | None]:
     known = _known(found, truth)
     if not known.any() or (found.regression and len(found.classifier.class_names) > 1):
         return None, None
-    answers = found.joined("answers")[known]
+    answers, groups = found.joined("answers")[known], of_some(groups, known)
     sets = masks.masks[:SETS]
     if found.regression:
         targets, values = truth.targets[found.positions][known], answers.astype(float)
-        fits = set_fits(targets, values[:, :SETS], sets)
-        return fits, fit_curve(masks, targets, values, bypassed)
+        fits = set_fits(targets, values[:, :SETS], sets, groups)
+        return fits, fit_curve(masks, targets, values, bypassed, groups)
     labels = truth.labels[found.positions][known]
     logits = found.joined("set_logits")[known].astype(float)
     chance = float(np.bincount(labels).max() / labels.size)
-    curve = accuracy_curve(masks, answers == labels[:, None], chance, bypassed)
-    return set_accuracies(logits, labels, sets, found.classifier.class_names), curve
+    curve = accuracy_curve(masks, answers == labels[:, None], chance, bypassed, groups)
+    return set_accuracies(logits, labels, sets, found.classifier.class_names, groups), curve
 
 
 def _average_drop(
-    found: CaseMeasures, logits: NDArray[np.float64], predicted: NDArray[np.int64]
+    found: CaseMeasures,
+    logits: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    groups: Groups,
 ) -> AverageDrop | None:
     whole = found.classifier.probabilities(logits)
     if whole is None:
@@ -293,6 +294,22 @@ def _average_drop(
         masked[cases, predicted],
         predicted,
         found.classifier.class_names,
+        groups,
+    )
+
+
+def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
+    located = found.localisations
+    chosen = [n for n, one in enumerate(located) if one is not None and one[1] is not None]
+    pairs = [one for one in located if one is not None]
+    if not chosen:
+        return None
+    return CohortLocalisation(
+        tuple(one for _, one in pairs if one is not None),
+        tuple(c for c, one in pairs if one is not None),
+        sum(one is None for _, one in pairs),
+        found.classifier.class_names,
+        of_some(groups, np.array(chosen)),
     )
 
 

@@ -14,6 +14,8 @@ from napari_ifa.analysis.evaluation.case_batches import ReadCase
 from napari_ifa.analysis.evaluation.consistency import map_sums
 from napari_ifa.analysis.evaluation.localisation import Localisation, localised
 from napari_ifa.analysis.evaluation.masked_accuracy import batch_masked_logits
+from napari_ifa.analysis.groups import group_numbers
+from napari_ifa.analysis.independence import Groups
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.models.classifier import Classifier
@@ -38,7 +40,7 @@ class BatchMeasures:
     ----------
     size : spatial shape of the network's input.
     logits : ``[B, C]``.
-    sums : ``[B, C, 3]``, of three kinds of map.
+    sums : ``[B, C, 4]``, of four kinds of map.
     answers : ``[B, M]``, the class number for each mask or, of a regression, the value.
     set_logits : ``[B, 3, C]``, of the first three masks.
     masked_inputs : ``[B, C]``, logits of the images times their usual CAMs; no column of a
@@ -64,7 +66,9 @@ class CaseMeasures:
     labels : class number of every case of the cohort, -1 without one.
     masks : ``[M, F]``; the first three are all features, the principal ones and the others.
     scales : the common scale of every class; None where there is none.
+    one_scale : that of all classes together, to pool their sums on.
     positions : place in the cohort of each case so far.
+    pseudonyms : of what each case belongs to, such as its patient.
     parts : the batches so far.
     steps : where the features lie in a network input of each size.
     """
@@ -73,7 +77,9 @@ class CaseMeasures:
     labels: NDArray[np.int64]
     masks: NDArray[np.bool_]
     scales: Sequence[CommonScale | None]
+    one_scale: CommonScale | None
     positions: list[int] = field(default_factory=list)
+    pseudonyms: list[int] = field(default_factory=list)
     parts: list[BatchMeasures] = field(default_factory=list)
     steps: dict[tuple[int, ...], Steps | None] = field(default_factory=dict)
 
@@ -100,7 +106,7 @@ class CaseMeasures:
         return BatchMeasures(
             size=size,
             logits=logits,
-            sums=map_sums(maps, size, self.scales),
+            sums=map_sums(maps, size, self.scales, self.one_scale),
             answers=masked[..., 0].copy() if self.regression else _answered(answers),
             # A slice would keep all masks' logits alive.
             set_logits=answers[:, :SETS].copy(),
@@ -114,6 +120,7 @@ class CaseMeasures:
     def add(self, batch: list[ReadCase], found: BatchMeasures) -> None:
         """Keep the measures of a batch."""
         self.positions.extend(case.position for case in batch)
+        self.pseudonyms.extend(case.group for case in batch)
         self.parts.append(found)
 
     def joined(self, name: str) -> NDArray[Any]:
@@ -121,10 +128,15 @@ class CaseMeasures:
         return np.concatenate([getattr(part, name) for part in self.parts])
 
     @property
-    def localisations(self) -> list[tuple[int, Localisation | None]]:
-        """The class explained and its localisation, None where the mask is empty; of each case
-        with a lesion mask."""
-        return [one for part in self.parts for one in part.found if one is not None]
+    def groups(self) -> Groups:
+        """Numbers ``[N]``, equal for cases of one patient; None where no patient is known."""
+        return group_numbers(np.array(self.pseudonyms, np.uint64))
+
+    @property
+    def localisations(self) -> list[tuple[int, Localisation | None] | None]:
+        """The class explained and its localisation, None where the mask is empty, of each case
+        ``[N]``; None for a case without a lesion mask."""
+        return [one for part in self.parts for one in part.found]
 
     def _localised(
         self, case: ReadCase, maps: Tensor, predicted: int

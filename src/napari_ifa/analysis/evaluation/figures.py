@@ -34,7 +34,7 @@ _SETS = ("all", "principal", "others")
 
 
 def consistency_figure(consistency: Consistency) -> Figure:
-    """Sums of maps against logits (figures 9 and 10 of the paper), the three kinds side by side.
+    """Sums of maps against logits (figures 9 and 10 of the paper), three kinds side by side.
 
     Above, each case's predicted class; below, every class over all cases.
     """
@@ -42,10 +42,10 @@ def consistency_figure(consistency: Consistency) -> Figure:
     several = len(names) > 1
     rows = 2 if several else 1
     figure = _figure(11, 4.0 * rows + 0.5)
-    axes = figure.subplots(rows, len(KINDS), squeeze=False)
+    axes = figure.subplots(rows, len(consistency.shown), squeeze=False)
     units = ("(voxels)", "(logit × voxels)", "(voxels)")
-    for kind, unit in enumerate(units):
-        panel = axes[0][kind]
+    for place, (kind, unit) in enumerate(zip(consistency.shown, units, strict=True)):
+        panel = axes[0][place]
         sums, logits = consistency.pair(kind, None if several else 0)
         _scatter(panel, sums, logits, consistency.predicted, len(names))
         found = consistency.correlations[None if several else 0, kind]
@@ -56,11 +56,11 @@ def consistency_figure(consistency: Consistency) -> Figure:
             shown = range(len(names))
             sums = consistency.sums[:, :, kind].T.ravel()
             classes = np.repeat(np.array(shown), len(consistency.logits))
-            _scatter(axes[1][kind], sums, consistency.logits.T.ravel(), classes, len(names))
-            axes[1][kind].set_title(_told_by_class(consistency, kind), fontsize=9)
-            axes[1][kind].set_xlabel(f"{KINDS[kind]}, summed over voxels\n{unit}", fontsize=9)
+            _scatter(axes[1][place], sums, consistency.logits.T.ravel(), classes, len(names))
+            axes[1][place].set_title(_told_by_class(consistency, kind), fontsize=9)
+            axes[1][place].set_xlabel(f"{KINDS[kind]}, summed over voxels\n{unit}", fontsize=9)
         for row in axes:
-            row[kind].locator_params(axis="x", nbins=5)
+            row[place].locator_params(axis="x", nbins=5)
     axes[0][0].set_ylabel("logit of the predicted class" if several else "output", fontsize=9)
     if several:
         axes[1][0].set_ylabel("logit, every class of every case", fontsize=9)

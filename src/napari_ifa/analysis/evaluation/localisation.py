@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD, bounded_p, interval_of_mean
 from napari_ifa.analysis.explain import Explanation
-from napari_ifa.analysis.intervals import wilson
+from napari_ifa.analysis.independence import Groups, of_some, said_of, summed
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.section import Row, Section
+from napari_ifa.analysis.shares import of_share
 from napari_ifa.errors import ExplanationError
 from napari_ifa.volumes.volume import Volume
 
@@ -103,12 +103,15 @@ class CohortLocalisation:
     classes : the class explained in each, the true one or, without a label, the predicted one.
     empty : cases whose mask holds no lesion.
     class_names : one per class.
+    groups : one number per case in ``found``, equal for cases of one patient; None where none are
+        known.
     """
 
     found: tuple[Localisation, ...]
     classes: tuple[int, ...]
     empty: int
     class_names: tuple[str, ...]
+    groups: Groups = None
 
     def __repr__(self) -> str:
         return f"CohortLocalisation: {self.section().meaning}"
@@ -126,7 +129,7 @@ class CohortLocalisation:
         groups: list[tuple[str, int | None]] = [(self.class_names[c], c) for c in present]
         if len(groups) != 1:
             groups.append(("all", None))
-        rows = tuple(_row(name, self.of_class(c)) for name, c in groups)
+        rows = tuple(self._row(name, c) for name, c in groups)
         total = rows[-1]
         empty = f" {self.empty} masks without a lesion are left out." if self.empty else ""
         return Section(
@@ -142,28 +145,61 @@ class CohortLocalisation:
             limits=(
                 "A map on a coarse feature grid spreads beyond a small lesion, and evidence beside"
                 " a lesion may be right; p values are not corrected for the number of rows."
+                + said_of(self.groups)
             ),
             rows=rows,
             columns=_COLUMNS,
             draw=lambda: localisation_figure(self),
         )
 
+    def _row(self, name: str, class_idx: int | None) -> Row:
+        found = self.of_class(class_idx)
+        chosen = np.array([class_idx is None or c == class_idx for c in self.classes])
+        groups = of_some(self.groups, chosen)
+        positive = np.array([one.positive_share for one in found])
+        known = np.isfinite(positive)
+        s_cam = np.array([one.s_cam_share for one in found])
+        on_scale = np.isfinite(s_cam)
+        lesion = np.array([one.lesion_share for one in found])
+        hits = np.array([one.hit for one in found])
+        positive_interval = interval_of_mean(positive[known], of_some(groups, known))
+        s_cam_interval = interval_of_mean(s_cam[on_scale], of_some(groups, on_scale))
+        hit = of_share(hits, groups)
+        return {
+            "class": name,
+            "n": len(found),
+            "positive_share": _mean(positive),
+            "positive_low": positive_interval.low,
+            "positive_high": positive_interval.high,
+            "positive_interval": positive_interval.method,
+            "s_cam_share": _mean(s_cam),
+            "s_cam_low": s_cam_interval.low,
+            "s_cam_high": s_cam_interval.high,
+            "s_cam_interval": s_cam_interval.method,
+            "lesion_share": float(lesion.mean()),
+            "p": _signed_rank_p(positive[known] - lesion[known], of_some(groups, known)),
+            "hit_share": float(hits.mean()),
+            "hit_low": hit.low,
+            "hit_high": hit.high,
+            "without_evidence": int((~known).sum()),
+        }
+
 
 _COLUMNS = {
     "class": "the class explained: the true one, or the predicted one of a case without a label",
     "n": "cases with a lesion",
     "positive_share": "mean share of the positive class activation inside the lesion, 0 to 1",
-    "positive_low": "lower end of its 95 % interval (bootstrap over cases)",
+    "positive_low": "lower end of its 95 % interval (bootstrap over cases, or patients)",
     "positive_high": "upper end",
     "positive_interval": "how the interval was found, or why there is none",
     "s_cam_share": "the same of S-CAM above neutral (tanh β)",
-    "s_cam_low": "lower end of its 95 % interval (bootstrap over cases)",
+    "s_cam_low": "lower end of its 95 % interval (bootstrap over cases, or patients)",
     "s_cam_high": "upper end",
     "s_cam_interval": "how the interval was found, or why there is none",
     "lesion_share": "mean share of the network's field of view that the lesion fills: what evidence"
     " that is spread evenly gives",
-    "p": "that the positive share is the lesion's share (Wilcoxon's signed-rank test, two-sided);"
-    f" {LEAST_P_TOLD}",
+    "p": "that the positive share is the lesion's share (Wilcoxon's signed-rank test, two-sided; of"
+    f" patients' means where they are known); {LEAST_P_TOLD}",
     "hit_share": "share of cases whose strongest activation lies inside the lesion, 0 to 1",
     "hit_low": "lower end of its 95 % interval (Wilson)",
     "hit_high": "upper end",
@@ -171,43 +207,16 @@ _COLUMNS = {
 }
 
 
-def _row(name: str, found: Sequence[Localisation]) -> Row:
-    positive = np.array([one.positive_share for one in found])
-    known = np.isfinite(positive)
-    s_cam = np.array([one.s_cam_share for one in found])
-    lesion = np.array([one.lesion_share for one in found])
-    hits = sum(one.hit for one in found)
-    positive_interval = interval_of_mean(positive[known])
-    s_cam_interval = interval_of_mean(s_cam[np.isfinite(s_cam)])
-    hit = wilson(hits, len(found))
-    return {
-        "class": name,
-        "n": len(found),
-        "positive_share": _mean(positive),
-        "positive_low": positive_interval.low,
-        "positive_high": positive_interval.high,
-        "positive_interval": positive_interval.method,
-        "s_cam_share": _mean(s_cam),
-        "s_cam_low": s_cam_interval.low,
-        "s_cam_high": s_cam_interval.high,
-        "s_cam_interval": s_cam_interval.method,
-        "lesion_share": float(lesion.mean()),
-        "p": _signed_rank_p(positive[known] - lesion[known]),
-        "hit_share": hits / len(found),
-        "hit_low": hit.low,
-        "hit_high": hit.high,
-        "without_evidence": int((~known).sum()),
-    }
-
-
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
-def _signed_rank_p(difference: NDArray[np.float64]) -> float:
+def _signed_rank_p(difference: NDArray[np.float64], groups: Groups) -> float:
+    """Of cases or, of groups, of their means."""
     from scipy.stats import wilcoxon
 
+    difference = summed(difference, groups) / summed(np.ones(len(difference)), groups)
     if not difference.any():
         return float("nan")
     return bounded_p(float(wilcoxon(difference).pvalue))

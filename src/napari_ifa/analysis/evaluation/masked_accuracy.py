@@ -19,7 +19,9 @@ from napari_ifa.analysis.evaluation.case_batches import (
 )
 from napari_ifa.analysis.evaluation.certainty import LEAST_P_TOLD
 from napari_ifa.analysis.evaluation.set_measures import SetAccuracy, SetFit
+from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.independence import Groups, said_of
 from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.truth import Truth, decisive
@@ -54,6 +56,7 @@ class MaskedPredictions:
     skipped : cases that could not be read.
     bypassed : whether part of the answer goes around the target layer, so that switching features
         off does not show all of it; told from the first case.
+    groups : ``[N]``, equal for cases of one patient; None where no patient is known.
     """
 
     logits: NDArray[np.float32]
@@ -63,6 +66,7 @@ class MaskedPredictions:
     case_ids: tuple[str, ...]
     skipped: tuple[SkippedCase, ...]
     bypassed: bool
+    groups: Groups = None
 
     def __repr__(self) -> str:
         cases, masks, outputs = self.logits.shape
@@ -127,6 +131,7 @@ def masked_predictions(
     stack = np.stack([mask.keep for mask in masks])
     logits: list[NDArray[np.float32]] = []
     positions: list[int] = []
+    pseudonyms: list[int] = []
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
@@ -141,6 +146,7 @@ def masked_predictions(
         for cases, found in batches.computed(compute):
             logits.append(np.asarray(decisive(found, classifier.output_activation)))
             positions += [case.position for case in cases]
+            pseudonyms += [case.group for case in cases]
     return MaskedPredictions(
         logits=np.concatenate(logits),
         labels=truth.labels[positions],
@@ -149,6 +155,7 @@ def masked_predictions(
         case_ids=tuple(cohort.cases[n].id for n in positions),
         skipped=tuple(batches.skipped),
         bypassed=around[0],
+        groups=group_numbers(np.array(pseudonyms, np.uint64)),
     )
 
 
@@ -188,6 +195,7 @@ class MaskedAccuracy:
     chosen : how the principal ones were chosen, in words.
     unlabelled : cases that are left out, for they have no label.
     bypassed : whether part of the answer goes around the target layer.
+    groups : ``[n]``, equal for cases of one patient; None where none are known.
     picture : draws the importance matrix that the choice rests on, below what it is given.
     """
 
@@ -196,6 +204,7 @@ class MaskedAccuracy:
     chosen: str
     unlabelled: int
     bypassed: bool
+    groups: Groups = None
     picture: Callable[[DrawAbove], Figure] | None = None
 
     def __repr__(self) -> str:
@@ -234,6 +243,7 @@ class MaskedAccuracy:
             )
         if self.bypassed:
             limits += BYPASSED
+        limits += said_of(self.groups)
         left_out = f" {self.unlabelled} cases without a {lacking} are left out." * (
             self.unlabelled > 0
         )
@@ -244,13 +254,31 @@ class MaskedAccuracy:
                 f"{what} over {every.n} cases is {values[0]} with all {self.features} features,"
                 f" {values[1]} with {counted(principal.kept, 'principal one')} alone"
                 f" ({self.chosen}) and"
-                f" {values[2]} with the other {others.kept}.{left_out}"
+                f" {values[2]} with the other {others.kept}.{self._lost()}{left_out}"
             ),
             limits=limits,
             rows=tuple(asdict(one) for one in self.sets),
             columns=columns,
             draw=self._draw,
         )
+
+    def _lost(self) -> str:
+        """What the principal features alone, and the others alone, lose against all."""
+        told = [
+            f"{_points(one.lost)} ({_points(one.lost_low)} to {_points(one.lost_high)})"
+            for one in self.sets[1:]
+            if isinstance(one, SetAccuracy) and np.isfinite(one.lost_low)
+        ]
+        if not told:
+            return ""
+        return (
+            f" Against all features that is a loss of {' and '.join(told)} points (95 % interval"
+            " over the same cases)."
+        )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 #: What is said where a path goes around the target layer.
@@ -267,12 +295,19 @@ _ACCURACY_COLUMNS = {
     "low": "lower end of its 95 % interval (Wilson)",
     "high": "upper end",
     "balanced_accuracy": "mean over the classes that have cases of the share answered rightly",
-    "balanced_low": "lower end of its 95 % interval (MOVER of the classes' Wilson intervals)",
+    "balanced_low": "lower end of its 95 % interval (score interval over the classes)",
     "balanced_high": "upper end",
     "auc": "area under the ROC curve of a class's probability against the rest, mean over the"
     " classes",
-    "p": "that the accuracy is that of all features (McNemar's exact test on the same cases); none"
-    f" where no case is answered otherwise; {LEAST_P_TOLD}",
+    "lost": "accuracy with all features less this one, over the same cases",
+    "lost_low": "lower end of its 95 % interval (MOVER of Clopper and Pearson's)",
+    "lost_high": "upper end",
+    "auc_lost": "AUC with all features less this one, over the same cases",
+    "auc_lost_low": "lower end of its 95 % interval (DeLong); none below 15 cases or patients",
+    "auc_lost_high": "upper end",
+    "p": "that the accuracy is that of all features (McNemar's exact test on the same cases; where"
+    " patients are known, of the patients); none where no case is answered otherwise;"
+    f" {LEAST_P_TOLD}",
 }
 _FIT_COLUMNS = {
     "features": "which features are kept",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.evaluation.certainty import unless_equal
 from napari_ifa.analysis.evaluation.feature_order import CurveMasks
 from napari_ifa.analysis.evaluation.masked_accuracy import BYPASSED
-from napari_ifa.analysis.intervals import wilson
+from napari_ifa.analysis.independence import Groups, said_of
 from napari_ifa.analysis.performance import regression_measures
 from napari_ifa.analysis.section import Section
+from napari_ifa.analysis.shares import of_share
 from napari_ifa.analysis.wording import counted
 
 Order = Literal["most important first", "least important first", "random"]
@@ -56,6 +57,7 @@ class MaskingCurve:
         R² of 0.
     principal : share and value of the principal features.
     bypassed : whether part of the answer goes around the target layer.
+    groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
 
     points: tuple[CurvePoint, ...]
@@ -64,6 +66,7 @@ class MaskingCurve:
     chance: float
     principal: tuple[float, float]
     bypassed: bool = False
+    groups: Groups = None
 
     def __repr__(self) -> str:
         return f"MaskingCurve: {self.section().meaning}"
@@ -95,7 +98,7 @@ class MaskingCurve:
                 " random one; the bounds of the random orders are the least and greatest of a few,"
                 " not an interval."
                 + " R² has no lower bound: far below 0 the answers are off by more than the targets"
-                " differ." * answers_values + BYPASSED * self.bypassed
+                " differ." * answers_values + BYPASSED * self.bypassed + said_of(self.groups)
             ),
             rows=tuple(asdict(point) for point in self.points),
             columns=_FIT_COLUMNS if answers_values else _ACCURACY_COLUMNS,
@@ -125,18 +128,21 @@ _FIT_COLUMNS = {
 
 
 def accuracy_curve(
-    masks: CurveMasks, right: NDArray[np.bool_], chance: float, bypassed: bool
+    masks: CurveMasks,
+    right: NDArray[np.bool_],
+    chance: float,
+    bypassed: bool,
+    groups: Groups = None,
 ) -> MaskingCurve:
     """From which cases are answered rightly with each mask, ``right [N, M]``."""
-    cases = len(right)
 
     def bounds(number: int) -> tuple[float, float]:
-        interval = wilson(int(right[:, number].sum()), cases)
+        interval = of_share(right[:, number], groups)
         return interval.low, interval.high
 
     values = right.mean(axis=0)
-    points = _points(masks, values, bounds, cases)
-    return _curve(masks, points, "accuracy", values, chance, bypassed)
+    points = _points(masks, values, bounds, len(right))
+    return _curve(masks, points, "accuracy", values, chance, bypassed, groups)
 
 
 def fit_curve(
@@ -144,17 +150,18 @@ def fit_curve(
     targets: NDArray[np.float64],
     answers: NDArray[np.float64],
     bypassed: bool,
+    groups: Groups = None,
 ) -> MaskingCurve:
     """From a regression's ``answers [N, M]``."""
     values = np.array([_r_squared(targets, column) for column in answers.T])
 
     def bounds(number: int) -> tuple[float, float]:
-        measures = regression_measures(answers[:, number], targets)
+        measures = regression_measures(answers[:, number], targets, groups)
         found = next(one for one in measures if one.measure == "R²")
         return unless_equal(found.low, found.high)
 
     points = _points(masks, values, bounds, len(targets))
-    return _curve(masks, points, "R²", values, 0.0, bypassed)
+    return _curve(masks, points, "R²", values, 0.0, bypassed, groups)
 
 
 def _r_squared(targets: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
@@ -193,8 +200,9 @@ def _curve(
     values: NDArray[np.float64],
     chance: float,
     bypassed: bool,
+    groups: Groups,
 ) -> MaskingCurve:
     share = masks.masks[1].count / masks.masks[0].count
     return MaskingCurve(
-        points, measure, float(values[0]), chance, (share, float(values[1])), bypassed
+        points, measure, float(values[0]), chance, (share, float(values[1])), bypassed, groups
     )

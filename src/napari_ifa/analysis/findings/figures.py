@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_ifa.analysis.evaluation.feature_removal import TOLERATED, FeatureRemoval, Filling
 from napari_ifa.analysis.findings.confounders import Confounders
 from napari_ifa.analysis.findings.numbering import number_points
 from napari_ifa.analysis.findings.outliers import Outliers
 from napari_ifa.analysis.findings.overfitting import Overfitting
 from napari_ifa.analysis.findings.principal import PrincipalFeatures
-from napari_ifa.analysis.findings.redundancy import NEGLIGIBLE, Redundancy
 from napari_ifa.analysis.wording import counted, percent
 
 if TYPE_CHECKING:
@@ -240,42 +240,33 @@ def outlier_figure(found: Outliers) -> Figure:
     return figure
 
 
-def redundancy_figure(found: Redundancy) -> Figure:
-    """Every feature by its highest frequency and its largest share, with the two thresholds."""
-    figure = _white_figure(7.2, 4.6)
+def removal_figure(found: FeatureRemoval) -> Figure:
+    """The accuracy lost over the features removed, measured and at most, with the one point."""
+    figure = _white_figure(7.2, 4.4)
     panel = figure.add_subplot()
-    frequency, share = 100 * found.frequency.max(axis=1), 100 * found.share.max(axis=1)
-    limit = 100 * NEGLIGIBLE / len(found.share)
-    # A share of nothing has no logarithm; it stands at the lower end.
-    floor = min(limit / 10, share[share > 0].min() if (share > 0).any() else limit)
-    heights = np.maximum(share, floor / 2)
-    groups = (
-        (~found.redundant & ~found.against, PLAIN, "o", "used"),
-        (found.against & ~found.redundant, AGAINST, "s", "speaks against alone"),
-        (found.redundant, FOR, "D", "redundant"),
+    styles: tuple[tuple[Filling, str, str, str], ...] = (
+        ("mean", FOR, "o", "to their mean"),
+        ("zero", AGAINST, "s", "to zero"),
     )
-    for chosen, colour, marker, text in groups:
-        panel.scatter(
-            frequency[chosen],
-            heights[chosen],
-            s=26,
-            color=colour,
-            marker=marker,
-            edgecolors="black",
-            linewidths=0.4,
-            label=f"{text} ({chosen.sum()})",
+    for filling, colour, marker, text in styles:
+        steps = found.of_filling(filling)
+        x = [step.removed for step in steps]
+        lost = [100 * step.lost for step in steps]
+        panel.plot(x, lost, marker=marker, color=colour, markersize=4, label=f"removed {text}")
+        panel.fill_between(
+            x, lost, [100 * step.at_most for step in steps], color=colour, alpha=0.15, linewidth=0
         )
-    panel.axvline(100 * found.threshold, color="black", linestyle="--", linewidth=1)
-    panel.axhline(limit, color="black", linestyle="--", linewidth=1)
-    panel.text(50, limit, "negligible below", ha="center", va="bottom", fontsize=8.5)
-    panel.set_yscale("log")
-    panel.set_ylim(floor / 3, max(300 * NEGLIGIBLE / len(share), 2 * share.max()))
-    panel.set_xlim(-4, 104)
-    panel.set_xlabel(
-        f"cases in which it speaks for a class (%, its most frequent class; dashed: "
-        f"{100 * found.threshold:g} %)"
-    )
-    panel.set_ylabel("largest share of a class's evidence (%)")
+    panel.axhline(100 * TOLERATED, color="black", linestyle="--", linewidth=1, label="one point")
+    panel.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    panel.set_yscale("symlog", linthresh=5)
+    ticks = [-5, 0, 1, 2, 5, 10, 20, 50, 100]
+    panel.set_yticks(ticks, [f"{tick}" for tick in ticks])
+    panel.minorticks_off()
+    panel.set_ylim(min(-1.5, *(100 * step.lost for step in found.steps)) - 0.5, 130)
+    features = len(found.orders[0].order)
+    panel.set_xlim(0, features)
+    panel.set_xlabel(f"features removed of {features}, the least needed first")
+    panel.set_ylabel(f"accuracy lost (points; {len(found.every)} cases)\nshaded: at most, 95 %")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     _only_axes(panel)
     return figure

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_ifa.analysis.evaluation.feature_removal import FeatureRemoval
 from napari_ifa.analysis.findings.confounders import Confounders, confounder_candidates
 from napari_ifa.analysis.findings.duplicates import Duplicates, duplicates
 from napari_ifa.analysis.findings.finding import Finding
@@ -55,13 +56,13 @@ class Findings:
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._parts))
 
-    def with_accuracy(self, with_all: float, without: float, cases: int) -> Findings:
-        """The same with the accuracy that remains without the redundant features.
+    def with_removal(self, removal: FeatureRemoval) -> Findings:
+        """The same with what accuracy loses without features, see `feature_removal`."""
+        return replace(self, redundancy=self.redundancy.with_removal(removal))
 
-        Predict with ``findings.redundancy.mask`` and count; see ``Redundancy.with_accuracy``.
-        """
-        measured = self.redundancy.with_accuracy(with_all, without, cases)
-        return replace(self, redundancy=measured)
+    def without_removal(self, reason: str) -> Findings:
+        """The same with a sentence on why that could not be measured."""
+        return replace(self, redundancy=self.redundancy.not_measured(reason))
 
 
 def findings(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
+from napari_ifa.analysis.truth import answer_names
 from napari_ifa.analysis.wording import counted, listed
 
 Row = dict[str, Any]
@@ -111,10 +112,7 @@ def _class_rows(name: str, analysis: Analysis) -> Iterator[Row]:
 
 def answerable_classes(analysis: Analysis) -> list[tuple[int, str]]:
     """Class numbers that a label can have; one output answers present (1) and absent (0)."""
-    names = analysis.class_names
-    if len(names) == 1:
-        return [(0, f"not {names[0]}"), (1, names[0])]
-    return list(enumerate(names))
+    return list(enumerate(answer_names(analysis.class_names)))
 
 
 def remarks_on(named: Named) -> Iterator[Row]:

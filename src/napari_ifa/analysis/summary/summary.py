@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, get_args
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance_figure import importance_figure
+from napari_ifa.analysis.independence import number_of, said_of
+from napari_ifa.analysis.intervals import LEAST_DRAWN
 from napari_ifa.analysis.performance import (
     Measured,
     accuracy,
@@ -33,6 +34,7 @@ from napari_ifa.analysis.summary.cases import (
     remarks_section,
     span,
 )
+from napari_ifa.analysis.truth import cases_of_class
 from napari_ifa.analysis.wording import counted, percent
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -83,16 +85,19 @@ def headline_measure(analysis: Analysis) -> Measured | None:
     """Accuracy, or in a regression the mean absolute error; None where there is nothing to tell."""
     if analysis.is_regression:
         return next(iter(measures_of(analysis)), None)
-    return accuracy(analysis.decisive, analysis.labels) if (analysis.labels >= 0).any() else None
+    labelled = (analysis.labels >= 0).any()
+    return accuracy(analysis.decisive, analysis.labels, analysis.groups) if labelled else None
 
 
 def measures_of(analysis: Analysis) -> list[Measured]:
     """How well the model answers the analysed cases; empty where they have no labels."""
     if not analysis.is_regression:
-        return classification_measures(analysis.decisive, analysis.labels, analysis.class_names)
+        return classification_measures(
+            analysis.decisive, analysis.labels, analysis.class_names, analysis.groups
+        )
     if len(analysis.class_names) > 1:
         return []
-    return regression_measures(analysis.logits[:, 0], analysis.targets)
+    return regression_measures(analysis.logits[:, 0], analysis.targets, analysis.groups)
 
 
 def _accuracy_section(named: Named) -> Section:
@@ -129,9 +134,8 @@ def _accuracy_section(named: Named) -> Section:
         title="How well the model answers",
         meaning=" ".join(sentences),
         limits=(
-            "Intervals take the cases as independent and drawn from the patients of interest:"
-            " several images of one patient make them too narrow, and cases that the model was"
-            " trained on say nothing of new ones."
+            "Intervals take the cases as drawn from the patients of interest; cases that the model"
+            " was trained on say nothing of new ones." + _independent(named)
         ),
         rows=tuple(rows),
         columns={
@@ -146,6 +150,14 @@ def _accuracy_section(named: Named) -> Section:
         },
         draw=partial(_draw_answers, drawn) if drawn else None,
     )
+
+
+def _independent(named: Named) -> str:
+    """What the intervals take for independent, once for all cohorts where that is the same."""
+    said = list(dict.fromkeys(said_of(analysis.groups) for _, analysis in named))
+    if len(said) == 1:
+        return said[0]
+    return "".join(f" {name}:{said_of(analysis.groups)}" for name, analysis in named)
 
 
 def _draw_answers(named: Named) -> Any:
@@ -292,7 +304,8 @@ def _importance_section(named: Named) -> Section:
             "rank": "place among the features, by importance",
             "feature": "number of the feature in the layer, from 0",
             "importance": f"mean contribution over {over} (logit; eq. {_EQUATION[kind]})",
-            "low": "lower end of its 95 % interval over cases (Student's t)",
+            "low": "lower end of its 95 % interval (Student's t over cases or, where they are"
+            " known, patients); none below 15 of them",
             "high": "upper end of that interval",
             "frequency": "share of these cases in which the feature speaks for the class",
             "share": "its part of all that speaks for the class",
@@ -306,10 +319,7 @@ _EQUATION = {"all": 3, "true": 4}
 
 
 def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]:
-    from scipy.stats import t
-
     data = analysis.dataset
-    variance = data[f"variance_{kind}"].values
     frequency = data[f"frequency_{kind}"].values
     counts = _cases_of_classes(analysis)
     for c, class_name in enumerate(analysis.class_names):
@@ -322,9 +332,7 @@ def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]
             continue
         total = np.nansum(np.clip(column, 0, None))
         best = np.argsort(-np.nan_to_num(column, nan=-np.inf), kind="stable")[:_LISTED]
-        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-            reach = t.ppf(0.975, cases - 1) if cases > 1 else float("nan")
-            half = reach * np.sqrt(variance[:, c] / max(cases, 1))
+        half = _half_width(analysis, c, kind, cases)
         for rank, f in enumerate(best, start=1):
             yield {
                 **head,
@@ -337,6 +345,32 @@ def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]
                 "share": float(max(column[f], 0) / total) if total > 0 else float("nan"),
                 "cases": cases,
             }
+
+
+def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> NDArray[np.float64]:
+    """Half of the 95 % interval of a column of the importance matrix, ``[F]`` (Student's t).
+
+    NaN below 15 cases. Where several cases are of one patient, over patients, from the cases' own
+    contributions; NaN where those are not kept, as they are not for the mean over all cases.
+    """
+    from scipy.stats import t
+
+    variance = analysis.dataset[f"variance_{kind}"].values[:, class_idx] / max(cases, 1)
+    own = cases_of_class(analysis.labels, len(analysis.class_names))[:, class_idx]
+    groups, number = analysis.groups, cases
+    if groups is not None and number_of(groups, len(groups)) < len(groups):
+        profiles = analysis.profiles if kind == "true" else None
+        if profiles is None or not own.any():
+            return np.full(analysis.features, np.nan)
+        values, members = profiles[own], np.unique(groups[own], return_inverse=True)[1]
+        number = int(members.max()) + 1
+        sums = np.zeros((number, analysis.features))
+        np.add.at(sums, members, (values - values.mean(axis=0)) / cases)
+        variance = (sums**2).sum(axis=0) * number / max(number - 1, 1)
+    if number < LEAST_DRAWN:
+        return np.full(analysis.features, np.nan)
+    result: NDArray[np.float64] = t.ppf(0.975, number - 1) * np.sqrt(variance)
+    return result
 
 
 def _principal_share(column: NDArray[np.float64], top: int) -> float:
