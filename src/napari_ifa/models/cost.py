@@ -188,7 +188,7 @@ def _is_small(args: Any) -> bool:
     """
     import torch
 
-    values, factor = 0, 1
+    values, factor = 0, 1.0
     waiting = list(args)
     while waiting:
         argument = waiting.pop()
