@@ -17,7 +17,7 @@ from napari_ifa.analysis import analyze, load_analysis, read_cohort
 from napari_ifa.errors import AnalysisError
 
 #: More are tried with NAPARI_IFA_DAMAGED_ANALYSES=1000.
-COUNT = int(os.environ.get("NAPARI_IFA_DAMAGED_ANALYSES", "100"))
+COUNT = int(os.environ.get("NAPARI_IFA_DAMAGED_ANALYSES", "30"))
 
 
 @pytest.fixture(scope="module")

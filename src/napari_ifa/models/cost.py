@@ -188,8 +188,7 @@ def _is_small(args: Any) -> bool:
     """
     import torch
 
-    values = 0
-    factor: float = 1
+    values, factor = 0, 1.0
     waiting = list(args)
     while waiting:
         argument = waiting.pop()

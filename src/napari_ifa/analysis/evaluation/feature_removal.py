@@ -29,7 +29,7 @@ from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.independence import Groups
 from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.shares import of_lost_share
-from napari_ifa.analysis.truth import Truth
+from napari_ifa.analysis.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier
 
@@ -259,7 +259,8 @@ def feature_removal(
                 around.append(bypassed(cut, x[:1]))
             places = [case.position for case in cases]
             parts = [fold_at.get(place, 0) for place in places]
-            return _rightly(cut, x, labels[places], stacks, parts)
+            told = classifier.output_activation
+            return _rightly(cut, x, labels[places], stacks, parts, told)
 
         found: dict[int, NDArray[np.bool_]] = {}
         for cases, right in batches(len(cohort)).computed(compute):
@@ -303,6 +304,7 @@ def _rightly(
     labels: NDArray[np.int64],
     stacks: list[tuple[NDArray[np.bool_], NDArray[np.float64]]],
     folds: list[int],
+    activation: str,
 ) -> NDArray[np.bool_]:
     """Whether each case is answered rightly with its own part's masks, ``[B, M]``."""
     from napari_ifa.cam import masked_logits
@@ -313,7 +315,7 @@ def _rightly(
         rows = np.flatnonzero(parts == part)
         masks, fill = stacks[part]
         logits = masked_logits(cut, x[rows.tolist()], masks=masks, fill=fill)
-        values = logits.double().cpu().numpy()
+        values = decisive(logits.double().cpu().numpy(), activation)
         for mask in range(len(masks)):
             right[rows, mask] = is_right(values[:, mask], labels[rows])
     return right
