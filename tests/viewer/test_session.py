@@ -138,6 +138,14 @@ def test_a_path_around_the_layer_is_said_once_for_a_model(session, volume):
     assert sentence.startswith("Part of the answer goes around the layer 'features'")
 
 
+def test_a_layer_that_is_zero_for_the_image_is_said(session, tmp_path):
+    session.set_volume(read_volume(write_image(tmp_path / "zero.nii", [0] * 8)))
+    session.set_classifier(tiny_classifier())
+    ((kind, sentence),) = session.heard.sentences
+    assert kind == "note"
+    assert sentence.startswith("Every feature of layer 'features' is exactly zero in this image")
+
+
 def test_no_path_around_the_layer_is_no_news(explained):
     explained.set_mask(FeatureMask.only(2, [1]))
     assert not explained.heard.sentences

@@ -139,10 +139,17 @@ class Distribution:
 
     def over_classes(self) -> Distribution:
         """All classes' values as one distribution."""
-        joint = Distribution.empty(1)
-        for c in range(self.counts.shape[0]):
-            joint = joint.merged(self._only(c))
-        return joint
+        fine = None if self.fine is None else FineCounts.joined(self.fine, most_bins(1))
+        return Distribution(
+            bins=self.bins,
+            counts=self.counts.sum(axis=0, keepdims=True),
+            minimum=self.minimum.min(keepdims=True),
+            maximum=self.maximum.max(keepdims=True),
+            totals=self.totals.sum(keepdims=True),
+            squares=self.squares.sum(keepdims=True),
+            not_finite=self.not_finite.sum(keepdims=True),
+            fine=None if fine is None else (fine,),
+        )
 
     def percentile(self, percent: ArrayLike, class_idx: int = 0) -> Any:
         """Percentiles of one class, as ``numpy.percentile`` counts ranks, within `uncertainty`.

@@ -70,11 +70,16 @@ class FineCounts:
 
     def merged(self, other: FineCounts, most: int) -> FineCounts:
         """Of both sets of values, in up to ``most`` bins."""
-        step = max(self.step, other.step)
-        one, two = self._rounded(step), other._rounded(step)
-        values = np.concatenate([one.values, two.values])
-        order = np.argsort(values, kind="stable")  # two sorted runs: this is one merge
-        counts = np.concatenate([one.counts, two.counts])
+        return self.joined((self, other), most)
+
+    @classmethod
+    def joined(cls, parts: Sequence[FineCounts], most: int) -> FineCounts:
+        """Of all sets of values, in up to ``most`` bins."""
+        step = max(part.step for part in parts)
+        rounded = [part._rounded(step) for part in parts]
+        values = np.concatenate([part.values for part in rounded])
+        counts = np.concatenate([part.counts for part in rounded])
+        order = np.argsort(values, kind="stable")  # sorted runs, which are only merged
         return _added_up(values[order], counts[order], step)._within(most)
 
     def bin_of_rank(self, rank: NDArray[np.int64]) -> NDArray[np.float64]:
