@@ -315,7 +315,7 @@ def _rightly(
         rows = np.flatnonzero(parts == part)
         masks, fill = stacks[part]
         logits = masked_logits(cut, x[rows.tolist()], masks=masks, fill=fill)
-        values = decisive(logits.double().cpu().numpy(), activation)
+        values = np.asarray(decisive(logits.double().cpu().numpy(), activation), float)
         for mask in range(len(masks)):
             right[rows, mask] = is_right(values[:, mask], labels[rows])
     return right
