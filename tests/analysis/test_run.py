@@ -123,6 +123,22 @@ def test_an_analysis_of_another_model_is_refused(analysis: Analysis) -> None:
     analysis.check(tiny_classifier())
 
 
+def test_an_analysis_made_with_other_code_or_settings_is_refused(analysis: Analysis) -> None:
+    changed = replace(tiny_classifier(), code_sha256="other", referred_definition="other")
+    with pytest.raises(AnalysisMismatchError, match="settings, code differ"):
+        analysis.check(changed)
+
+    # An earlier file knows neither: it is for bundles without code of their own.
+    attributes = dict(analysis.dataset.attrs)
+    del attributes["model_settings"], attributes["model_code"]
+    dataset = analysis.dataset.copy()
+    dataset.attrs = attributes
+    Analysis(dataset).check(tiny_classifier())
+    Analysis(dataset).check(replace(tiny_classifier(), referred_definition="some"))
+    with pytest.raises(AnalysisMismatchError, match="model: code differ"):
+        Analysis(dataset).check(changed)
+
+
 @pytest.mark.parametrize("content", [b"", b"no netcdf at all", b"\x89HDF\r\n\x1a\n" + b"x" * 100])
 def test_a_damaged_file_is_said_to_be_one(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "analysis.nc"
