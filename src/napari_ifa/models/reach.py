@@ -119,6 +119,11 @@ class _Watched(TorchDispatchMode):
         }
         self._dims = len(shape)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch asks this of every mode; yes would import its compiler, seconds for one pass.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
