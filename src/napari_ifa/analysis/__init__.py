@@ -8,9 +8,10 @@ from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
 from napari_ifa.analysis.explain import Explanation, explain, predict_masked
 from napari_ifa.analysis.findings.findings import Findings, findings
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.run import analyze
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, load_analysis
+from napari_ifa.analysis.store import Analysis
 
 __all__ = [
     "Analysis",

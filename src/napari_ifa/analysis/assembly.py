@@ -208,7 +208,7 @@ def _compressed(dataset: Any) -> dict[str, dict[str, Any]]:
 
 
 def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str, Any]:
-    from napari_ifa.analysis.store import identity_attributes
+    from napari_ifa.analysis.identity import identity_attributes
 
     packages = ("napari-ifa", "torch", "monai", "numpy", "xarray")
     libraries = [f"{name} {version(name)}" for name in packages]

@@ -14,10 +14,11 @@ from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.loading import loaded_cases
+from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, Stop, compute_shard
-from napari_ifa.analysis.store import Analysis, load_analysis
+from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.truth import Truth
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError
 from napari_ifa.models.classifier import Classifier

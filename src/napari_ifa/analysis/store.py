@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,38 +11,22 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.fine_counts import fine_of_arrays
-from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.groups import group_numbers
+from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
-from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import decisive, predicted_classes
-from napari_ifa.analysis.variables import (
-    COORDINATES,
-    FINE,
-    FORMAT_VERSION,
-    OPTIONAL,
-    VARIABLES,
-    wrong_values,
-)
-from napari_ifa.analysis.whole import check_whole
+from napari_ifa.analysis.variables import FINE
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
-
-#: Attributes that must be equal for an analysis to be valid for a model.
-IDENTITY = ("weights", "network", "layer", "preprocessing", "class names", "settings", "code")
-#: Those that earlier files do not have: without the settings that a definition refers to, nothing
-#: is known of them; without code there was none that could be told apart.
-_LATER = {"settings": None, "code": ""}
 
 Basis = Literal["voxels", "extremes"]
 Scope = Literal["class", "all"]
@@ -52,8 +35,6 @@ Values = Literal["voxels", "valleys", "peaks"]
 
 #: Cases that a note names.
 _MOST_NAMED = 10
-#: Rows of cases beyond this stay in the file and are read when they are asked for.
-_HELD_BYTES = 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,115 +382,6 @@ class Analysis:
             )
 
 
-def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Analysis:
-    """Read an analysis file and, given a model, check that it belongs to it.
-
-    Raises
-    ------
-    AnalysisError
-        Where the file is missing, damaged, of another kind or of a newer version.
-    AnalysisMismatchError
-        Where it was made with another model, or with a formula that was corrected since.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
-    try:
-        analysis = _read(file)
-    except AnalysisError:
-        raise
-    except MemoryError as error:
-        raise AnalysisError(
-            f"{file.name} holds more numbers than there is memory for; open it on a larger machine."
-        ) from error
-    # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
-    except Exception as error:
-        raise AnalysisError(
-            f"{file.name} is damaged or is no analysis file; run the analysis again."
-        ) from error
-    if classifier is not None:
-        analysis.check(classifier)
-    return analysis
-
-
-def _read(file: Path) -> Analysis:
-    check_whole(file)
-    dataset, held = _opened(file)
-    try:
-        return Analysis(_checked(dataset, file.name), None if held else file)
-    except BaseException:
-        dataset.close()
-        raise
-
-
-def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
-    """The content as the present version has it; refused where that cannot be."""
-    version = dataset.attrs.get("format_version")
-    if version is None:
-        raise AnalysisError(f"{name} is no analysis file; give one written by napari-ifa.")
-    if not str(version).isdecimal() or int(version) > FORMAT_VERSION:
-        raise AnalysisError(
-            f"{name} was written by a newer napari-ifa (format {version}, this one reads"
-            f" up to {FORMAT_VERSION}); update napari-ifa."
-        )
-    try:
-        dataset = migrated(dataset, int(version))
-    except (KeyError, ValueError) as error:
-        raise AnalysisError(
-            f"{name} is no whole analysis file of version {version}; run the analysis again."
-        ) from error
-    wrong = [
-        variable
-        for variable, (dimensions, _, _) in VARIABLES.items()
-        if (variable not in dataset and variable not in OPTIONAL)
-        or (variable in dataset and dataset[variable].dims != dimensions)
-    ]
-    needed = ("method", *(_attribute(key) for key in IDENTITY if key not in _LATER))
-    wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
-    wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
-    if wrong or (wrong := wrong_values(dataset)):
-        raise AnalysisError(f"{name} lacks a right '{wrong[0]}'; run the analysis again.")
-    if (why := older_formula(dataset.attrs)) is not None:
-        raise AnalysisMismatchError(f"{name} {why}; run the analysis again.")
-    return dataset
-
-
 def _check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
     if given not in known:
         raise AnalysisError(f"There is no {what} '{given}'; choose one of {', '.join(known)}.")
-
-
-def _opened(file: Path) -> tuple[xr.Dataset, bool]:
-    """The file's content, and whether all of it is in memory; large rows stay in the file."""
-    opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
-    needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
-    if needed > psutil.virtual_memory().available:
-        raise MemoryError(f"{needed} bytes")
-    rows = [name for name, variable in opened.items() if "case" in variable.dims]
-    if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
-        with opened:
-            return opened.load(), True
-    held = [name for name in opened if name not in rows]
-    dataset = opened.assign({name: opened[name].load() for name in held})
-    dataset.set_close(opened.close)
-    return dataset, False
-
-
-def identity_attributes(classifier: Classifier) -> dict[str, str]:
-    """A model's identity as the file's attributes."""
-    return {_attribute(key): text for key, text in classifier.identity().items()}
-
-
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What of a model's identity differs between two sets of attributes, by its name."""
-    different = []
-    for key in IDENTITY:
-        mine, theirs = (found.get(_attribute(key), _LATER.get(key)) for found in (one, other))
-        unknown = key in _LATER and (mine is None or theirs is None)
-        if not unknown and str(mine) != str(theirs):
-            different.append(key)
-    return different
-
-
-def _attribute(key: str) -> str:
-    return "model_" + key.replace(" ", "_")

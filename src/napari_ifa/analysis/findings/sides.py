@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.store import Analysis, Kind, differing
+from napari_ifa.analysis.identity import differing
+from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.analysis.truth import cases_of_class
 from napari_ifa.errors import AnalysisMismatchError
 
