@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, pixel_mark
+from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, without_equal_pixels
 from napari_ifa.volumes.dicom.differences import differing, told_by_header
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.keys import (
@@ -181,13 +181,13 @@ def _split(frames: list[Frame]) -> list[Part]:
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
-    if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
+    if uneven and len(kept := without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
     by_number = by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
         return _times(by_number, where)
     if not uneven:
-        kept = _without_equal_pixels(frames, place)
+        kept = without_equal_pixels(frames, place)
         # Blank slices of several images are equal too: all have to be.
         if len(np.unique(np.bincount(places(kept)))) == 1 and len(kept) < len(frames):
             return _split(kept)
@@ -367,18 +367,3 @@ def _overlap(groups: Sequence[Sequence[Frame]], least: float) -> bool:
         for one, other in permutations(heights, 2)
     )
     return any(count and count >= least * total for count, total in within)
-
-
-def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
-    """Drop images that lie at the position of another and hold the same pixels."""
-    counts = np.bincount(place)
-    kept: list[Frame] = []
-    seen: set[Hashable] = set()
-    for frame, where in zip(frames, place, strict=True):
-        if counts[where] > 1 and frame.image.frame_count == 1 and frame.tile is None:
-            mark = (int(where), pixel_mark(frame))
-            if mark in seen:
-                continue
-            seen.add(mark)
-        kept.append(frame)
-    return kept
