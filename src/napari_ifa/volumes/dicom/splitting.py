@@ -29,6 +29,7 @@ from napari_ifa.volumes.dicom.passes import (
     meeting_passes,
     overlapping_passes,
     several_passes,
+    shifted_stacks,
 )
 from napari_ifa.volumes.dicom.refusals import label
 from napari_ifa.volumes.dicom.stacking import heights_of, is_even, is_full, stack_frames
@@ -262,10 +263,23 @@ def _times(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part
 def _stacks(frames: list[Frame]) -> list[Part]:
     """Images of which no two have a slice at one position."""
     if (kinds := _interwoven(frames)) is not None:
-        return [Part(tuple(group)) for group in kinds]
+        note = (
+            f"{label(frames)}: its slices form {len(kinds)} stacks, one among the slices of"
+            " another; each is listed apart."
+        )
+        return [Part(tuple(group), notes=(note,)) for group in kinds]
     if frames[0].image.is_segmentation:
         # What lies far from the rest of a segmentation is another part of it.
         return [Part(tuple(frames))]
+    if (shifted := shifted_stacks(frames)) is not None:
+        note = (
+            f"{label(frames)}: its slices form {len(shifted.groups)} stacks, shifted by"
+            f" {shifted.shift:.1f} mm within their planes; each is listed apart."
+        )
+        groups = sorted(shifted.groups, key=_begin)
+        return [
+            replace(part, notes=(note, *part.notes)) for group in groups for part in _split(group)
+        ]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
     if pieces is None:
         return _passes(frames)
@@ -284,8 +298,14 @@ def _stacks(frames: list[Frame]) -> list[Part]:
 def _passes(frames: list[Frame]) -> list[Part]:
     if (passes := overlapping_passes(frames, _TIMES)) is not None:
         if _overlap(passes, _GOOD_PART):
-            # The same slices again, after the patient or the table was moved.
-            return [part for group in passes for part in _split(group)]
+            # The same slices again, after the patient or the table was moved; or strays.
+            few = min(map(len, passes)) < SHORTEST_STACK
+            note = (
+                f"{label(frames)}: its slices lie on {len(passes)} different grids, one within"
+                " another; each is listed apart."
+            )
+            parts = [part for group in passes for part in _split(group)]
+            return [replace(p, notes=(*p.notes, note)) for p in parts] if few else parts
         return [part for group in _named_passes(passes) for part in group]
     return [Part(tuple(frames))]
 
