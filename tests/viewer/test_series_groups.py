@@ -42,6 +42,14 @@ def test_two_series_of_the_same_name_stay_apart():
     assert keys(group_series(found)) == [(["a"], []), (["b"], [])]
 
 
+def test_images_of_two_studies_under_one_series_uid_are_two_rows():
+    found = [
+        dicom("a", number=3, description="CT", part="patient 1 of 2", study=1),
+        dicom("b", number=3, description="CT", part="patient 2 of 2", study=2),
+    ]
+    assert keys(group_series(found)) == [(["a"], []), (["b"], [])]
+
+
 def test_times_of_one_file_stand_together_but_files_do_not():
     def time(name, k):
         return Series(

@@ -56,4 +56,6 @@ def _identity(series: Series) -> tuple[object, ...]:
     uid = series.frames[0].image.series_uid if series.frames else ""
     # A NIfTI file is a series of its own, whatever it is called.
     place: Path | None = series.path if series.kind != "dicom" else None
-    return series.kind, series.number, series.modality, series.description, uid, place
+    # Several patients may share one series UID; a row must not say one's study of the other.
+    name = (series.number, series.modality, series.description)
+    return series.kind, series.study, *name, uid, place

@@ -16,6 +16,8 @@ class GeometryReport:
     spacing_mm : along (I, P, L); None where the size of a voxel is not known.
     oblique_degrees : largest angle between an array axis and its patient axis.
     tilt_degrees : gantry tilt that was corrected by resampling; 0 for none.
+    shifted_mm : how far slices lay from one another's normals, on no straight line, where each was
+        brought to its place by resampling; 0 for none.
     slice_distances_mm : least and greatest distance of the slices where they were unequal, so
         that slices in between are interpolated; else None.
     sheared : axes that were not at right angles were resampled.
@@ -29,6 +31,7 @@ class GeometryReport:
     spacing_mm: tuple[float, float, float] | None = None
     oblique_degrees: float = 0.0
     tilt_degrees: float = 0.0
+    shifted_mm: float = 0.0
     slice_distances_mm: tuple[float, float] | None = None
     sheared: bool = False
     missing: tuple[int, ...] = ()
@@ -38,7 +41,8 @@ class GeometryReport:
     @property
     def resampled(self) -> bool:
         """Whether the values were interpolated onto another grid than the source's."""
-        return self.tilt_degrees > 0 or self.slice_distances_mm is not None or self.sheared
+        moved = self.tilt_degrees > 0 or self.shifted_mm > 0
+        return moved or self.slice_distances_mm is not None or self.sheared
 
     @property
     def badge(self) -> str:
@@ -48,6 +52,8 @@ class GeometryReport:
             words.append(f"oblique {self.oblique_degrees:.0f}°")
         if self.tilt_degrees:
             words.append(f"tilt {self.tilt_degrees:.1f}° corrected")
+        if self.shifted_mm:
+            words.append("shifted slices")
         if self.slice_distances_mm is not None:
             words.append("slices interpolated")
         if self.sheared:

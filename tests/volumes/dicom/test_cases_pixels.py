@@ -132,7 +132,7 @@ def test_known_segmentation(shared_cases: Path, name: str, step: float, slices: 
     assert not array[1::2].any()
     assert_allclose(affine[:3, 2], [0, 0, step])
     assert volume.report.missing == ()
-    assert volume.report.notes == ()
+    assert not any("distance" in note or "missing" in note for note in volume.report.notes)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 2, 1)])

@@ -8,10 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from napari_ifa.volumes.dicom.copies import equal_pixels, nearly_equal_pixels, share_a_uid
+from napari_ifa.volumes.dicom.copies import (
+    equal_pixels,
+    nearly_equal_pixels,
+    share_a_uid,
+    without_copies,
+)
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.header import read_frames
+from napari_ifa.volumes.dicom.pixels import read_stack
+from napari_ifa.volumes.dicom.stack import Stack
+from napari_ifa.volumes.reader import list_series
 
 Save = Callable[..., Path]
 
@@ -50,3 +60,44 @@ def test_equal_bytes_with_another_slope_are_other_values(save_series: Save) -> N
 def test_one_uid_in_two_files_is_seen(save_series: Save) -> None:
     assert share_a_uid(frames(save_series(0, 1, SOPInstanceUID="1.5"), 2))
     assert not share_a_uid(frames(save_series(0, 1, SOPInstanceUID=lambda k: f"1.5.{k}"), 2))
+
+
+def test_a_copy_in_another_compression_and_under_another_uid_is_one(save_series: Save) -> None:
+    folder = save_series(0, 1, 2, SOPInstanceUID=lambda k: f"1.5.{k + 1}")
+    for k in range(3):
+        for number, syntax in enumerate((RLELossless, DeflatedExplicitVRLittleEndian)):
+            data = dcmread(folder / f"slice{k}.dcm")
+            if syntax == RLELossless:
+                data.compress(syntax)
+            else:
+                data.file_meta.TransferSyntaxUID = syntax
+            data.SOPInstanceUID = f"1.6.{number}.{k + 1}"
+            data.save_as(folder / f"copy{number}_{k}.dcm")
+    (series,) = list_series(folder)
+    assert (series.image_count, series.question) == (3, None)
+
+
+def test_each_file_is_decoded_once_however_many_claim_to_be_one_object(
+    save_series: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 12 bits of 16: other bytes may be equal values, so all have to be decoded.
+    folder = save_series(
+        *range(12),
+        ImagePositionPatient=[0.0, 0.0, 0.0],
+        SOPInstanceUID="1.5",
+        InstanceNumber=1,
+        BitsStored=12,
+        HighBit=11,
+        PixelData=lambda k: np.full(6, k, "<u2").tobytes(),
+    )
+    decoded: list[int] = []
+
+    def counted(stack: Stack, *more: Any) -> Any:
+        decoded.append(len(stack.frames))
+        return read_stack(stack, *more)
+
+    monkeypatch.setattr("napari_ifa.volumes.dicom.pixels.read_stack", counted)
+    assert len(without_copies(frames(folder, 12))) == 12
+    assert decoded == [12]
+    equal_pixels(*frames(folder, 2))
+    assert decoded == [12]

@@ -70,6 +70,22 @@ def test_saying_nothing_ties_to_nobody() -> None:
     assert len(whole(Claims(Patient(id="1")), Claims())) == 2
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Müller^Jürgen", "MUELLER^JUERGEN"),
+        ("Müller^Jürgen", "Muller^Jurgen"),
+        ("Łuczak^Zoë", "Luczak^Zoe"),
+        ("O'Brien^Siân", "OBRIEN^SIAN"),
+        ("Gæde^Bjørn", "Gade^Bjoern"),
+        ("Mu\u0308ller^J", "M\u00fcller^J"),
+    ],
+)
+def test_one_name_with_and_without_its_accents_is_one(one: str, other: str) -> None:
+    assert words_of_name(one) == words_of_name(other)
+    assert words_of_name(one) != words_of_name("Meyer^Jane")
+
+
 def test_nothing_of_the_patient_is_printed() -> None:
     claims = Claims(
         Patient("4711", "North", words_of_name("Doe^Jane"), "1970-01-02"), "1.2", "", "A1"

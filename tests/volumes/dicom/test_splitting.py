@@ -377,3 +377,30 @@ def test_a_far_slice_of_a_segmentation_is_a_part_of_it(save_series: Save) -> Non
     ]
     (whole,) = split_frames(labelled)
     assert len(whole.frames) == 5
+
+
+def test_stacks_beside_one_another_are_no_gantry_tilt(save_series: Save) -> None:
+    """Two stacks taken in turns, 40 mm beside one another: no slice lies among the other's."""
+    folder = save_series(
+        *range(10),
+        ImagePositionPatient=lambda k: [40.0 * (k % 2), 0.0, 2.5 * k],
+        PixelData=lambda k: np.full(6, k, "<u2").tobytes(),
+    )
+    one, other = list_series(folder)
+    assert [one.image_count, other.image_count] == [5, 5]
+    assert one.spacing is not None
+    assert one.spacing[0] == pytest.approx(5)
+    assert np.unique(read_volume(folder, one.key).array % 2).size == 1
+    assert any("40.0 mm" in note for note in one.notes)
+
+
+def test_a_stray_among_the_slices_of_others_is_told(save_series: Save) -> None:
+    heights = [0, 5, 10, 15, 20, 25, 30, 35, 17.3]
+    folder = save_series(
+        *range(9), ImagePositionPatient=lambda k: [0.0, 0.0, heights[k]], SliceThickness=5
+    )
+    stack, stray = list_series(folder)
+    assert (stack.image_count, stray.image_count) == (8, 1)
+    (told,) = stack.notes
+    assert "2 different grids" in told
+    assert told in stray.notes

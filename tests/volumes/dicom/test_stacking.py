@@ -376,3 +376,23 @@ def test_impossible_lengths_are_refused(
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(save_series(0, **elements))
     assert str(caught.value) == f"Series 7: {reason}"
+
+
+def test_a_table_moved_aside_is_no_gantry_tilt(save_series: Save) -> None:
+    """Four slices, and four above them 5 mm aside: each in its place, and no angle is stated."""
+    folder = save_series(
+        *range(8),
+        ImagePositionPatient=lambda k: [5.0 * (k // 4), 0.0, 3.0 * k],
+        PixelSpacing=[1.0, 1.0],
+        PixelData=lambda k: np.full(6, 100 + k, "<u2").tobytes(),
+    )
+    volume = read_volume(folder)
+    assert volume.report.tilt_degrees == 0
+    assert volume.report.shifted_mm == pytest.approx(5)
+    assert volume.report.resampled
+    assert volume.shape == (8, 2, 8)
+    # The lowest value of the stack, 100, stands around the slices.
+    for k, plane in list(enumerate(volume.array[::-1]))[1:]:
+        inside = np.argwhere(plane == 100 + k)
+        assert len(inside) == 6
+        assert inside[:, 1].min() == (5 if k > 3 else 0)

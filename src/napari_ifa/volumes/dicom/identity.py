@@ -12,9 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
+from unicodedata import combining, normalize
 
 #: An examination may run past midnight.
 _SAME_STUDY_DAYS = 1
+#: Letters that are no letter with an accent, as they are written without them; an apostrophe is
+#: no end of a word.
+_LETTERS = str.maketrans(
+    {"æ": "ae", "œ": "oe", "ø": "oe", "å": "aa", "ł": "l", "đ": "d", "'": "", "’": "", "`": ""}
+)
 #: More different claims than this in one series: each is taken for itself.
 _MOST_COMPARED = 2000
 
@@ -201,8 +207,14 @@ def disagreements(claims: Sequence[Claims]) -> set[Subject]:
 
 
 def words_of_name(name: str) -> frozenset[str]:
-    """``{"doe", "jane"}`` of ``"Doe^Jane"``, in whichever way it is written."""
-    return frozenset(re.findall(r"\w+", name.casefold()))
+    """``{"doe", "jane"}`` of ``"Doe^Jane"``, in whichever way it is written.
+
+    Accents are left out, and ae, oe and ue are what stands in for ä, ö and ü: one scanner writes
+    them and the next does not.
+    """
+    plain = name.casefold().translate(_LETTERS)
+    plain = "".join(c for c in normalize("NFKD", plain) if not combining(c))
+    return frozenset(re.findall(r"\w+", re.sub("([aou])e", r"\1", plain)))
 
 
 def _differ(one: str, other: str) -> bool:

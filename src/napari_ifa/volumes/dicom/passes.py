@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.keys import Key
-from napari_ifa.volumes.dicom.stacking import commonest_step, heights_of, is_even
+from napari_ifa.volumes.dicom.stacking import (
+    beside_the_normal,
+    commonest_step,
+    heights_of,
+    is_even,
+)
 from napari_ifa.volumes.dicom.times import (
     acquisition_clock,
     content_clock,
@@ -33,6 +38,8 @@ _FAR, _FAR_STRAY = 10.0, 3.0
 _MOST_PIECES = 4
 #: Slices of one grid lie on it within this part of a step.
 _ON_GRID = 0.02
+#: Slices of one stack lie on one line within this part of a pixel, or drift along it.
+_BESIDE = 0.5
 #: Heights nearer than this (mm) are one.
 _SAME_HEIGHT = 0.01
 
@@ -96,6 +103,40 @@ def several_passes(
         if once and all(map(is_even, groups)):
             return groups
     return None
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Stacks shifted against one another within their planes, and by how many mm at most."""
+
+    groups: Groups
+    shift: float
+
+
+def shifted_stacks(frames: Sequence[Frame]) -> Shifted | None:
+    """Even stacks beside one another, one of which has slices among those of another."""
+    spacing = frames[0].pixel_spacing
+    if spacing is None or frames[0].tile is not None:
+        return None
+    beside = beside_the_normal(frames)
+    lines: list[list[int]] = []
+    for k, place in enumerate(beside):
+        near = (
+            one for one in lines if np.abs(beside[one[0]] - place).max() <= _BESIDE * min(spacing)
+        )
+        line = next(near, None)
+        if line is None:
+            if len(lines) == _MOST_PIECES:
+                return None
+            lines.append(line := [])
+        line.append(k)
+    groups = [[frames[k] for k in line] for line in lines]
+    if len(groups) < 2 or min(map(len, groups)) < SHORTEST_STACK:
+        return None
+    if not (all(map(is_even, groups)) and _any_overlap(groups)):
+        return None
+    firsts = beside[[line[0] for line in lines]]
+    return Shifted(groups, float(np.linalg.norm(firsts - firsts[0], axis=1).max()))
 
 
 @dataclass(frozen=True)

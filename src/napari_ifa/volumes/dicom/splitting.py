@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, pixel_mark
+from napari_ifa.volumes.dicom.copies import nearly_equal_pixels, without_equal_pixels
 from napari_ifa.volumes.dicom.differences import differing, told_by_header
 from napari_ifa.volumes.dicom.frames import Frame
 from napari_ifa.volumes.dicom.keys import (
@@ -29,6 +29,7 @@ from napari_ifa.volumes.dicom.passes import (
     meeting_passes,
     overlapping_passes,
     several_passes,
+    shifted_stacks,
 )
 from napari_ifa.volumes.dicom.refusals import label
 from napari_ifa.volumes.dicom.stacking import heights_of, is_even, is_full, stack_frames
@@ -181,13 +182,13 @@ def _split(frames: list[Frame]) -> list[Part]:
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
-    if uneven and len(kept := _without_equal_pixels(frames, place)) < len(frames):
+    if uneven and len(kept := without_equal_pixels(frames, place)) < len(frames):
         return _split(kept)
     by_number = by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
         return _times(by_number, where)
     if not uneven:
-        kept = _without_equal_pixels(frames, place)
+        kept = without_equal_pixels(frames, place)
         # Blank slices of several images are equal too: all have to be.
         if len(np.unique(np.bincount(places(kept)))) == 1 and len(kept) < len(frames):
             return _split(kept)
@@ -262,10 +263,23 @@ def _times(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part
 def _stacks(frames: list[Frame]) -> list[Part]:
     """Images of which no two have a slice at one position."""
     if (kinds := _interwoven(frames)) is not None:
-        return [Part(tuple(group)) for group in kinds]
+        note = (
+            f"{label(frames)}: its slices form {len(kinds)} stacks, one among the slices of"
+            " another; each is listed apart."
+        )
+        return [Part(tuple(group), notes=(note,)) for group in kinds]
     if frames[0].image.is_segmentation:
         # What lies far from the rest of a segmentation is another part of it.
         return [Part(tuple(frames))]
+    if (shifted := shifted_stacks(frames)) is not None:
+        note = (
+            f"{label(frames)}: its slices form {len(shifted.groups)} stacks, shifted by"
+            f" {shifted.shift:.1f} mm within their planes; each is listed apart."
+        )
+        groups = sorted(shifted.groups, key=_begin)
+        return [
+            replace(part, notes=(note, *part.notes)) for group in groups for part in _split(group)
+        ]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
     if pieces is None:
         return _passes(frames)
@@ -284,8 +298,14 @@ def _stacks(frames: list[Frame]) -> list[Part]:
 def _passes(frames: list[Frame]) -> list[Part]:
     if (passes := overlapping_passes(frames, _TIMES)) is not None:
         if _overlap(passes, _GOOD_PART):
-            # The same slices again, after the patient or the table was moved.
-            return [part for group in passes for part in _split(group)]
+            # The same slices again, after the patient or the table was moved; or strays.
+            few = min(map(len, passes)) < SHORTEST_STACK
+            note = (
+                f"{label(frames)}: its slices lie on {len(passes)} different grids, one within"
+                " another; each is listed apart."
+            )
+            parts = [part for group in passes for part in _split(group)]
+            return [replace(p, notes=(*p.notes, note)) for p in parts] if few else parts
         return [part for group in _named_passes(passes) for part in group]
     return [Part(tuple(frames))]
 
@@ -367,18 +387,3 @@ def _overlap(groups: Sequence[Sequence[Frame]], least: float) -> bool:
         for one, other in permutations(heights, 2)
     )
     return any(count and count >= least * total for count, total in within)
-
-
-def _without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
-    """Drop images that lie at the position of another and hold the same pixels."""
-    counts = np.bincount(place)
-    kept: list[Frame] = []
-    seen: set[Hashable] = set()
-    for frame, where in zip(frames, place, strict=True):
-        if counts[where] > 1 and frame.image.frame_count == 1 and frame.tile is None:
-            mark = (int(where), pixel_mark(frame))
-            if mark in seen:
-                continue
-            seen.add(mark)
-        kept.append(frame)
-    return kept

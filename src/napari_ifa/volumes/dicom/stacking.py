@@ -22,7 +22,8 @@ _GAP_RELATIVE, _GAP_ABSOLUTE, _GAP_AT_MOST = 0.01, 0.02, 0.25
 _PLACE_RELATIVE = 0.1
 #: A gap is a whole number of steps, within this part of a step: slices are missing.
 _MISSING_RELATIVE = 0.05
-#: In-plane drift over the stack above this many pixels is gantry tilt.
+#: In-plane drift over the stack above this many pixels is gantry tilt, if it grows with the height;
+#: else the slices are shifted against one another.
 _DRIFT_PIXELS = 0.5
 #: A shift by less than this part of a pixel is a rounding, and is not interpolated.
 _ROUNDED_PIXEL = 1e-3
@@ -66,9 +67,8 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         missing = [] if regular.all() or not is_even else _missing(line.gaps, step_mm)
         unequal = not is_even or not (regular.all() or missing)
         slots = [int(k) for k in np.concatenate([[0], np.cumsum(np.round(line.gaps / step_mm))])]
-    tilt = line.tilt_degrees
-    if tilt or unequal:
-        return _resampled(line, step_mm, unequal, tilt, missing, notes)
+    if line.shift or unequal:
+        return _resampled(line, step_mm, unequal, missing, notes)
     if missing:
         notes.append(_missing_note(name, line, step_mm, missing))
     placed = dict(zip(slots, line.frames, strict=True))
@@ -157,6 +157,14 @@ def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
     return heights
 
 
+def beside_the_normal(frames: Sequence[Frame]) -> NDArray[np.float64]:
+    """``[n, 2]``: where each first pixel lies along the rows and columns of the first, in mm."""
+    axes = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
+    positions = np.array([frame.position for frame in frames], dtype=float)
+    beside: NDArray[np.float64] = positions @ axes.T
+    return beside
+
+
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     """The frames whose pixels are all there, and a sentence for each file that is damaged, and for
     each thing that was read otherwise than its header says."""
@@ -228,15 +236,24 @@ class _Line:
         return np.stack([beside @ self.row / width, beside @ self.column / height], axis=1)
 
     @property
+    def shift(self) -> float:
+        """Largest distance (mm) of a first pixel from the first one's normal; 0 for roundings."""
+        drift = float(np.linalg.norm(self.offsets * self.spacing[::-1], axis=1).max())
+        return drift if drift > _DRIFT_PIXELS * min(self.spacing) else 0.0
+
+    @property
     def tilt_degrees(self) -> float:
-        """Of the line through the first pixels against the normal; 0 where it is none."""
-        height, width = self.spacing
-        drift = np.linalg.norm(self.offsets * [width, height], axis=1)
-        worst = int(drift.argmax())
-        if drift[worst] <= _DRIFT_PIXELS * min(self.spacing):
+        """Of the line through the first pixels against the normal; 0 where they are on no line, or
+        on the normal."""
+        if not self.shift:
             return 0.0
-        along = abs(self.heights[worst] - self.heights[0])
-        return float(np.degrees(np.arctan2(drift[worst], along)))
+        drift = self.offsets * self.spacing[::-1]
+        worst = int(np.linalg.norm(drift, axis=1).argmax())
+        heights = self.heights - self.heights[0]
+        on_the_line = np.outer(heights / heights[worst], drift[worst])
+        if np.linalg.norm(drift - on_the_line, axis=1).max() > _DRIFT_PIXELS * min(self.spacing):
+            return 0.0
+        return float(np.degrees(np.arctan2(np.linalg.norm(drift[worst]), abs(heights[worst]))))
 
     def affine(self, step: NDArray[np.float64], origin: NDArray[np.float64]) -> Affine:
         """(column, row, slice) → LPS mm."""
@@ -311,7 +328,6 @@ def _resampled(
     line: _Line,
     step: float,
     unequal: bool,
-    tilt: float,
     missing: Sequence[int],
     notes: list[str],
 ) -> Stack:
@@ -334,8 +350,15 @@ def _resampled(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
             " drift too far to be brought to one grid. Not opened."
         )
+    tilt = line.tilt_degrees
+    shift = 0.0 if tilt else line.shift
     if tilt:
         notes.append(f"{name}: gantry tilt {tilt:.1f}° corrected by resampling.")
+    elif shift:
+        notes.append(
+            f"{name}: its slices are shifted against one another within their planes, by up to"
+            f" {shift:.1f} mm; each is shown in its own place."
+        )
     distances = None
     if unequal:
         distances = (float(gaps.min()), float(gaps.max()))
@@ -354,6 +377,7 @@ def _resampled(
         affine,
         report=GeometryReport(
             tilt_degrees=tilt,
+            shifted_mm=shift,
             slice_distances_mm=distances,
             missing=tuple(missing),
             notes=tuple(notes),
