@@ -64,6 +64,7 @@ _KINDS: tuple[Key, ...] = (
     lambda f: f.image.description,
     lambda f: f.traits.image_type,
     lambda f: f.traits.component,
+    lambda f: f.traits.segment,
     lambda f: f.traits.echo_time,
     lambda f: f.traits.echo_number,
     lambda f: f.traits.inversion_time,
