@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -173,7 +174,7 @@ def operations_watched(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             kwargs = kwargs or {}
-            new = not (func._schema.is_mutable or func.is_view)
+            new = _makes_new(func)
             if foreseen:
                 watch(0 if not new or _is_small(args) else _foreseen_bytes(func, args, kwargs, ask))
             result = func(*args, **kwargs)
@@ -183,6 +184,12 @@ def operations_watched(
 
     with Watched():
         yield
+
+
+@cache
+def _makes_new(func: Any) -> bool:
+    """Whether the operation makes a tensor; to ask its schema takes as long as to run it."""
+    return not (func._schema.is_mutable or func.is_view)
 
 
 def _is_small(args: Any) -> bool:
