@@ -18,7 +18,7 @@ from napari_ifa.models.answers import (
 )
 from napari_ifa.models.classifier import BundleSource, Classifier
 from napari_ifa.models.components import ComponentBuilder, referred_entries
-from napari_ifa.models.cost import NetworkBudget, check_forward, check_input
+from napari_ifa.models.cost import NetworkBudget, TooLarge, affordable_pass, check_input
 from napari_ifa.models.layers import candidate_layers
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
@@ -235,12 +235,12 @@ def _probe(
 
     shape = _probe_shape(metadata)
     check_input(shape)
-    if not trust:
-        check_forward(network, shape)
     try:
         example = torch.zeros(shape, device=device)
         with torch.no_grad():
-            output = network(example)
+            output = network(example) if trust else affordable_pass(network, example)
+    except TooLarge:
+        raise
     except Exception as error:
         raise BundleError(
             f"The network does not run on an input of shape {tuple(shape)}; correct"

@@ -15,11 +15,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.models.result_sizes import most_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +52,8 @@ _LARGEST_INPUT = 2**27
 _FEW = 1024
 #: Bytes that all results of a forward pass have together: many minutes of a processor's time.
 _MOST_FORWARD_BYTES = 2**38
+#: Bytes of results that a forward pass may make unasked: a second or two.
+_SMALL_PASS_BYTES = 2**31
 
 
 class TooLarge(BundleError):
@@ -149,12 +153,14 @@ class NetworkBudget:
 
 
 @contextmanager
-def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> Iterator[None]:
+def operations_watched(
+    watch: Callable[[int], None], foreseen: bool = True, ask: int = 0
+) -> Iterator[None]:
     """Call `watch` with the bytes of the result of each of torch's operations before it runs.
 
     Of this thread's operations in the block. What changes a tensor in place, is a view of one or
-    cannot become large has 0 bytes. With `foreseen` False the result itself is measured, for
-    tensors without values.
+    cannot become large has 0 bytes. What has at most `ask` bytes may be given too many. With
+    `foreseen` False the result itself is measured, for tensors without values.
     """
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -168,10 +174,9 @@ def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> I
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             kwargs = kwargs or {}
-            new = not (func._schema.is_mutable or func.is_view)
+            new = _makes_new(func)
             if foreseen:
-                small = not new or _is_small(args)
-                watch(0 if small else _foreseen_bytes(func, args, kwargs))
+                watch(0 if not new or _is_small(args) else _foreseen_bytes(func, args, kwargs, ask))
             result = func(*args, **kwargs)
             if not foreseen:
                 watch(_bytes_of(result) if new else 0)
@@ -179,6 +184,12 @@ def operations_watched(watch: Callable[[int], None], foreseen: bool = True) -> I
 
     with Watched():
         yield
+
+
+@cache
+def _makes_new(func: Any) -> bool:
+    """Whether the operation makes a tensor; to ask its schema takes as long as to run it."""
+    return not (func._schema.is_mutable or func.is_view)
 
 
 def _is_small(args: Any) -> bool:
@@ -203,10 +214,17 @@ def _is_small(args: Any) -> bool:
     return True
 
 
-def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
-    """By running the operation on tensors without values; 0 where torch cannot tell."""
+def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any], ask: int) -> int:
+    """By the arguments; by running the operation without values where that may be more than `ask`.
+
+    0 where torch cannot tell it.
+    """
     import torch
     from torch.utils._pytree import tree_map_only
+
+    most = most_bytes(func, args)
+    if most is not None and most <= ask:
+        return most
 
     def without_values(tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
@@ -243,7 +261,35 @@ def check_input(shape: Sequence[int]) -> None:
         )
 
 
-def check_forward(network: nn.Module, shape: Sequence[int]) -> None:
+class _MayBeLarge(Exception):
+    """A pass that has to be asked for before it goes on."""
+
+
+def affordable_pass(network: nn.Module, example: torch.Tensor) -> Any:
+    """What a network makes of an input, or a refusal where memory or time do not suffice.
+
+    A pass that turns out to be large is stopped, and its whole cost is told before it starts anew.
+    """
+    import torch
+
+    made = 0
+
+    def watch(size: int) -> None:
+        nonlocal made
+        made += size
+        if made > _SMALL_PASS_BYTES:
+            raise _MayBeLarge
+
+    with torch.no_grad():
+        try:
+            with operations_watched(watch, ask=_SMALL_PASS_BYTES):
+                return network(example)
+        except _MayBeLarge:
+            _check_forward(network, list(example.shape))
+        return network(example)
+
+
+def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
     """Refuse an input for which a forward pass needs more memory or time than there is.
 
     A copy of the network runs on tensors without values. Where it cannot, nothing is known
@@ -300,7 +346,7 @@ def images_bounded() -> Iterator[None]:
                 " the sizes and spacings in the model's preprocessing."
             )
 
-    with operations_watched(watch):
+    with operations_watched(watch, ask=available):
         yield
 
 
