@@ -46,12 +46,12 @@ _COUNTS = (
     *("spatial_border", "times", "window_length"),
 )
 _LARGEST_COUNT = 2**17
-#: Values of the input that a network is tried on: 512 × 512 × 512 of one channel.
-_LARGEST_INPUT = 2**27
+#: Values of the input that a network is tried on: 512 × 512 × 256 of one channel.
+_LARGEST_INPUT = 2**26
 #: Values that, even where each meets each, make no more than some MB.
 _FEW = 1024
-#: Bytes that all results of a forward pass have together: many minutes of a processor's time.
-_MOST_FORWARD_BYTES = 2**38
+#: Bytes that all results of a forward pass have together: a minute or two of a processor's time.
+_MOST_FORWARD_BYTES = 2**36
 #: Bytes of results that a forward pass may make unasked: a second or two.
 _SMALL_PASS_BYTES = 2**31
 

@@ -164,7 +164,7 @@ def test_few_cases_tell_no_place():
     found = confounder_candidates(placed(np.full((30, 2), 0.1), cases=4))
 
     assert np.isnan(found.spread).all()
-    assert "places of features are not known" in found.sections[0].meaning
+    assert "No feature is active in enough cases" in found.sections[0].meaning
 
 
 def test_features_that_vary_alike_in_place_are_called_no_more_often_than_stated():

@@ -199,7 +199,7 @@ def test_the_notes_of_a_list_itself_make_no_remark(tmp_path: Path) -> None:
 
 
 def test_an_image_in_both_cohorts_is_told(tmp_path: Path, analysis: Analysis) -> None:
-    other = analysed(tmp_path / "test", [(MIXED, 0), (EMPTY, 1)])
+    other = analysed(tmp_path / "test", [(MIXED, 0), ([2.0, *EMPTY[1:]], 1)])
 
     found = summary(analysis, other)
 

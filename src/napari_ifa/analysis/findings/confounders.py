@@ -58,6 +58,7 @@ class Confounders(Finding):
     frequency : ``[F, C]``, share of the cases with k > 0.
     kind : ``"true"``, over the cases of each class (eq. 4), or ``"all"`` (eq. 3).
     level : up to which an adjusted p makes a candidate.
+    unplaced : why no feature is judged by its place, where none is; a sentence.
     """
 
     class_names: tuple[str, ...]
@@ -71,6 +72,7 @@ class Confounders(Finding):
     frequency: Floats
     kind: Kind
     level: float
+    unplaced: str = ""
 
     @property
     def by_share(self) -> NDArray[np.bool_]:
@@ -199,7 +201,7 @@ class Confounders(Finding):
             first += f", and its place varies {self.steadier[f, c]:.2g} times less than in others"
         elif self.steadier[f, c] > 0:
             first += f", and its place varies {1 / self.steadier[f, c]:.2g} times more than in one"
-        unknown = "" if placed else " The places of features are not known from this file."
+        unknown = "" if placed else f" {self.unplaced}"
         if not by_share and not by_place:
             return (
                 f"Of {shares}, in the mean over {over}, none stands apart from heavy-tailed others"
@@ -261,6 +263,12 @@ def confounder_candidates(
         spread=spread,
         steadier=steadier,
         adjusted_place=chance_of_z(z_of_place, much),
+        unplaced=(
+            "No feature is active in enough cases of a class to judge its place"
+            f" ({_LEAST_PLACED} cases or patients, and half of the class)."
+            if "position_spread" in data
+            else "The places of features are not known from this file."
+        ),
         frequency=np.asarray(data[f"frequency_{kind}"].values, dtype=float),
         kind=kind,
         level=level,
