@@ -327,9 +327,9 @@ def test_profiles_can_be_left_out_or_halved(cohort, analysis: Analysis) -> None:
 
 
 def test_rows_of_a_large_cohort_stay_in_the_file(cohort, analysis, tmp_path, monkeypatch) -> None:
-    import napari_ifa.analysis.store as store
+    import napari_ifa.analysis.opening as opening
 
-    monkeypatch.setattr(store, "_HELD_BYTES", 100)
+    monkeypatch.setattr(opening, "_HELD_BYTES", 100)
     large = analyze(tiny_classifier(), cohort)
 
     assert large.file is not None

@@ -151,7 +151,9 @@ def _impossible(dataset: xr.Dataset) -> list[str]:
         wrong.append("cases_correct")
     # Where every activation was finite, so is what was added up of them.
     if values["cases_all"] > 0 and not values["voxel_not_finite"].any():
-        always = ("importance_all", "variance_all", "voxel_minimum", "voxel_maximum")
+        always = ["importance_all", "voxel_minimum", "voxel_maximum"]
+        # One case alone has no variance.
+        always += ["variance_all"] if values["cases_all"] > 1 else []
         wrong += [name for name in always if not np.isfinite(values[name]).all()]
     return wrong
 
