@@ -315,6 +315,7 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
     desk.settle(lambda: desk.session.explanation is not None)
     table, notes = desk.explain.predictions, desk.explain.notes
     assert table.isColumnHidden(P_ALL)
+    assert table.horizontalHeaderItem(LOGIT_ALL).text() == "all: logit"
     assert table.item(0, LOGIT_ALL).font().bold()
     assert notes.text.text().splitlines()[-1] == "N."
     assert "the bundle does not say" in notes.text.text()
@@ -324,6 +325,7 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
     notes.activation.activated.emit(notes.activation.currentIndex())
 
     assert not table.isColumnHidden(P_ALL)
+    assert table.horizontalHeaderItem(LOGIT_ALL).text() == "logit"
     # Logits 14.5 and 13.25: a difference of 1.25.
     assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
     assert notes.text.text() == "N."

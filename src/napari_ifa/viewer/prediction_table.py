@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CLASS, P_ALL, LOGIT_ALL, P_CHOSEN, LOGIT_CHOSEN = range(5)
 _TITLES = ("class", "all: p", "logit", "chosen: p", "logit")
+_TITLES_WITHOUT_P = ("class", "", "all: logit", "", "chosen: logit")
 _TIPS = (
     "The model's classes; the most probable one is in bold",
     "Probability with all features",
@@ -85,6 +86,7 @@ class PredictionTable(QTableWidget):
         without = prediction.probabilities is None
         for column in (P_ALL, P_CHOSEN):
             self.setColumnHidden(column, without)
+        self.setHorizontalHeaderLabels(_TITLES_WITHOUT_P if without else _TITLES)
         for column, values in columns.items():
             for row in range(self.rowCount()):
                 self.setItem(row, column, _number(column, None if values is None else values[row]))
