@@ -129,11 +129,14 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
         answer = _answer_to(network, example, layer, 0.0, generator)
         with torch.no_grad(), undisturbed(network):
             again = first_output(call_network(network, example))
+            # Of few features, two draws may be the same by chance.
+            stays_on = any(map(_draws, network.modules()))
         if answer is None or again is None or answer.numel() != again.numel():
             return Observed()
         first, again = answer.detach().flatten(), again.flatten()
         # GPUs add in an order of their own, which changes the last digits.
-        by_chance = bool((first - again).abs().max() > 1e-4 * again.abs().max())
+        differ = bool((first - again).abs().max() > 1e-4 * again.abs().max())
+        by_chance = stays_on or differ
         operation = _last_operation(answer)
         if operation in _AFFINE or not operation:  # empty: no noise in the layer reaches it
             return Observed(None, by_chance)
@@ -150,6 +153,13 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
         one.double().reshape(*one.shape[:2], -1).movedim(1, -1).flatten(0, 1) for one in answers
     ]
     return Observed(_bounded(torch.cat(rows), operation), by_chance)
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether this is a dropout that is on."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    return isinstance(module, _DropoutNd) and module.training and module.p > 0
 
 
 def _bounded(values: Tensor, operation: str) -> OwnActivation | None:
