@@ -76,7 +76,7 @@ def _reasons(ratios: Floats, limit: float, fit: CohortFit, *, always: bool) -> d
     kind = "patients" if fit.patients else "cases"
     return {
         words: (
-            f"{words.capitalize()}: {ratio:.2g} times as far from the cohort as 95 % of the"
+            f"{words.capitalize()}: {ratio:.{1 if ratio < 10 else 0}f} times as far from the cohort as 95 % of the"
             f" reference {kind} lie at most."
         )
         for words, ratio, found in zip(STATISTICS.values(), ratios, beyond, strict=True)
