@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.cohort_analyses import analysis_name
 from napari_ifa.viewer.corner_note import BADGE_COLOURS
 from napari_ifa.viewer.export_menu import ExportButton
 from napari_ifa.viewer.legend import Legend
@@ -47,6 +48,7 @@ class ExplainPanel(Panel):
         self._lay_out()
         self.listen(self.session.classifier_changed, self._show_classifier)
         self.listen(self.session.analysis_changed, self._show_analysis)
+        self.listen(self.session.analyses.unsaved_changed, self._offer_saving)
         self.listen(self.session.explanation_changed, self._show_explanation)
         self.listen(self.session.prediction_changed, self.predictions.show_prediction)
         self.listen(self.session.trust_wanted, self._ask_trust)
@@ -73,8 +75,13 @@ class ExplainPanel(Panel):
         self.run_analysis.clicked.connect(self._ask_cohort)
         self.save_analysis = QPushButton("Save…")
         self.save_analysis.setToolTip("Keep this analysis in a file, for other cases")
-        self.save_analysis.clicked.connect(self._ask_where_to_save)
+        self.save_analysis.clicked.connect(lambda: self._save(self.session.analysis))
         self.unsaved = QWidget()
+        self.save_other = QPushButton("Save…")
+        self.save_other.setToolTip("Keep the analysis that was run before this one in a file")
+        self.save_other.clicked.connect(lambda: self._save(self.session.pending))
+        self.other_name = _name_label()
+        self.other_unsaved = QWidget()
         self.class_choice = QComboBox()
         self.class_choice.setToolTip("The class whose evidence is shown")
         self.class_choice.activated.connect(self.session.select_class)
@@ -123,11 +130,18 @@ class ExplainPanel(Panel):
         sources.addWidget(self.analysis_name, 1, 1)
         sources.addWidget(self.open_analysis, 1, 2)
         sources.addWidget(self.run_analysis, 1, 3)
-        offer = QHBoxLayout(self.unsaved)
-        offer.setContentsMargins(0, 0, 0, 0)
-        offer.addWidget(QLabel("not saved yet"), 1)
-        offer.addWidget(self.save_analysis)
-        sources.addWidget(self.unsaved, 2, 1, 1, 3)
+        for row, (place, name, button) in enumerate(
+            (
+                (self.unsaved, QLabel("not saved yet"), self.save_analysis),
+                (self.other_unsaved, self.other_name, self.save_other),
+            ),
+            2,
+        ):
+            offer = QHBoxLayout(place)
+            offer.setContentsMargins(0, 0, 0, 0)
+            offer.addWidget(name, 1)
+            offer.addWidget(button)
+            sources.addWidget(place, row, 1, 1, 3)
         shown = QGridLayout()
         shown.setColumnStretch(1, 1)
         shown.addWidget(heading("Class"), 0, 0)
@@ -200,12 +214,15 @@ class ExplainPanel(Panel):
         dialog.chosen.connect(self.session.run_analysis)
         dialog.open()
 
-    def _ask_where_to_save(self) -> None:
+    def _save(self, analysis: Analysis | None) -> None:
+        """Write the analysis that was named when the button was clicked."""
+        if analysis is None:
+            return
         file, _ = QFileDialog.getSaveFileName(
-            self, "Save the analysis", "analysis.nc", _ANALYSIS_FILTER
+            self, f"Save the analysis: {analysis_name(analysis)}", "analysis.nc", _ANALYSIS_FILTER
         )
         if file:
-            self.session.save_analysis(file)
+            self.session.save_analysis(file, analysis)
 
     def _choose_basis(self, index: int) -> None:
         self.session.choose_basis(self.basis.itemData(index))
@@ -231,18 +248,23 @@ class ExplainPanel(Panel):
         self._show_hint()
 
     def _show_analysis(self, analysis: Analysis | None) -> None:
-        self.unsaved.setVisible(self.session.pending is not None)
+        self._offer_saving()
         if analysis is None:
             _set_name(self.analysis_name, "none open", "")
             return
         count = int(analysis.dataset.sizes["case"])
         facts = [f"{count} cases, {analysis.features} features, method {analysis.method}"]
         facts += [f"{len(analysis.skipped)} cases skipped"] if analysis.skipped else []
-        _set_name(
-            self.analysis_name,
-            f"{count} cases, {analysis.method}",
-            "\n".join([*facts, *analysis.notes]),
-        )
+        tip = "\n".join([*facts, *analysis.notes])
+        _set_name(self.analysis_name, analysis_name(analysis), tip)
+
+    def _offer_saving(self) -> None:
+        """A button for the open analysis, and one that names what was run before it."""
+        self.unsaved.setVisible(not self.session.analysis_is_saved)
+        other = self.session.pending
+        self.other_unsaved.setVisible(other is not None)
+        if other is not None:
+            _set_name(self.other_name, f"also not saved: {analysis_name(other)}", "")
 
     def _show_explanation(self, explanation: Explanation | None) -> None:
         shown = explanation is not None
