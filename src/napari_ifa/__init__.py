@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_ifa.analysis import (
         Analysis,
         Cohort,
+        CohortFit,
         CommonScale,
         Evaluation,
         Explanation,
@@ -50,6 +51,7 @@ _PACKAGE_OF = {
     "Classifier": "models",
     "Cohort": "analysis",
     "CohortError": "errors",
+    "CohortFit": "analysis",
     "CommonScale": "analysis",
     "Evaluation": "analysis",
     "Explanation": "analysis",
@@ -81,6 +83,7 @@ __all__ = [
     "Classifier",
     "Cohort",
     "CohortError",
+    "CohortFit",
     "CommonScale",
     "Evaluation",
     "Explanation",

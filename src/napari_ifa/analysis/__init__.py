@@ -7,6 +7,7 @@ from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
 from napari_ifa.analysis.explain import Explanation, explain, predict_masked
 from napari_ifa.analysis.findings.findings import Findings, findings
+from napari_ifa.analysis.fit.cohort_fit import CohortFit
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.run import analyze
@@ -17,6 +18,7 @@ __all__ = [
     "Analysis",
     "Case",
     "Cohort",
+    "CohortFit",
     "CommonScale",
     "Distribution",
     "Evaluation",

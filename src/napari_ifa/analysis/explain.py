@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.store import Analysis, Basis, Scope
@@ -238,6 +239,16 @@ class Explanation:
         without = self.case.classifier.no_probabilities
         said = (f"{without[0].upper()}{without[1:]}.",) if without else ()
         return (*said, *self.case.classifier.notes, *self.case.notes, *self.map_notes)
+
+    @cached_property
+    def fit(self) -> CohortFit | None:
+        """Whether anything was seen in which the case differs from the cohort of the scale.
+
+        None without an analysis. It never blocks an explanation.
+        """
+        if self.analysis is None:
+            return None
+        return NOT_KEPT
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
