@@ -94,9 +94,19 @@ class EvidenceMap:
         return tuple(layer for layer in (self.layer, self.layer_3d) if layer is not None)
 
     @property
+    def at_work(self) -> bool:
+        """Whether what happens to the layers now is the map's own doing."""
+        return self._busy
+
+    @property
     def on_show(self) -> bool:
         """Whether the map can be seen now."""
         return any(layer.visible for layer in self.layers)
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody has removed the layer that should show the map now."""
+        return self.layer is None or (self._belongs_in_3d and self.layer_3d is None)
 
     @property
     def on_scale(self) -> bool:
@@ -144,7 +154,7 @@ class EvidenceMap:
 
     def keep_features(self, explanation: Explanation) -> None:
         """Show the same explanation of other features; bring the map back if it was removed."""
-        if self.layer is None or (self.layer_3d is None and self._belongs_in_3d):
+        if self.layer is None or self.lost:
             self.show(explanation)
             return
         with self._working():

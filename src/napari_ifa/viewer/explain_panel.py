@@ -22,8 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.cohort_analyses import analysis_name
-from napari_ifa.viewer.corner_note import BADGE_COLOURS
+from napari_ifa.viewer.corner_note import BADGE_COLOURS, NOT_ON_SCALE
 from napari_ifa.viewer.export_menu import ExportButton
+from napari_ifa.viewer.fit_badge import FitBadge
 from napari_ifa.viewer.legend import Legend
 from napari_ifa.viewer.model_notes import ModelNotes
 from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
@@ -54,6 +55,9 @@ class ExplainPanel(Panel):
         self.listen(self.session.trust_wanted, self._ask_trust)
         self.listen(self.session.missing_wanted, self._ask_about_missing)
         self.listen(self.session.volume_changed, self._show_hint)
+        self.listen(self.workspace.scene.map.opacity_changed, self._show_opacity)
+        self.listen(self.workspace.scene.map.changed, self._show_map_state)
+        self._show_opacity(self.workspace.scene.opacity)
         self._show_classifier(self.session.classifier)
         self._show_analysis(self.session.analysis)
         self._show_explanation(self.session.explanation)
@@ -96,6 +100,7 @@ class ExplainPanel(Panel):
         self.predictions = PredictionTable()
         self.notes = ModelNotes()
         self.notes.activation_chosen.connect(self.session.choose_activation)
+        self.fit = FitBadge()
         self.no_scale = QLabel(NO_SCALE)
         self.no_scale.setWordWrap(True)
         self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
@@ -104,13 +109,18 @@ class ExplainPanel(Panel):
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setValue(round(100 * self.workspace.scene.opacity))
         self.opacity.setToolTip("How strongly the overlay covers the image")
         self.opacity.valueChanged.connect(self._set_opacity)
-        self.opacity_text = QLabel(f"{self.opacity.value()} %")
+        self.opacity_text = QLabel()
         self.opacity_text.setMinimumWidth(44)
         self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.legend = Legend()
+        self.off_scale = QLabel(NOT_ON_SCALE)
+        self.off_scale.setWordWrap(True)
+        self.off_scale.setStyleSheet(badge_style(*BADGE_COLOURS["wrong"]))
+        self.show_map = QPushButton("Show the map again")
+        self.show_map.setToolTip("The map's layer has been removed from the list of layers")
+        self.show_map.clicked.connect(self.workspace.scene.show_map)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.explain_anyway = QPushButton("Explain anyway…")
@@ -158,9 +168,12 @@ class ExplainPanel(Panel):
         layout.addWidget(self.message)
         layout.addWidget(self.hint)
         layout.addWidget(self.explain_anyway)
+        layout.addWidget(self.fit)
         layout.addWidget(self.notes)
         layout.addLayout(shown)
+        layout.addWidget(self.show_map)
         layout.addWidget(self.no_scale)
+        layout.addWidget(self.off_scale)
         layout.addWidget(self.legend)
         layout.addWidget(self.predictions)
         layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
@@ -228,7 +241,6 @@ class ExplainPanel(Panel):
         self.session.choose_basis(self.basis.itemData(index))
 
     def _set_opacity(self, percent: int) -> None:
-        self.opacity_text.setText(f"{percent} %")
         self.workspace.scene.opacity = percent / 100
 
     # ----------------------------------------------------------------- showing
@@ -276,6 +288,8 @@ class ExplainPanel(Panel):
         self.export.setVisible(shown)
         self.legend.setVisible(shown)
         self.legend.show_explanation(explanation)
+        self.fit.show_fit(self.session.fit)
+        self._show_map_state()
         self.notes.show_about(self.session.classifier, explanation)
         self.no_scale.setVisible(explanation is not None and explanation.scale is None)
         self._show_hint()
@@ -291,6 +305,21 @@ class ExplainPanel(Panel):
             self.class_choice.setCurrentIndex(explanation.class_idx)
         self.predictions.show_classes(explanation.class_names, explanation.class_idx)
         self.predictions.show_prediction(self.session.prediction)
+
+    def _show_opacity(self, opacity: float) -> None:
+        """Of the map, whether it was set here or in napari's layer controls."""
+        percent = round(100 * opacity)
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(percent)
+        self.opacity_text.setText(f"{percent} %")
+        self.legend.show_opacity(opacity)
+
+    def _show_map_state(self) -> None:
+        """What has become of the map's layer."""
+        shown, scene = self.session.explanation is not None, self.workspace.scene
+        self.show_map.setVisible(shown and scene.map.lost)
+        self.off_scale.setVisible(shown and not scene.map.on_scale)
+        self.legend.show_reliable(scene.map.on_scale)
 
     def _show_hint(self, _: object = None) -> None:
         self.explain_anyway.setVisible(self.session.waits_for_consent)

@@ -38,6 +38,8 @@ COLOURS = (
     "custom_interpolation_kernel_2d",
 )
 DATA = ("data",)
+#: Set to what they are already, these send no event.
+_SILENT = ("contrast_limits_range", "projection_mode", "units", "axis_labels", "editable")
 #: Times in a row that a property is put back against something that sets it again at once.
 _MOST_TRIES = 3
 #: Seconds in which the same is said only once: a drag of a slider sets a property many times.
@@ -160,7 +162,11 @@ class LayerGuard:
         try:
             # A control does not listen while it sets a property itself.
             for name in touched.difference(DATA):
-                getattr(layer.events, name)()
+                setattr(layer, name, guarded.values[name])
+                if name in _SILENT:
+                    getattr(layer.events, name)()
+            for name in _changed(layer, guarded):
+                setattr(layer, name, guarded.values[name])
         finally:
             guarded.restoring = False
         now = time.monotonic()

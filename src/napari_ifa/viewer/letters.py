@@ -24,9 +24,7 @@ class OrientationLetters:
 
         self._viewer = weakref.ref(viewer)
         self._texts = [
-            TextOverlay(
-                position=place, font_size=14, color=_YELLOW, box_color=GROUND, gridded=True
-            )
+            TextOverlay(position=place, font_size=14, color=_YELLOW, box_color=GROUND, gridded=True)
             for place in _PLACES
         ]
         for place, text in zip(_PLACES, self._texts, strict=True):

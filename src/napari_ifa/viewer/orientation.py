@@ -50,9 +50,8 @@ def unusual_view(viewer: napari.Viewer) -> str:
         shown = [axis - (dims.ndim - _AXES) for axis in dims.order[-3:]]
         if min(shown) < 0:
             return "3D over an axis that is not the patient's: sides unknown"
-        flips = sum(
-            a != b for a, b in zip(map(str, viewer.scene.camera.orientation), RADIOLOGICAL)
-        )
+        turned = map(str, viewer.scene.camera.orientation)
+        flips = sum(a != b for a, b in zip(turned, RADIOLOGICAL, strict=True))
         # An odd order of the axes is a mirror image, as is an odd number of turned axes.
         mirrored = np.linalg.det(np.eye(_AXES)[shown]) * (-1) ** flips < 0
         return "mirrored in 3D: left and right are swapped" if mirrored else ""

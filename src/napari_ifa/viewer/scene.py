@@ -218,7 +218,7 @@ class Scene:
 
     def _adopt_layer(self, layer: Any) -> None:
         """A study that came in by napari's own ways (a drop, File > Open) is the study."""
-        if self._busy or layer is self._image or layer in self.map.layers:
+        if self._busy or self.map.at_work or layer is self._image:
             return
         volume = opened_volume(layer)
         if volume is None or volume is self._session.volume:

@@ -25,7 +25,7 @@ from napari_ifa.viewer.exporting import ExportFormat, Shown, what_was_written
 from napari_ifa.viewer.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis import Analysis, Explanation, FeatureMask
+    from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
     from napari_ifa.analysis.store import Basis
     from napari_ifa.models import Classifier
     from napari_ifa.models.answers import ToldActivation
@@ -88,6 +88,8 @@ class Session:
             runner, self._adopt, lambda sentence: self.say("note", sentence), self._fail
         )
         self.explanation: Explanation | None = None
+        # Whether what is explained fits the cohort; None without an analysis.
+        self.fit: CohortFit | None = None
         self.prediction: Prediction | None = None
         self.bundle: Path | None = None
         self._trusted = False
@@ -119,7 +121,7 @@ class Session:
         if not self.features_pinned:
             self._mask = None
         was_explained = self.explanation is not None
-        self.explanation, self.prediction = None, None
+        self.explanation, self.prediction, self.fit = None, None, None
         # First, so that the layers of the last study go in one step.
         self.volume_changed.emit(volume)
         if was_explained:
@@ -291,6 +293,10 @@ class Session:
         self._predict()
         self._look_for_a_path_around()
 
+    def pin_features(self, pinned: bool) -> None:
+        """Whether the next studies keep the features that are chosen now."""
+        self.features_pinned = pinned
+
     def _look_for_a_path_around(self) -> None:
         """Say, once for each model, if switching features off cannot show the whole answer."""
         explanation = self.explanation
@@ -345,7 +351,7 @@ class Session:
         def work(progress: Any, stop: Any) -> Explanation:
             from napari_ifa.analysis import explain
 
-            return explain(
+            explanation = explain(
                 classifier,
                 volume,
                 analysis,
@@ -355,6 +361,9 @@ class Session:
                 progress=progress,
                 stop=stop,
             )
+            # Here, since it may take a moment: the explanation remembers what was found.
+            _ = explanation.fit
+            return explanation
 
         self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")
 
@@ -362,6 +371,7 @@ class Session:
         case = explanation.case
         if explanation.volume is not self.volume or case.classifier is not self.classifier:
             return  # closed while the network was at work
+        self.fit = explanation.fit
         # Class and features may have been chosen while the network was at work.
         if self._mask is not None and explanation.mask is not self._mask:
             explanation = explanation.select(mask=self._mask)
@@ -384,7 +394,11 @@ class Session:
         return explanation
 
     def export(
-        self, format_: ExportFormat, path: Path, shown: Shown, explanation: Explanation | None = None
+        self,
+        format_: ExportFormat,
+        path: Path,
+        shown: Shown,
+        explanation: Explanation | None = None,
     ) -> None:
         """Write the explanation given, else the one on show, whatever is chosen meanwhile."""
         chosen = explanation or self.explanation
@@ -443,7 +457,7 @@ class Session:
 
     def _drop_explanation(self) -> None:
         if self.explanation is not None:
-            self.explanation, self.prediction = None, None
+            self.explanation, self.prediction, self.fit = None, None, None
             self.explanation_changed.emit(None)
             self.prediction_changed.emit(None)
 
