@@ -1,4 +1,4 @@
-"""What is wrong or uncertain about the geometry, in a corner of the picture itself.
+"""What a picture could be mistaken for, in a corner of the picture itself.
 
 A screenshot leaves the panel behind, but not this.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari_ifa.viewer.evidence_map import features_kept
 from napari_ifa.viewer.letters import GROUND
-from napari_ifa.viewer.study_layer import study_on_show
+from napari_ifa.viewer.orientation import unusual_view
+from napari_ifa.viewer.other_layers import remarks
+from napari_ifa.viewer.study_layer import VOLUME_KEY, patient_on_show, study_on_show
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_ifa.viewer.scene import Scene
+    from napari_ifa.viewer.session import Session
     from napari_ifa.volumes import GeometryReport, Volume
 
 #: Background and text of a badge, and text in the picture, by how serious it is.
@@ -22,11 +27,14 @@ BADGE_COLOURS = {
     "resampled": ("#5a4a12", "#ffe08a"),
     "oblique": ("#3d4450", "#d5dae2"),
 }
+#: The worst first.
 _IN_PICTURE = {
     "wrong": (1.0, 0.42, 0.35, 1.0),
     "resampled": (1.0, 0.80, 0.30, 1.0),
     "oblique": (0.80, 0.83, 0.87, 1.0),
 }
+
+NOT_ON_SCALE = "not the common scale: its colours were changed"
 
 
 def severity(report: GeometryReport) -> str:
@@ -37,29 +45,33 @@ def severity(report: GeometryReport) -> str:
 
 
 class CornerNote:
-    """The badge of the study on show, at the top left of the canvas; nothing where all is well."""
+    """Lines at the top left of the canvas; nothing where all is as a radiologist expects it."""
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, viewer: napari.Viewer, session: Session, scene: Scene) -> None:
         from napari.components.overlays import TextOverlay
 
         self._viewer = weakref.ref(viewer)
-        self._text = TextOverlay(position="top_left", font_size=12, visible=False, box_color=GROUND)
+        self._session, self._scene = session, scene
+        self._text = TextOverlay(
+            position="top_left", font_size=12, visible=False, box_color=GROUND, gridded=True
+        )
         viewer.canvas.overlays["napari_ifa_corner_note"] = self._text
         viewer.layers.events.inserted.connect(self._update)
         viewer.layers.events.removed.connect(self._update)
-        viewer.layers.events.connect(self._update_visibility)
-        viewer.dims.events.current_step.connect(self._update)
-        viewer.dims.events.order.connect(self._update)
-        viewer.dims.events.ndisplay.connect(self._update)
+        viewer.layers.events.connect(self._update_for_layers)
+        for name in ("current_step", "order", "ndisplay", "margin_left", "margin_right"):
+            getattr(viewer.dims.events, name).connect(self._update)
+        viewer.scene.camera.events.orientation.connect(self._update)
+        scene.map.changed.connect(self._update)
 
     @property
     def text(self) -> str:
         """What stands in the corner; empty where nothing does."""
         return self._text.text if self._text.visible else ""
 
-    def _update_visibility(self, event: Any) -> None:
-        # Layers come and go with one event; hiding one is another.
-        if event.type == "visible":
+    def _update_for_layers(self, event: Any) -> None:
+        # Layers come and go with one event; what is done to one of them is another.
+        if event.type in ("visible", "units", "projection_mode"):
             self._update()
 
     def _update(self, event: Any = None) -> None:
@@ -67,14 +79,53 @@ class CornerNote:
         if viewer is None:
             return
         study = study_on_show(viewer)
-        badge = "" if study is None else study.report.badge
-        if study is not None and badge:
-            lines = badge.split(" · ")
-            if _is_missing(study, viewer):
-                lines.append("this slice is missing")
-            self._text.text = "\n".join(lines)
-            self._text.color = _IN_PICTURE[severity(study.report)]
-        self._text.visible = bool(badge)
+        lines = self._of_map()
+        if study is not None:
+            lines += [(severity(study.report), line) for line in _of_study(study, viewer)]
+        if patient_on_show(viewer):
+            lines.append(("wrong", unusual_view(viewer)))
+        lines += [("resampled", line) for line in (*_of_slab(viewer), *remarks(viewer))]
+        lines = [(kind, line) for kind, line in lines if line]
+        if lines:
+            self._text.text = "\n".join(line for _, line in lines)
+            worst = min((kind for kind, _ in lines), key=list(_IN_PICTURE).index)
+            self._text.color = _IN_PICTURE[worst]
+        self._text.visible = bool(lines)
+
+    def _of_map(self) -> list[tuple[str, str]]:
+        explanation, fit = self._session.explanation, self._session.fit
+        if explanation is None:
+            return []
+        # Of the answer, whether or not its map is on show.
+        lines = [("wrong", fit.words if fit is not None and fit.outside else "")]
+        if self._scene.map.on_show:
+            if not self._scene.map.on_scale:
+                lines.append(("wrong", NOT_ON_SCALE))
+            lines.append(("resampled", features_kept(explanation)))
+        return lines
+
+
+def _of_study(study: Volume, viewer: napari.Viewer) -> list[str]:
+    lines = study.report.badge.split(" · ")
+    return [*lines, "this slice is missing"] if _is_missing(study, viewer) else lines
+
+
+def _of_slab(viewer: napari.Viewer) -> list[str]:
+    """A study can be seen through several slices at once; its map is of the middle one."""
+    dims = viewer.dims
+    across = dims.order[0]
+    if dims.ndisplay != 2 or dims.ndim != 3:
+        return []
+    thickness = dims.margin_left[across] + dims.margin_right[across]
+    kinds = {
+        str(layer.projection_mode)
+        for layer in viewer.layers
+        if layer.visible and VOLUME_KEY in layer.metadata
+    }
+    projected = sorted(kinds - {"none"})
+    if thickness <= 0 or not projected:
+        return []
+    return [f"study: {projected[0]} of a slab, {thickness:.3g} mm; map: its middle slice"]
 
 
 def _is_missing(study: Volume, viewer: napari.Viewer) -> bool:

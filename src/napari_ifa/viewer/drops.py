@@ -11,11 +11,11 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QMimeData, QObject, Qt
+from qtpy.QtCore import QEvent, QMimeData, QObject, Qt, QTimer
 from qtpy.QtGui import QDropEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
-from napari_ifa.viewer.study_files import holds_a_study
+from napari_ifa.viewer.study_files import holds_a_picture, holds_a_study
 
 
 def dropped_paths(data: QMimeData) -> list[Path]:
@@ -26,14 +26,24 @@ def dropped_paths(data: QMimeData) -> list[Path]:
 class CanvasDrops(QObject):
     """Takes what is a study out of what is dropped on a napari window's canvas.
 
+    A picture has no place in a patient: while a study is open, a person is asked what it is to be.
     With Shift or Alt held, which ask napari to stack or to offer a choice of readers, and for
-    anything else than a study, the drop stays napari's.
+    anything else, the drop stays napari's.
+
+    Parameters
+    ----------
+    open_paths : opens files as a study.
+    patient_is_open : whether a picture could be taken for a part of a patient.
     """
 
-    def __init__(self, open_paths: Callable[[list[Path]], None]) -> None:
+    def __init__(
+        self, open_paths: Callable[[list[Path]], None], patient_is_open: Callable[[], bool]
+    ) -> None:
         super().__init__()
-        self._open_paths = open_paths
+        self._open_paths, self._patient_is_open = open_paths, patient_is_open
         self._watched: weakref.WeakSet[QWidget] = weakref.WeakSet()
+        # Whether what is dropped now is napari's, as a person has answered.
+        self._answered = False
 
     def watch(self, window: QWidget) -> None:
         """Watch the canvas of a window, once."""
@@ -46,14 +56,54 @@ class CanvasDrops(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """True for a drop that has been taken."""
-        if event.type() != QEvent.Type.Drop or not isinstance(event, QDropEvent):
+        if event.type() != QEvent.Type.Drop or not isinstance(event, QDropEvent) or self._answered:
             return False
         keys = event.modifiers()
         if keys & (Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.AltModifier):
             return False
         paths = dropped_paths(event.mimeData())
-        if not paths or not holds_a_study(paths):
+        if not paths:
             return False
-        event.acceptProposedAction()
-        self._open_paths(paths)
-        return True
+        if holds_a_study(paths):
+            event.acceptProposedAction()
+            self._open_paths(paths)
+            return True
+        if self._patient_is_open() and holds_a_picture(paths) and isinstance(watched, QWidget):
+            event.acceptProposedAction()
+            # The program that the files come from waits until this event is done with.
+            same_drop = _repeated(event)
+            QTimer.singleShot(0, watched, lambda: self._ask(watched, paths, same_drop))
+            return True
+        return False
+
+    def _ask(self, canvas: QWidget, paths: list[Path], same_drop: Callable[[], QDropEvent]) -> None:
+        box = QMessageBox(canvas.window())
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Open pictures?")
+        box.setText(
+            "A picture does not say where in a patient it lies. It can be a study, which takes the"
+            " place of the open one, or a plain layer over the open study, where its pixels are"
+            " drawn as if they were millimetres."
+        )
+        as_study = box.addButton("As a study", QMessageBox.ButtonRole.AcceptRole)
+        as_layer = box.addButton("As a plain layer", QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        if box.clickedButton() is as_study:
+            self._open_paths(paths)
+        elif box.clickedButton() is as_layer:
+            self._answered = True
+            try:
+                QApplication.sendEvent(canvas, same_drop())
+            finally:
+                self._answered = False
+
+
+def _repeated(event: QDropEvent) -> Callable[[], QDropEvent]:
+    """Makes the same drop once more: Qt deletes an event, and its data, when it is done with."""
+    mime = QMimeData()
+    mime.setUrls(event.mimeData().urls())
+    where, actions = event.position(), event.possibleActions()
+    buttons, keys = event.buttons(), event.modifiers()
+    # It keeps the data alive, which the event does not.
+    return lambda: QDropEvent(where, actions, mime, buttons, keys)

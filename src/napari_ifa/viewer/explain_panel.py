@@ -21,8 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.analysis_dialog import AnalysisDialog
-from napari_ifa.viewer.corner_note import BADGE_COLOURS
+from napari_ifa.viewer.cohort_analyses import analysis_name
+from napari_ifa.viewer.corner_note import BADGE_COLOURS, NOT_ON_SCALE
 from napari_ifa.viewer.export_menu import ExportButton
+from napari_ifa.viewer.fit_badge import FitBadge
 from napari_ifa.viewer.legend import Legend
 from napari_ifa.viewer.model_notes import ModelNotes
 from napari_ifa.viewer.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
@@ -47,11 +49,15 @@ class ExplainPanel(Panel):
         self._lay_out()
         self.listen(self.session.classifier_changed, self._show_classifier)
         self.listen(self.session.analysis_changed, self._show_analysis)
+        self.listen(self.session.analyses.unsaved_changed, self._offer_saving)
         self.listen(self.session.explanation_changed, self._show_explanation)
         self.listen(self.session.prediction_changed, self.predictions.show_prediction)
         self.listen(self.session.trust_wanted, self._ask_trust)
         self.listen(self.session.missing_wanted, self._ask_about_missing)
         self.listen(self.session.volume_changed, self._show_hint)
+        self.listen(self.workspace.scene.map.opacity_changed, self._show_opacity)
+        self.listen(self.workspace.scene.map.changed, self._show_map_state)
+        self._show_opacity(self.workspace.scene.opacity)
         self._show_classifier(self.session.classifier)
         self._show_analysis(self.session.analysis)
         self._show_explanation(self.session.explanation)
@@ -73,8 +79,13 @@ class ExplainPanel(Panel):
         self.run_analysis.clicked.connect(self._ask_cohort)
         self.save_analysis = QPushButton("Save…")
         self.save_analysis.setToolTip("Keep this analysis in a file, for other cases")
-        self.save_analysis.clicked.connect(self._ask_where_to_save)
+        self.save_analysis.clicked.connect(lambda: self._save(self.session.analysis))
         self.unsaved = QWidget()
+        self.save_other = QPushButton("Save…")
+        self.save_other.setToolTip("Keep the analysis that was run before this one in a file")
+        self.save_other.clicked.connect(lambda: self._save(self.session.pending))
+        self.other_name = _name_label()
+        self.other_unsaved = QWidget()
         self.class_choice = QComboBox()
         self.class_choice.setToolTip("The class whose evidence is shown")
         self.class_choice.activated.connect(self.session.select_class)
@@ -89,6 +100,7 @@ class ExplainPanel(Panel):
         self.predictions = PredictionTable()
         self.notes = ModelNotes()
         self.notes.activation_chosen.connect(self.session.choose_activation)
+        self.fit = FitBadge()
         self.no_scale = QLabel(NO_SCALE)
         self.no_scale.setWordWrap(True)
         self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
@@ -97,13 +109,18 @@ class ExplainPanel(Panel):
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setValue(round(100 * self.workspace.scene.opacity))
         self.opacity.setToolTip("How strongly the overlay covers the image")
         self.opacity.valueChanged.connect(self._set_opacity)
-        self.opacity_text = QLabel(f"{self.opacity.value()} %")
+        self.opacity_text = QLabel()
         self.opacity_text.setMinimumWidth(44)
         self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.legend = Legend()
+        self.off_scale = QLabel(NOT_ON_SCALE)
+        self.off_scale.setWordWrap(True)
+        self.off_scale.setStyleSheet(badge_style(*BADGE_COLOURS["wrong"]))
+        self.show_map = QPushButton("Show the map again")
+        self.show_map.setToolTip("The map's layer has been removed from the list of layers")
+        self.show_map.clicked.connect(self.workspace.scene.show_map)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         self.explain_anyway = QPushButton("Explain anyway…")
@@ -123,11 +140,18 @@ class ExplainPanel(Panel):
         sources.addWidget(self.analysis_name, 1, 1)
         sources.addWidget(self.open_analysis, 1, 2)
         sources.addWidget(self.run_analysis, 1, 3)
-        offer = QHBoxLayout(self.unsaved)
-        offer.setContentsMargins(0, 0, 0, 0)
-        offer.addWidget(QLabel("not saved yet"), 1)
-        offer.addWidget(self.save_analysis)
-        sources.addWidget(self.unsaved, 2, 1, 1, 3)
+        for row, (place, name, button) in enumerate(
+            (
+                (self.unsaved, QLabel("not saved yet"), self.save_analysis),
+                (self.other_unsaved, self.other_name, self.save_other),
+            ),
+            2,
+        ):
+            offer = QHBoxLayout(place)
+            offer.setContentsMargins(0, 0, 0, 0)
+            offer.addWidget(name, 1)
+            offer.addWidget(button)
+            sources.addWidget(place, row, 1, 1, 3)
         shown = QGridLayout()
         shown.setColumnStretch(1, 1)
         shown.addWidget(heading("Class"), 0, 0)
@@ -144,9 +168,12 @@ class ExplainPanel(Panel):
         layout.addWidget(self.message)
         layout.addWidget(self.hint)
         layout.addWidget(self.explain_anyway)
+        layout.addWidget(self.fit)
         layout.addWidget(self.notes)
         layout.addLayout(shown)
+        layout.addWidget(self.show_map)
         layout.addWidget(self.no_scale)
+        layout.addWidget(self.off_scale)
         layout.addWidget(self.legend)
         layout.addWidget(self.predictions)
         layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
@@ -200,18 +227,20 @@ class ExplainPanel(Panel):
         dialog.chosen.connect(self.session.run_analysis)
         dialog.open()
 
-    def _ask_where_to_save(self) -> None:
+    def _save(self, analysis: Analysis | None) -> None:
+        """Write the analysis that was named when the button was clicked."""
+        if analysis is None:
+            return
         file, _ = QFileDialog.getSaveFileName(
-            self, "Save the analysis", "analysis.nc", _ANALYSIS_FILTER
+            self, f"Save the analysis: {analysis_name(analysis)}", "analysis.nc", _ANALYSIS_FILTER
         )
         if file:
-            self.session.save_analysis(file)
+            self.session.save_analysis(file, analysis)
 
     def _choose_basis(self, index: int) -> None:
         self.session.choose_basis(self.basis.itemData(index))
 
     def _set_opacity(self, percent: int) -> None:
-        self.opacity_text.setText(f"{percent} %")
         self.workspace.scene.opacity = percent / 100
 
     # ----------------------------------------------------------------- showing
@@ -231,18 +260,23 @@ class ExplainPanel(Panel):
         self._show_hint()
 
     def _show_analysis(self, analysis: Analysis | None) -> None:
-        self.unsaved.setVisible(self.session.pending is not None)
+        self._offer_saving()
         if analysis is None:
             _set_name(self.analysis_name, "none open", "")
             return
         count = int(analysis.dataset.sizes["case"])
         facts = [f"{count} cases, {analysis.features} features, method {analysis.method}"]
         facts += [f"{len(analysis.skipped)} cases skipped"] if analysis.skipped else []
-        _set_name(
-            self.analysis_name,
-            f"{count} cases, {analysis.method}",
-            "\n".join([*facts, *analysis.notes]),
-        )
+        tip = "\n".join([*facts, *analysis.notes])
+        _set_name(self.analysis_name, analysis_name(analysis), tip)
+
+    def _offer_saving(self) -> None:
+        """A button for the open analysis, and one that names what was run before it."""
+        self.unsaved.setVisible(not self.session.analysis_is_saved)
+        other = self.session.pending
+        self.other_unsaved.setVisible(other is not None)
+        if other is not None:
+            _set_name(self.other_name, f"also not saved: {analysis_name(other)}", "")
 
     def _show_explanation(self, explanation: Explanation | None) -> None:
         shown = explanation is not None
@@ -254,6 +288,8 @@ class ExplainPanel(Panel):
         self.export.setVisible(shown)
         self.legend.setVisible(shown)
         self.legend.show_explanation(explanation)
+        self.fit.show_fit(self.session.fit)
+        self._show_map_state()
         self.notes.show_about(self.session.classifier, explanation)
         self.no_scale.setVisible(explanation is not None and explanation.scale is None)
         self._show_hint()
@@ -269,6 +305,21 @@ class ExplainPanel(Panel):
             self.class_choice.setCurrentIndex(explanation.class_idx)
         self.predictions.show_classes(explanation.class_names, explanation.class_idx)
         self.predictions.show_prediction(self.session.prediction)
+
+    def _show_opacity(self, opacity: float) -> None:
+        """Of the map, whether it was set here or in napari's layer controls."""
+        percent = round(100 * opacity)
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(percent)
+        self.opacity_text.setText(f"{percent} %")
+        self.legend.show_opacity(opacity)
+
+    def _show_map_state(self) -> None:
+        """What has become of the map's layer."""
+        shown, scene = self.session.explanation is not None, self.workspace.scene
+        self.show_map.setVisible(shown and scene.map.lost)
+        self.off_scale.setVisible(shown and not scene.map.on_scale)
+        self.legend.show_reliable(scene.map.on_scale)
 
     def _show_hint(self, _: object = None) -> None:
         self.explain_anyway.setVisible(self.session.waits_for_consent)

@@ -39,6 +39,8 @@ class ExportButton(QPushButton):
         explanation = self._session.explanation
         if explanation is None:
             return
+        # What is named on the screen now is written, whatever happens until a file is chosen.
+        shown = Shown(self._scene.window, self._scene.opacity)
         name = suggested_name(explanation, format_)
         if format_.suffix:
             filter_ = f"{format_.title} (*{format_.suffix})"
@@ -51,5 +53,4 @@ class ExportButton(QPushButton):
             # Of its own, so that the pictures do not mix with a study.
             path = Path(answer) / name
         if answer:
-            shown = Shown(self._scene.window, self._scene.opacity)
-            self._session.export(format_, path, shown)
+            self._session.export(format_, path, shown, explanation)

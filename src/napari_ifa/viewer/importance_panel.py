@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -114,6 +115,13 @@ class ImportancePanel(Panel):
                 self._others,
             ),
         }
+        self.pin = QCheckBox("keep for the next studies")
+        self.pin.setToolTip(
+            "Explain the next studies with the features that are chosen now; otherwise each study"
+            " opens with all features"
+        )
+        self.pin.setChecked(self.session.features_pinned)
+        self.pin.toggled.connect(self.session.pin_features)
         self._lay_out()
 
     def _button(self, text: str, tip: str, slot: Any) -> QPushButton:
@@ -142,7 +150,10 @@ class ImportancePanel(Panel):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addLayout(choices)
         layout.addLayout(row)
-        layout.addWidget(self.summary)
+        below = QHBoxLayout()
+        below.addWidget(self.summary, 1)
+        below.addWidget(self.pin)
+        layout.addLayout(below)
         layout.addWidget(self.table, 1)
 
     # ---------------------------------------------------------------- showing

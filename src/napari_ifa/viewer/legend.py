@@ -28,6 +28,8 @@ class Legend(QWidget):
         self._neutral: float | None = None
         self._marks: list[tuple[float, str]] = []
         self._class_name = ""
+        self._opacity = 1.0
+        self._on_scale = True
 
     def show_explanation(self, explanation: Explanation | None) -> None:
         """Take the scale from an explanation; None leaves the bar empty."""
@@ -42,6 +44,21 @@ class Legend(QWidget):
                 self._marks = [(0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")]
         self.setToolTip(self._explanation_in_words(explanation))
         self.update()
+
+    def show_opacity(self, opacity: float) -> None:
+        """Draw the colours as the map does, 0 to 1."""
+        self._opacity = opacity
+        self.update()
+
+    def show_reliable(self, on_scale: bool) -> None:
+        """Whether the map has the colours of this bar; crossed out where it has others."""
+        self._on_scale = on_scale
+        self.update()
+
+    @property
+    def opacity(self) -> float:
+        """At which the colours are drawn over grey."""
+        return self._opacity
 
     @property
     def neutral(self) -> float | None:
@@ -74,6 +91,9 @@ class Legend(QWidget):
         bar = QRectF(margin, line + 6, self.width() - 2 * margin, _BAR_HEIGHT)
         painter.fillRect(bar, self._gradient(bar))
         painter.setPen(QPen(text, 1))
+        if not self._on_scale:
+            painter.drawLine(bar.topLeft(), bar.bottomRight())
+            painter.drawLine(bar.bottomLeft(), bar.topRight())
         for value, label in self._marks:
             x = self._x(value, bar)
             painter.drawLine(QPointF(x, bar.top() - 4), QPointF(x, bar.bottom()))
@@ -106,6 +126,7 @@ class Legend(QWidget):
         for step in range(steps + 1):
             value = -1 + 2 * step / steps
             red, green, blue, alpha = diverging_colours(value, self._neutral)
+            alpha *= self._opacity
             mixed = [c * alpha + _TISSUE * (1 - alpha) for c in (red, green, blue)]
             gradient.setColorAt(step / steps, QColor.fromRgbF(*mixed))
         return gradient

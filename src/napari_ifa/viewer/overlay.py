@@ -6,6 +6,7 @@ one term on the feature grid.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,16 @@ class ActivationOverlay:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         values = self[:, :, :]
         return values if dtype is None else values.astype(dtype, copy=False)
+
+    def astype(self, dtype: Any) -> NDArray[Any]:
+        """All values in another type, as napari asks for them to make labels of an image."""
+        values = self[:, :, :]
+        whole = np.issubdtype(np.dtype(dtype), np.integer)
+        return (np.nan_to_num(values) if whole else values).astype(dtype)
+
+    def __deepcopy__(self, memo: Any) -> ActivationOverlay:
+        """A copy that stays as it is: no array is ever changed in place, so all are shared."""
+        return copy(self)
 
     def _fresh_sum(self, keep: NDArray[np.bool_]) -> NDArray[np.float64]:
         return self._terms[keep].sum(axis=0, dtype=np.float64)

@@ -1,7 +1,6 @@
-"""The session in the viewer's layers: the one module that touches ``viewer.layers``.
+"""The session in the viewer's layers: the study, the plane it is seen in, and the map over it.
 
-A study is an Image layer in its own planes, in mm. The overlay lies on the same grid; in 3D a
-small layer takes its place, which the graphics card interpolates.
+A study is an Image layer in its own planes, in mm; the map lies over it.
 """
 
 from __future__ import annotations
@@ -11,26 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
+from napari_ifa.viewer.evidence_map import EvidenceMap
 from napari_ifa.viewer.grey import grey_colormap
-from napari_ifa.viewer.overlay import (
-    OPACITY_3D,
-    ActivationOverlay,
-    CoarseActivation,
-    diverging_colormap,
-    diverging_colormap_3d,
-)
-from napari_ifa.viewer.study_layer import (
-    EXPLANATION_KEY,
-    VOLUME_KEY,
-    image_layer_data,
-    placement,
-)
+from napari_ifa.viewer.layer_guard import DATA, PLACE, LayerGuard
+from napari_ifa.viewer.orientation import RADIOLOGICAL
+from napari_ifa.viewer.other_layers import disown
+from napari_ifa.viewer.study_layer import image_layer_data, opened_volume
 from napari_ifa.viewer.window_level import window_level_drag
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_ifa.analysis import Explanation
     from napari_ifa.viewer.session import Session
@@ -38,8 +30,8 @@ if TYPE_CHECKING:
 
 #: Order of the (I, P, L) axes that shows each plane as a radiologist expects it, without flips.
 PLANES = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
-OVERLAY_NAME = "S-CAM"
-RAW_NAME = "class activation"
+_KEPT_PLACE = "The study was put back: it lies where its images were acquired, in mm."
+_KEPT_DATA = "The voxels of the study were put back: what is explained is what was read."
 
 
 class Scene:
@@ -59,19 +51,20 @@ class Scene:
         self._session = session
         self._image: Image | None = None
         self._image_is_ours = False
-        self._overlay: Image | None = None
-        self._overlay_3d: Image | None = None
-        self._coarse: CoarseActivation | None = None
-        self._opacity = 0.75
+        self._guard = LayerGuard(self._tell_put_back, lambda layer, names: None)
+        self.map = EvidenceMap(viewer, lambda sentence: session.say("note", sentence))
         # What the study was last given; a drag of the mouse moves its limits afterwards.
         self._window: Window | None = None
+        # The order of the axes before the viewer turned to 3D.
+        self._flat_order: tuple[int, ...] = ()
         self._busy = False
         session.volume_changed.connect(self._show_volume)
         session.explanation_changed.connect(self._show_explanation)
-        session.mask_changed.connect(self._keep_features)
+        session.mask_changed.connect(self.map.keep_features)
         viewer.layers.events.inserted.connect(self._adopt)
         viewer.layers.events.removed.connect(self._forget)
-        viewer.dims.events.ndisplay.connect(self._exchange_overlays)
+        viewer.layers.events.reordered.connect(self._keep_order)
+        viewer.dims.events.ndisplay.connect(self._face_3d)
         viewer.dims.events.ndisplay.connect(self._tell_plane)
         viewer.dims.events.order.connect(self._tell_plane)
         viewer.mouse_drag_callbacks.append(window_level_drag(lambda: self._image))
@@ -85,25 +78,26 @@ class Scene:
 
     @property
     def overlay(self) -> Image | None:
-        """The overlay's layer; its ``data`` is an ActivationOverlay."""
-        return self._overlay
+        """The map's layer; its ``data`` is an ActivationOverlay."""
+        return self.map.layer
 
     @property
     def overlay_3d(self) -> Image | None:
-        """What stands for the overlay while the viewer shows 3D."""
-        return self._overlay_3d
+        """What stands for the map while the viewer shows 3D."""
+        return self.map.layer_3d
 
     @property
     def opacity(self) -> float:
-        """Opacity of the overlay, 0 to 1."""
-        return self._opacity if self._overlay is None else float(self._overlay.opacity)
+        """Opacity of the map, 0 to 1."""
+        return self.map.opacity
 
     @opacity.setter
     def opacity(self, value: float) -> None:
-        self._opacity = value
-        for layer in (self._overlay, self._overlay_3d):
-            if layer is not None:
-                layer.opacity = value
+        self.map.opacity = value
+
+    def show_map(self) -> None:
+        """Bring the map back that somebody has removed."""
+        self._show_explanation(self._session.explanation)
 
     @property
     def window(self) -> Window | None:
@@ -137,7 +131,8 @@ class Scene:
         if viewer is None:
             return
         # Before napari asks the overlay for its whole volume, as it does at its own button.
-        self._exchange_for(3 if plane == "3D" else 2)
+        self.map.prepare(3 if plane == "3D" else 2)
+        viewer.scene.camera.orientation = RADIOLOGICAL
         if plane == "3D":
             viewer.dims.order = PLANES["axial"]
             viewer.dims.ndisplay = 3
@@ -166,12 +161,9 @@ class Scene:
         viewer = self._viewer()
         if viewer is None or self._busy:
             return
-        if self._overlay is not None:
-            self._opacity = self._overlay.opacity
         # napari clears the graphics card's memory after each layer that goes: once is enough.
         with viewer.layers.batched_update():
-            self._remove(self._overlay_3d)
-            self._remove(self._overlay)
+            self.map.remove()
             self._put_away_image()
             if volume is None:
                 return
@@ -180,18 +172,31 @@ class Scene:
             try:
                 self._image = viewer.add_image(data, **attributes)
                 self._image_is_ours = True
+                viewer.layers.move(len(viewer.layers) - 1, 0)
             finally:
                 self._busy = False
-            viewer.layers.move(len(viewer.layers) - 1, 0)
+            self._watch(self._image)
         self._face(volume)
 
     def _put_away_image(self) -> None:
         """Two studies are not shown at once; a layer that a person added is hidden and kept."""
-        image, self._image = self._image, None
-        if image is not None and not self._image_is_ours:
+        viewer, image = self._viewer(), self._image
+        self._image = None
+        if image is None or viewer is None:
+            return
+        self._guard.release(image)
+        if not self._image_is_ours:
             image.visible = False
-        else:
-            self._remove(image)
+        elif image in viewer.layers:
+            viewer.layers.remove(image)
+
+    def _watch(self, image: Image) -> None:
+        """Keep the study where it lies, and with the voxels that the model sees."""
+        image.editable = False
+        self._guard.watch(image, (*PLACE, *DATA))
+
+    def _tell_put_back(self, layer: Layer, names: frozenset[str]) -> None:
+        self._session.say("note", _KEPT_PLACE if names & set(PLACE) else _KEPT_DATA)
 
     def _face(self, volume: Volume) -> None:
         """Show the plane the images were acquired in, at the middle slice."""
@@ -213,11 +218,15 @@ class Scene:
 
     def _adopt_layer(self, layer: Any) -> None:
         """A study that came in by napari's own ways (a drop, File > Open) is the study."""
-        volume = layer.metadata.get(VOLUME_KEY)
-        if volume is None or self._busy or layer is self._image:
+        if self._busy or self.map.at_work or layer is self._image:
+            return
+        volume = opened_volume(layer)
+        if volume is None or volume is self._session.volume:
+            disown(layer)
             return
         # It is being inserted among the layers, so none of them is removed just now.
         if self._image is not None:
+            self._guard.release(self._image)
             self._image.visible = False
         self._image, self._image_is_ours = layer, False
         self._busy = True
@@ -225,132 +234,53 @@ class Scene:
             self._session.set_volume(volume)
         finally:
             self._busy = False
+        self._watch(layer)
         self._face(volume)
 
     def _forget(self, event: Any) -> None:
-        layer = event.value
-        if layer is self._overlay:
-            self._overlay = None
-        elif layer is self._overlay_3d:
-            self._overlay_3d = None
-        elif layer is self._image:
-            self._image = None
-            if not self._busy:
-                self._session.set_volume(None)
+        layer, viewer = event.value, self._viewer()
+        if layer is not self._image or viewer is None:
+            return
+        self._guard.release(layer)
+        self._image = None
+        if self._busy:
+            return
+        if any(shown in viewer.layers.selection for shown in self.map.layers):
+            # Whoever removes both, as napari's own menus do, still has the map to remove.
+            QTimer.singleShot(0, self._close_study)
+        else:
+            self._close_study()
+
+    def _close_study(self) -> None:
+        if self._image is None:
+            self._session.set_volume(None)
+
+    def _keep_order(self, event: Any) -> None:
+        # Only once napari has finished moving layers.
+        QTimer.singleShot(0, lambda: self.map.stay_above(self._image))
 
     # ------------------------------------------------------------ the overlay
 
     def _show_explanation(self, explanation: Explanation | None) -> None:
-        viewer = self._viewer()
-        if viewer is None:
-            return
         if explanation is None:
-            self._remove(self._overlay_3d)
-            self._remove(self._overlay)
-            return
-        values = ActivationOverlay(explanation)
-        look = {
-            "name": RAW_NAME if explanation.scale is None else OVERLAY_NAME,
-            "colormap": diverging_colormap(values.neutral),
-            "metadata": {"neutral": values.neutral, EXPLANATION_KEY: explanation},
-        }
-        self._remove(self._overlay_3d)
-        if self._overlay is None or self._overlay.data.volume is not explanation.volume:
-            self._remove(self._overlay)
-            self._overlay = viewer.add_image(
-                values,
-                rgb=False,
-                multiscale=False,
-                contrast_limits=values.limits,
-                blending="translucent_no_depth",
-                interpolation2d="linear",
-                opacity=self._opacity,
-                visible=viewer.dims.ndisplay == 2,
-                **look,
-                **placement(explanation.volume),
-            )
+            self.map.remove()
         else:
-            # Another layer in its place would take several times as long to appear.
-            self._opacity = self._overlay.opacity
-            self._overlay.data = values
-            self._overlay.contrast_limits_range = values.limits
-            self._overlay.contrast_limits = values.limits
-            for attribute, value in look.items():
-                setattr(self._overlay, attribute, value)
-        if viewer.dims.ndisplay == 3:
-            self._add_overlay_3d()
+            self.map.show(explanation)
 
-    def _keep_features(self, explanation: Explanation) -> None:
-        if self._overlay is None:
-            return
-        self._overlay.metadata[EXPLANATION_KEY] = explanation
-        self._overlay.data.keep_features(explanation.mask.keep)
-        self._overlay.refresh(extent=False)
-        if self._overlay_3d is not None and self._coarse is not None:
-            self._overlay_3d.metadata[EXPLANATION_KEY] = explanation
-            self._overlay_3d.data = self._coarse.activation()
-
-    def _exchange_overlays(self, event: Any = None) -> None:
+    def _face_3d(self, event: Any) -> None:
+        """napari's own button turns any plane into 3D: a coronal one would be a mirror image."""
         viewer = self._viewer()
-        if viewer is not None:
-            self._exchange_for(viewer.dims.ndisplay)
-
-    def _exchange_for(self, ndisplay: int) -> None:
-        viewer = self._viewer()
-        if viewer is None or self._overlay is None:
+        if viewer is None or self._session.volume is None:
             return
-        if ndisplay == 3 and self._overlay_3d is None:
-            shown = self._overlay.visible
-            self._overlay.visible = False
-            if shown:
-                self._add_overlay_3d()
-        elif ndisplay == 2 and self._overlay_3d is not None:
-            shown = self._overlay_3d.visible
-            self._opacity = self._overlay_3d.opacity
-            self._remove(self._overlay_3d)
-            self._overlay.opacity = self._opacity
-            self._overlay.visible = shown
-            viewer.layers.selection.active = self._overlay
+        dims = viewer.dims
+        others = tuple(range(dims.ndim - 3))
+        in_3d = (*others, *(len(others) + axis for axis in PLANES["axial"]))
+        if dims.ndisplay == 3:
+            self.map.prepare(3)
+            self._flat_order = tuple(dims.order)
+            dims.order = in_3d
+        elif tuple(dims.order) == in_3d and len(self._flat_order) == dims.ndim:
+            dims.order = self._flat_order
 
     def _tell_plane(self, event: Any = None) -> None:
         self.plane_changed.emit(self.plane)
-
-    def _add_overlay_3d(self) -> None:
-        viewer = self._viewer()
-        assert viewer is not None
-        assert self._overlay is not None
-        values: ActivationOverlay = self._overlay.data
-        volume = values.volume
-        if values.scale is None:
-            colormap = diverging_colormap(values.neutral, OPACITY_3D)
-            limits = values.limits
-        else:
-            colormap, limits = diverging_colormap_3d(values.scale)
-        self._coarse = CoarseActivation(values, volume)
-        self._overlay_3d = viewer.add_image(
-            self._coarse.activation(),
-            rgb=False,
-            multiscale=False,
-            name=f"{self._overlay.name} 3D",
-            colormap=colormap,
-            contrast_limits=limits,
-            rendering="translucent",
-            blending="translucent_no_depth",
-            interpolation3d="linear",
-            opacity=self._opacity,
-            metadata={
-                "neutral": values.neutral,
-                EXPLANATION_KEY: self._overlay.metadata[EXPLANATION_KEY],
-            },
-            **placement(self._coarse.volume),
-        )
-
-    def _remove(self, layer: Image | None) -> None:
-        viewer = self._viewer()
-        if layer is None or viewer is None or layer not in viewer.layers:
-            return
-        busy, self._busy = self._busy, True
-        try:
-            viewer.layers.remove(layer)
-        finally:
-            self._busy = busy

@@ -20,11 +20,12 @@ from napari_ifa.errors import (
     IfaError,
     UntrustedModelError,
 )
+from napari_ifa.viewer.cohort_analyses import CohortAnalyses
 from napari_ifa.viewer.exporting import ExportFormat, Shown, what_was_written
 from napari_ifa.viewer.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis import Analysis, Explanation, FeatureMask
+    from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
     from napari_ifa.analysis.store import Basis
     from napari_ifa.models import Classifier
     from napari_ifa.models.answers import ToldActivation
@@ -83,10 +84,12 @@ class Session:
         self._despite_missing: bool | None = None
         self.classifier: Classifier | None = None
         self.analysis: Analysis | None = None
-        self.analysis_is_saved = True
-        # An analysis that was run and is in no file yet, whatever model is open now.
-        self.pending: Analysis | None = None
+        self.analyses = CohortAnalyses(
+            runner, self._adopt, lambda sentence: self.say("note", sentence), self._fail
+        )
         self.explanation: Explanation | None = None
+        # Whether what is explained fits the cohort; None without an analysis.
+        self.fit: CohortFit | None = None
         self.prediction: Prediction | None = None
         self.bundle: Path | None = None
         self._trusted = False
@@ -98,6 +101,8 @@ class Session:
         self.basis: Basis = "voxels"
         # None: all features, however many the model has.
         self._mask: FeatureMask | None = None
+        # Whether the next studies keep the features that are chosen now.
+        self.features_pinned = False
         # The model whose paths around the layer have been looked for.
         self._looked_at: Classifier | None = None
 
@@ -108,13 +113,15 @@ class Session:
         self.browser.look_into(paths)
 
     def set_volume(self, volume: Volume | None, series: Series | None = None) -> None:
-        """Make an image the study; the class shown is again the predicted one."""
+        """Make an image the study, of the predicted class and, unless pinned, of all features."""
         if volume is self.volume:
             return
         self.volume, self.opened = volume, series
         self._chosen_class, self._despite_missing = None, None
+        if not self.features_pinned:
+            self._mask = None
         was_explained = self.explanation is not None
-        self.explanation, self.prediction = None, None
+        self.explanation, self.prediction, self.fit = None, None, None
         # First, so that the layers of the last study go in one step.
         self.volume_changed.emit(volume)
         if was_explained:
@@ -191,85 +198,48 @@ class Session:
 
     def load_analysis(self, path: str | Path) -> None:
         """Load the cohort's scale and importance from an analysis file."""
-        file = Path(path)
-
-        def work(progress: Any, stop: Any) -> Analysis:
-            from napari_ifa.analysis import load_analysis
-
-            return load_analysis(file)
-
-        self._runner.start("Loading the analysis", work, self._adopt, self._fail, key="load")
+        self.analyses.load(path)
 
     def run_analysis(self, cohort: str | Path, split: str | None, method: str) -> None:
-        """Analyse a cohort with the open model.
-
-        The pass has a copy of the network of its own, so that cases can be explained meanwhile.
-        """
-        bundle, trusted = self.bundle, self._trusted
-        if bundle is None or self.classifier is None:
+        """Analyse a cohort with the open model."""
+        if self.bundle is None or self.classifier is None:
             self.say("error", "Load a model first: an analysis is made with one.")
             return
-        layer, source = self.classifier.target_layer, self.classifier.source
-        told = None if source is None else source.output_activation
+        self.analyses.run(self.classifier, self.bundle, self._trusted, cohort, split, method)
 
-        def work(progress: Any, stop: Any) -> Analysis:
-            from napari_ifa.analysis import analyze, read_cohort
-            from napari_ifa.models import load_classifier
-
-            cases = read_cohort(Path(cohort), split=split)
-            own = load_classifier(bundle, layer=layer, trust=trusted, output_activation=told)
-            return analyze(own, cases, method=method, progress=progress, stop=stop)
-
-        def done(analysis: Analysis) -> None:
-            self.pending = analysis
-            self._adopt(analysis, saved=False)
-            if analysis.skipped:
-                name, reason = analysis.skipped[0]
-                self.say(
-                    "note",
-                    f"{len(analysis.skipped)} of the cohort's cases could not be used and were"
-                    f" skipped; the first: {name}: {reason}",
-                )
-
-        self._runner.start(
-            "Analysing the cohort", work, done, self._fail, key="analysis", lane="analysis"
-        )
-
-    def set_analysis(self, analysis: Analysis | None, saved: bool = True) -> None:
+    def set_analysis(self, analysis: Analysis | None) -> None:
         """Make an analysis the one whose scale and importance are shown."""
-        self.analysis, self.analysis_is_saved = analysis, saved
+        self.analysis = analysis
+        # What is on the screen is of the last one, and a new explanation takes its time.
+        self._drop_explanation()
         self.analysis_changed.emit(analysis)
         self._explain()
 
-    def save_analysis(self, path: str | Path) -> None:
-        """Write the analysis that was run last and is in no file, else the open one."""
-        analysis = self.pending or self.analysis
-        if analysis is None:
-            return
+    @property
+    def analysis_is_saved(self) -> bool:
+        """Whether the open analysis is in a file."""
+        return self.analyses.is_saved(self.analysis)
 
-        def work(progress: Any, stop: Any) -> Analysis:
-            analysis.save(Path(path))
-            return analysis
+    @property
+    def pending(self) -> Analysis | None:
+        """The last analysis that was run, is in no file yet and is not the open one."""
+        others = [other for other in self.analyses.unsaved if other is not self.analysis]
+        return others[-1] if others else None
 
-        def done(written: Analysis) -> None:
-            if written is self.pending:
-                self.pending = None
-            if written is self.analysis:
-                self.analysis_is_saved = True
-            self.analysis_changed.emit(self.analysis)
-            self.say("note", "The analysis has been saved.")
+    def save_analysis(self, path: str | Path, analysis: Analysis | None = None) -> None:
+        """Write an analysis: the one given, else the open one, else the one that waits for it."""
+        analysis = analysis or self.analysis or self.pending
+        if analysis is not None:
+            self.analyses.save(analysis, path)
 
-        self._runner.start("Saving the analysis", work, done, self._fail, key="save")
-
-    def _adopt(self, analysis: Analysis, saved: bool = True) -> None:
+    def _adopt(self, analysis: Analysis) -> None:
         if self.classifier is not None:
             try:
                 analysis.check(self.classifier)
             except AnalysisMismatchError as error:
                 self._fail(error)
-                self.analysis_changed.emit(self.analysis)
                 return
-        self.set_analysis(analysis, saved)
+        self.set_analysis(analysis)
 
     # ---------------------------------------------------------- explanation
 
@@ -322,6 +292,10 @@ class Session:
         self.mask_changed.emit(self.explanation)
         self._predict()
         self._look_for_a_path_around()
+
+    def pin_features(self, pinned: bool) -> None:
+        """Whether the next studies keep the features that are chosen now."""
+        self.features_pinned = pinned
 
     def _look_for_a_path_around(self) -> None:
         """Say, once for each model, if switching features off cannot show the whole answer."""
@@ -377,7 +351,7 @@ class Session:
         def work(progress: Any, stop: Any) -> Explanation:
             from napari_ifa.analysis import explain
 
-            return explain(
+            explanation = explain(
                 classifier,
                 volume,
                 analysis,
@@ -387,6 +361,9 @@ class Session:
                 progress=progress,
                 stop=stop,
             )
+            # Here, since it may take a moment: the explanation remembers what was found.
+            _ = explanation.fit
+            return explanation
 
         self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")
 
@@ -394,6 +371,7 @@ class Session:
         case = explanation.case
         if explanation.volume is not self.volume or case.classifier is not self.classifier:
             return  # closed while the network was at work
+        self.fit = explanation.fit
         # Class and features may have been chosen while the network was at work.
         if self._mask is not None and explanation.mask is not self._mask:
             explanation = explanation.select(mask=self._mask)
@@ -415,20 +393,32 @@ class Session:
             return replace(explanation, analysis=None)
         return explanation
 
-    def export(self, format_: ExportFormat, path: Path, shown: Shown) -> None:
-        """Write the explanation as it is chosen now."""
-        explanation = self.explanation
-        if explanation is None:
+    def export(
+        self,
+        format_: ExportFormat,
+        path: Path,
+        shown: Shown,
+        explanation: Explanation | None = None,
+    ) -> None:
+        """Write the explanation given, else the one on show, whatever is chosen meanwhile."""
+        chosen = explanation or self.explanation
+        if chosen is None:
             return
 
         def work(progress: Any, stop: Any) -> list[Path]:
-            return format_.write(explanation, path, shown, progress, stop)
+            return format_.write(chosen, path, shown, progress, stop)
 
         def done(written: list[Path]) -> None:
             self.say("note", what_was_written(format_, written))
 
+        # Of a key of its own: another export must not end this one.
         self._runner.start(
-            f"Exporting {format_.title}", work, done, self._fail, key="export", lane="export"
+            f"Exporting {format_.title}",
+            work,
+            done,
+            self._fail,
+            key=f"export {path}",
+            lane="export",
         )
 
     def _predict(self) -> None:
@@ -467,7 +457,7 @@ class Session:
 
     def _drop_explanation(self) -> None:
         if self.explanation is not None:
-            self.explanation, self.prediction = None, None
+            self.explanation, self.prediction, self.fit = None, None, None
             self.explanation_changed.emit(None)
             self.prediction_changed.emit(None)
 

@@ -8,6 +8,7 @@ from napari_ifa.viewer.grey import grey_colormap
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_ifa.volumes import Series, Volume
 
@@ -61,11 +62,30 @@ def layer_name(volume: Volume, series: Series | None = None) -> str:
     return ", ".join(filter(None, (name, part))) or "image"
 
 
+def opened_volume(layer: Layer) -> Volume | None:
+    """The study that an image layer is; None for every other layer, and for what was made of one.
+
+    napari copies a layer's metadata to what it makes of it: a copy, a projection, labels.
+    """
+    volume: Volume | None = layer.metadata.get(VOLUME_KEY)
+    return volume if volume is not None and layer.data is volume.array else None
+
+
 def study_on_show(viewer: napari.Viewer) -> Volume | None:
     """The Volume of the uppermost study that is visible."""
     visible = [layer.metadata for layer in viewer.layers if layer.visible]
     studies = [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
     return studies[-1] if studies else None
+
+
+def patient_on_show(viewer: napari.Viewer) -> bool:
+    """Whether a study or a map of one is visible whose images say where the patient's sides are."""
+    shown = [layer.metadata for layer in viewer.layers if layer.visible]
+    volumes = [metadata[VOLUME_KEY] for metadata in shown if VOLUME_KEY in metadata]
+    volumes += [
+        metadata[EXPLANATION_KEY].volume for metadata in shown if EXPLANATION_KEY in metadata
+    ]
+    return bool(volumes) and all(volume.source.placed for volume in volumes)
 
 
 def placement(volume: Volume) -> dict[str, Any]:

@@ -41,8 +41,10 @@ class Workspace:
         self.session = Session(self.jobs)
         self.scene = Scene(viewer, self.session)
         self.letters = OrientationLetters(viewer)
-        self.corner_note = CornerNote(viewer)
-        self._drops = CanvasDrops(lambda paths: self.session.open_path(*paths))
+        self.corner_note = CornerNote(viewer, self.session, self.scene)
+        self._drops = CanvasDrops(
+            lambda paths: self.session.open_path(*paths), lambda: self.session.volume is not None
+        )
         self._closing = _ClosingWatch(self.jobs)
         self._handed_over: list[Path] = []
         self._patience = QTimer()

@@ -62,8 +62,8 @@ def _explanation(attributes: dict[str, Any]) -> Explanation:
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:
         raise IfaError(
-            "This layer is no explanation; select the layer S-CAM or class activation and save that"
-            " one, or choose another file type."
+            "This layer is no explanation; select the layer 'evidence map' and save that one, or"
+            " choose another file type."
         )
     return explanation
 

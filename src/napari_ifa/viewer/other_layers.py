@@ -1,0 +1,53 @@
+"""Layers of a person's own beside the study and its map, and what has to be said about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_ifa.viewer.study_layer import EXPLANATION_KEY, VOLUME_KEY
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer
+
+#: Key of a layer's metadata that says what of ours it was made of.
+_MADE_OF_KEY = "napari_ifa_made_of"
+_MADE_OF_MAP, _MADE_OF_STUDY = "map", "study"
+
+
+def disown(layer: Layer) -> None:
+    """Mark what napari has made of the study or the map: it follows neither from now on.
+
+    Without their keys in its metadata nothing takes it for the study or saves it as the map.
+    """
+    explanation = layer.metadata.pop(EXPLANATION_KEY, None)
+    volume = layer.metadata.pop(VOLUME_KEY, None)
+    if explanation is not None:
+        layer.metadata[_MADE_OF_KEY] = _MADE_OF_MAP
+        kept = f"{explanation.mask.count} of {explanation.mask.keep.size} features"
+        name = explanation.class_names[explanation.class_idx]
+        layer.name = f"{layer.name} (fixed: {name}, {kept})"
+    elif volume is not None:
+        layer.metadata[_MADE_OF_KEY] = _MADE_OF_STUDY
+
+
+def remarks(viewer: napari.Viewer) -> list[str]:
+    """What the layers on show that are a person's own could be mistaken for."""
+    visible = [layer for layer in viewer.layers if layer.visible]
+    said = []
+    if any(layer.metadata.get(_MADE_OF_KEY) == _MADE_OF_MAP for layer in visible):
+        said.append("with a copy of a map, which stays as it was")
+    placed = any(
+        VOLUME_KEY in layer.metadata and layer.metadata[VOLUME_KEY].source.placed
+        for layer in visible
+    )
+    if placed and any(_lies_nowhere(layer) for layer in visible):
+        said.append("with an image that has no place in the patient")
+    return said
+
+
+def _lies_nowhere(layer: Layer) -> bool:
+    """Whether a layer of pixels lies among a study's millimetres without being in them."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and any(str(unit) == "pixel" for unit in layer.units)
