@@ -248,7 +248,7 @@ class Session:
             return
 
         def work(progress: Any, stop: Any) -> Analysis:
-            analysis.save(Path(path))
+            analysis.save(Path(path), overwrite=True)
             return analysis
 
         def done(written: Analysis) -> None:
