@@ -16,6 +16,12 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-runs", type=int, default=2, help="how often each command is killed in tests/crash"
+    )
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The cache folder of the person who runs the tests is left alone."""

@@ -30,7 +30,7 @@ def check_file(target: Path, kind: Kind, overwrite: bool = False) -> None:
     """
     try:
         found = Path(os.path.realpath(target)).stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(found.st_mode):
         raise IfaError(f"{target.name} is a folder; give the name of a file.")

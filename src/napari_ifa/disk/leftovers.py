@@ -23,7 +23,7 @@ from pathlib import Path
 from napari_ifa.disk.cache import cache_folder, private_folder
 from napari_ifa.disk.claim import Claim
 from napari_ifa.disk.exchange import undo_exchange
-from napari_ifa.disk.flushing import flush_file, flush_folder
+from napari_ifa.disk.flushing import flush_file
 
 #: Of the folder in which something is made; the dot hides it where it does not lie in the cache.
 NAME = re.compile(r"\.?napari-ifa-[0-9a-f]{32}")
@@ -46,7 +46,6 @@ def register(folder: Path, token: str) -> Path:
     entry = _register_folder() / f"{owner}-{token}.json"
     entry.write_text(json.dumps({"folder": str(folder.absolute()), "token": token}), "utf-8")
     flush_file(entry)
-    flush_folder(entry.parent)
     return entry
 
 
