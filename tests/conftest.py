@@ -17,6 +17,18 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-runs", type=int, default=2, help="how often each command is killed in tests/crash"
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The cache folder of the person who runs the tests is left alone."""
+    os.environ["NAPARI_IFA_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real studies: ``NAPARI_IFA_SHARED_DATA``, or shared/data beside the checkout."""

@@ -423,7 +423,7 @@ BAD_INPUT = {
     ),
     "a place that cannot be written": (
         ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "-o", "{image}/a.nc"],
-        "cannot be written there; choose another folder",
+        "cannot be written there (Not a directory); choose another place",
     ),
     "a feature too many": (
         ["explain", "--bundle", BUNDLE, "{image}", "--features", "only:100000", "-o", "out"],

@@ -15,11 +15,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_ifa"
 
 # Part of the package -> the other parts that it may import. Imports inside
 # functions and under TYPE_CHECKING count too.
-LEAVES = {"errors", "atomic"}
+LEAVES = {"errors", "disk"}
 ENGINE = LEAVES | {"volumes", "models", "cam", "analysis"}
 MAY_IMPORT = {
     "errors": set(),
-    "atomic": set(),
+    "disk": {"errors"},
     "samples": LEAVES,
     "volumes": LEAVES,
     "models": LEAVES | {"volumes"},

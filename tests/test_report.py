@@ -108,7 +108,7 @@ def test_pictures_take_window_opacity_and_stop(explanation: Explanation, tmp_pat
     window = Window((low + high) / 2 + 10 * (high - low), high - low)
     said: list[int] = []
     files = export_secondary_capture(
-        explanation, tmp_path / "sc", window, 0.0, lambda done, _: said.append(done)
+        explanation, tmp_path / "sc", window, 0.0, progress=lambda done, _: said.append(done)
     )
     assert said == list(range(1, len(files) + 1))
     picture = pydicom.dcmread(files[0])

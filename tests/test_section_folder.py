@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from napari_ifa.analysis.section import Section
-from napari_ifa.errors import IfaError
+from napari_ifa.errors import ExistingOutputError, IfaError
 from napari_ifa.tables import read_folder, read_sections, stored, write_sections
 
 
@@ -88,7 +88,10 @@ def test_what_sections_were_made_from_stands_in_the_index_and_at_the_top(tmp_pat
     assert lines[4] == (
         "Model “heads &lt;1>” (SHA-256 of its weights 0123456789ab), layer last, method gradcam."
     )
-    write_sections([section()], tmp_path)
+    with pytest.raises(ExistingOutputError):
+        write_sections([section()], tmp_path)
+    write_sections([section()], tmp_path, made_from)
+    write_sections([section()], tmp_path, overwrite=True)
     assert read_folder(tmp_path).provenance == {}
 
 
@@ -112,7 +115,7 @@ def test_files_of_an_earlier_run_go_and_others_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "three.csv").write_text("mine too")
 
-    written = write_sections([section(draw=None)], tmp_path)
+    written = write_sections([section(draw=None)], tmp_path, overwrite=True)
 
     assert {path.name for path in tmp_path.iterdir()} == {
         *(path.name for path in written),
@@ -138,7 +141,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(IfaError, match=r"^The results cannot be written .*No space left.*"):
-        write_sections([section(meaning="It is new.")], tmp_path / "a")
+        write_sections([section(meaning="It is new.")], tmp_path / "a", overwrite=True)
     assert contents(tmp_path) == before
     written.clear()
     with pytest.raises(IfaError, match="No space left"):
@@ -152,8 +155,8 @@ def test_a_file_that_cannot_be_moved_in_leaves_the_folder_as_it_was(tmp_path: Pa
     (tmp_path / "two.md" / "mine.txt").write_text("kept")
     before = contents(tmp_path)
 
-    with pytest.raises(IfaError, match="The results cannot be written"):
-        write_sections([section(meaning="It is new."), section("two")], tmp_path)
+    with pytest.raises(IfaError, match=r"two\.md is there already and holds something else"):
+        write_sections([section(meaning="It is new."), section("two")], tmp_path, overwrite=True)
 
     assert contents(tmp_path) == before
     assert [one.key for one in read_sections(tmp_path)] == ["one", "old"]

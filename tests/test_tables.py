@@ -196,10 +196,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(
-        IfaError, match=r"^t\.csv cannot be written to .*No space left.*; make room"
-    ):
-        write_table([{"a": 2}, {"a": 3}], tmp_path / "t")
+    with pytest.raises(IfaError, match=r"^t cannot be written to .*No space left.*; make room"):
+        write_table([{"a": 2}, {"a": 3}], tmp_path / "t", overwrite=True)
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -15,12 +15,14 @@ from napari_ifa.analysis.colour import evidence_strength
 from napari_ifa.analysis.evaluation.localisation import localise
 from napari_ifa.analysis.figures import comparison_picture, save_picture, usual_cam
 from napari_ifa.analysis.store import Basis
+from napari_ifa.disk import whole_folder
 from napari_ifa.models import load_classifier
 from napari_ifa.report import Row, write_explanation, write_table
 from napari_ifa.volumes import read_volume
 
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
+_ANALYSIS, _PICTURE = "analysis.nc", "comparison.png"
 _EXPLAINED_CLASS = "bright lesion"
 _COMPARED_WITH = "healthy"
 #: A lesion fills so little of a head that P90 over all voxels says what healthy tissue does.
@@ -38,11 +40,18 @@ class DemoOutcome:
     basis: Basis
 
 
-def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
-    """Write the analysis, the maps of two cases, their picture and tables into ``out``.
+def run_demo(out: Path, progress: ProgressBar, *, overwrite: bool = False) -> DemoOutcome:
+    """Write the analysis, the maps of two cases, their picture and tables into ``out``, or nothing.
 
     The two cases are the lesion case and the healthy case whose usual maps, each on a scale of its
     own, show most: the healthy case that misleads most.
+
+    Raises
+    ------
+    ExistingOutputError
+        Files of these names are there already, and ``overwrite`` was not asked for.
+    OSError
+        Where ``out`` cannot be written.
     """
     bundle = samples.bundle("clean")
     classifier = load_classifier(bundle)
@@ -51,9 +60,6 @@ def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
         analysis = analyze(
             classifier, read_cohort(datalist, "training"), batch_size=4, progress=bar
         )
-    analysis_file = out / "analysis.nc"
-    analysis.save(analysis_file)
-
     explained = classifier.class_index(_EXPLAINED_CLASS)
     rows: list[Row] = []
     shown: dict[str, tuple[float, Case, Explanation]] = {}
@@ -72,22 +78,23 @@ def run_demo(out: Path, progress: ProgressBar) -> DemoOutcome:
                     shown[truth] = glow, case, compared
             bar(done, len(test))
 
-    written: list[Path] = [analysis_file, *write_table(rows, out / "test_split")]
-    for truth, (_, _, explanation) in shown.items():
-        written += write_explanation(explanation, out, truth.replace(" ", "_"))
-    picture = out / "comparison.png"
     order = [name for name in (_EXPLAINED_CLASS, _COMPARED_WITH) if name in shown]
     pairs = [shown[name][2] for name in order]
     titles = [
         f"{name}: p({_EXPLAINED_CLASS}) = {_probability(e):.2f}"
         for name, e in zip(order, pairs, strict=True)
     ]
-    save_picture(comparison_picture(pairs, titles), picture)
+    with whole_folder(out, overwrite=overwrite) as place:
+        analysis.save(place / _ANALYSIS)
+        written = [place / _ANALYSIS, *write_table(rows, place / "test_split")]
+        for truth, (_, _, explanation) in shown.items():
+            written += write_explanation(explanation, place, truth.replace(" ", "_"))
+        save_picture(comparison_picture(pairs, titles), place / _PICTURE)
     return DemoOutcome(
-        report=_report(rows, [*written, picture], out),
+        report=_report(rows, [*written, place / _PICTURE], out),
         study=shown[_EXPLAINED_CLASS][1].path,
         bundle=bundle,
-        analysis=analysis_file,
+        analysis=out / _ANALYSIS,
         basis=_BASIS,
     )
 
@@ -147,7 +154,7 @@ def _report(rows: list[Row], written: list[Path], out: Path) -> str:
         " in every case.",
         f"Written to {out}:",
         *(f"  {path.name}" for path in written),
-        f"Look at {out / 'comparison.png'}: the healthy case is pale on the common scale and glows"
+        f"Look at {out / _PICTURE}: the healthy case is pale on the common scale and glows"
         " on its own.",
     ]
     return "\n".join(lines)

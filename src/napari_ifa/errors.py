@@ -5,6 +5,8 @@ A message says what was found, what was expected and what to do. It never carrie
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class IfaError(Exception):
     """Base of all errors that the project raises on purpose."""
@@ -40,3 +42,25 @@ class AnalysisMismatchError(AnalysisError):
 
 class Cancelled(IfaError):
     """Long work was stopped by the person."""
+
+
+class ExistingOutputError(IfaError):
+    """A result that is there already, and was not to be overwritten.
+
+    Attributes
+    ----------
+    path : the file or folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        what = (
+            "The folder for the results holds some already, which are"
+            if path.is_dir()
+            else (f"{path.name} exists already and is")
+        )
+        super().__init__(f"{what} not replaced unasked; give another place, or overwrite.")
+        self.path = path
+
+
+class AlreadyRunningError(IfaError):
+    """Another run works on the same place."""

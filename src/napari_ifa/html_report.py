@@ -124,6 +124,8 @@ def write_report(
     evaluation: HasSections | Sequence[Section] | None = None,
     findings: HasSections | Sequence[Section] | None = None,
     sections: Sequence[Section] = (),
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Write a report of an analysis as one self-contained HTML file.
 
@@ -133,12 +135,15 @@ def write_report(
     evaluation, findings : their sections, as they are or read back with ``read_folder``, which also
         tells which cohorts they are of.
     sections : any others, at the end.
+    overwrite : replace an HTML file that is there already.
 
     Raises
     ------
     AnalysisMismatchError
         Where the two analyses are not of one model and layer, or the evaluation or the findings
         say that they are of another model or method.
+    ExistingOutputError
+        There is one already, and ``overwrite`` was not asked for.
     IfaError
         Where the place cannot be written.
     """
@@ -154,7 +159,7 @@ def write_report(
     ]
     target = Path(path).expanduser()
     page = "\n".join(_page(analysis, other, [part for part in parts if part.sections]))
-    return write_whole(target, page + "\n")
+    return write_whole(target, page + "\n", "HTML", overwrite=overwrite)
 
 
 def _sections_of(source: HasSections | Sequence[Section] | None) -> tuple[Section, ...]:

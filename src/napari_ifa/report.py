@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
 
@@ -13,6 +15,8 @@ from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.figures import comparison_picture, save_picture
 from napari_ifa.analysis.fit.cohort_fit import WITHOUT_COHORT
+from napari_ifa.disk import reason_of, whole_folder
+from napari_ifa.errors import IfaError
 from napari_ifa.tables import Row, write_table
 from napari_ifa.volumes import (
     Colouring,
@@ -44,30 +48,77 @@ __all__ = [
 _TITLE_WIDTH = 40
 
 
-def write_explanation(explanation: Explanation, folder: Path, stem: str = "") -> list[Path]:
+def write_explanation(
+    explanation: Explanation, folder: Path, stem: str = "", *, overwrite: bool = False
+) -> list[Path]:
     """Write one explanation's files and return their paths.
 
     ``[stem_]class_activation_CLASS.nii.gz`` in logits and, with an analysis,
     ``[stem_]s_cam_CLASS.nii.gz`` on the source's grid, a picture, and a table as CSV and JSON that
     also says by which model, method, features and scale. Maps of chosen features are called
-    ``fs_class_activation`` and ``fs_s_cam``, and the features stand in the name.
+    ``fs_class_activation`` and ``fs_s_cam``, and the features stand in the name. All are written,
+    or none.
+
+    Parameters
+    ----------
+    overwrite : replace files of these names.
+
+    Raises
+    ------
+    ExistingOutputError
+        There is one already, and ``overwrite`` was not asked for.
+    IfaError
+        Where the folder cannot be written.
     """
     prefix, name = _names(explanation, stem)
-    written = [folder / f"{prefix}class_activation_{name}.nii.gz"]
-    write_nifti(explanation.class_activation, written[0])
-    if explanation.scale is not None:
-        written.append(folder / f"{prefix}s_cam_{name}.nii.gz")
-        write_nifti(explanation.s_cam, written[-1])
-        written.append(folder / f"{prefix}explanation_{name}.png")
-        title = f"{_answer(explanation)}\nfeatures: {explanation.mask.name}"
-        if explanation.fit is not None:
-            title += f"\n{fill(explanation.fit.words, _TITLE_WIDTH)}"
-        save_picture(comparison_picture([explanation], [title]), written[-1])
-    written += write_table(prediction_rows(explanation), folder / f"{prefix}prediction_{name}")
-    return written
+    with _all_or_none(folder, overwrite) as place:
+        written = [place / f"{prefix}class_activation_{name}.nii.gz"]
+        write_nifti(explanation.class_activation, written[0])
+        if explanation.scale is not None:
+            written.append(place / f"{prefix}s_cam_{name}.nii.gz")
+            write_nifti(explanation.s_cam, written[-1])
+            written.append(place / f"{prefix}explanation_{name}.png")
+            title = f"{_answer(explanation)}\nfeatures: {explanation.mask.name}"
+            if explanation.fit is not None:
+                title += f"\n{fill(explanation.fit.words, _TITLE_WIDTH)}"
+            save_picture(comparison_picture([explanation], [title]), written[-1])
+        written += write_table(prediction_rows(explanation), place / f"{prefix}prediction_{name}")
+    return [folder / path.name for path in written]
 
 
-def export_nifti(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
+def earlier_maps(folder: Path, class_names: Sequence[str], features: str) -> list[Path]:
+    """Maps in a folder that `write_explanation` would replace.
+
+    Parameters
+    ----------
+    class_names : one of which will be explained.
+    features : the mask's name; empty for all features.
+    """
+    prefix, suffix = ("fs_", f"_{file_part(features)}") if features else ("", "")
+    parts = [f"{file_part(name)}{suffix}" for name in class_names]
+    names = (
+        f"{prefix}{kind}_{part}.{ending}"
+        for part in parts
+        for kind, ending in (("class_activation", "nii.gz"), ("prediction", "csv"))
+    )
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+@contextmanager
+def _all_or_none(folder: Path, overwrite: bool) -> Iterator[Path]:
+    try:
+        with whole_folder(folder, overwrite=overwrite) as place:
+            yield place
+    except OSError as error:
+        raise IfaError(
+            f"The results cannot be written there{reason_of(error)}; make room there or choose"
+            " another folder."
+        ) from error
+
+
+def export_nifti(
+    explanation: Explanation, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
     """Write S-CAM, or without a scale the class activation, as NIfTI on the source's grid.
 
     Raises
@@ -75,7 +126,7 @@ def export_nifti(explanation: Explanation, path: str | os.PathLike[str]) -> Path
     IfaError
         Where the name does not end in ``.nii`` or ``.nii.gz``, or the file cannot be written.
     """
-    return write_nifti(_shown_map(explanation), path)
+    return write_nifti(_shown_map(explanation), path, overwrite=overwrite)
 
 
 def export_parametric_map(
@@ -83,6 +134,7 @@ def export_parametric_map(
     path: str | os.PathLike[str],
     *,
     compressed: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Path:
@@ -102,6 +154,7 @@ def export_parametric_map(
         provenance(explanation),
         path,
         compressed=compressed,
+        overwrite=overwrite,
         progress=progress,
         stop=stop,
     )
@@ -112,6 +165,8 @@ def export_secondary_capture(
     folder: str | os.PathLike[str],
     window: Window | None = None,
     opacity: float = 0.75,
+    *,
+    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> list[Path]:
@@ -121,6 +176,7 @@ def export_secondary_capture(
     ----------
     window : in which the image is shown; that with which it opens by default.
     opacity : of the overlay where the evidence is strongest, 0 to 1.
+    overwrite : replace an older export in the same folder.
 
     Raises
     ------
@@ -137,6 +193,7 @@ def export_secondary_capture(
         folder,
         window=window,
         opacity=opacity,
+        overwrite=overwrite,
         progress=progress,
         stop=stop,
     )
@@ -193,13 +250,16 @@ def write_dicom(
     explanation: Explanation,
     folder: Path,
     stem: str = "",
+    *,
+    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> list[Path]:
     """Write an explanation's DICOM objects, named as `write_explanation` names its files.
 
     Returns the Parametric Map's file and the folder of the Secondary Capture series; of an image
-    that states no place in the patient, such as most X-rays, the latter alone.
+    that states no place in the patient, such as most X-rays, the latter alone. Both are written, or
+    none.
 
     Raises
     ------
@@ -211,12 +271,13 @@ def write_dicom(
     prefix, name = _names(explanation, stem)
     kind = "class_activation" if explanation.scale is None else "s_cam"
     written = []
-    if explanation.volume.source.placed:
-        written.append(folder / f"{prefix}{kind}_{name}.dcm")
-        export_parametric_map(explanation, written[0], stop=stop)
-    series = folder / f"{prefix}{kind}_{name}_secondary_capture"
-    export_secondary_capture(explanation, series, progress=progress, stop=stop)
-    return [*written, series]
+    with _all_or_none(folder, overwrite) as place:
+        if explanation.volume.source.placed:
+            written.append(f"{prefix}{kind}_{name}.dcm")
+            export_parametric_map(explanation, place / written[0], stop=stop)
+        written.append(f"{prefix}{kind}_{name}_secondary_capture")
+        export_secondary_capture(explanation, place / written[-1], progress=progress, stop=stop)
+    return [folder / one for one in written]
 
 
 def prediction_rows(explanation: Explanation) -> list[Row]:

@@ -196,7 +196,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, tmp_path, monkey
 
     monkeypatch.setattr(np, "savez", full)
 
-    with pytest.raises(AnalysisError, match=r"No space left on device\); make space or choose"):
+    with pytest.raises(AnalysisError, match=r"No space left on device: .* free\); make space or"):
         analyze(tiny_classifier(), cohort, resume_dir=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]
 

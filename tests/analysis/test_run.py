@@ -476,7 +476,8 @@ def test_a_truncated_file_is_refused(analysis: Analysis, tmp_path: Path) -> None
 
 def test_no_space_for_the_file_leaves_the_old_one(analysis, tmp_path, monkeypatch) -> None:
     path = tmp_path / "analysis.nc"
-    path.write_bytes(b"the old one")
+    analysis.save(path)
+    older = path.read_bytes()
 
     def full(self, file, **options):
         Path(file).write_bytes(b"half")
@@ -485,8 +486,8 @@ def test_no_space_for_the_file_leaves_the_old_one(analysis, tmp_path, monkeypatc
     monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
 
     with pytest.raises(AnalysisError, match="No space left on device"):
-        analysis.save(path)
-    assert path.read_bytes() == b"the old one"
+        analysis.save(path, overwrite=True)
+    assert path.read_bytes() == older
     assert [file.name for file in tmp_path.iterdir() if file.is_file()].count("analysis.nc") == 1
     assert not list(tmp_path.glob(".*"))
 

@@ -37,18 +37,18 @@ class Exports:
     def __init__(self):
         self.asked = []
 
-    def export_nifti(self, explanation, path):
+    def export_nifti(self, explanation, path, *, overwrite):
         self.asked.append(("nifti", explanation, Path(path), {}))
         Path(path).touch()
         return Path(path)
 
-    def export_parametric_map(self, explanation, path, *, progress=None, stop=None):
+    def export_parametric_map(self, explanation, path, *, overwrite, progress=None, stop=None):
         self.asked.append(("map", explanation, Path(path), {}))
         Path(path).touch()
         return Path(path)
 
     def export_secondary_capture(
-        self, explanation, folder, window=None, opacity=0.75, progress=None, stop=None
+        self, explanation, folder, window=None, opacity=0.75, *, overwrite, progress=None, stop=None
     ):
         how = {"window": window, "opacity": opacity}
         self.asked.append(("pictures", explanation, Path(folder), how))

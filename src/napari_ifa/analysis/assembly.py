@@ -19,6 +19,7 @@ from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
+from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.truth import Truth
@@ -29,7 +30,8 @@ from napari_ifa.analysis.variables import (
     described,
     description,
 )
-from napari_ifa.errors import AnalysisError
+from napari_ifa.disk import reason_of
+from napari_ifa.errors import AnalysisError, IfaError
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -91,8 +93,8 @@ def assemble(
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
         raise AnalysisError(
-            f"The analysis cannot be written ({error.strerror or error}); what was finished is"
-            " kept, so make space and resume."
+            f"The analysis cannot be written{reason_of(error)}; what was finished is kept, so make"
+            " space and resume."
         ) from error
 
 
@@ -238,3 +240,20 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": ", ".join([f"python {platform.python_version()}", *libraries]),
     }
+
+
+def is_same_work(
+    file: Path, classifier: Classifier, cohort: Cohort, method: str, profiles: str
+) -> bool:
+    """Whether an analysis file is of the same model, cohort and options, and so the same result."""
+    try:
+        analysis = load_analysis(file)
+    except IfaError:
+        return False
+    kept = analysis.dataset.variables.get("contribution")
+    type_of_profiles = "none" if kept is None else str(kept.dtype)
+    before, now = analysis.dataset.attrs, _provenance(classifier, cohort, method)
+    analysis.dataset.close()
+    return type_of_profiles == profiles and all(
+        str(before.get(key)) == str(value) for key, value in now.items() if key != "created"
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.explain import Explanation
-from napari_ifa.atomic import whole_file
+from napari_ifa.disk import whole_file
 from napari_ifa.volumes.volume import Volume
 from napari_ifa.volumes.windowing import default_window
 
@@ -55,9 +55,17 @@ def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str
     return figure
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure; the file appears whole or not at all."""
-    with whole_file(path) as part:
+def save_picture(figure: Figure, path: Path, overwrite: bool = False) -> None:
+    """Write a figure; the file appears whole or not at all.
+
+    Raises
+    ------
+    ExistingOutputError
+        There is a picture already, and ``overwrite`` was not asked for.
+    OSError
+        Where the place cannot be written.
+    """
+    with whole_file(path, "PNG", overwrite=overwrite) as part:
         figure.savefig(part, dpi=110, facecolor=figure.get_facecolor())
 
 

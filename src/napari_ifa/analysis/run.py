@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
@@ -20,6 +19,7 @@ from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, Stop, compute_shard
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.truth import Truth
+from napari_ifa.disk import WorkFolder, reason_of
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError
 from napari_ifa.models.classifier import Classifier
 
@@ -81,6 +81,8 @@ def analyze(
         No space for the shards, a scheduler that does not answer.
     AnalysisMismatchError
         ``resume_dir`` holds shards of another analysis.
+    AlreadyRunningError
+        Another analysis is writing to ``resume_dir``.
     Cancelled
         ``stop`` returned True; finished shards are kept.
     """
@@ -91,11 +93,10 @@ def analyze(
     size = shard_size or _suitable_size(len(cohort), len(classifier.class_names))
     options = PassOptions(method, batch_size, profiles, most_skipped(skip_up_to, len(cohort)))
     tasks = _tasks(cohort, truth, size)
-    with TemporaryDirectory(prefix="napari-ifa-", ignore_cleanup_errors=True) as temporary:
-        folder = ShardFolder(
-            Path(resume_dir if resume_dir is not None else temporary).expanduser(),
-            _plan(classifier, cohort, options, size),
-        )
+    with ExitStack() as stack:
+        parts = stack.enter_context(_new_folder(None)) if resume_dir is None else Path(resume_dir)
+        plan = _plan(classifier, cohort, options, size)
+        folder = stack.enter_context(ShardFolder(parts.expanduser(), plan))
         done = _Done(cohort, options.most_skipped, progress)
         missing = [task for task in tasks if not done.found(folder.finished(task.number), task)]
         if scheduler is not None or workers is not None:
@@ -114,8 +115,8 @@ def analyze(
             raise Cancelled(
                 f"The analysis was stopped after {done.cases} of {len(cohort)} cases."
             ) from error
-        home = _new_folder(None if resume_dir is None else folder.folder)
-        file = Path(home.name) / "analysis.nc"
+        home = _new_folder(None if resume_dir is None else folder.folder.absolute().parent)
+        file = home.path / "analysis.nc"
         numbers = [task.number for task in tasks]
         assemble(file, folder, numbers, classifier, cohort, truth, method)
         return load_analysis(file).kept_in(home)
@@ -171,12 +172,12 @@ def _computed_here(
             yield compute_shard(classifier, task, inputs, options, progress=advance, stop=stop)
 
 
-def _new_folder(beside: Path | None) -> TemporaryDirectory[str]:
+def _new_folder(near: Path | None) -> WorkFolder:
     try:
-        return TemporaryDirectory(dir=beside, prefix="napari-ifa-", ignore_cleanup_errors=True)
+        return WorkFolder.temporary() if near is None else WorkFolder.near(near)
     except OSError as error:
         raise AnalysisError(
-            f"The analysis cannot be written ({error.strerror or error}); make space and resume."
+            f"The analysis cannot be written{reason_of(error)}; make space and resume."
         ) from error
 
 

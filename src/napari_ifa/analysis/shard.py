@@ -15,7 +15,7 @@ from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics
-from napari_ifa.atomic import whole_file
+from napari_ifa.disk import whole_file
 from napari_ifa.errors import CohortError
 
 
@@ -139,7 +139,7 @@ class Shard:
             for name in ("all", "true", "correct"):
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
             arrays |= _position_arrays(self.sums.position)
-        with whole_file(path) as part, part.open("wb") as stream:
+        with whole_file(path, None) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)
 
     @classmethod

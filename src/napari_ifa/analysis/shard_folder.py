@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.shard import Rows, Shard, load_measured, load_rows
-from napari_ifa.atomic import whole_file
+from napari_ifa.disk import Claim, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
-_PLAN = "plan.json"
+_PLAN, _LOCK = "plan.json", "running.lock"
+_SHARD = re.compile(r"shard_\d{6,}\.npz")
 _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile)
+
+
+def finished_parts(folder: Path) -> list[Path]:
+    """The files of the finished shards in a folder; none where there is no folder."""
+    return sorted(file for file in folder.glob("shard_*.npz") if _SHARD.fullmatch(file.name))
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove the shards in a folder and what else is of them; what is not ours stays."""
+    with suppress(OSError):
+        for file in finished_parts(folder):
+            file.unlink(missing_ok=True)
+        for name in (_PLAN, _LOCK, f"{_LOCK}.json"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 class ShardFolder:
@@ -26,6 +44,8 @@ class ShardFolder:
 
     Raises
     ------
+    AlreadyRunningError
+        Another analysis is writing to the folder.
     AnalysisMismatchError
         The folder holds shards of another plan; what differs is listed.
     AnalysisError
@@ -34,24 +54,47 @@ class ShardFolder:
 
     def __init__(self, folder: Path, plan: Mapping[str, str]) -> None:
         self.folder = folder
-        file = folder / _PLAN
+        self._claim = Claim(folder / _LOCK)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if file.is_file():
-                self._check(json.loads(file.read_text(encoding="utf-8")), plan)
-            else:
-                with whole_file(file) as part:
-                    part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
+            if not self._claim.take():
+                raise self._claim.taken()
+            self._begin(plan)
         except ValueError as error:
+            self.close()
             raise AnalysisError(
                 f"{folder.name} does not hold the finished part of an analysis; give an empty"
                 " folder."
             ) from error
         except OSError as error:
+            self.close()
             raise AnalysisError(
-                f"{folder.name}: cannot be written ({error.strerror or error}); make space or"
-                " choose another folder."
+                f"{folder.name}: cannot be written{reason_of(error)}; make space or choose another"
+                " folder."
             ) from error
+        except AnalysisError:
+            self.close()
+            raise
+
+    def __enter__(self) -> ShardFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another analysis write to the folder."""
+        self._claim.release()
+        with suppress(OSError):
+            (self.folder / _LOCK).unlink(missing_ok=True)
+
+    def _begin(self, plan: Mapping[str, str]) -> None:
+        file = self.folder / _PLAN
+        if file.is_file():
+            self._check(json.loads(file.read_text(encoding="utf-8")), plan)
+            return
+        with whole_file(file, None) as part:
+            part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
 
     def finished(self, number: int) -> Shard | None:
         """A finished shard; None where it is not there or damaged."""
@@ -111,10 +154,10 @@ class ShardFolder:
         try:
             shard.save(self._file(shard.number))
         except OSError as error:
-            kept = len(list(self.folder.glob("shard_*.npz")))
+            kept = len(finished_parts(self.folder))
             hint = f"the first {kept} parts are kept, so make space and resume"
             raise AnalysisError(
-                f"{self.folder.name}: cannot be written ({error.strerror or error});"
+                f"{self.folder.name}: cannot be written{reason_of(error)};"
                 f" {hint if kept else 'make space or choose another folder'}."
             ) from error
 

@@ -7,7 +7,6 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -24,7 +23,7 @@ from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.analysis.variables import FINE
-from napari_ifa.atomic import whole_file
+from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Analysis:
 
     dataset: xr.Dataset
     file: Path | None = None
-    home: TemporaryDirectory[str] | None = None
+    home: WorkFolder | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -354,35 +353,44 @@ class Analysis:
                 " run the analysis again with this model, or open the model it was made with."
             )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the file; it appears whole or not at all.
+
+        Parameters
+        ----------
+        overwrite : replace an analysis that is there already.
 
         Raises
         ------
+        ExistingOutputError
+            There is an analysis already, and ``overwrite`` was not asked for.
+        IfaError
+            There is a folder or a file of another kind.
         AnalysisError
             Where the place cannot be written.
         """
         target = Path(path).expanduser()
+        needed = None if self.file is None else self.file.stat().st_size
         try:
-            with whole_file(target) as part:
+            with whole_file(target, "analysis", overwrite=overwrite, needed=needed) as part:
                 if self.file is not None:
                     shutil.copyfile(self.file, part)
                 else:
                     self.dataset.to_netcdf(part, engine="h5netcdf", encoding=self._encoding())
         except OSError as error:
             raise AnalysisError(
-                f"{target.name} cannot be written there ({error.strerror or error}); make space or"
-                " choose another folder."
+                f"{target.name} cannot be written there{reason_of(error)}; make space or choose"
+                " another folder."
             ) from error
 
-    def kept_in(self, home: TemporaryDirectory[str]) -> Analysis:
+    def kept_in(self, home: WorkFolder) -> Analysis:
         """The same analysis, whose file lies in a temporary folder that is no longer kept.
 
         The folder goes at once where all is in memory, otherwise with the analysis.
         """
         if self.file is not None:
             return replace(self, home=home)
-        home.cleanup()
+        home.remove()
         return self
 
     def _encoding(self) -> dict[str, dict[str, Any]]:

@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 
 from napari_ifa.cli.arguments import percentiles, share
 from napari_ifa.cli.cohort import run_analyze, run_evaluate, run_findings, run_report
+from napari_ifa.cli.outputs import add_overwrite, outputs_kept
 from napari_ifa.cli.plain import plain
 from napari_ifa.cli.study import run_demo, run_explain, run_series, run_view
-from napari_ifa.errors import IfaError
+from napari_ifa.disk import clear_leftovers
+from napari_ifa.errors import ExistingOutputError, IfaError
 
 EXIT_BAD_INPUT = 2
 # Spelt out, for the list itself comes with torch, which takes seconds to start.
@@ -48,12 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _ended_like_ctrl_c(
             waits_for_a_window=options.run is run_view or getattr(options, "view", False)
         ):
-            options.run(options)
+            clear_leftovers()
+            with outputs_kept(options):
+                options.run(options)
     except KeyboardInterrupt:
         return _refuse("Stopped.")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ExistingOutputError as error:
+        return _refuse(f"{error} The option for that is --overwrite.")
     except IfaError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -121,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the whole path on the sample data")
     demo.add_argument("--out", type=Path, default=Path("napari-ifa-demo"), metavar="DIR")
     demo.add_argument("--view", action="store_true", help="open napari on the outcome")
+    add_overwrite(demo)
     demo.set_defaults(run=run_demo)
 
     series = commands.add_parser(
@@ -153,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://10.0.0.1:8786"
     )
     analyze.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    add_overwrite(analyze)
     analyze.set_defaults(run=run_analyze)
 
     evaluate = commands.add_parser(
@@ -165,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_top(evaluate)
     _add_basis(evaluate)
     evaluate.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    add_overwrite(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
     findings = commands.add_parser(
@@ -182,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_skip(findings)
     _add_top(findings)
     findings.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    add_overwrite(findings)
     findings.set_defaults(run=run_findings)
 
     report = commands.add_parser("report", help="all of an analysis in one HTML file")
@@ -198,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also write the tables and figures of cohort, accuracy, scale and importance there",
     )
     report.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
+    add_overwrite(report)
     report.set_defaults(run=run_report)
 
     explain = commands.add_parser("explain", help="explain a model's answer for one image")
@@ -247,6 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also a DICOM Parametric Map and a Secondary Capture series; of DICOM images",
     )
     explain.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    add_overwrite(explain)
     explain.set_defaults(run=run_explain)
 
     view = commands.add_parser("view", help="open napari")

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ifa.errors import AnalysisError, IfaError
+from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Explanation, FeatureMask
     from napari_ifa.models import Classifier
-
-
-def checked_writable(folder: Path) -> None:
-    """Refuse a place that cannot be written before any work is done for it; nothing is left."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise IfaError("The results cannot be written there; choose another folder.") from error
 
 
 def share(text: str) -> float:
@@ -96,3 +84,17 @@ def parse_features(text: str, explanation: Explanation, analysis: Analysis | Non
     raise AnalysisError(
         f"'{text}' says no choice of features; write all, top:5%, only:1,2 or not:3."
     )
+
+
+def features_in_words(text: str) -> str:
+    """The name of the mask that `parse_features` makes; empty for all features."""
+    kind, _, rest = text.partition(":")
+    try:
+        if kind in ("only", "not"):
+            return f"{kind} {', '.join(map(str, sorted(set(map(int, rest.split(','))))))}"
+        if kind == "top":
+            return f"top {100 * share(rest):g} %"
+    except (ValueError, argparse.ArgumentTypeError):
+        # `parse_features` says what is wrong.
+        pass
+    return ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ifa.cli.arguments import checked_writable, loaded_classifier
+from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import AnalysisError, Cancelled, IfaError
+from napari_ifa.cli.outputs import refuse_existing, reserve_file, reserve_folder
+from napari_ifa.errors import AnalysisError, Cancelled
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Cohort, Findings
@@ -26,15 +26,26 @@ _MOST_NAMED = 5
 def run_analyze(options: argparse.Namespace) -> None:
     """Analyse a cohort; what is finished of an interrupted analysis is kept beside its file."""
     from napari_ifa.analysis import analyze
+    from napari_ifa.analysis.assembly import is_same_work
+    from napari_ifa.analysis.shard_folder import finished_parts, remove_parts
 
-    _check_file(options.out, "cohort.nc")
+    reserve_file(options, options.out, "analysis", "cohort.nc")
     cohort = _cohort(options)
     parts = options.out.with_name(f"{options.out.name}.parts")
-    if parts.exists() and not options.resume:
+    kept_parts = finished_parts(parts)
+    if kept_parts and not options.resume:
         raise AnalysisError(
             f"An interrupted analysis lies in {parts}; go on with it by --resume, or remove it."
         )
+    if options.resume and not kept_parts:
+        raise AnalysisError(
+            f"There is nothing to resume: no finished part of an analysis lies in {parts.name}"
+            " beside the file; leave out --resume to begin."
+        )
     classifier = loaded_classifier(options)
+    work = (classifier, cohort, options.method, options.profiles)
+    if not is_same_work(options.out, *work):
+        refuse_existing(options, options.out)
     try:
         with Bar("cases") as bar:
             analysis = analyze(
@@ -49,7 +60,7 @@ def run_analyze(options: argparse.Namespace) -> None:
                 scheduler=options.scheduler,
                 progress=bar,
             )
-        analysis.save(options.out)
+        analysis.save(options.out, overwrite=True)
     except KeyboardInterrupt:
         kept = _cases_kept(parts, len(cohort))
         if not kept:
@@ -59,10 +70,10 @@ def run_analyze(options: argparse.Namespace) -> None:
             " command with --resume goes on."
         ) from None
     finally:
-        if not any(parts.glob("shard_*")):
-            shutil.rmtree(parts, ignore_errors=True)
+        if not finished_parts(parts):
+            remove_parts(parts)
     analysis.dataset.close()
-    shutil.rmtree(parts, ignore_errors=True)
+    remove_parts(parts)
     _say(analysis, cohort, options.out)
 
 
@@ -71,10 +82,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import evaluate, load_analysis
     from napari_ifa.analysis.summary.provenance import evaluated_on, provenance_of
 
+    reserve_folder(options, options.out)
     cohort = _cohort(options)
-    checked_writable(options.out)
     classifier = loaded_classifier(options)
     analysis = load_analysis(options.analysis, classifier)
+    provenance = provenance_of("evaluate", analysis, top=options.top)
+    provenance |= evaluated_on(cohort, options.basis)
+    _check_folder(options, options.out, provenance)
     with Bar("cases") as bar:
         evaluation = evaluate(
             classifier,
@@ -85,8 +99,6 @@ def run_evaluate(options: argparse.Namespace) -> None:
             skip_up_to=options.skip_up_to,
             progress=bar,
         )
-    provenance = provenance_of("evaluate", analysis, top=options.top)
-    provenance |= evaluated_on(cohort, options.basis)
     _write(evaluation.sections, options.out, provenance)
 
 
@@ -100,9 +112,11 @@ def run_findings(options: argparse.Namespace) -> None:
             "Maps of the candidates and what accuracy loses without features need the model and"
             " its cases: give --bundle and --cohort, or neither."
         )
-    checked_writable(options.out)
+    reserve_folder(options, options.out)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
+    provenance = provenance_of("findings", analysis, other, options.top)
+    _check_folder(options, options.out, provenance)
     found = findings(analysis, other, top=options.top)
     more: list[Section] = []
     if options.bundle is not None:
@@ -112,7 +126,6 @@ def run_findings(options: argparse.Namespace) -> None:
             "Redundancy is not measured: that takes the model and labelled cases, best ones that it"
             " was not trained on; give --bundle and --cohort."
         )
-    provenance = provenance_of("findings", analysis, other, options.top)
     _write([*found.sections, *more], options.out, provenance)
 
 
@@ -152,11 +165,14 @@ def run_report(options: argparse.Namespace) -> None:
     from napari_ifa.html_report import write_report
     from napari_ifa.tables import TracedSections
 
-    _check_file(options.out, "report.html")
-    if options.tables:
-        checked_writable(options.tables)
+    reserve_file(options, options.out, "HTML", "report.html")
+    refuse_existing(options, options.out)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
+    of_tables = provenance_of("report", analysis, other)
+    if options.tables:
+        reserve_folder(options, options.tables)
+        _check_folder(options, options.tables, of_tables)
     evaluated = found = None
     if options.evaluation:
         evaluated = _read(options.evaluation, "evaluate", analysis)
@@ -166,9 +182,9 @@ def run_report(options: argparse.Namespace) -> None:
         sections = findings(analysis, other).sections
         found = TracedSections(sections, provenance_of("findings", analysis, other))
     if options.tables:
-        provenance = provenance_of("report", analysis, other)
-        _write(summary_sections(analysis, other), options.tables, provenance)
-    print(write_report(options.out, analysis, other, evaluated, found))
+        _write(summary_sections(analysis, other), options.tables, of_tables)
+    overwrite = options.overwrite
+    print(write_report(options.out, analysis, other, evaluated, found, overwrite=overwrite))
 
 
 def _cohort(options: argparse.Namespace) -> Cohort:
@@ -177,11 +193,12 @@ def _cohort(options: argparse.Namespace) -> Cohort:
     return read_cohort(options.cohort, options.split, options.root)
 
 
-def _check_file(out: Path, example: str) -> None:
-    """Refuse a place for a file that is a folder or cannot be written, before any work."""
-    if out.is_dir():
-        raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
-    checked_writable(out.parent)
+def _check_folder(options: argparse.Namespace, folder: Path, provenance: Mapping[str, str]) -> None:
+    """Refuse a folder with results of another work, unless they are to be overwritten."""
+    from napari_ifa.tables.folder import check_sections
+
+    if not options.overwrite:
+        check_sections(folder, provenance)
 
 
 def _cases_kept(parts: Path, cases: int) -> int:
@@ -208,7 +225,8 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
 
     for section in sections:
         print(f"{section.title}: {section.meaning}")
-    written = write_sections(sections, folder, provenance)
+    # What is there has been looked at.
+    written = write_sections(sections, folder, provenance, overwrite=True)
     print(f"{len(written)} files written to {folder}; begin with summary.md.")
 
 

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.cli.arguments import checked_writable, loaded_classifier, parse_features
+from napari_ifa.cli.arguments import features_in_words, loaded_classifier, parse_features
 from napari_ifa.cli.bar import Bar
+from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.plain import plain
 from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 def run_demo(options: argparse.Namespace) -> None:
     from napari_ifa.demo import run_demo as whole_path
 
-    checked_writable(options.out)
-    outcome = whole_path(options.out, progress=Bar)
+    reserve_folder(options, options.out)
+    if options.out.is_dir() and any(options.out.iterdir()):
+        refuse_existing(options, options.out)
+    outcome = whole_path(options.out, progress=Bar, overwrite=options.overwrite)
     print(outcome.report)
     if options.view:
         _open_viewer(outcome.study, outcome.bundle, outcome.analysis, outcome.basis)
@@ -90,7 +93,8 @@ def _in_words(series: Series) -> list[str]:
 
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
-    from napari_ifa.report import write_dicom, write_explanation
+    from napari_ifa.disk import whole_folder
+    from napari_ifa.report import earlier_maps, write_dicom, write_explanation
     from napari_ifa.volumes import check_dicom_source, missing_slices, read_volume
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
@@ -98,8 +102,16 @@ def run_explain(options: argparse.Namespace) -> None:
             "A scale's scope and percentiles are those of a cohort; give its analysis with"
             " --analysis."
         )
-    checked_writable(options.out)
+    reserve_folder(options, options.out)
     classifier = loaded_classifier(options)
+    name = options.class_name
+    classes = (
+        classifier.class_names
+        if name is None
+        else [classifier.class_names[classifier.class_index(name)]]
+    )
+    for there in earlier_maps(options.out, classes, features_in_words(options.features)):
+        refuse_existing(options, there)
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
     volume = read_volume(options.image, options.series)
     if options.dicom:
@@ -122,12 +134,13 @@ def run_explain(options: argparse.Namespace) -> None:
         )
     mask = parse_features(options.features, explanation, analysis)
     chosen = explanation.select(mask=mask)
-    written = write_explanation(chosen, options.out)
-    if options.dicom:
-        with Bar("pictures") as bar:
-            written += write_dicom(chosen, options.out, progress=bar)
+    with whole_folder(options.out, overwrite=options.overwrite) as place:
+        written = write_explanation(chosen, place)
+        if options.dicom:
+            with Bar("pictures") as bar:
+                written += write_dicom(chosen, place, progress=bar)
     for path in written:
-        print(path)
+        print(options.out / path.name)
     fit = () if chosen.fit is None else chosen.fit.sentences
     for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes, *fit):
         print(plain(note))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
 
 from napari_ifa.analysis.section import Section
-from napari_ifa.errors import IfaError
+from napari_ifa.disk import reason_of, whole_folder
+from napari_ifa.errors import ExistingOutputError, IfaError
 from napari_ifa.tables.cells import clean_text
 from napari_ifa.tables.pictures import pictures_of
-from napari_ifa.tables.stored import INDEX, INDEX_KIND, INDEX_VERSION, KEY, listed_files
+from napari_ifa.tables.stored import (
+    INDEX,
+    INDEX_KIND,
+    INDEX_VERSION,
+    KEY,
+    listed_files,
+    read_folder,
+)
 from napari_ifa.tables.summary_page import SUMMARY, summary_page
 from napari_ifa.tables.table import as_json, table_texts
 
@@ -22,49 +26,70 @@ def write_sections(
     sections: Sequence[Section],
     folder: str | Path,
     provenance: Mapping[str, str] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Every section's table and figure, ``summary.md`` to begin with, and the index of them all.
 
     A section's files are called by its key: ``KEY.csv``, ``.json`` and ``.md``, and where it draws
-    ``.png`` (150 dpi) and ``.svg``. The same sections give the same bytes. All is made in a
-    temporary folder within the folder and then moved in, the index, ``sections.json``, last; the
-    files that an index already there lists are removed, and others left alone. Where something
-    fails the folder is as it was.
+    ``.png`` (150 dpi) and ``.svg``. The same sections give the same bytes. All is made elsewhere
+    and then moved in; the files that an index already there lists are removed, and others left
+    alone. Where something fails the folder is as it was.
 
     Parameters
     ----------
     provenance : what the sections were made from, as named texts; see
         ``napari_ifa.analysis.summary.provenance``. It stands in the index and in words at the top
         of ``summary.md``.
+    overwrite : replace sections that are there already; those of the same provenance are replaced
+        in any case, for they are of the same work.
 
     Raises
     ------
+    ExistingOutputError
+        There are other sections already, and ``overwrite`` was not asked for.
     IfaError
         Where the folder cannot be written, or two sections share a key or have one that cannot be
         a file's name.
     """
     place = Path(folder).expanduser()
     _check_keys(sections)
-    made = _missing_folders(place)
-    part: Path | None = None
+    if not overwrite:
+        check_sections(place, provenance)
+    older = listed_files(place)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        part = Path(mkdtemp(prefix=".napari-ifa-", dir=place))
-        names = _write_all(sections, part, dict(provenance or {}))
-        _exchange(part, place, names, listed_files(place))
-        made = []
+        with whole_folder(place, obsolete=[SUMMARY, *older] if older else ()) as part:
+            names = _write_all(sections, part, dict(provenance or {}))
+    except ExistingOutputError as error:
+        raise IfaError(
+            f"{error.path.name} in the folder for the results is not of an earlier result, so it"
+            " is not replaced; choose another folder."
+        ) from error
     except OSError as error:
         raise IfaError(
-            f"The results cannot be written to '{place}' ({error.strerror or error}); make room"
-            " there or choose another folder."
+            f"The results cannot be written to '{place}'{reason_of(error)}; make room there or"
+            " choose another folder."
         ) from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-        for empty in made:
-            with suppress(OSError):
-                empty.rmdir()
     return [place / name for name in names]
+
+
+def check_sections(folder: Path, provenance: Mapping[str, str] | None = None) -> None:
+    """Refuse a folder that holds sections of another provenance, or a page of such a name.
+
+    Raises
+    ------
+    ExistingOutputError
+        It does.
+    """
+    if not any((folder / name).exists() for name in (INDEX, SUMMARY)):
+        return
+    try:
+        before = read_folder(folder).provenance
+    except IfaError:
+        before = {}
+    expected = {clean_text(k): clean_text(v) for k, v in (provenance or {}).items()}
+    if not before or before != expected:
+        raise ExistingOutputError(folder)
 
 
 def _check_keys(sections: Sequence[Section]) -> None:
@@ -76,11 +101,6 @@ def _check_keys(sections: Sequence[Section]) -> None:
                 " digits, - and _, and stands once."
             )
         taken.add(section.key.lower())
-
-
-def _missing_folders(place: Path) -> list[Path]:
-    """The folders that making ``place`` would make, the innermost first."""
-    return [folder for folder in (place, *place.parents) if not folder.exists()]
 
 
 def _write_all(sections: Sequence[Section], part: Path, provenance: Mapping[str, str]) -> list[str]:
@@ -117,27 +137,3 @@ def _write_all(sections: Sequence[Section], part: Path, provenance: Mapping[str,
     }
     write(INDEX, as_json(index))
     return names
-
-
-def _exchange(part: Path, place: Path, names: Sequence[str], old: Sequence[str]) -> None:
-    """Move new files in for the old ones; where one cannot be moved all is put back.
-
-    The old index goes first and the new one comes last, so that a folder between the two is no
-    folder of sections.
-    """
-    before = part / "before"
-    before.mkdir()
-    moved: list[str] = []
-    try:
-        for name in dict.fromkeys([INDEX, *names, *old]):
-            if (place / name).is_file() or (place / name).is_symlink():
-                os.replace(place / name, before / name)
-        for name in names:
-            os.replace(part / name, place / name)
-            moved.append(name)
-    except BaseException:
-        for name in moved:
-            os.replace(place / name, part / name)
-        for file in sorted(before.iterdir(), key=lambda file: file.name == INDEX):
-            os.replace(file, place / file.name)
-        raise

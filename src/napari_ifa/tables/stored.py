@@ -70,14 +70,14 @@ def _read_whole(place: Path) -> tuple[tuple[StoredSection, ...], dict[str, str]]
 
 
 def listed_files(place: Path) -> Sequence[str]:
-    """Names of the files that a folder's index speaks of; none where there is no good index."""
+    """Names of the index and the files that it speaks of; none where there is no good index."""
     try:
         entries = _read_index(place)["sections"]
     except IfaError:
         return ()
     keys = [entry.get("key") for entry in entries if isinstance(entry, dict)]
     good = [key for key in keys if isinstance(key, str) and KEY.fullmatch(key)]
-    return [f"{key}.{suffix}" for key in good for suffix in _SUFFIXES]
+    return [INDEX, *(f"{key}.{suffix}" for key in good for suffix in _SUFFIXES)]
 
 
 def _read_index(place: Path) -> dict[str, Any]:

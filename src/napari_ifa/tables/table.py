@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.atomic import reason_of, whole_file
+from napari_ifa.disk import Kind, reason_of, whole_file, whole_folder
 from napari_ifa.errors import IfaError
 from napari_ifa.tables.cells import cell_text, clean_text, is_number, markdown_text, plain_value
 
@@ -21,7 +21,11 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 
 
 def write_table(
-    rows: Sequence[Mapping[str, Any]], path: Path, columns: Iterable[str] = ()
+    rows: Sequence[Mapping[str, Any]],
+    path: Path,
+    columns: Iterable[str] = (),
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """A table as CSV, JSON and Markdown beside each other; ``path`` has no suffix.
 
@@ -33,14 +37,24 @@ def write_table(
     Parameters
     ----------
     columns : those of a table without rows.
+    overwrite : replace tables that are there already.
 
     Raises
     ------
+    ExistingOutputError
+        There is one already, and ``overwrite`` was not asked for.
     IfaError
         Where the place cannot be written.
     """
     texts = table_texts(rows, columns)
-    return [write_whole(path.with_name(f"{path.name}.{s}"), text) for s, text in texts.items()]
+    names = [f"{path.name}.{suffix}" for suffix in texts]
+    try:
+        with whole_folder(path.parent, overwrite=overwrite) as folder:
+            for name, text in zip(names, texts.values(), strict=True):
+                (folder / name).write_bytes(text.encode())
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    return [path.with_name(name) for name in names]
 
 
 def table_texts(
@@ -77,23 +91,32 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def write_whole(path: Path, content: str | bytes) -> Path:
+def write_whole(
+    path: Path, content: str | bytes, kind: Kind = "table", *, overwrite: bool = False
+) -> Path:
     """Write a file; it appears whole or not at all.
 
     Raises
     ------
+    ExistingOutputError
+        There is one already, and ``overwrite`` was not asked for.
     IfaError
         Where the place cannot be written, and why.
     """
+    data = content.encode() if isinstance(content, str) else content
     try:
-        with whole_file(path) as part:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
+        with whole_file(path, kind, overwrite=overwrite, needed=len(data)) as part:
+            part.write_bytes(data)
     except OSError as error:
-        raise IfaError(
-            f"{path.name} cannot be written to its folder{reason_of(error)}; make room there or"
-            " choose another folder."
-        ) from error
+        raise _unwritten(path, error) from error
     return path
+
+
+def _unwritten(path: Path, error: OSError) -> IfaError:
+    return IfaError(
+        f"{path.name} cannot be written to its folder{reason_of(error)}; make room there or choose"
+        " another folder."
+    )
 
 
 def _as_csv(names: Sequence[str], rows: Sequence[Row]) -> str:

@@ -108,7 +108,7 @@ class CohortAnalyses:
         file = Path(path)
 
         def work(progress: Any, stop: Any) -> None:
-            analysis.save(file)
+            analysis.save(file, overwrite=True)
 
         def done(_: None) -> None:
             self.unsaved = tuple(other for other in self.unsaved if other is not analysis)

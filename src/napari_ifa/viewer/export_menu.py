@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_ifa.viewer.exporting import FORMATS, ExportFormat, Shown, suggested_name
 from napari_ifa.viewer.panel import listen
@@ -52,5 +52,18 @@ class ExportButton(QPushButton):
             )
             # Of its own, so that the pictures do not mix with a study.
             path = Path(answer) / name
-        if answer:
+        if answer and (format_.suffix or self._may_replace(path)):
             self._session.export(format_, path, shown, explanation)
+
+    def _may_replace(self, folder: Path) -> bool:
+        """Asks where a folder is there already, as the dialog does by itself for a file."""
+        if not folder.exists():
+            return True
+        answer = QMessageBox.question(
+            self,
+            "Replace the folder?",
+            f"A folder {folder.name} is there already. Replace the pictures in it?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        return answer == QMessageBox.StandardButton.Yes

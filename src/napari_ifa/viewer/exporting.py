@@ -1,4 +1,7 @@
-"""Ways in which an explanation leaves napari, for File > Save and for the Export button."""
+"""Ways in which an explanation leaves napari, for File > Save and for the Export button.
+
+Both ask before they replace something, so that whatever is asked for here is overwritten.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def _write_nifti(
 ) -> list[Path]:
     from napari_ifa.report import export_nifti
 
-    return [Path(export_nifti(explanation, path))]
+    return [Path(export_nifti(explanation, path, overwrite=True))]
 
 
 def _write_parametric_map(
@@ -50,7 +53,8 @@ def _write_parametric_map(
 ) -> list[Path]:
     from napari_ifa.report import export_parametric_map
 
-    return [Path(export_parametric_map(explanation, path, progress=progress, stop=stop))]
+    written = export_parametric_map(explanation, path, overwrite=True, progress=progress, stop=stop)
+    return [Path(written)]
 
 
 def _write_pictures(
@@ -64,6 +68,7 @@ def _write_pictures(
             path,
             window=shown.window,
             opacity=shown.opacity,
+            overwrite=True,
             progress=progress,
             stop=stop,
         )

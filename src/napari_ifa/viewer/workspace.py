@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_ifa.disk import clear_leftovers
 from napari_ifa.viewer.corner_note import CornerNote
 from napari_ifa.viewer.drops import CanvasDrops
 from napari_ifa.viewer.jobs import Jobs
@@ -51,7 +52,7 @@ class Workspace:
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE)
         self._patience.timeout.connect(self._open_handed_over)
-        self.jobs.start("Getting ready", _load_layers, _ignore, _ignore, key="ready", lane="ready")
+        self.jobs.start("Getting ready", _get_ready, _ignore, _ignore, key="ready", lane="ready")
 
     @property
     def viewer(self) -> napari.Viewer:
@@ -118,11 +119,14 @@ class Workspace:
         return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
 
 
-def _load_layers(progress: Any, stop: Any) -> None:
-    """Import what napari imports with its first layer, which would then stop the window.
+def _get_ready(progress: Any, stop: Any) -> None:
+    """Remove what ended processes left, and import what napari imports with its first layer.
+
+    That would then stop the window.
 
     No layer is made here: napari's own state, as its table of units, is not made for two threads.
     """
+    clear_leftovers()
     import_module("xarray")
     import_module("scipy.ndimage")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.errors import IfaError
+from napari_ifa.errors import ExistingOutputError, IfaError
 from napari_ifa.viewer.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, Shown
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[
     if volume is not None:
         from napari_ifa.volumes import write_nifti
 
-        return [str(write_nifti(volume, Path(path)))]
+        return [str(write_nifti(volume, Path(path), overwrite=True))]
     explanation = _explanation(attributes)
     return _strings(NIFTI.write(explanation, Path(path), Shown(), None, None))
 
@@ -44,16 +44,22 @@ def write_parametric_map_layer(path: str, data: Any, attributes: dict[str, Any])
 
 
 def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """An explanation on the image, as shown now, as a DICOM series in a folder.
+    """An explanation on the image, as shown now, as a DICOM series in a new folder.
 
     Raises
     ------
+    ExistingOutputError
+        The folder holds something already.
     IfaError
         Where the layer is no explanation, or the folder cannot be written.
     """
     explanation = _explanation(attributes)
+    folder = Path(path)
+    # Unlike for a file, napari's dialog asks nothing.
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ExistingOutputError(folder)
     shown = _shown(explanation, float(attributes.get("opacity", Shown().opacity)))
-    return _strings(PICTURES.write(explanation, Path(path), shown, None, None))
+    return _strings(PICTURES.write(explanation, folder, shown, None, None))
 
 
 def _explanation(attributes: dict[str, Any]) -> Explanation:

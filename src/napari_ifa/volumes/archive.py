@@ -10,14 +10,14 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 import unicodedata
-import weakref
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from napari_ifa.disk import WorkFolder
+from napari_ifa.disk.reasons import size_in_words
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.volumes.scan import ARCHIVE, NO_IMAGE, archive_kind
 from napari_ifa.volumes.series import Progress, Stop
@@ -48,14 +48,17 @@ _END_SIZE = 22 + 2**16
 class UnpackedArchive:
     """A private folder of unpacked files, removed with the last reference to this.
 
+    What a process that is killed leaves of it is removed by the next run.
+
     Attributes
     ----------
     folder : that only this user can look into.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="napari-ifa-"))
-        weakref.finalize(self, _remove, self.folder, os.getpid())
+        self._home = WorkFolder.temporary()
+        self.folder = self._home.path / "files"
+        self.folder.mkdir()
 
     def __deepcopy__(self, _: object) -> UnpackedArchive:
         return self
@@ -115,12 +118,6 @@ def unpack(
         ) from error
 
 
-def _remove(folder: Path, owner: int) -> None:
-    # A forked process has a copy of the reference, not of the files.
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _refuse_long_contents(path: Path) -> None:
     """Look at the size of the table of contents before zipfile reads all of it."""
     with path.open("rb") as file:
@@ -149,14 +146,10 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
         )
     if claimed > free:
         raise UnsupportedStudyError(
-            f"{path.name}: unpacking needs {_size(claimed)}, but only"
-            f" {_size(free)} of the disk for temporary files can be used; unpack it"
+            f"{path.name}: unpacking needs {size_in_words(claimed)}, but only"
+            f" {size_in_words(free)} of the disk for temporary files can be used; unpack it"
             " elsewhere and open the folder."
         )
-
-
-def _size(count: float) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
 
 
 def _too_many(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_nifti2_stays_nifti2_and_big_endian_is_read_back(tmp_path: Path) -> None
     header = nibabel.Nifti1Header(endianness=">")
     header.set_data_dtype(">i2")
     nibabel.Nifti1Image(CUBE, ODD_AFFINE, header).to_filename(source)
-    out = write_nifti(read_volume(source), tmp_path / "out.nii")
+    out = write_nifti(read_volume(source), tmp_path / "out.nii", overwrite=True)
     np.testing.assert_array_equal(nibabel.load(out).get_fdata(), CUBE)
 
 
@@ -147,7 +148,7 @@ def test_no_orientation_is_claimed_for_a_picture_or_an_image_without_a_place(
     dicom = read_volume(save_series(0))
     lost = replace(dicom, source=replace(dicom.source, placed=False))
     for volume, first in ((read_volume(picture), [0, 1, 2]), (lost, [0, 1, 2])):
-        image = nibabel.load(write_nifti(volume, tmp_path / "out.nii"))
+        image = nibabel.load(write_nifti(volume, tmp_path / "out.nii", overwrite=True))
         assert image.header["sform_code"] == image.header["qform_code"] == 0
         assert image.get_fdata()[:, 0, 0].tolist() == first
         in_file = np.array(volume.spacing)[np.argsort(volume.source.axes)]
@@ -161,7 +162,8 @@ def test_failure_leaves_the_old_file_and_no_other(
     volume = read_volume(save_nifti(CUBE))
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "out.nii.gz").write_bytes(b"an older result")
+    write_nifti(volume, folder / "out.nii.gz")
+    older = (folder / "out.nii.gz").read_bytes()
 
     def full_disk(_: object, path: Path) -> None:
         Path(path).write_bytes(b"half")
@@ -169,13 +171,14 @@ def test_failure_leaves_the_old_file_and_no_other(
 
     monkeypatch.setattr(nibabel.Nifti1Image, "to_filename", full_disk)
     with pytest.raises(IfaError) as caught:
-        write_nifti(volume, folder / "out.nii.gz")
-    assert (
-        str(caught.value)
-        == "out.nii.gz: cannot be written (No space left on device); choose another folder."
+        write_nifti(volume, folder / "out.nii.gz", overwrite=True)
+    assert re.fullmatch(
+        r"out\.nii\.gz: cannot be written \(No space left on device: [\d.,]+ .iB free\); choose"
+        r" another folder\.",
+        str(caught.value),
     )
     assert [p.name for p in folder.iterdir()] == ["out.nii.gz"]
-    assert (folder / "out.nii.gz").read_bytes() == b"an older result"
+    assert (folder / "out.nii.gz").read_bytes() == older
 
 
 def test_name_and_folder_must_be_usable(save_nifti: Save, tmp_path: Path) -> None:

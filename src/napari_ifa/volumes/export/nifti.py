@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ifa.atomic import reason_of, whole_file
+from napari_ifa.disk import reason_of, whole_file
 from napari_ifa.errors import IfaError
 from napari_ifa.volumes.nifti import is_nifti_name, unit_in_mm
 from napari_ifa.volumes.volume import Affine, Volume
@@ -18,12 +18,16 @@ _SAME_GRID = 1e-4
 _SCANNER_COORDINATES = 1
 
 
-def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
+def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write the values as float32 on the grid of the file that the Volume came from.
 
     The axes stand in the source's own order. A NIfTI source's affine, form codes and units are
     kept; its display range, intent and extensions, which speak of other values, are not. Where the
     source states no orientation, as a picture, the file states none either (form codes 0).
+
+    Parameters
+    ----------
+    overwrite : replace a NIfTI file that is there already.
 
     Returns
     -------
@@ -32,6 +36,8 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
+    ExistingOutputError
+        There is one already, and ``overwrite`` was not asked for.
     IfaError
         Where the name does not end in ``.nii`` or ``.nii.gz``, or the file cannot be written.
     """
@@ -54,8 +60,9 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str]) -> Path:
         # Fields of an older format in which some scanners leave a name.
         header["db_name"] = header["data_type"] = b""
     image = (nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image)(values, affine, header)
+    needed = None if path.name.lower().endswith(".gz") else values.nbytes
     try:
-        with whole_file(path) as part:
+        with whole_file(path, "NIfTI", overwrite=overwrite, needed=needed) as part:
             image.to_filename(part)
     except OSError as error:
         raise IfaError(

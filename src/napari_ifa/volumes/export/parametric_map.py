@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.atomic import reason_of, whole_file
+from napari_ifa.disk import check_file, reason_of, whole_file
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.volumes.export.derived import (
     derivation_code,
@@ -38,6 +38,7 @@ def write_parametric_map(
     path: str | os.PathLike[str],
     *,
     compressed: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Path:
@@ -52,11 +53,14 @@ def write_parametric_map(
     compressed : write 16-bit integers with a mapping to real-world values, by JPEG-LS where that
         can be: a quarter of the size. They are exact to half a step, (max − min) / 65534 / 2;
         where there is no value, Pixel Padding Value 0 is stored.
+    overwrite : replace a DICOM file that is there already.
     progress : called before and after the file is made.
     stop : asked before the file is written; True ends the work.
 
     Raises
     ------
+    ExistingOutputError
+        There is a file already, and ``overwrite`` was not asked for.
     IfaError
         Where the Volume does not come from DICOM, has no values or no place in the patient, or
         the file cannot be written.
@@ -64,6 +68,7 @@ def write_parametric_map(
         When ``stop`` says so.
     """
     path = Path(path)
+    check_file(path, "DICOM", overwrite)
     source = dicom_source(volume)
     if not source.frame_of_reference:
         raise IfaError(
@@ -87,7 +92,7 @@ def write_parametric_map(
     if stop is not None and stop():
         raise Cancelled("Writing was stopped.")
     try:
-        with whole_file(path) as part:
+        with whole_file(path, "DICOM", overwrite=overwrite) as part:
             dataset.save_as(part, enforce_file_format=True)
     except OSError as error:
         raise IfaError(

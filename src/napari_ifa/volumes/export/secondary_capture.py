@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.atomic import reason_of
-from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.disk import reason_of, whole_folder
+from napari_ifa.errors import Cancelled, ExistingOutputError, IfaError
 from napari_ifa.volumes.export.colour_bar import bar_size, colour_bar
 from napari_ifa.volumes.export.colouring import Colouring
 from napari_ifa.volumes.export.derived import (
@@ -46,6 +42,7 @@ def write_secondary_capture(
     *,
     window: Window | None = None,
     opacity: float = 0.75,
+    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> list[Path]:
@@ -62,17 +59,19 @@ def write_secondary_capture(
     values : the map on the image's grid; NaN, having no value, shows the bare image.
     window : in which the image is shown; the one that it opens with by default.
     opacity : of the overlay where it is strongest, 0 to 1.
+    overwrite : replace an older export in the same folder.
     progress : called after each slice.
     stop : asked before each slice; True ends the work and leaves nothing behind.
 
     Returns
     -------
     list of Path
-        ``slice_0001.dcm``, … in ``folder``, which appears whole or not at all. An older export in
-        the same folder is replaced.
+        ``slice_0001.dcm``, … in ``folder``, which appears whole or not at all.
 
     Raises
     ------
+    ExistingOutputError
+        The folder holds an older export, and ``overwrite`` was not asked for.
     IfaError
         Where the image does not come from DICOM, the folder holds other files, or it cannot be
         written.
@@ -82,13 +81,14 @@ def write_secondary_capture(
     folder = Path(folder)
     if image.shape != values.shape:
         raise ValueError(f"map of shape {values.shape} on an image of shape {image.shape}")
+    older = _older_export(folder, overwrite)
     source = dicom_source(image)
     pictures = _Pictures(image, values, colouring, window or default_window(image), opacity)
     series = _SeriesWriter(source, provenance, colouring, pictures.enlarged)
     shown = [index for index in range(source.slices) if index not in source.missing]
     names = [f"slice_{number:04d}.dcm" for number in range(1, len(shown) + 1)]
     try:
-        with _whole_folder(folder) as part:
+        with whole_folder(folder, obsolete=older) as part:
             for number, (index, name) in enumerate(zip(shown, names, strict=True), start=1):
                 if stop is not None and stop():
                     raise Cancelled("Writing was stopped.")
@@ -232,33 +232,15 @@ def _finer(affine: Affine, factor: int) -> Affine:
     return affine @ finer
 
 
-@contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to write to; it becomes ``target`` when the block ends without an exception."""
-    if target.exists() and not _may_be_replaced(target):
-        raise IfaError(f"{target.name}: holds other files already; choose a new folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    name = uuid.uuid4().hex[:12]
-    part = target.with_name(f".{name}.part.{target.name}")
-    old = target.with_name(f".{name}.old.{target.name}")
-    part.mkdir()
-    try:
-        yield part
-        if target.exists():
-            os.replace(target, old)
-        try:
-            os.replace(part, target)
-        except OSError:
-            if old.exists():
-                os.replace(old, target)
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _may_be_replaced(folder: Path) -> bool:
-    """Empty, or an older export and nothing else."""
-    return folder.is_dir() and all(
+def _older_export(folder: Path, overwrite: bool) -> list[str]:
+    """The names of an older export in a folder; refused where it holds anything else."""
+    if not os.path.lexists(folder):
+        return []
+    if not folder.is_dir() or not all(
         _OWN_NAME.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir()
-    )
+    ):
+        raise IfaError(f"{folder.name}: holds other files already; choose a new folder.")
+    older = [entry.name for entry in folder.iterdir()]
+    if older and not overwrite:
+        raise ExistingOutputError(folder)
+    return older

@@ -1,0 +1,76 @@
+"""Where a command writes: looked at before any work, and kept from other runs until it ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from napari_ifa.disk import Kind, check_file, check_not_read, claimed, reason_of
+from napari_ifa.errors import ExistingOutputError, IfaError
+
+#: Options and arguments that name what a command reads.
+_READ = ("bundle", "cohort", "root", "analysis", "other", "image", "evaluation", "findings")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that are there already"
+    )
+
+
+@contextmanager
+def outputs_kept(options: argparse.Namespace) -> Iterator[None]:
+    """Until the block ends, what `reserve_file` and `reserve_folder` are given is kept."""
+    with ExitStack() as options.claims:
+        yield
+
+
+def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: str) -> None:
+    """Refuse a place for a file that cannot be written or holds something that must stay.
+
+    A result of the same kind is left to `refuse_existing`.
+    """
+    _reserve(options, out)
+    if out.is_dir():
+        raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
+    check_file(out, kind, overwrite=True)
+    _check_writable(out.parent, out.name)
+
+
+def reserve_folder(options: argparse.Namespace, out: Path) -> None:
+    """Refuse a place for a folder that cannot be written or is none."""
+    _reserve(options, out)
+    if os.path.lexists(out) and not out.is_dir():
+        raise IfaError("The place for the results is a file; give a folder, or a new name for one.")
+    _check_writable(out, "")
+
+
+def refuse_existing(options: argparse.Namespace, out: Path) -> None:
+    """Refuse a place where there is something already, unless it is to be overwritten."""
+    if os.path.lexists(out) and not options.overwrite:
+        raise ExistingOutputError(out)
+
+
+def _reserve(options: argparse.Namespace, out: Path) -> None:
+    check_not_read(out, (getattr(options, name, None) for name in _READ))
+    options.claims.enter_context(claimed(out))
+
+
+def _check_writable(folder: Path, name: str) -> None:
+    """Nothing is left behind by it."""
+    try:
+        places = (folder, *folder.absolute().parents)
+        existing = next(place for place in places if os.path.lexists(place))
+        with tempfile.TemporaryFile(dir=existing):
+            # A name that is too long is one as soon as it is looked for.
+            os.path.lexists(folder / name) or (folder / name).stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise IfaError(
+            f"The results cannot be written there{reason_of(error)}; choose another place."
+        ) from error

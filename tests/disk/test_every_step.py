@@ -1,0 +1,115 @@
+"""A process that is killed before any step on the disk: the next run finds old or new, whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from napari_ifa.disk import clear_leftovers, whole_file, whole_folder
+
+if sys.platform == "win32":
+    pytest.skip("children are forked", allow_module_level=True)
+
+from processes import killed_before_step
+
+OLD = {"a.csv": b"old a", "b.csv": b"old b", "series/slice_0001.dcm": b"old", "note.txt": b"mine"}
+NEW = {"a.csv": b"new a", "c.csv": b"new c", "series/slice_0001.dcm": b"new"}
+AFTER = NEW | {"note.txt": b"mine"}
+
+
+def put(folder: Path, content: dict[str, bytes]) -> None:
+    for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def write_folder(out: Path) -> None:
+    with whole_folder(out, overwrite=True, obsolete=["b.csv"]) as place:
+        put(place, NEW)
+
+
+def write_file(out: Path) -> None:
+    with whole_file(out / "a.csv", "table", overwrite=True) as part:
+        part.write_bytes(b"new a")
+
+
+@pytest.fixture(params=["cache on the disk", "cache elsewhere"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of results; the cache lies on the same disk, or is said to lie on another."""
+    monkeypatch.setenv("NAPARI_IFA_CACHE_DIR", str(tmp_path / "cache"))
+    if request.param == "cache elsewhere":
+        import napari_ifa.disk.work as work
+
+        monkeypatch.setattr(work, "_same_disk", lambda one, _: "cache" not in str(one))
+    (tmp_path / "results" / "out").mkdir(parents=True)
+    return tmp_path / "results" / "out"
+
+
+@pytest.mark.parametrize(
+    ("work", "before", "after"),
+    [
+        (write_folder, OLD, AFTER),
+        (write_folder, {}, NEW),
+        (write_file, OLD, OLD | {"a.csv": b"new a"}),
+    ],
+    ids=["replaced folder", "new folder", "file"],
+)
+def test_old_or_new_and_nothing_else(
+    work: Callable[[Path], None], before: dict, after: dict, place: Path, tmp_path: Path
+) -> None:
+    outcomes = []
+    step = 1
+    while True:
+        for path in sorted(place.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        put(place, before)
+        killed = killed_before_step(step, lambda: work(place))
+        clear_leftovers()
+
+        found = files(place.parent)
+        assert found in (
+            {f"out/{name}": data for name, data in before.items()},
+            {f"out/{name}": data for name, data in after.items()},
+        ), step
+        left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        assert not [name for name in left if not name.endswith((".lock", ".lock.json"))], step
+        assert [path.name for path in place.parent.iterdir()] == ["out"], step
+        outcomes.append(found.get("out/a.csv"))
+        if not killed:
+            break
+        step += 1
+    assert step > 15
+    assert outcomes[0] == before.get("a.csv")
+    assert outcomes[-1] == after["a.csv"]
+
+
+def test_clearing_may_be_killed_too(place: Path, tmp_path: Path) -> None:
+    """Of an exchange that is half done, whatever step its undoing ends at."""
+    half = 1
+    step = 1
+    while True:
+        for path in sorted(place.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        put(place, OLD)
+        while killed_before_step(half, lambda: write_folder(place)) and files(place) == OLD:
+            clear_leftovers()
+            half += 1
+        assert files(place) != OLD, "some files have moved"
+        killed = killed_before_step(step, lambda: None if clear_leftovers() is None else None)
+        clear_leftovers()
+        assert files(place.parent) in (
+            {f"out/{name}": data for name, data in OLD.items()},
+            {f"out/{name}": data for name, data in AFTER.items()},
+        ), (half, step)
+        if not killed:
+            break
+        step += 3
+    assert step > 10
