@@ -15,10 +15,12 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_ifa"
 
 # Part of the package -> the other parts that it may import. Imports inside
 # functions and under TYPE_CHECKING count too.
-LEAVES = {"errors", "atomic"}
+LEAVES = {"errors", "atomic", "plain", "memory"}
 ENGINE = LEAVES | {"volumes", "models", "cam", "analysis"}
 MAY_IMPORT = {
-    "errors": set(),
+    "errors": {"plain"},
+    "plain": set(),
+    "memory": set(),
     "atomic": set(),
     "samples": LEAVES,
     "volumes": LEAVES,

@@ -104,7 +104,9 @@ def _other_data(file: Any, dice: random.Random) -> str:
     elif kind == "complex":
         file[name] = np.zeros(shape, np.complex128)
     elif kind == "reference":
-        file.create_dataset(name, data=np.full(shape, file.ref, h5py.ref_dtype), dtype=h5py.ref_dtype)
+        file.create_dataset(
+            name, data=np.full(shape, file.ref, h5py.ref_dtype), dtype=h5py.ref_dtype
+        )
     else:
         size = 40_000_000
         file.create_dataset(name, data=np.zeros(size), chunks=(10**6,), compression="gzip")
@@ -156,7 +158,16 @@ def _attribute(file: Any, dice: random.Random) -> str:
         return ""
     name = dice.choice(sorted(names))
     value = dice.choice(
-        [7, -1, float("nan"), np.zeros(3), "", text(dice).replace("\0", ""), "9" * 5000, h5py.Empty("i")]
+        [
+            7,
+            -1,
+            float("nan"),
+            np.zeros(3),
+            "",
+            text(dice).replace("\0", ""),
+            "9" * 5000,
+            h5py.Empty("i"),
+        ]
     )
     try:
         owner.attrs[name] = value

@@ -89,7 +89,9 @@ def _table(folder: Path, dice: random.Random) -> Path:
         [["image", "label"], ["image", "image"], ["Path", "class", "id", "split"], [], ["x"],
          ["image", "label", "label"], [text(dice), "image"], ["image", "label", "patient"]]
     )  # fmt: skip
-    rows = [[f"images/{n}.nii.gz", str(n % 3), f"case {n}", "test"][: len(header)] for n in range(4)]
+    rows = [
+        [f"images/{n}.nii.gz", str(n % 3), f"case {n}", "test"][: len(header)] for n in range(4)
+    ]
     if rows and rows[0] and dice.random() < 0.5:
         rows[dice.randrange(4)][-1] = text(dice)
     if dice.random() < 0.2:
@@ -154,5 +156,17 @@ def _place(folder: Path, dice: random.Random) -> Path:
 
 
 KINDS: list[Callable[[Path, random.Random], Path]] = [
-    *(_values, _values, _named, _named, _shape, _damaged, _table, _table, _folders, _arrays, _place),
+    *(
+        _values,
+        _values,
+        _named,
+        _named,
+        _shape,
+        _damaged,
+        _table,
+        _table,
+        _folders,
+        _arrays,
+        _place,
+    ),
 ]

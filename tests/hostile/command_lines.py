@@ -50,7 +50,9 @@ def command_line(seed: int, number: int, folder: Path, sound: Sound, canary: Pat
     model = ["--bundle", str(sound.bundle)]
     if kind == "bundle":
         if dice.random() < 0.35:
-            ((what, bundle),) = hostile_bundles(inputs, dice.randrange(2**32), 1, dice.randrange(99))
+            ((what, bundle),) = hostile_bundles(
+                inputs, dice.randrange(2**32), 1, dice.randrange(99)
+            )
         else:
             bundle = inputs / name(dice)
             what = write_trick(bundle, sound.bundle, canary, dice)
@@ -163,7 +165,10 @@ def _words(dice: random.Random, folder: Path, sound: Sound) -> list[str]:
 def _bad(option: str, dice: random.Random, folder: Path, sound: Sound) -> str:
     if option in _BAD and dice.random() < 0.8:
         return dice.choice(_BAD[option])
-    if option in ("-o", "--out", "--tables"):
+    if option == "--out":
+        # A demo that can write takes its time.
+        return dice.choice(["/dev/null/demo", "/proc/demo", str(sound.image)])
+    if option in ("-o", "--tables"):
         return _place_to_write(dice, folder)
     other = [sound.bundle, sound.image, sound.cohort, sound.analysis, folder / "nowhere"]
     places = [*map(str, other), "/dev/zero", "/dev/stdin", "/", "/dev/null/x", "~nobody/x", "~"]
@@ -171,11 +176,11 @@ def _bad(option: str, dice: random.Random, folder: Path, sound: Sound) -> str:
 
 
 def _place_to_write(dice: random.Random, folder: Path) -> str:
-    """Where nothing can be written, or nothing should."""
-    loop, file, closed = folder / "inputs" / "loop", folder / "inputs" / "file", folder / "inputs" / "c"
-    loop.symlink_to(loop)
-    file.write_text("mine")
-    closed.mkdir(mode=0o500)
-    long = folder / "out" / ("x" * 300)
-    places = [loop, loop / "x", file / "x", closed / "a" / "b", long, folder / "out" / name(dice)]
-    return dice.choice([*map(str, places), "/dev/null", "/dev/full", "/proc/x", "", os.fspath(folder / "out")])
+    """Where nothing can be written, or where words of harm become the name."""
+    inputs, out = folder / "inputs", folder / "out"
+    (inputs / "loop").symlink_to(inputs / "loop")
+    (inputs / "file").write_text("mine")
+    os.mkfifo(inputs / "pipe")
+    impossible = [inputs / "loop", inputs / "loop" / "x", inputs / "file" / "x", inputs / "pipe"]
+    places = [*impossible, out / ("x" * 300), out / name(dice), out]
+    return dice.choice([*map(str, places), "/proc/x", ""])

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -128,25 +129,21 @@ def _ended(pid: int) -> tuple[float, int, resource.struct_rusage]:
     """Seconds in which it had a processor or waited for something else, status and use."""
     start, waited = time.monotonic(), 0.0
     while True:
-        try:
+        with suppress(OSError, IndexError, ValueError):
             waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-        except (OSError, IndexError, ValueError):
-            pass
         ended, status, used = os.wait4(pid, os.WNOHANG)
         passed = time.monotonic() - start
         if ended:
             _end_group(pid)
             return max(passed - waited, 0.0), status, used
-        if passed > LONGEST:
+        if passed - waited > LONGEST or passed > 20 * LONGEST:
             _end_group(pid)
         time.sleep(0.01)
 
 
 def _end_group(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _wrong(outcome: Outcome, printed: str) -> list[str]:
@@ -264,10 +261,12 @@ def _report(outcome: Outcome, options: argparse.Namespace, encoding: str) -> Non
             file.write(json.dumps(asdict(outcome)) + "\n")
     if outcome.wrong or options.only is not None:
         print(f"--seed {options.seed} --only {outcome.number}: {outcome.wrong}")
-        print(f"  {outcome.kind}: {ascii(outcome.what)}, code {outcome.code},"
-              f" {outcome.seconds:.1f} s, {outcome.growth / 2**20:.0f} MiB, {encoding}")
+        print(
+            f"  {outcome.kind}: {outcome.what!a}, code {outcome.code},"
+            f" {outcome.seconds:.1f} s, {outcome.growth / 2**20:.0f} MiB, {encoding}"
+        )
         print(f"  {' '.join(ascii(word)[:120] for word in outcome.arguments)}")
-        print(f"  {ascii(outcome.errors[-1500:])}", flush=True)
+        print(f"  {outcome.errors[-1500:]!a}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the hostile inputs are made of: a bundle, images, a cohort and an analysis that are sound."""
+"""What the hostile inputs are made of, all of it sound."""
 
 from __future__ import annotations
 

@@ -53,7 +53,10 @@ def _target(folder: Path, canary: Path, dice: random.Random) -> str:
             *("monai.bundle.load", "monai.bundle.run", "torch.utils.cpp_extension.load_inline"),
             *("torch.jit.load", "pickle.loads", "shutil.rmtree", "pathlib.Path", "open", "eval"),
             *("numpy.load", "monai.utils.optional_import", "torch.nn.Module.register_forward_hook"),
-            *("torchvision.models.get_model", "torch.nn.utils.parametrize.register_parametrization"),
+            *(
+                "torchvision.models.get_model",
+                "torch.nn.utils.parametrize.register_parametrization",
+            ),
             *("", " ", ".", "a.b", "..", "monai..networks", "__main__.main", 7, None, [], {}),
         ]
     )

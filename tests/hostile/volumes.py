@@ -35,12 +35,23 @@ Made = tuple[Path, str]
 
 def _nifti(folder: Path, sound: Sound, dice: random.Random) -> Made:
     """Numbers in the header of a NIfTI file are others."""
-    content = bytearray(sound.small if dice.random() < 0.7 else gzip.decompress(sound.image.read_bytes()))
+    content = bytearray(
+        sound.small if dice.random() < 0.7 else gzip.decompress(sound.image.read_bytes())
+    )
     for _ in range(dice.choice([1, 2, 5])):
         at = dice.randrange(0, 348, 2)
         number: Any = dice.choice(
-            [np.int16(-1), np.int16(32767), np.float32("nan"), np.float32("inf"), np.float32(1e38),
-             np.int32(2**31 - 1), np.float32(0), np.int16(0), np.int16(dice.randrange(32767))]
+            [
+                np.int16(-1),
+                np.int16(32767),
+                np.float32("nan"),
+                np.float32("inf"),
+                np.float32(1e38),
+                np.int32(2**31 - 1),
+                np.float32(0),
+                np.int16(0),
+                np.int16(dice.randrange(32767)),
+            ]
         )
         data = number.tobytes()
         content[at : at + len(data)] = data
@@ -141,7 +152,9 @@ def _syntax(folder: Path, sound: Sound, dice: random.Random) -> Made:
     content = buffer.getvalue()
     if dice.random() < 0.5:
         old = dataset.file_meta.TransferSyntaxUID.encode()
-        content = content.replace(old + b"\0", uid.encode()[: len(old) + 1].ljust(len(old) + 1, b"\0"), 1)
+        content = content.replace(
+            old + b"\0", uid.encode()[: len(old) + 1].ljust(len(old) + 1, b"\0"), 1
+        )
         path.write_bytes(content)
         return path, f"said to be {uid}"
     from pydicom.encaps import encapsulate
@@ -161,7 +174,9 @@ def _lengths(folder: Path, sound: Sound, dice: random.Random) -> Made:
     """An element of a DICOM file whose length is another."""
     content = bytearray(_one_of(sound.dicom, dice).read_bytes())
     at = dice.randrange(132, min(len(content) - 8, 2000), 2)
-    content[at : at + 4] = dice.choice([b"\xff" * 4, b"\xfe\xff\xff\x7f", b"\0\0\0\0", b"\0\0\0\x40"])
+    content[at : at + 4] = dice.choice(
+        [b"\xff" * 4, b"\xfe\xff\xff\x7f", b"\0\0\0\0", b"\0\0\0\x40"]
+    )
     path = folder / "lengths.dcm"
     path.write_bytes(bytes(content))
     return path, f"at {at}"
@@ -184,8 +199,14 @@ def _picture(folder: Path, sound: Sound, dice: random.Random) -> Made:
     form = dice.choice(["claims", "noise", "cut", "text", "16 bit", "animated"])
     content = bytearray(sound.picture)
     if form in ("claims", "16 bit"):
-        sizes = struct.pack(">2I", dice.choice([2**31 - 1, 60_000, 20_000]), dice.choice([1, 60_000]))
-        header = b"IHDR" + sizes + bytes([16 if form == "16 bit" else 8, dice.choice([0, 2, 6]), 0, 0, 0])
+        sizes = struct.pack(
+            ">2I", dice.choice([2**31 - 1, 60_000, 20_000]), dice.choice([1, 60_000])
+        )
+        header = (
+            b"IHDR"
+            + sizes
+            + bytes([16 if form == "16 bit" else 8, dice.choice([0, 2, 6]), 0, 0, 0])
+        )
         content[12:33] = header + struct.pack(">I", zlib.crc32(header))
         zeros = zlib.compress(bytes(2**26), 9)
         chunk = b"IDAT" + zeros
@@ -236,7 +257,9 @@ def _archive(folder: Path, sound: Sound, dice: random.Random) -> Made:
             content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
     elif form == "locked":
         content[6] |= 1
-        content = bytearray(content.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"))
+        content = bytearray(
+            content.replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+        )
     path.write_bytes(bytes(content))
     return path, form
 

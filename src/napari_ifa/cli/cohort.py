@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ifa.cli.arguments import checked_writable, loaded_classifier
+from napari_ifa.cli.arguments import checked_file, checked_writable, loaded_classifier
 from napari_ifa.cli.bar import Bar
-from napari_ifa.errors import AnalysisError, Cancelled, IfaError
+from napari_ifa.cli.streams import say
+from napari_ifa.errors import AnalysisError, Cancelled
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Cohort, Findings
@@ -27,7 +28,7 @@ def run_analyze(options: argparse.Namespace) -> None:
     """Analyse a cohort; what is finished of an interrupted analysis is kept beside its file."""
     from napari_ifa.analysis import analyze
 
-    _check_file(options.out, "cohort.nc")
+    checked_file(options.out, "cohort.nc")
     cohort = _cohort(options)
     parts = options.out.with_name(f"{options.out.name}.parts")
     if parts.exists() and not options.resume:
@@ -140,7 +141,7 @@ def _with_model(
         return found, [confounder_maps_section(classifier, cohort, found)]
     except AnalysisError as error:
         # The findings stand without their pictures.
-        print(f"Maps of the candidates are left out: {error}")
+        say(f"Maps of the candidates are left out: {error}")
         return found, []
 
 
@@ -152,7 +153,7 @@ def run_report(options: argparse.Namespace) -> None:
     from napari_ifa.html_report import write_report
     from napari_ifa.tables import TracedSections
 
-    _check_file(options.out, "report.html")
+    checked_file(options.out, "report.html")
     if options.tables:
         checked_writable(options.tables)
     analysis = load_analysis(options.analysis)
@@ -168,20 +169,13 @@ def run_report(options: argparse.Namespace) -> None:
     if options.tables:
         provenance = provenance_of("report", analysis, other)
         _write(summary_sections(analysis, other), options.tables, provenance)
-    print(write_report(options.out, analysis, other, evaluated, found))
+    say(str(write_report(options.out, analysis, other, evaluated, found)))
 
 
 def _cohort(options: argparse.Namespace) -> Cohort:
     from napari_ifa.analysis import read_cohort
 
     return read_cohort(options.cohort, options.split, options.root)
-
-
-def _check_file(out: Path, example: str) -> None:
-    """Refuse a place for a file that is a folder or cannot be written, before any work."""
-    if out.is_dir():
-        raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
-    checked_writable(out.parent)
 
 
 def _cases_kept(parts: Path, cases: int) -> int:
@@ -207,21 +201,21 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
     from napari_ifa.tables import write_sections
 
     for section in sections:
-        print(f"{section.title}: {section.meaning}")
+        say(f"{section.title}: {section.meaning}")
     written = write_sections(sections, folder, provenance)
-    print(f"{len(written)} files written to {folder}; begin with summary.md.")
+    say(f"{len(written)} files written to {folder}; begin with summary.md.")
 
 
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
     from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
 
     splits = f"split {cohort.split}" if cohort.split else "all splits"
-    print(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
+    say(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
     for note in analysis.notes:
         if not (analysis.skipped and counts_labels(note)):
-            print(note)
+            say(note)
     if analysis.skipped and (labels := labels_seen(analysis)):
-        print(labels)
+        say(labels)
     _say_some("skipped", [f"{name}: {reason}" for name, reason in analysis.skipped])
     groups = [" = ".join(group) for group in analysis.duplicates]
     stands = "image stands" if len(groups) == 1 else "images stand"
@@ -231,4 +225,4 @@ def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
 def _say_some(what: str, texts: Sequence[str]) -> None:
     if texts:
         more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
-        print(f"{len(texts)} {what}: {'; '.join(texts[:_MOST_NAMED])}{more}")
+        say(f"{len(texts)} {what}: {'; '.join(texts[:_MOST_NAMED])}{more}")
