@@ -16,6 +16,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much is tried of what chance makes up."""
+    group = parser.getgroup("hostile inputs")
+    group.addoption("--hostile-runs", type=int, default=30, help="command lines to try")
+    group.addoption("--hostile-seed", type=int, default=0, help="to make them from")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real studies: ``NAPARI_IFA_SHARED_DATA``, or shared/data beside the checkout."""

@@ -34,6 +34,7 @@ from hostile.tricks import CANARY
 SECONDS, BYTES = 5.0, 2**30
 #: A run that does not end by itself is ended, and none may take the whole machine.
 LONGEST, MOST = 30.0, 6 * 2**30
+_PAUSE = 0.01
 #: Letters of one line on standard error.
 LONGEST_LINE = 1000
 
@@ -126,19 +127,25 @@ def _child(line: CommandLine, folder: Path) -> None:
 
 
 def _ended(pid: int) -> tuple[float, int, resource.struct_rusage]:
-    """Seconds in which it had a processor or waited for something else, status and use."""
-    start, waited = time.monotonic(), 0.0
+    """Seconds in which the run computed or waited, its status and what it used.
+
+    Those in which another process had the processor do not count, nor those in which this one was
+    held up as well, as all of a container is that has used its share.
+    """
+    start, queued, held_up = time.monotonic(), 0.0, 0.0
     while True:
         with suppress(OSError, IndexError, ValueError):
-            waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+            queued = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
         ended, status, used = os.wait4(pid, os.WNOHANG)
-        passed = time.monotonic() - start
+        now = time.monotonic()
+        own = now - start - max(queued, held_up)
         if ended:
             _end_group(pid)
-            return max(passed - waited, 0.0), status, used
-        if passed - waited > LONGEST or passed > 20 * LONGEST:
+            return max(own, 0.0), status, used
+        if own > LONGEST or now - start > 20 * LONGEST:
             _end_group(pid)
-        time.sleep(0.01)
+        time.sleep(_PAUSE)
+        held_up += max(0.0, time.monotonic() - now - 2 * _PAUSE)
 
 
 def _end_group(pid: int) -> None:

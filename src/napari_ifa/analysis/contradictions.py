@@ -17,6 +17,9 @@ from napari_ifa.analysis.distribution import bin_number
 from napari_ifa.analysis.identity import IDENTITY, attribute_of
 from napari_ifa.models.answers import OutputActivation
 
+#: Attributes that are texts where they are there at all.
+_TEXTS = ("method", "output_activation", "notes", "model_name", "title", "source", "created")
+_TEXTS += ("versions", "cohort_name", "cohort_split", "cohort_sha256")
 #: Sums in float64 of as many values as there are, in another order.
 _ROUNDING = 1e-6
 
@@ -31,10 +34,12 @@ def contradictions(dataset: xr.Dataset) -> Iterator[str]:
 
 
 def _wrong_texts(dataset: xr.Dataset) -> Iterator[str]:
-    texts = ["method", "output_activation", "notes", "cohort_name", *map(attribute_of, IDENTITY)]
-    for name in texts:
+    for name in (*_TEXTS, *map(attribute_of, IDENTITY)):
         if not isinstance(dataset.attrs.get(name, ""), str):
             yield name
+    for name, value in dataset.attrs.items():
+        if np.ndim(value) or not isinstance(value, str | int | float | np.number):
+            yield str(name)
     activation = dataset.attrs.get("output_activation", "")
     if activation and activation not in get_args(OutputActivation):
         yield "output_activation"

@@ -156,13 +156,18 @@ def _no_device(device: Any) -> BundleError:
     there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")
-    return BundleError(f"There is no device '{device}' here; choose {', '.join(there)}.")
+    return BundleError(f"The device '{device}' cannot be used here; choose {', '.join(there)}.")
 
 
 def _inside(folder: Path, relative: str) -> Path:
     """A file of the bundle; a link that leads out of the folder is refused."""
-    path = (folder / relative).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    try:
+        path, home = (folder / relative).resolve(), folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise BundleError(
+            f"The bundle's {relative} is a link that leads round in a circle; copy the file there."
+        ) from error
+    if not path.is_relative_to(home):
         raise BundleError(
             f"The bundle's {relative} leads out of its folder; copy the file into it."
         )
