@@ -398,28 +398,9 @@ BAD_INPUT = {
         ["explain", "--bundle", "{other}", "--analysis", "{analysis}", "{image}", "-o", "out"],
         "made with another model",
     ),
-    "no choice of features": (
-        ["explain", "--bundle", BUNDLE, "{image}", "--features", "best", "-o", "out"],
-        "'best' says no choice of features",
-    ),
     "top features of no cohort": (
         ["explain", "--bundle", BUNDLE, "{image}", "--features", "top:5%", "-o", "out"],
         "give its analysis",
-    ),
-    "a share of more than all": (
-        [
-            "explain",
-            "--bundle",
-            "{bundle}",
-            "--analysis",
-            "{analysis}",
-            "{image}",
-            "--features",
-            "top:5",
-            "-o",
-            "out",
-        ],
-        "write all, top:5%, only:1,2 or not:3",
     ),
     "a place that cannot be written": (
         ["analyze", "--bundle", BUNDLE, "--cohort", "{cohort}", "-o", "{image}/a.nc"],
@@ -466,6 +447,38 @@ def test_bad_input_ends_with_code_2_one_line_and_nothing_written(
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "reason"),
+    [
+        *(("--features", w, "write all, top:5%, only:1,2 or not:3") for w in ("best", "top:5")),
+        *(("--features", w, "says no choice") for w in ("top:0", "only:", "not:1e3", "all:1")),
+        *(("--percentiles", w, "are no percentiles") for w in ("nan,nan", "5", "-1,200")),
+        *(("-o", w, "path is empty") for w in ("", " ")),
+    ],
+)
+def test_words_that_say_nothing_are_refused_before_anything_is_read(
+    option: str, words: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "--bundle", "nowhere", "nowhere", "-o", "out", option, words])
+
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--workers"])
+@pytest.mark.parametrize("words", ["0", "-1", "1.5", "nan", "9" * 30])
+def test_numbers_that_cannot_be_are_refused(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["analyze", "--bundle", "b", "--cohort", "c", "-o", "out", option, words])
+
+    assert "is no number of" in capsys.readouterr().err
 
 
 def test_every_method_stands_in_the_help(capsys):

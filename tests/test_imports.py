@@ -15,11 +15,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_ifa"
 
 # Part of the package -> the other parts that it may import. Imports inside
 # functions and under TYPE_CHECKING count too.
-LEAVES = {"errors", "disk"}
+LEAVES = {"errors", "disk", "plain", "memory"}
 ENGINE = LEAVES | {"volumes", "models", "cam", "analysis"}
 MAY_IMPORT = {
-    "errors": set(),
+    "errors": {"plain"},
     "disk": {"errors"},
+    "plain": set(),
+    "memory": set(),
     "samples": LEAVES,
     "volumes": LEAVES,
     "models": LEAVES | {"volumes"},

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_ifa.plain import sentence
+
 
 class IfaError(Exception):
-    """Base of all errors that the project raises on purpose."""
+    """Base of all errors that the project raises on purpose.
+
+    A name in its sentence may come from a file, so it is shown as plain text on one line.
+    """
+
+    def __str__(self) -> str:
+        return sentence(super().__str__())
 
 
 class UnsupportedStudyError(IfaError):

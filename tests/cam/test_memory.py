@@ -9,7 +9,7 @@ from torch import nn
 from napari_ifa.cam import CutNetwork, class_activation, masked_logits, memory
 from napari_ifa.cam.memory import NoMemoryError, block_length, in_blocks
 from napari_ifa.cam.weighting import StreamedWeights
-from napari_ifa.models.calling import out_of_memory
+from napari_ifa.memory import lacks_memory
 
 CPU = torch.device("cpu")
 # What the CPU's allocator says; it has no exception of its own.
@@ -78,8 +78,8 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="sizes"):
         list(in_blocks(4, 4, fail, what="things"))
-    assert out_of_memory(RuntimeError(CPU_COMPLAINT))
-    assert out_of_memory(RuntimeError(CUBLAS_COMPLAINT))
+    assert lacks_memory(RuntimeError(CPU_COMPLAINT))
+    assert lacks_memory(RuntimeError(CUBLAS_COMPLAINT))
 
 
 def test_a_lack_of_memory_between_the_blocks_is_a_sentence(small_network, images, monkeypatch):

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from hostile import NETWORKS, hostile_bundles
+from hostile.bundles import NETWORKS, hostile_bundles
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.models import load_classifier

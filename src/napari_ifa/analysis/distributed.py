@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a scheduler has to answer.
 _TIMEOUT = 15
+#: Seconds that a computer has to take a connection.
+_CONNECTING = 3
 #: Seconds between two looks at whether the work was stopped.
 _LOOK = 0.3
 #: Shards that are submitted, for each thread of the workers: one runs, one waits.
@@ -120,11 +123,31 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
     # Dask would take a minute over a word that is no address.
     if "://" not in scheduler and ":" not in scheduler:
         raise unanswered
+    if not _listens(scheduler):
+        raise unanswered
     try:
         client = Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise unanswered from error
     return stack.enter_context(client)
+
+
+def _listens(scheduler: str) -> bool:
+    """Whether anything takes a connection at a TCP address; others are left to Dask.
+
+    Dask itself tries again and again until its time is over.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+
+    try:
+        kind, place = parse_address(scheduler)
+        if kind not in ("tcp", "tls"):
+            return True
+        host, port = parse_host_port(place)
+        with socket.create_connection((host, port), _CONNECTING):
+            return True
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _free_places(client: Client, running: Mapping[Future, ShardTask], waiting: int) -> int:

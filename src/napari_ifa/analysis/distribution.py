@@ -209,7 +209,7 @@ class Distribution:
             return 0.0
         if value > self.maximum[class_idx]:
             return 100.0
-        place = _bin_number(value)
+        place = bin_number(value)
         fine = None if self.fine is None else self.fine[class_idx]
         if fine is not None and fine.step <= abs(value) * _LOG_GAMMA:
             counts = fine.counts
@@ -305,7 +305,8 @@ def _bin_numbers(values: torch.Tensor) -> torch.Tensor:
     ).long()
 
 
-def _bin_number(value: float) -> int:
+def bin_number(value: float) -> int:
+    """The signed number of the bin that a finite value is counted in."""
     import torch
 
     return int(_bin_numbers(torch.tensor([value], dtype=torch.float64))[0])

@@ -15,11 +15,13 @@ from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
 from napari_ifa.analysis.fit.comparison import compared
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
+from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.loading import content_of
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, Basis, Scope
+from napari_ifa.analysis.store import Analysis, Basis, Scope, checked_percentiles
 from napari_ifa.errors import AnalysisError, ExplanationError
+from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine, is_flat
 from napari_ifa.volumes import FeatureGrid, Volume, missing_slices
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
     from napari_ifa.cam import ClassActivation
 
 
+@memory_said(
+    ExplanationError, "explain this image", "use a smaller image, method 'gradcam' or device cpu"
+)
 def explain(
-    classifier: Classifier,
-    volume: Volume,
-    analysis: Analysis | None = None,
+    classifier: Classifier | Source,
+    volume: Volume | Source,
+    analysis: Analysis | Source | None = None,
     class_idx: int | str | None = None,
     mask: FeatureMask | None = None,
     method: str | None = None,
@@ -51,6 +56,7 @@ def explain(
 
     Parameters
     ----------
+    classifier, volume, analysis : or the paths that they are read from.
     analysis : gives the common scale and the method; without it there is no S-CAM.
     class_idx : class number or name; the predicted class by default.
     mask : the features to keep; all by default.
@@ -70,10 +76,20 @@ def explain(
         ``stop`` returned True.
     ExplanationError
         The image does not fit the network, its position is lost on the way, or slices are missing.
+    TypeError
+        Something else than a model, an image or an analysis was given.
     """
     from napari_ifa.cam import CutNetwork, class_activation
     from napari_ifa.models.reach import feature_steps
 
+    classifier = given_classifier(classifier)
+    analysis = None if analysis is None else given_analysis(analysis)
+    # What cannot be is said before the network runs.
+    chosen_class = None if class_idx is None else classifier.class_index(class_idx)
+    _check_features(classifier, mask)
+    if analysis is not None:
+        checked_percentiles(low, high, basis, scope)
+    volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
     if volume.source.is_computed:
@@ -135,9 +151,7 @@ def explain(
         volume=volume,
         case=case,
         analysis=analysis,
-        class_idx=(
-            int(case.logits.argmax()) if class_idx is None else classifier.class_index(class_idx)
-        ),
+        class_idx=(int(case.logits.argmax()) if chosen_class is None else chosen_class),
         mask=FeatureMask.all(case.features),
         basis=basis,
         low=low,
@@ -145,6 +159,17 @@ def explain(
         scope=scope,
     )
     return explanation if mask is None else explanation.select(mask=mask)
+
+
+def _check_features(classifier: Classifier, mask: FeatureMask | None) -> None:
+    if mask is not None and classifier.features not in (None, mask.keep.size):
+        raise _other_features(mask, classifier.features or 0)
+
+
+def _other_features(mask: FeatureMask, features: int) -> AnalysisError:
+    return AnalysisError(
+        f"The feature mask is for {mask.keep.size} features; this layer has {features}."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,10 +364,7 @@ class Explanation:
         chosen = self.class_idx if class_idx is None else classifier.class_index(class_idx)
         kept = self.mask if mask is None else mask
         if kept.keep.shape != (self.features,):
-            raise AnalysisError(
-                f"The feature mask is for {kept.keep.size} features; this layer has"
-                f" {self.features}."
-            )
+            raise _other_features(kept, self.features)
         return replace(self, class_idx=chosen, mask=kept, basis=basis or self.basis)
 
     @cached_property

@@ -17,7 +17,8 @@ from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.statistics import intensity_quantiles
 from napari_ifa.analysis.groups import UNKNOWN, group_of
-from napari_ifa.errors import IfaError
+from napari_ifa.errors import CohortError, IfaError
+from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -90,15 +91,14 @@ def loaded_cases(
 
 def _loaded(preprocessing: Preprocessing, key: str, position: int, case: Case) -> Loaded:
     try:
-        volume = case.read()
-        group = group_of(case, volume, key)
-        prepared = preprocessing(volume)
-        header = Header.of(volume, prepared)
-        image = prepared.as_tensor().float().contiguous()
+        with memory_said(CohortError, "read the image", "read fewer at a time"):
+            volume = case.read()
+            group = group_of(case, volume, key)
+            prepared = preprocessing(volume)
+            header = Header.of(volume, prepared)
+            image = prepared.as_tensor().float().contiguous()
     except IfaError as error:
         return Loaded(position, None, reason=str(error))
-    except MemoryError:
-        return Loaded(position, None, reason="There is not enough memory to read the image.")
     except Exception as error:
         # One odd file must not end the work on a cohort, and its message may name a patient.
         text = getattr(error, "strerror", None) or type(error).__name__

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import xarray as xr
 
+from napari_ifa.analysis.contradictions import contradictions
 from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.identity import IDENTITY, LATER, attribute_of
 from napari_ifa.analysis.migration import migrated
@@ -21,6 +22,7 @@ from napari_ifa.analysis.variables import (
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
+from napari_ifa.memory import free_memory, in_gib, memory_said
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 _HELD_BYTES = 2**25
 
 
+@memory_said(
+    AnalysisError,
+    "read this analysis",
+    "close other programs, or use a computer with more memory",
+)
 def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Analysis:
     """Read an analysis file and, given a model, check that it belongs to it.
 
@@ -39,17 +46,13 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     AnalysisMismatchError
         Where it was made with another model, or with a formula that was corrected since.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
+    file = existing_analysis(path)
     try:
         analysis = _read(file)
     except AnalysisError:
         raise
-    except MemoryError as error:
-        raise AnalysisError(
-            f"{file.name} holds more numbers than there is memory for; open it on a larger machine."
-        ) from error
+    except PermissionError as error:
+        raise AnalysisError(f"{file.name}: no permission to read it.") from error
     # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
     except Exception as error:
         raise AnalysisError(
@@ -58,6 +61,25 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     if classifier is not None:
         analysis.check(classifier)
     return analysis
+
+
+def existing_analysis(path: str | Path) -> Path:
+    """A file that may be an analysis; it is not looked into.
+
+    Raises
+    ------
+    AnalysisError
+        Where there is none.
+    """
+    file = Path(path)
+    try:
+        file = file.expanduser()
+        is_file = file.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name that none can have, or nobody's home
+        is_file = False
+    if not is_file:
+        raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
+    return file
 
 
 def _read(file: Path) -> Analysis:
@@ -95,7 +117,8 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
     wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
     wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
-    if wrong or (wrong := wrong_values(dataset)):
+    wrong = wrong or wrong_values(dataset) or [*islice(contradictions(dataset), 1)]
+    if wrong:
         raise AnalysisError(f"{name} lacks a right '{wrong[0]}'; run the analysis again.")
     if (why := older_formula(dataset.attrs)) is not None:
         raise AnalysisMismatchError(f"{name} {why}; run the analysis again.")
@@ -106,8 +129,11 @@ def _opened(file: Path) -> tuple[xr.Dataset, bool]:
     """The file's content, and whether all of it is in memory; large rows stay in the file."""
     opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
     needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
-    if needed > psutil.virtual_memory().available:
-        raise MemoryError(f"{needed} bytes")
+    if needed > (free := free_memory()):
+        raise AnalysisError(
+            f"{file.name} holds {in_gib(needed)} of numbers, and {in_gib(free)} of memory are free;"
+            " close other programs, or use a computer with more memory."
+        )
     rows = [name for name, variable in opened.items() if "case" in variable.dims]
     if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
         with opened:

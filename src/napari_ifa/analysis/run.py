@@ -12,6 +12,7 @@ from pathlib import Path
 from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.formulas import plan_of_formula
+from napari_ifa.analysis.given import Source, given_classifier, given_cohort
 from napari_ifa.analysis.loading import loaded_cases
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
@@ -21,6 +22,7 @@ from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.truth import Truth
 from napari_ifa.disk import WorkFolder, reason_of
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError
+from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 
 Progress = Callable[[int, int], None]
@@ -31,9 +33,12 @@ _SHARD_CASES = 32
 _MOST_SHARDS = 256
 
 
+@memory_said(
+    AnalysisError, "analyse this cohort", "use a batch size of 1, fewer workers or no profiles"
+)
 def analyze(
-    classifier: Classifier,
-    cohort: Cohort,
+    classifier: Classifier | Source,
+    cohort: Cohort | Source,
     method: str = "gradcam",
     *,
     batch_size: int | None = None,
@@ -56,6 +61,7 @@ def analyze(
 
     Parameters
     ----------
+    classifier, cohort : or the paths that they are read from.
     method : id of a class activation method.
     batch_size : cases that go through the network together, where their inputs' sizes agree; by
         default what suits the inputs' size.
@@ -86,6 +92,7 @@ def analyze(
     Cancelled
         ``stop`` returned True; finished shards are kept.
     """
+    classifier, cohort = given_classifier(classifier), given_cohort(cohort)
     if not cohort.cases:
         raise CohortError("The cohort holds no case; choose a split that does.")
     _check_options(method, batch_size, shard_size, skip_up_to, profiles)

@@ -275,14 +275,7 @@ class Analysis:
             earlier version that cannot tell the two percentiles apart.
         """
         self._check_class(class_idx)
-        _check_choice(basis, "basis", get_args(Basis))
-        _check_choice(scope, "scope", get_args(Scope))
-        if low is None:
-            low = 50.0 if basis == "extremes" else 10.0
-        if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
-            raise AnalysisError(
-                f"The percentiles {low:g} and {high:g} are not in order between 0 and 100."
-            )
+        low, high = checked_percentiles(low, high, basis, scope)
         if basis == "extremes":
             valleys = self.dataset["activation_minimum"].values
             peaks = self.dataset["activation_maximum"].values
@@ -405,6 +398,27 @@ class Analysis:
             raise AnalysisError(
                 f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes."
             )
+
+
+def checked_percentiles(
+    low: float | None, high: float, basis: Basis, scope: Scope
+) -> tuple[float, float]:
+    """A scale's two percentiles, the lower one by its basis where it is not given.
+
+    Raises
+    ------
+    AnalysisError
+        For an unknown basis or scope, and percentiles out of order.
+    """
+    _check_choice(basis, "basis", get_args(Basis))
+    _check_choice(scope, "scope", get_args(Scope))
+    if low is None:
+        low = 50.0 if basis == "extremes" else 10.0
+    if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
+        raise AnalysisError(
+            f"The percentiles {low:g} and {high:g} are not in order between 0 and 100."
+        )
+    return low, high
 
 
 def _check_choice(given: str, what: str, known: tuple[str, ...]) -> None:

@@ -27,12 +27,12 @@ from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Function, Reading
 from napari_ifa.errors import ExplanationError
+from napari_ifa.memory import lacks_memory
 from napari_ifa.models.calling import (
     FORWARD_ERRORS,
     call_network,
     first_tensor,
     input_error,
-    out_of_memory,
     plain_inputs,
     undisturbed,
     unwrapped,
@@ -193,7 +193,7 @@ class CutNetwork:
             try:
                 output = call_network(network or self.network, inputs)
             except FORWARD_ERRORS as error:
-                if out_of_memory(error):
+                if lacks_memory(error):
                     raise
                 raise input_error(self.network, inputs, error) from error
             return _checked_rows(self._reading.values(output, cases), cases)
@@ -274,7 +274,7 @@ class CutNetwork:
             raise
         except Exception as error:
             cases, rows = len(first_tensor(inputs)), replacement.cases
-            if out_of_memory(error):
+            if lacks_memory(error):
                 raise NoMemoryError(
                     f"There is not enough memory on {device} for {cases} cases of this size: use"
                     " fewer cases at a time, or a smaller image."

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from napari_ifa.cam.memory import block_length, in_blocks
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import out_of_memory
+from napari_ifa.memory import lacks_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ def gradient_of(
             is_grads_batched=batched,
         )
     except RuntimeError as error:
-        if out_of_memory(error):
+        if lacks_memory(error):
             raise
         complaint = str(error).splitlines()[0].rstrip(".")
         raise GradientError(

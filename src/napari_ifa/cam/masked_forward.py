@@ -15,7 +15,8 @@ from napari_ifa.cam.masked_inputs import feature_masks, image_rows, product
 from napari_ifa.cam.memory import block_length, rows_that_fit
 from napari_ifa.cam.sampling import Sampling
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor, out_of_memory, plain_inputs
+from napari_ifa.memory import lacks_memory
+from napari_ifa.models.calling import first_tensor, plain_inputs
 from napari_ifa.models.folding import folded
 
 #: What a sample makes of masks `[r, 1, *spatial]`.
@@ -75,7 +76,7 @@ class MaskedForward:
         try:
             return self._rows_at_once(rows)
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not lacks_memory(error):
                 raise
             return 1
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import out_of_memory
+from napari_ifa.memory import lacks_memory
 
 Result = TypeVar("Result")
 
@@ -55,7 +55,7 @@ def lack_of_memory_named(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not lacks_memory(error):
             raise
         raise NoMemoryError(
             f"There is not enough memory on {device} for this class activation: use fewer cases or"
@@ -78,7 +78,7 @@ def in_blocks(
         try:
             result = compute(block)
         except (RuntimeError, NoMemoryError) as error:
-            if not isinstance(error, NoMemoryError) and not out_of_memory(error):
+            if not isinstance(error, NoMemoryError) and not lacks_memory(error):
                 raise
             held = block.stop - block.start
             if held == 1:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from napari_ifa.cli.arguments import percentiles, share
+from napari_ifa.cli.arguments import (
+    FeatureChoice,
+    cases_at_a_time,
+    features,
+    percentiles,
+    place,
+    share,
+    workers,
+)
 from napari_ifa.cli.cohort import run_analyze, run_evaluate, run_findings, run_report
 from napari_ifa.cli.outputs import add_overwrite, outputs_kept
-from napari_ifa.cli.plain import plain
+from napari_ifa.cli.streams import plain_streams
 from napari_ifa.cli.study import run_demo, run_explain, run_series, run_view
 from napari_ifa.disk import clear_leftovers
 from napari_ifa.errors import ExistingOutputError, IfaError
+from napari_ifa.memory import memory_said
+from napari_ifa.plain import sentence
 
-EXIT_BAD_INPUT = 2
+EXIT_BAD_INPUT, EXIT_UNEXPECTED = 2, 1
+#: Set to anything, it shows where an error came from that nobody expected.
+_TRACEBACK = "NAPARI_IFA_TRACEBACK"
 # Spelt out, for the list itself comes with torch, which takes seconds to start.
 METHODS = (
     *("gradcam", "pixelwise", "gradcam++", "xgradcam", "layercam", "cam"),
@@ -35,7 +46,15 @@ _METHODS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0, or 2 with one line on standard error that says what is wrong."""
+    """Run one command; 0, or 2 with one line on standard error that says what is wrong.
+
+    1 is for what should not happen: the line says how to find out more.
+    """
+    with plain_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest:
@@ -43,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What libraries warn about is for developers; what a person must know is said by us.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # A description may hold characters that the terminal lacks, a name ones that no one has.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _ended_like_ctrl_c(
-            waits_for_a_window=options.run is run_view or getattr(options, "view", False)
+        with (
+            _ended_like_ctrl_c(
+                waits_for_a_window=options.run is run_view or getattr(options, "view", False)
+            ),
+            memory_said(IfaError, "run this command", _SMALLER[options.run]),
         ):
             clear_leftovers()
             with outputs_kept(options):
@@ -56,15 +75,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _refuse("Stopped.")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads the output has read enough.
         return 0
     except ExistingOutputError as error:
         return _refuse(f"{error} The option for that is --overwrite.")
     except IfaError as error:
         return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"{_named(error.filename)}{error.strerror or 'reading or writing failed'}.")
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        if isinstance(error, OSError):
+            why = error.strerror or "reading or writing failed"
+            return _refuse(f"{_named(error.filename)}{why}.")
+        # A traceback may name files and values of a patient.
+        _refuse(
+            f"The command failed in a way that nobody expected ({type(error).__name__}); set"
+            f" {_TRACEBACK}=1 to see where, and report it."
+        )
+        return EXIT_UNEXPECTED
     return 0
+
+
+#: What takes less memory, by command.
+_SMALLER: dict[Callable[[argparse.Namespace], None], str] = {
+    run_demo: "close other programs and try again",
+    run_series: "list a part of the folder, or close other programs",
+    run_analyze: "give --batch-size 1, fewer --workers, --profiles none or --device cpu",
+    run_evaluate: "evaluate a part of the cohort (--split), or use --device cpu",
+    run_findings: "use a computer with more memory, or an analysis made with --profiles none",
+    run_report: "use a computer with more memory, or an analysis made with --profiles none",
+    run_explain: "explain a smaller part of the image, by a smaller method (--method gradcam) or"
+    " with --device cpu",
+    run_view: "close other programs and try again",
+}
 
 
 @contextmanager
@@ -108,11 +151,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(EXIT_BAD_INPUT, f"napari-ifa: {message}; --help shows what can be given.\n")
+        said = sentence(f"{message}; --help shows what can be given.")
+        self.exit(EXIT_BAD_INPUT, f"napari-ifa: {said}\n")
 
 
-def _refuse(sentence: str) -> int:
-    print(f"napari-ifa: {' '.join(plain(sentence).split())}", file=sys.stderr)
+def _refuse(words: str) -> int:
+    with suppress(OSError):
+        print(f"napari-ifa: {sentence(words)}", file=sys.stderr)
     return EXIT_BAD_INPUT
 
 
@@ -125,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = commands.add_parser("demo", help="run the whole path on the sample data")
-    demo.add_argument("--out", type=Path, default=Path("napari-ifa-demo"), metavar="DIR")
+    demo.add_argument("--out", type=place, default=Path("napari-ifa-demo"), metavar="DIR")
     demo.add_argument("--view", action="store_true", help="open napari on the outcome")
     add_overwrite(demo)
     demo.set_defaults(run=run_demo)
@@ -133,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     series = commands.add_parser(
         "series", help="list the image series of a folder, zip archive, DICOMDIR or file"
     )
-    series.add_argument("folder", type=Path, help="or a zip archive, a DICOMDIR or a file")
+    series.add_argument("folder", type=place, help="or a zip archive, a DICOMDIR or a file")
     series.add_argument("--json", action="store_true", help="machine-readable list")
     series.set_defaults(run=run_series)
 
@@ -142,7 +187,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_cohort(analyze)
     analyze.add_argument("--method", default="gradcam", metavar="M", help=_METHODS)
     analyze.add_argument(
-        "--batch-size", type=int, metavar="N", help="by default what suits the images' size"
+        "--batch-size",
+        type=cases_at_a_time,
+        metavar="N",
+        help="by default what suits the images' size",
     )
     analyze.add_argument(
         "--profiles",
@@ -155,11 +203,11 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with an interrupted analysis of this file"
     )
     where = analyze.add_mutually_exclusive_group()
-    where.add_argument("--workers", type=int, metavar="N", help="processes of this machine")
+    where.add_argument("--workers", type=workers, metavar="N", help="processes of this machine")
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://10.0.0.1:8786"
     )
-    analyze.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    analyze.add_argument("-o", "--out", type=place, required=True, metavar="FILE")
     add_overwrite(analyze)
     analyze.set_defaults(run=run_analyze)
 
@@ -167,12 +215,12 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate", help="how well explanations and principal features fit the model's answers"
     )
     _add_bundle(evaluate, required=True)
-    evaluate.add_argument("--analysis", type=Path, required=True, metavar="A")
+    evaluate.add_argument("--analysis", type=place, required=True, metavar="A")
     _add_cohort(evaluate)
     _add_skip(evaluate)
     _add_top(evaluate)
     _add_basis(evaluate)
-    evaluate.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("-o", "--out", type=place, required=True, metavar="DIR")
     add_overwrite(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
@@ -182,32 +230,36 @@ def _parser() -> argparse.ArgumentParser:
         description="With --bundle and --cohort also maps of the confounder candidates (on the"
         " cases analysed) and what accuracy loses without features (best on others).",
     )
-    findings.add_argument("analysis", type=Path, metavar="A", help="of the training cohort")
+    findings.add_argument("analysis", type=place, metavar="A", help="of the training cohort")
     findings.add_argument(
-        "other", type=Path, nargs="?", metavar="OTHER", help="of the test cohort, by the same model"
+        "other",
+        type=place,
+        nargs="?",
+        metavar="OTHER",
+        help="of the test cohort, by the same model",
     )
     _add_bundle(findings, required=False)
     _add_cohort(findings, required=False)
     _add_skip(findings)
     _add_top(findings)
-    findings.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    findings.add_argument("-o", "--out", type=place, required=True, metavar="DIR")
     add_overwrite(findings)
     findings.set_defaults(run=run_findings)
 
     report = commands.add_parser("report", help="all of an analysis in one HTML file")
-    report.add_argument("analysis", type=Path, metavar="A")
-    report.add_argument("other", type=Path, nargs="?", metavar="OTHER", help="of the test cohort")
-    report.add_argument("--evaluation", type=Path, metavar="DIR", help="written by evaluate")
+    report.add_argument("analysis", type=place, metavar="A")
+    report.add_argument("other", type=place, nargs="?", metavar="OTHER", help="of the test cohort")
+    report.add_argument("--evaluation", type=place, metavar="DIR", help="written by evaluate")
     report.add_argument(
-        "--findings", type=Path, metavar="DIR", help="written by findings; made anew without it"
+        "--findings", type=place, metavar="DIR", help="written by findings; made anew without it"
     )
     report.add_argument(
         "--tables",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="also write the tables and figures of cohort, accuracy, scale and importance there",
     )
-    report.add_argument("-o", "--out", type=Path, default=Path("report.html"), metavar="FILE")
+    report.add_argument("-o", "--out", type=place, default=Path("report.html"), metavar="FILE")
     add_overwrite(report)
     report.set_defaults(run=run_report)
 
@@ -215,11 +267,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_bundle(explain, required=True)
     explain.add_argument(
         "image",
-        type=Path,
+        type=place,
         metavar="IMAGE",
         help="DICOM folder or file, zip archive, DICOMDIR, NIfTI, PNG or JPEG",
     )
-    explain.add_argument("--analysis", type=Path, help="gives the common scale")
+    explain.add_argument("--analysis", type=place, help="gives the common scale")
     explain.add_argument(
         "--method",
         metavar="M",
@@ -234,7 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--class", dest="class_name", metavar="C", help="name or number")
     explain.add_argument(
         "--features",
-        default="all",
+        type=features,
+        default=FeatureChoice(),
         metavar="F",
         help="all (default), top:5%%, only:1,2 or not:3",
     )
@@ -257,20 +310,20 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also a DICOM Parametric Map and a Secondary Capture series; of DICOM images",
     )
-    explain.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+    explain.add_argument("-o", "--out", type=place, required=True, metavar="DIR")
     add_overwrite(explain)
     explain.set_defaults(run=run_explain)
 
     view = commands.add_parser("view", help="open napari")
-    view.add_argument("study", type=Path, nargs="?", metavar="STUDY")
-    view.add_argument("--analysis", type=Path)
+    view.add_argument("study", type=place, nargs="?", metavar="STUDY")
+    view.add_argument("--analysis", type=place)
     _add_bundle(view, required=False)
     view.set_defaults(run=run_view)
     return parser
 
 
 def _add_bundle(parser: argparse.ArgumentParser, required: bool) -> None:
-    parser.add_argument("--bundle", type=Path, required=required, help="MONAI bundle folder")
+    parser.add_argument("--bundle", type=place, required=required, help="MONAI bundle folder")
     parser.add_argument("--layer", help="target layer; the recommended one by default")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps")
     parser.add_argument(
@@ -287,12 +340,12 @@ def _add_bundle(parser: argparse.ArgumentParser, required: bool) -> None:
 def _add_cohort(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--cohort",
-        type=Path,
+        type=place,
         required=required,
         help="MONAI datalist (JSON), CSV table, folder with one folder per class, idx or npz file",
     )
     parser.add_argument("--split", help="such as training or test; all by default")
-    parser.add_argument("--root", type=Path, help="folder that the list's paths start from")
+    parser.add_argument("--root", type=place, help="folder that the list's paths start from")
 
 
 def _add_skip(parser: argparse.ArgumentParser) -> None:

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Explanation, FeatureMask
     from napari_ifa.models import Classifier
+
+
+#: Cases at a time, and processes for each processor: more only cost memory.
+_MOST_CASES, _MOST_WORKERS = 100_000, 8
+
+
+def place(text: str) -> Path:
+    """A path; none is what an unset variable of a shell leaves."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty; give that of a file or folder")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("no path holds a null character")
+    return Path(text)
+
+
+def cases_at_a_time(text: str) -> int:
+    """A number of cases from 1 on."""
+    return _whole(text, _MOST_CASES, "cases at a time")
+
+
+def workers(text: str) -> int:
+    """A number of processes that this computer can use."""
+    return _whole(text, _MOST_WORKERS * (os.cpu_count() or 1), "workers here")
+
+
+def _whole(text: str, most: int, what: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of {what}; give 1 to {most}")
+    return value
 
 
 def share(text: str) -> float:
@@ -46,55 +83,87 @@ def loaded_classifier(options: argparse.Namespace) -> Classifier:
         output_activation=options.activation,
     )
     for note in classifier.notes:
-        print(note)
+        say(note)
     if classifier.output_activation == "unknown":
         print(f"{NOT_TOLD.capitalize()}; choose by --activation softmax, sigmoid or none (values).")
     return classifier
 
 
-def parse_features(text: str, explanation: Explanation, analysis: Analysis | None) -> FeatureMask:
-    """A feature mask from the command line's words.
+@dataclass(frozen=True)
+class FeatureChoice:
+    """Which features to keep, in the words of the command line.
 
-    Raises
-    ------
-    AnalysisError
-        For words that say no mask, or a share of the top features without an analysis.
+    Attributes
+    ----------
+    text : the words.
+    kind : ``"all"``, the ``"top"`` by importance, ``"only"`` some or all but some (``"not"``).
+    share : of the features, for the top.
+    numbers : of features, for only and not.
     """
-    from napari_ifa.analysis import FeatureMask
 
+    text: str = "all"
+    kind: str = "all"
+    share: float = 1.0
+    numbers: tuple[int, ...] = ()
+
+    def check(self, features: int | None, analysis: Analysis | None) -> None:
+        """Refuse what this many features cannot be, before the network runs.
+
+        Raises
+        ------
+        AnalysisError
+            For a feature that there is not, or the top features without an analysis.
+        """
+        if self.kind == "top" and analysis is None:
+            raise AnalysisError(
+                "The top features are those of a cohort; give its analysis with --analysis."
+            )
+        if self.numbers and features is not None:
+            self._by_number(features)
+
+    @property
+    def name(self) -> str:
+        """Of the mask that `mask` makes; empty for all features."""
+        if self.numbers:
+            return f"{self.kind} {', '.join(map(str, sorted(set(self.numbers))))}"
+        return f"top {100 * self.share:g} %" if self.kind == "top" else ""
+
+    def mask(self, explanation: Explanation, analysis: Analysis | None) -> FeatureMask:
+        """The features kept in an explanation.
+
+        Raises
+        ------
+        AnalysisError
+            As of `check`.
+        """
+        from napari_ifa.analysis import FeatureMask
+
+        self.check(explanation.features, analysis)
+        if self.kind == "top" and analysis is not None:
+            return analysis.principal_features(explanation.class_idx, self.share)
+        if self.numbers:
+            return self._by_number(explanation.features)
+        return FeatureMask.all(explanation.features)
+
+    def _by_number(self, features: int) -> FeatureMask:
+        from napari_ifa.analysis import FeatureMask
+
+        make = FeatureMask.only if self.kind == "only" else FeatureMask.without
+        return make(features, self.numbers)
+
+
+def features(text: str) -> FeatureChoice:
+    """A choice of features from words such as ``top:5%`` or ``not:3``."""
     kind, _, rest = text.partition(":")
     try:
         if kind == "all" and not rest:
-            return FeatureMask.all(explanation.features)
-        if kind == "top":
-            fraction = float(rest.removesuffix("%")) / (100 if rest.endswith("%") else 1)
-            if not 0 < fraction <= 1:
-                raise ValueError(rest)
-            if analysis is None:
-                raise AnalysisError(
-                    "The top features are those of a cohort; give its analysis with --analysis."
-                )
-            return analysis.principal_features(explanation.class_idx, fraction)
+            return FeatureChoice(text)
+        if kind == "top" and share(rest) > 0:
+            return FeatureChoice(text, kind, share=share(rest))
         if kind in ("only", "not"):
-            numbers = [int(number) for number in rest.split(",")]
-            make = FeatureMask.only if kind == "only" else FeatureMask.without
-            return make(explanation.features, numbers)
-    except ValueError:
-        pass
-    raise AnalysisError(
-        f"'{text}' says no choice of features; write all, top:5%, only:1,2 or not:3."
-    )
-
-
-def features_in_words(text: str) -> str:
-    """The name of the mask that `parse_features` makes; empty for all features."""
-    kind, _, rest = text.partition(":")
-    try:
-        if kind in ("only", "not"):
-            return f"{kind} {', '.join(map(str, sorted(set(map(int, rest.split(','))))))}"
-        if kind == "top":
-            return f"top {100 * share(rest):g} %"
+            return FeatureChoice(text, kind, numbers=tuple(map(int, rest.split(","))))
     except (ValueError, argparse.ArgumentTypeError):
-        # `parse_features` says what is wrong.
         pass
-    return ""
+    raise argparse.ArgumentTypeError(
+        f"'{text}' says no choice of features; write all, top:5%, only:1,2 or not:3"
+    )

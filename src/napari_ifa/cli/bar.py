@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ class Bar:
     def __enter__(self) -> Callable[[int, int], None]:
         from tqdm import tqdm
 
-        self._bar = tqdm(unit=f" {self._unit}", disable=None, leave=False)
+        # It moves the cursor, and says nothing that comes from a file.
+        stream = getattr(sys.stderr, "terminal", sys.stderr)
+        self._bar = tqdm(unit=f" {self._unit}", disable=None, leave=False, file=stream)
         return self._update
 
     def _update(self, done: int, total: int) -> None:

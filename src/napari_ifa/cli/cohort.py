@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_file, reserve_folder
+from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, Cancelled
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _with_model(
         return found, [confounder_maps_section(classifier, cohort, found)]
     except AnalysisError as error:
         # The findings stand without their pictures.
-        print(f"Maps of the candidates are left out: {error}")
+        say(f"Maps of the candidates are left out: {error}")
         return found, []
 
 
@@ -184,7 +185,7 @@ def run_report(options: argparse.Namespace) -> None:
     if options.tables:
         _write(summary_sections(analysis, other), options.tables, of_tables)
     overwrite = options.overwrite
-    print(write_report(options.out, analysis, other, evaluated, found, overwrite=overwrite))
+    say(str(write_report(options.out, analysis, other, evaluated, found, overwrite=overwrite)))
 
 
 def _cohort(options: argparse.Namespace) -> Cohort:
@@ -224,10 +225,10 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
     from napari_ifa.tables import write_sections
 
     for section in sections:
-        print(f"{section.title}: {section.meaning}")
+        say(f"{section.title}: {section.meaning}")
     # What is there has been looked at.
     written = write_sections(sections, folder, provenance, overwrite=True)
-    print(f"{len(written)} files written to {folder}; begin with summary.md.")
+    say(f"{len(written)} files written to {folder}; begin with summary.md.")
 
 
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
@@ -235,12 +236,12 @@ def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
     from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
 
     splits = f"split {cohort.split}" if cohort.split else "all splits"
-    print(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
+    say(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
     for note in analysis.notes:
         if not (analysis.skipped and counts_labels(note)):
-            print(note)
+            say(note)
     if analysis.skipped and (labels := labels_seen(analysis)):
-        print(labels)
+        say(labels)
     _say_some("skipped", [f"{name}: {reason}" for name, reason in analysis.skipped])
     groups = [" = ".join(group) for group in analysis.duplicates]
     stands = "image stands" if len(groups) == 1 else "images stand"
@@ -255,4 +256,4 @@ def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
 def _say_some(what: str, texts: Sequence[str]) -> None:
     if texts:
         more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
-        print(f"{len(texts)} {what}: {'; '.join(texts[:_MOST_NAMED])}{more}")
+        say(f"{len(texts)} {what}: {'; '.join(texts[:_MOST_NAMED])}{more}")

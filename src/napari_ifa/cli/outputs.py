@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from napari_ifa.errors import ExistingOutputError, IfaError
 
 #: Options and arguments that name what a command reads.
 _READ = ("bundle", "cohort", "root", "analysis", "other", "image", "evaluation", "findings")
+
+#: Letters of one name in a path, on every usual file system.
+_LONGEST_NAME = 255
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +66,16 @@ def _reserve(options: argparse.Namespace, out: Path) -> None:
 
 def _check_writable(folder: Path, name: str) -> None:
     """Nothing is left behind by it."""
+    whole = folder.absolute()
     try:
-        places = (folder, *folder.absolute().parents)
-        existing = next(place for place in places if os.path.lexists(place))
+        if any(len(os.fsencode(part)) > _LONGEST_NAME for part in (*whole.parts, name)):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        # A link that leads nowhere, or round in a circle, is there and is no folder.
+        existing = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
         with tempfile.TemporaryFile(dir=existing):
-            # A name that is too long is one as soon as it is looked for.
-            os.path.lexists(folder / name) or (folder / name).stat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
+            pass
+    except (OSError, ValueError) as error:
+        why = reason_of(error) if isinstance(error, OSError) else ""
         raise IfaError(
-            f"The results cannot be written there{reason_of(error)}; choose another place."
+            f"The results cannot be written there{why}; choose another place."
         ) from error

@@ -8,15 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.cli.arguments import features_in_words, loaded_classifier, parse_features
+from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
-from napari_ifa.cli.plain import plain
+from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
-    from napari_ifa.models.answers import ToldActivation
     from napari_ifa.volumes import Series
 
 
@@ -26,6 +25,8 @@ def run_demo(options: argparse.Namespace) -> None:
     reserve_folder(options, options.out)
     if options.out.is_dir() and any(options.out.iterdir()):
         refuse_existing(options, options.out)
+    if options.view:
+        _check_display()
     outcome = whole_path(options.out, progress=Bar, overwrite=options.overwrite)
     print(outcome.report)
     if options.view:
@@ -42,10 +43,13 @@ def run_series(options: argparse.Namespace) -> None:
         print(json.dumps({"series": [_as_row(s) for s in found], "skipped": left_out}, indent=1))
         return
     for s in found:
-        print("\n          ".join(map(plain, _in_words(s))))
+        first, *rest = _in_words(s)
+        say(first)
+        for line in rest:
+            say(f"          {line}")
     if found.skipped:
         reasons = ", ".join(f"{entry.count} {entry.reason}" for entry in found.skipped)
-        print(f"Left out: {reasons}.")
+        say(f"Left out: {reasons}.")
 
 
 def _as_row(series: Series) -> dict[str, Any]:
@@ -93,6 +97,7 @@ def _in_words(series: Series) -> list[str]:
 
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
+    from napari_ifa.analysis.store import checked_percentiles
     from napari_ifa.disk import whole_folder
     from napari_ifa.report import earlier_maps, write_dicom, write_explanation
     from napari_ifa.volumes import check_dicom_source, missing_slices, read_volume
@@ -110,9 +115,13 @@ def run_explain(options: argparse.Namespace) -> None:
         if name is None
         else [classifier.class_names[classifier.class_index(name)]]
     )
-    for there in earlier_maps(options.out, classes, features_in_words(options.features)):
+    for there in earlier_maps(options.out, classes, options.features.name):
         refuse_existing(options, there)
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
+    if analysis is not None:
+        low, high = options.percentiles
+        checked_percentiles(low, high, options.basis, options.scope)
+    options.features.check(classifier.features, analysis)
     volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
@@ -132,7 +141,7 @@ def run_explain(options: argparse.Namespace) -> None:
             allow_missing=options.allow_missing,
             progress=bar,
         )
-    mask = parse_features(options.features, explanation, analysis)
+    mask = options.features.mask(explanation, analysis)
     chosen = explanation.select(mask=mask)
     with whole_folder(options.out, overwrite=options.overwrite) as place:
         written = write_explanation(chosen, place)
@@ -140,10 +149,10 @@ def run_explain(options: argparse.Namespace) -> None:
             with Bar("pictures") as bar:
                 written += write_dicom(chosen, place, progress=bar)
     for path in written:
-        print(options.out / path.name)
+        say(str(options.out / path.name))
     fit = () if chosen.fit is None else chosen.fit.sentences
     for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes, *fit):
-        print(plain(note))
+        say(note)
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")
     if options.dicom and not volume.source.placed:
@@ -161,11 +170,36 @@ def run_explain(options: argparse.Namespace) -> None:
 
 
 def run_view(options: argparse.Namespace) -> None:
+    from napari_ifa.analysis.opening import existing_analysis
+    from napari_ifa.models.bundle import check_device, existing_bundle
     from napari_ifa.volumes.places import existing_path
 
     if options.study is not None:
         existing_path(options.study)
-    _open_viewer(options.study, options.bundle, options.analysis, activation=options.activation)
+    if options.analysis is not None:
+        existing_analysis(options.analysis)
+    how = {
+        "layer": options.layer,
+        "device": options.device,
+        "trust": options.trust,
+        "activation": options.activation,
+    }
+    if options.bundle is not None:
+        existing_bundle(options.bundle)
+        check_device(options.device)
+    elif any(how.values()):
+        raise IfaError(
+            "A layer, a device, trust and an activation are those of a model; give its bundle with"
+            " --bundle."
+        )
+    _check_display()
+    _open_viewer(options.study, options.bundle, options.analysis, **how)
+
+
+def _check_display() -> None:
+    from napari_ifa.viewer.display import check_display
+
+    check_display()
 
 
 def _open_viewer(
@@ -173,7 +207,7 @@ def _open_viewer(
     bundle: Path | None,
     analysis: Path | None,
     basis: Basis = "voxels",
-    activation: ToldActivation | None = None,
+    **how: Any,
 ) -> None:
     try:
         from napari_ifa.viewer.contributions import open_viewer
@@ -184,7 +218,7 @@ def _open_viewer(
             analysis=analysis,
             basis=basis,
             wait=True,
-            activation=activation,
+            **how,
         )
     except ImportError as error:
         raise IfaError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.memory import lacks_memory, memory_said
 from napari_ifa.models.answers import (
     BY_CHANCE,
     Observed,
@@ -19,7 +20,7 @@ from napari_ifa.models.answers import (
 from napari_ifa.models.classifier import BundleSource, Classifier
 from napari_ifa.models.components import ComponentBuilder, referred_entries
 from napari_ifa.models.cost import NetworkBudget, TooLarge, affordable_pass, check_input
-from napari_ifa.models.layers import candidate_layers
+from napari_ifa.models.layers import CandidateLayer, candidate_layers
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.settings_file import canonical, read_settings
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 _PROBE_SIZE = 64
 
 
+@memory_said(
+    BundleError, "load this model", "close other programs, use device cpu or a smaller model"
+)
 def load_classifier(
     bundle: str | Path,
     device: str | torch.device | None = None,
@@ -64,10 +68,8 @@ def load_classifier(
     BundleError
         Something is missing or does not fit; the message names it.
     """
-
-    folder = Path(bundle).expanduser()
-    if not folder.is_dir():
-        raise BundleError(f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.")
+    folder = existing_bundle(bundle)
+    check_device(device)
     config = _read_config(folder)
     metadata = read_settings(_inside(folder, "configs/metadata.json"))
     weights = read_weights(_inside(folder, "models/model.pt"))
@@ -77,7 +79,7 @@ def load_classifier(
     del weights  # which holds the file, so that nobody could replace it
     where = _on_device(network.eval(), device)
     names = _class_names(metadata)
-    target_layer, outputs, seen = _probe(network, metadata, where, layer, trust)
+    target, outputs, seen = _probe(network, metadata, where, layer, trust)
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
         raise BundleError(
@@ -88,7 +90,7 @@ def load_classifier(
     return Classifier(
         network=network,
         class_names=names,
-        target_layer=target_layer,
+        target_layer=target.name,
         preprocessing=preprocessing,
         device=where,
         name=str(metadata.get("name") or folder.name),
@@ -101,15 +103,72 @@ def load_classifier(
         source=BundleSource(
             folder.resolve(), None if device is None else str(device), trust, output_activation
         ),
+        features=target.channels,
         notes=(*notes, *([BY_CHANCE] if seen.by_chance else []), *preprocessing.notes),
         modality=str(_image_format(metadata).get("modality") or ""),
     )
 
 
+def existing_bundle(bundle: str | Path) -> Path:
+    """A bundle's folder; nothing of it is looked into.
+
+    Raises
+    ------
+    BundleError
+        Where there is none.
+    """
+    folder = Path(bundle)
+    try:
+        folder = folder.expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, ValueError, RuntimeError):  # what no folder can be called, or nobody's home
+        is_folder = False
+    if not is_folder:
+        raise BundleError(f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.")
+    return folder
+
+
+def check_device(device: str | torch.device | None) -> None:
+    """Refuse a device that is not there, before anything is read for it.
+
+    Raises
+    ------
+    BundleError
+        Says which there are.
+    """
+    import torch
+
+    if device is None:
+        return
+    try:
+        where = torch.device(device)
+        if where.type == "meta":
+            raise ValueError("a device without values")
+        torch.zeros(1, device=where)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError, TypeError) as error:
+        if lacks_memory(error):
+            raise
+        raise _no_device(device) from error
+
+
+def _no_device(device: Any) -> BundleError:
+    import torch
+
+    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    return BundleError(f"The device '{device}' cannot be used here; choose {', '.join(there)}.")
+
+
 def _inside(folder: Path, relative: str) -> Path:
     """A file of the bundle; a link that leads out of the folder is refused."""
-    path = (folder / relative).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    try:
+        path, home = (folder / relative).resolve(), folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise BundleError(
+            f"The bundle's {relative} is a link that leads round in a circle; copy the file there."
+        ) from error
+    if not path.is_relative_to(home):
         raise BundleError(
             f"The bundle's {relative} leads out of its folder; copy the file into it."
         )
@@ -182,13 +241,11 @@ def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> t
 
     try:
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if where.type == "meta":
-            raise ValueError("a device without values")
         network.to(where)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise BundleError(
-            f"The device '{device}' cannot be used here; choose cpu, or a GPU that PyTorch sees."
-        ) from error
+        if lacks_memory(error):
+            raise
+        raise _no_device(device) from error
     return where
 
 
@@ -238,7 +295,7 @@ def _probe(
     device: torch.device,
     layer: str | None,
     trust: bool,
-) -> tuple[str, int, Observed]:
+) -> tuple[CandidateLayer, int, Observed]:
     """The target layer, the number of outputs, and what these are, by passes of a probe."""
     import torch
 
@@ -267,8 +324,8 @@ def _probe(
             raise ExplanationError(
                 f"The network has no spatial layer '{layer}'; near ones are {near}."
             )
-    recommended = [candidate.name for candidate in candidates if candidate.recommended]
-    chosen = layer or next(iter(recommended), None)
+    wanted = [one for one in candidates if one.name == layer or (not layer and one.recommended)]
+    chosen = next(iter(wanted), None)
     if chosen is None:
         raise ExplanationError(
             "The network has no layer with a spatial output, so there is nothing to draw on an"
@@ -276,7 +333,7 @@ def _probe(
         )
     # Zeros may pass by a dropout or an activation without a trace.
     noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0)).to(device)
-    return chosen, outputs, observed(network, noise, chosen)
+    return chosen, outputs, observed(network, noise, chosen.name)
 
 
 def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:

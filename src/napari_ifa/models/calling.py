@@ -25,14 +25,6 @@ FORWARD_ERRORS = (
     ArithmeticError,
 )
 
-# Of the CPU's allocator, and of CUDA's libraries, which allocate beside torch.
-_OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-
 
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself: what DataParallel copies or torch.compile traces cannot be hooked.
@@ -228,12 +220,6 @@ def first_tensor(inputs: Any) -> Tensor:
             " [batch, channels, spatial sizes]."
         )
     return image
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch ran out of memory, be it where its error has no type."""
-    known = isinstance(error, torch.OutOfMemoryError)
-    return known or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def input_error(network: nn.Module, inputs: Any, error: Exception) -> ExplanationError:

@@ -45,6 +45,7 @@ class Classifier:
     referred_definition : the entries of the configuration that the two definitions refer to.
     code_sha256 : of the bundle's own Python files that run; empty where none does.
     source : the bundle; None for a model that was made in Python.
+    features : those of the target layer; None where they were not counted.
     notes : what there is to say about the model's answers and its preprocessing; sentences.
     modality : of the images that it is made for, in the bundle's own word; empty where unknown.
     """
@@ -62,6 +63,7 @@ class Classifier:
     referred_definition: str = ""
     code_sha256: str = ""
     source: BundleSource | None = None
+    features: int | None = None
     notes: tuple[str, ...] = ()
     modality: str = ""
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.memory import free_memory
 from napari_ifa.models.result_sizes import most_bytes
 
 if TYPE_CHECKING:
@@ -298,7 +297,7 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
     import torch
     from torch import nn
 
-    available, total = psutil.virtual_memory().available, 0
+    available, total = free_memory(), 0
 
     def watch(size: int) -> None:
         nonlocal total
@@ -336,7 +335,7 @@ def images_bounded() -> Iterator[None]:
     ExplanationError
         Says how large it would be.
     """
-    available = psutil.virtual_memory().available
+    available = free_memory()
 
     def watch(size: int) -> None:
         if size > available:

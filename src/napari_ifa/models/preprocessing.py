@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
+from napari_ifa.memory import lacks_memory
 from napari_ifa.models.cost import images_bounded
 from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
 from napari_ifa.models.steps import (
@@ -138,6 +139,11 @@ class Preprocessing:
         except IfaError:
             raise
         except Exception as error:
+            if lacks_memory(error):
+                raise ExplanationError(
+                    "There is not enough memory for the model's preprocessing of this"
+                    f" {in_words(volume)}; use a smaller image."
+                ) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
                 f"The model's preprocessing fails on this {in_words(volume)}: {reason}."

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.errors import ExplanationError
+from napari_ifa.memory import lacks_memory
 from napari_ifa.models.calling import (
     FORWARD_ERRORS,
     call_network,
     first_tensor,
     input_error,
     other_inputs,
-    out_of_memory,
     plain_inputs,
     undisturbed,
 )
@@ -225,7 +225,7 @@ def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]
         with torch.inference_mode(False), undisturbed(network):
             return call_network(network, inputs)
     except FORWARD_ERRORS as error:
-        if out_of_memory(error):
+        if lacks_memory(error):
             given = first_tensor(inputs)
             raise ExplanationError(
                 f"There is not enough memory on {given.device} for one case of shape"

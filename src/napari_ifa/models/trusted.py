@@ -12,6 +12,7 @@ import ast
 import builtins
 import functools
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,7 +197,7 @@ class TrustedBuilder(ComponentBuilder):
         path, key = ConfigParser.split_path_id(text)
         if not path:
             return self._resolve(self._lookup(key), where)
-        file = (self.code.folder / path).resolve()
+        file = Path(os.path.realpath(self.code.folder / path))
         if not file.is_file():
             raise BundleError(
                 f"The bundle's configuration includes '{shortened(Path(path).name)}' at '{where}',"

@@ -57,6 +57,9 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
         target = own.get(key)
         if not isinstance(value, torch.Tensor) or not isinstance(target, torch.Tensor):
             continue
+        # One stored value may stand for any number of them; what does not fit is refused as such.
+        if value.shape != target.shape:
+            continue
         if not _keeps_its_meaning(value, target.dtype):
             raise BundleError(
                 f"The weights '{key}' in {name} are stored as {_word(value.dtype)}, and the network"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _MOST_PICKLE = 2**21
 #: Bytes in the file for the smallest tensor, with its name and place.
 _LEAST_BYTES = 128
+#: Names of weights for each that the network has.
+_MOST_NAMES = 3
 #: Pickles before the values in the format of torch before 1.6: magic number, protocol, system,
 #: state dict, names of the values.
 _LEGACY_PICKLES = 5
@@ -56,6 +58,9 @@ class Weights:
         """
         check_weights(self.state, network, self.path.name)
         try:
+            # torch looks for each name that it does not know among all.
+            if len(self.state) > _MOST_NAMES * (1 + len(network.state_dict())):
+                raise ValueError("far more names than the network has")
             network.load_state_dict(self.state)
         except Exception as error:
             raise BundleError(

@@ -140,11 +140,15 @@ def open_viewer(
     show: bool = True,
     wait: bool = False,
     activation: ToldActivation | None = None,
+    layer: str | None = None,
+    device: str | None = None,
+    trust: bool = False,
 ) -> napari.Viewer:
     """A napari window with all panels, opening what is given.
 
     ``basis`` is the common scale's; ``wait`` runs Qt's event loop until the window is closed;
-    ``activation`` says how the model's outputs become probabilities, where its bundle does not.
+    ``activation`` says how the model's outputs become probabilities, where its bundle does not;
+    ``layer``, ``device`` and ``trust`` are those of ``load_classifier``.
     """
     import napari
 
@@ -155,7 +159,7 @@ def open_viewer(
     workspace.dock_all()
     workspace.session.choose_basis(basis)
     if bundle is not None:
-        workspace.session.load_bundle(bundle, told=activation)
+        workspace.session.load_bundle(bundle, trust, activation, layer=layer, device=device)
     if analysis is not None:
         workspace.session.load_analysis(analysis)
     if study is not None:

@@ -16,12 +16,14 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.memory import memory_said
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 Work = Callable[[Progress, Stop], Any]
 
 _LOG = logging.getLogger(__name__)
+_SMALLER = "close other images and programs and try again, or use a smaller image"
 #: Seconds between two reports of progress; more would only repaint the bar.
 _REPORT_EVERY = 0.05
 
@@ -164,11 +166,10 @@ class Jobs(QObject):
                 self._reported.emit(job, done, total)
 
         try:
-            outcome = job.work(progress, job.stopping.is_set)
+            with memory_said(IfaError, f"finish: {job.title}", _SMALLER):
+                outcome = job.work(progress, job.stopping.is_set)
         except IfaError as error:
             outcome = error
-        except MemoryError:
-            outcome = IfaError(f"{job.title}: not enough memory; close other images and try again.")
         except Exception as error:
             # The traceback may name files and values of a patient, so it stays off the screen.
             _LOG.debug("%s failed", job.title, exc_info=True)

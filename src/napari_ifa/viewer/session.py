@@ -132,20 +132,26 @@ class Session:
     # ---------------------------------------------------------------- model
 
     def load_bundle(
-        self, path: str | Path, trust: bool = False, told: ToldActivation | None = None
+        self,
+        path: str | Path,
+        trust: bool = False,
+        told: ToldActivation | None = None,
+        **where: str | None,
     ) -> None:
         """Load the network to explain from a MONAI bundle's folder.
 
-        ``told`` is how its outputs become probabilities, where the bundle does not say it.
+        ``told`` is how its outputs become probabilities, where the bundle does not say it;
+        ``where`` its ``layer`` and the ``device`` to run on, if others than usual.
         """
         folder = Path(path)
 
         def work(progress: Any, stop: Any) -> Classifier:
             from napari_ifa.models import load_classifier
 
-            if told is None:
-                return load_classifier(folder, trust=trust)
-            return load_classifier(folder, trust=trust, output_activation=told)
+            how: dict[str, Any] = {name: given for name, given in where.items() if given}
+            if told is not None:
+                how["output_activation"] = told
+            return load_classifier(folder, trust=trust, **how)
 
         def done(classifier: Classifier) -> None:
             self.bundle, self._trusted = folder, trust

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,16 @@ def referenced_files(path: Path, skipped: SkippedFiles, stop: Stop | None = None
         found = folder.find(parts)
         if found is None:
             skipped.add(MISSING, _shown(parts))
-        elif not found.resolve().is_relative_to(path.parent.resolve()):
+        # A link that leads round in a circle leads nowhere, and is missing.
+        elif not _real(found).is_relative_to(_real(path.parent)):
             skipped.add(OUTSIDE, found.name)
         else:
             files[found] = None
     return list(files)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _file_ids(path: Path) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.memory import in_gib, total_memory
 
 #: The rest is left to the system and the viewer.
 _SHARE_OF_MEMORY = 0.8
@@ -12,13 +13,11 @@ _SHARE_OF_MEMORY = 0.8
 
 def refuse_if_too_large(shape: tuple[int, ...], bytes_per_voxel: int, label: str) -> None:
     """Raise UnsupportedStudyError where ``shape`` cannot be held in this computer's memory."""
-    import psutil
-
     needed = prod(int(n) for n in shape) * bytes_per_voxel
-    total = psutil.virtual_memory().total
+    total = total_memory()
     if needed > _SHARE_OF_MEMORY * total:
         size = " × ".join(str(int(n)) for n in shape)
         raise UnsupportedStudyError(
-            f"{label}: the header claims {size} voxels, which need {needed / 2**30:,.0f} GiB; "
-            f"this computer has {total / 2**30:,.0f} GiB. Not opened."
+            f"{label}: the header claims {size} voxels, which need {in_gib(needed)}; "
+            f"this computer has {in_gib(total)}. Not opened."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.memory import memory_said
 from napari_ifa.volumes.choice import choose
 from napari_ifa.volumes.folder import files_below
 from napari_ifa.volumes.places import OnePath, existing_path, places_of
@@ -16,6 +17,8 @@ from napari_ifa.volumes.scan import Scan, place_in_list
 from napari_ifa.volumes.series import Found, Progress, Series, Stop
 from napari_ifa.volumes.series_list import SeriesList, SkippedFiles
 from napari_ifa.volumes.volume import Volume
+
+_SMALLER = "close other images and programs, or use a computer with more memory"
 
 
 def list_series(
@@ -115,7 +118,8 @@ def read_volume(
         chosen = choose(list_series(path, progress=progress, stop=stop), series)
     if chosen.unsupported is not None:
         raise UnsupportedStudyError(chosen.unsupported)
-    volume = _read(chosen, progress, stop)
+    with memory_said(UnsupportedStudyError, "open this image", _SMALLER):
+        volume = _read(chosen, progress, stop)
     notes = [note for note in chosen.notes if note not in volume.report.notes]
     report = replace(volume.report, notes=(*volume.report.notes, *notes))
     return replace(volume, source=replace(volume.source, archive=chosen.archive), report=report)

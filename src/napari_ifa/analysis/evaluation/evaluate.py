@@ -36,6 +36,7 @@ from napari_ifa.analysis.evaluation.set_measures import (
     set_accuracies,
     set_fits,
 )
+from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.independence import Groups, of_some
 from napari_ifa.analysis.scale import CommonScale
@@ -44,6 +45,7 @@ from napari_ifa.analysis.store import Analysis, Basis, Kind
 from napari_ifa.analysis.truth import Truth
 from napari_ifa.analysis.wording import counted, listed
 from napari_ifa.errors import AnalysisError
+from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -122,10 +124,13 @@ class Evaluation:
         )
 
 
+@memory_said(
+    AnalysisError, "evaluate this analysis", "use a batch size of 1, or a part of the cohort"
+)
 def evaluate(
-    classifier: Classifier,
-    analysis: Analysis,
-    cohort: Cohort,
+    classifier: Classifier | Source,
+    analysis: Analysis | Source,
+    cohort: Cohort | Source,
     top: float = 0.05,
     *,
     by: Ranking = "value",
@@ -142,6 +147,7 @@ def evaluate(
 
     Parameters
     ----------
+    classifier, analysis, cohort : or the paths that they are read from.
     analysis : gives the method, the common scale and the importance of the features.
     cohort : best one that the analysis has not seen.
     top : share of every class's features that are principal; their union over the classes is kept,
@@ -171,6 +177,8 @@ def evaluate(
     """
     from napari_ifa.cam import CutNetwork, bypassed, class_activation
 
+    classifier, analysis = given_classifier(classifier), given_analysis(analysis)
+    cohort = given_cohort(cohort)
     analysis.check(classifier)
     if not len(fractions):
         raise AnalysisError("The masking curve has no share of features; give one or more.")

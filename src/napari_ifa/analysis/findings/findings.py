@@ -14,9 +14,11 @@ from napari_ifa.analysis.findings.outliers import Outliers, outliers
 from napari_ifa.analysis.findings.overfitting import Overfitting, overfitting
 from napari_ifa.analysis.findings.principal import PrincipalFeatures, principal_features
 from napari_ifa.analysis.findings.redundancy import Redundancy, redundancy
+from napari_ifa.analysis.given import Source, given_analysis
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
+from napari_ifa.memory import memory_said
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,9 +67,14 @@ class Findings:
         return replace(self, redundancy=self.redundancy.not_measured(reason))
 
 
+@memory_said(
+    AnalysisError,
+    "look through this analysis",
+    "use a computer with more memory, or an analysis without profiles",
+)
 def findings(
-    analysis: Analysis,
-    other: Analysis | None = None,
+    analysis: Analysis | Source,
+    other: Analysis | Source | None = None,
     *,
     top: float = 0.05,
     level: float = 0.05,
@@ -77,6 +84,7 @@ def findings(
 
     Parameters
     ----------
+    analysis, other : or the paths that they are read from.
     analysis : of the cohort; of the training cases where ``other`` is given.
     other : of cases that the model never saw, by the same model and method.
     top : share of the features that is called principal.
@@ -92,6 +100,8 @@ def findings(
     AnalysisError
         A share or level that is none.
     """
+    analysis = given_analysis(analysis)
+    other = None if other is None else given_analysis(other)
     if not 0 < level < 1:
         raise AnalysisError(
             f"A level of significance of {level:g} is not between 0 and 1; give for example 0.05."

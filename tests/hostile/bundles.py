@@ -168,10 +168,15 @@ TRANSFORMS: list[dict[str, Any]] = [
 NUMBERS = [0, -1, 10**5, 10**7, 10**9, 10**12, 10**18, -(10**9), 1e300, float("nan"), float("inf")]
 
 
-def hostile_bundles(folder: Path, seed: int, count: int) -> Iterator[tuple[str, Path]]:
-    """What is wrong with each in a few words, and the folder that it lies in."""
+def hostile_bundles(
+    folder: Path, seed: int, count: int, first: int = 0
+) -> Iterator[tuple[str, Path]]:
+    """What is wrong with each in a few words, and the folder that it lies in.
+
+    ``first`` is the number of the kind to begin with.
+    """
     dice = random.Random(seed)
-    for number in range(count):
+    for number in range(first, first + count):
         kind = KINDS[number % len(KINDS)]
         place = folder / f"{number}"
         (place / "configs").mkdir(parents=True)
