@@ -19,7 +19,7 @@ from torch.nn.modules import activation
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (*_CONVOLUTIONS, nn.Linear)
-_ACTIVATIONS = tuple(
+_ACTIVATIONS: tuple[type[nn.Module], ...] = tuple(
     kind
     for name in activation.__all__
     if (kind := getattr(activation, name)) is not nn.MultiheadAttention
@@ -40,7 +40,9 @@ class EarlyChannels:
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._modules = [m for m in modules if isinstance(m, (*_LAYERS, *_ACTIVATIONS))]
+        self._modules: list[nn.Module] = [
+            module for module in modules if isinstance(module, (*_LAYERS, *_ACTIVATIONS))
+        ]
         self._cases = 0
         self._parts: list[Tensor] = []
         self._axes = 0

@@ -76,12 +76,16 @@ def _reasons(ratios: Floats, limit: float, fit: CohortFit, *, always: bool) -> d
     kind = "patients" if fit.patients else "cases"
     return {
         words: (
-            f"{words.capitalize()}: {ratio:.{1 if ratio < 10 else 0}f} times as far from the cohort as 95 % of the"
-            f" reference {kind} lie at most."
+            f"{words.capitalize()}: {_times(ratio)} as far from the cohort as 95 % of the reference"
+            f" {kind} lie at most."
         )
         for words, ratio, found in zip(STATISTICS.values(), ratios, beyond, strict=True)
         if found
     }
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
 
 
 def _nearer(reference: FitReference, score: float, compared_in: np.ndarray) -> float:
