@@ -108,6 +108,7 @@ def _test_row(case: Case, truth: str, explanation: Explanation, explained: int) 
         "class": truth,
         "predicted": predicted,
         "probability": _probability(explanation),
+        "fit": explanation.fit.words if explanation.fit is not None else "",
         "strongest_evidence": float(np.nanmax(evidence)),
         "positive_share_in_lesion": float("nan"),
         "s_cam_share_in_lesion": float("nan"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.figures import comparison_picture, save_picture
+from napari_ifa.analysis.fit.cohort_fit import WITHOUT_COHORT
 from napari_ifa.tables import Row, write_table
 from napari_ifa.volumes import (
     Colouring,
@@ -38,6 +40,10 @@ __all__ = [
 ]
 
 
+#: Letters in a line of a picture's title.
+_TITLE_WIDTH = 40
+
+
 def write_explanation(explanation: Explanation, folder: Path, stem: str = "") -> list[Path]:
     """Write one explanation's files and return their paths.
 
@@ -54,6 +60,8 @@ def write_explanation(explanation: Explanation, folder: Path, stem: str = "") ->
         write_nifti(explanation.s_cam, written[-1])
         written.append(folder / f"{prefix}explanation_{name}.png")
         title = f"{_answer(explanation)}\nfeatures: {explanation.mask.name}"
+        if explanation.fit is not None:
+            title += f"\n{fill(explanation.fit.words, _TITLE_WIDTH)}"
         save_picture(comparison_picture([explanation], [title]), written[-1])
     written += write_table(prediction_rows(explanation), folder / f"{prefix}prediction_{name}")
     return written
@@ -152,6 +160,7 @@ def provenance(explanation: Explanation) -> Provenance:
         else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
         f" basis {scale.basis}, scope {scale.scope}",
         image=explanation.volume.report.badge,
+        fit="" if explanation.fit is None else explanation.fit.words,
     )
 
 
@@ -225,6 +234,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
         "output_activation": classifier.output_activation,
         "notes": " ".join(explanation.notes),
+        **(explanation.fit or WITHOUT_COHORT).as_data(),
         "image": explanation.volume.report.badge,
         "purpose": "research, not for primary diagnosis",
     }

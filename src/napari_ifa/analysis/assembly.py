@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohorts.cohort import Cohort
 from napari_ifa.analysis.fine_counts import fine_arrays
+from napari_ifa.analysis.fit.reference import FitReference, fitted
+from napari_ifa.analysis.fit.statistics import CaseStatistics
+from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
@@ -53,13 +56,13 @@ def assemble(
         No case was analysed, a shard is gone, or there is no space.
     """
     skipped: list[Skipped] = []
-    positions: list[NDArray[np.int64]] = []
+    known: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]] = []
 
     def sums() -> Iterator[Sums]:
         for shard in map(folder.kept, numbers):
             skipped.extend(shard.skipped)
             if shard.sums is not None and shard.rows is not None:
-                positions.append(shard.rows.position)
+                known.append((shard.rows.position, shard.rows.content, shard.rows.group))
                 yield shard.sums
 
     found = list(_running(sums()))
@@ -69,18 +72,23 @@ def assemble(
             f"None of the cohort's cases could be analysed; the first, case"
             f" {cohort.cases[first.position].id}, cannot be used: {first.reason}"
         )
-    analysed = np.concatenate(positions)
+    analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
+
+    def measured() -> Iterator[CaseStatistics]:
+        return (part for part in map(folder.kept_measured, numbers) if part is not None)
+
+    reference = fitted(measured, content, group)
     dataset = described(
-        _summary(found[0], len(analysed)),
+        _summary(found[0], len(analysed)) | variables_of(reference),
         {
             "class": np.array(classifier.class_names, dtype=object),
             "bin": found[0].distribution.bins,
         },
-    ).assign_attrs(_provenance(classifier, cohort, method))
+    ).assign_attrs({**_provenance(classifier, cohort, method), HEADER: reference.header.as_text()})
     skipped.sort(key=lambda case: case.position)
     try:
         dataset.to_netcdf(file, engine="h5netcdf", encoding=_compressed(dataset))
-        _append_cases(file, folder, numbers, cohort, truth, analysed, skipped)
+        _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
         raise AnalysisError(
             f"The analysis cannot be written ({error.strerror or error}); what was finished is"
@@ -129,12 +137,14 @@ def _append_cases(
     truth: Truth,
     analysed: NDArray[np.int64],
     skipped: Sequence[Skipped],
+    reference: FitReference,
 ) -> None:
     import h5netcdf
 
     with h5netcdf.File(file, "a") as opened:
         opened.dimensions["case"] = len(analysed)
         opened.dimensions["skipped"] = len(skipped)
+        opened.dimensions["statistic"] = reference.distances.shape[1]
         _append_texts(opened, "case", [cohort.cases[n].id for n in analysed])
         _append_texts(opened, "skipped", [cohort.cases[case.position].id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
@@ -142,11 +152,11 @@ def _append_cases(
         for rows in map(folder.kept_rows, numbers):
             if rows is None:
                 continue
-            columns = _case_columns(rows, truth)
+            stop = start + len(rows.position)
+            columns = _case_columns(rows, truth) | {DISTANCE: reference.distances[start:stop]}
             if start == 0:
                 for name, column in columns.items():
                     _create(opened, name, column, len(analysed))
-            stop = start + len(rows.position)
             for name, column in columns.items():
                 opened.variables[name][start:stop] = column
             start = stop

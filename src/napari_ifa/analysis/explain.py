@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
+from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.fit.header import Header
+from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.loading import content_of
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.store import Analysis, Basis, Scope
 from napari_ifa.errors import AnalysisError, ExplanationError
@@ -67,7 +71,7 @@ def explain(
     ExplanationError
         The image does not fit the network, its position is lost on the way, or slices are missing.
     """
-    from napari_ifa.cam import class_activation
+    from napari_ifa.cam import CutNetwork, class_activation
     from napari_ifa.models.reach import feature_steps
 
     if volume.report.missing and not allow_missing:
@@ -95,11 +99,13 @@ def explain(
             " model for colours."
         )
     # A network that cuts volumes into slices begins with a 2D convolution as well.
-    with _misfit_said(classifier, volume) if is_flat(volume) else nullcontext():
+    with (
+        _misfit_said(classifier, volume) if is_flat(volume) else nullcontext(),
+        CutNetwork(classifier.network, classifier.target_layer, early=True) as cut,
+    ):
         activation = class_activation(
-            classifier.network,
+            cut,
             network_input,
-            classifier.target_layer,
             method=chosen_method,
             class_idx="all",
             progress=progress,
@@ -112,7 +118,19 @@ def explain(
         shape,
         feature_steps(classifier.network, network_input, classifier.target_layer, shape),
     )
-    case = CaseActivation(classifier, network_input, activation, grid, prepared.notes)
+    values = network_input[0].cpu().contiguous()
+    measured = CaseStatistics.of(
+        [intensity_quantiles(values)], [Header.of(volume, image)], activation
+    )
+    case = CaseActivation(
+        classifier,
+        network_input,
+        activation,
+        grid,
+        prepared.notes,
+        measured,
+        content_of(values),
+    )
     explanation = Explanation(
         volume=volume,
         case=case,
@@ -139,6 +157,8 @@ class CaseActivation:
     activation : of all classes, for this one case.
     grid : where the features lie in the patient.
     notes : what there is to say about what the preprocessing did to this image; sentences.
+    measured : what of it is compared with a cohort.
+    content : what tells its input from another.
     """
 
     classifier: Classifier
@@ -146,6 +166,8 @@ class CaseActivation:
     activation: ClassActivation
     grid: FeatureGrid
     notes: tuple[str, ...] = ()
+    measured: CaseStatistics | None = None
+    content: int = 0
     _weighted: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @property
@@ -248,7 +270,15 @@ class Explanation:
         """
         if self.analysis is None:
             return None
-        return NOT_KEPT
+        reference = self.analysis.reference
+        if reference is None or self.case.measured is None:
+            return NOT_KEPT
+        return compared(
+            reference,
+            self.case.measured,
+            self.analysis.place_of(self.case.content),
+            self.case.classifier.modality,
+        )
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:

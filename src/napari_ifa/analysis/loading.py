@@ -14,12 +14,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_ifa.analysis.cohorts.cohort import Case
+from napari_ifa.analysis.fit.header import Header
+from napari_ifa.analysis.fit.statistics import intensity_quantiles
 from napari_ifa.analysis.groups import UNKNOWN, group_of
 from napari_ifa.errors import IfaError
 from napari_ifa.models.classifier import Classifier
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from napari_ifa.models.preprocessing import Preprocessing
 
@@ -38,6 +42,8 @@ class Loaded:
     image : ``[C, *spatial]`` float32 on the CPU; None where the case cannot be used.
     content : equal for two cases whose inputs are equal.
     group : the pseudonym of what the case belongs to, see ``groups``.
+    intensities : quantiles of the image, see ``fit.statistics``.
+    header : what the case's file says of it.
     reason : one sentence, where the case cannot be used.
     """
 
@@ -45,6 +51,8 @@ class Loaded:
     image: torch.Tensor | None
     content: int = 0
     group: int = UNKNOWN
+    intensities: NDArray[np.float32] | None = None
+    header: Header | None = None
     reason: str = ""
 
 
@@ -84,7 +92,9 @@ def _loaded(preprocessing: Preprocessing, key: str, position: int, case: Case) -
     try:
         volume = case.read()
         group = group_of(case, volume, key)
-        image = preprocessing(volume).as_tensor().float().contiguous()
+        prepared = preprocessing(volume)
+        header = Header.of(volume, prepared)
+        image = prepared.as_tensor().float().contiguous()
     except IfaError as error:
         return Loaded(position, None, reason=str(error))
     except MemoryError:
@@ -97,6 +107,13 @@ def _loaded(preprocessing: Preprocessing, key: str, position: int, case: Case) -
     if wrong:
         reason = f"{wrong} of {image.numel()} values that the network would see are not finite."
         return Loaded(position, None, reason=reason)
+    return Loaded(
+        position, image, content_of(image), group, intensity_quantiles(image), header=header
+    )
+
+
+def content_of(image: torch.Tensor) -> int:
+    """64 bits of the hash of an input ``[C, *spatial]`` on the CPU; equal for equal inputs."""
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
     digest.update(image.numpy())
-    return Loaded(position, image, int.from_bytes(digest.digest(), "little"), group)
+    return int.from_bytes(digest.digest(), "little")

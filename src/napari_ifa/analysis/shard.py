@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
 from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
+from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics
 from napari_ifa.atomic import whole_file
@@ -109,7 +110,8 @@ class Shard:
     Attributes
     ----------
     number : which run it is.
-    sums, rows : None where every case was skipped.
+    sums, rows, measured : None where every case was skipped; the last is for the reference that
+        other cases are compared with.
     skipped : the cases that could not be analysed.
     files : what its images' files were when it was begun, see `ShardTask`.
     """
@@ -117,6 +119,7 @@ class Shard:
     number: int
     sums: Sums | None
     rows: Rows | None
+    measured: CaseStatistics | None
     skipped: tuple[Skipped, ...] = ()
     files: str = ""
 
@@ -128,8 +131,10 @@ class Shard:
             "skipped_position": np.array([s.position for s in self.skipped], np.int64),
             "skipped_reason": np.array([s.reason for s in self.skipped], str),
         }
-        if self.rows is not None and self.sums is not None:
+        if self.rows is not None and self.sums is not None and self.measured is not None:
             arrays |= {f"rows_{name}": column for name, column in self.rows.columns().items()}
+            measured = self.measured.columns()
+            arrays |= {f"measured_{name}": column for name, column in measured.items()}
             arrays |= _distribution_arrays(self.sums.distribution)
             for name in ("all", "true", "correct"):
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
@@ -156,18 +161,30 @@ class Shard:
             number, files = int(stored["number"]), str(stored["files"])
             rows = _rows_of(stored)
             if rows is None:
-                return cls(number, None, None, skipped, files)
+                return cls(number, None, None, None, skipped, files)
             all_cases, true, correct = (
                 _statistics_of(name, stored) for name in ("all", "true", "correct")
             )
             sums = Sums(_distribution_of(stored), all_cases, true, correct, _position_of(stored))
-            return cls(number, sums, rows, skipped, files)
+            return cls(number, sums, rows, _measured_of(stored), skipped, files)
 
 
 def load_rows(path: Path) -> Rows | None:
     """The rows of a shard's file alone, for its sums may be far larger; errors as `Shard.load`."""
     with np.load(path, allow_pickle=False) as stored:
         return _rows_of(stored)
+
+
+def load_measured(path: Path) -> CaseStatistics | None:
+    """What a shard's file holds for the reference alone; errors as `Shard.load`."""
+    with np.load(path, allow_pickle=False) as stored:
+        return _measured_of(stored)
+
+
+def _measured_of(stored: Any) -> CaseStatistics | None:
+    if "rows_position" not in stored:
+        return None
+    return CaseStatistics(*(stored[f"measured_{field.name}"] for field in fields(CaseStatistics)))
 
 
 def _rows_of(stored: Any) -> Rows | None:

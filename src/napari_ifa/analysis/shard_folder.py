@@ -7,7 +7,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from napari_ifa.analysis.shard import Rows, Shard, load_rows
+from napari_ifa.analysis.fit.statistics import CaseStatistics
+from napari_ifa.analysis.shard import Rows, Shard, load_measured, load_rows
 from napari_ifa.atomic import whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -83,6 +84,19 @@ class ShardFolder:
         """
         try:
             return load_rows(self._file(number))
+        except _DAMAGE as error:
+            raise self._gone() from error
+
+    def kept_measured(self, number: int) -> CaseStatistics | None:
+        """What a finished shard holds for the reference; None where every case was skipped.
+
+        Raises
+        ------
+        AnalysisError
+            Where it is gone.
+        """
+        try:
+            return load_measured(self._file(number))
         except _DAMAGE as error:
             raise self._gone() from error
 

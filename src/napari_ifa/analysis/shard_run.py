@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.analysis.distribution import Distribution
+from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.loading import Loaded
 from napari_ifa.analysis.position import PositionStatistics, centres
@@ -95,7 +96,7 @@ def compute_shard(
     skipped: list[Skipped] = []
     # Cut anew for every shard: what is learnt about the head depends on the first batch, and a
     # shard must not depend on those before it.
-    with CutNetwork(classifier.network, classifier.target_layer) as cut:
+    with CutNetwork(classifier.network, classifier.target_layer, early=True) as cut:
         for batch, failed in _batches(inputs, len(task.cases), classifier, options.batch_size):
             if stop is not None and stop():
                 raise Cancelled("The analysis was stopped.")
@@ -194,6 +195,7 @@ class _RunningSums:
         self._position: PositionStatistics | None = None
         self._labels: list[int] = []
         self._rows: list[Rows] = []
+        self._measured: list[CaseStatistics] = []
 
     def add(self, activation: ClassActivation, batch: list[Loaded], labels: list[int]) -> None:
         """A batch's class activation of all classes, and its cases' class numbers."""
@@ -224,6 +226,9 @@ class _RunningSums:
                 contribution=_stored(kept, self._profiles),
             )
         )
+        quantiles = [item.intensities for item in batch if item.intensities is not None]
+        headers = [item.header for item in batch if item.header is not None]
+        self._measured.append(CaseStatistics.of(quantiles, headers, activation))
         self._maps.append(maps.movedim(1, 0).flatten(1))
         if sum(part.numel() for part in self._maps) >= _WAITING_NUMBERS:
             self._count_maps()
@@ -231,10 +236,10 @@ class _RunningSums:
         if sum(part.numel() for part in waiting) >= _WAITING_NUMBERS:
             self._count_contributions()
 
-    def finished(self) -> tuple[Sums | None, Rows | None]:
+    def finished(self) -> tuple[Sums | None, Rows | None, CaseStatistics | None]:
         """All that was added; None without a case."""
         if not self._rows:
-            return None, None
+            return None, None, None
         self._count_maps()
         self._count_contributions()
         self._count_centres()
@@ -247,7 +252,8 @@ class _RunningSums:
         right = labels == predicted_classes(decisive(rows.logits, self._output_activation))
         true = ContributionStatistics.of_own(own, of_class)
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
-        return Sums(self._distribution, self._all, true, correct, self._position), rows
+        sums = Sums(self._distribution, self._all, true, correct, self._position)
+        return sums, rows, CaseStatistics.joined(self._measured)
 
     def _contributed(self, activation: ClassActivation, columns: list[int]) -> NDArray[np.float64]:
         """Each case's contributions to one class, ``[B, F]``; those to all wait to be counted."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.fine_counts import fine_of_arrays
+from napari_ifa.analysis.fit.reference import FitReference
+from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
@@ -207,6 +209,21 @@ class Analysis:
         matrix = self.dataset[f"importance_{kind}"].values
         column = self.importance(class_idx, kind)
         return FeatureMask.top(column, top, by, contrast=np.nanmean(matrix, axis=1))
+
+    @cached_property
+    def reference(self) -> FitReference | None:
+        """What other cases are compared with, to see whether they fit the cohort.
+
+        None in files of an earlier version.
+        """
+        return reference_of(self.dataset)
+
+    def place_of(self, content: int) -> int | None:
+        """Where among the cases the one with this input lies; None where there is none."""
+        if "content" not in self.dataset:
+            return None
+        found = np.flatnonzero(self.dataset["content"].values == np.uint64(content))
+        return int(found[0]) if len(found) else None
 
     def distribution(self) -> Distribution:
         """The class activations of every voxel of every case."""

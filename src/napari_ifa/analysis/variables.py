@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from napari_ifa.analysis.fit.stored import REFERENCE, wrong_reference
+
 FORMAT_VERSION = 3
 
 _MATRIX = ("feature", "class")
@@ -62,12 +64,17 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
         "logit",
         "contributions to the true class, or to the predicted one without a label",
     ),
+    **REFERENCE,
 }
 
 
 FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
-OPTIONAL = ("content", "contribution", "group", "position_spread", "position_cases", *FINE)
+OPTIONAL = (
+    *("content", "contribution", "group", "position_spread", "position_cases"),
+    *FINE,
+    *REFERENCE,
+)
 #: The coordinate of each dimension that has one.
 COORDINATES = {
     "class": "class names",
@@ -111,7 +118,7 @@ def wrong_values(dataset: xr.Dataset) -> list[str]:
     bins = dataset["bin"].values
     if bins.dtype.kind not in "iu" or bool(np.any(np.diff(bins) <= 0)):
         wrong.append("bin")
-    return wrong or _wrong_fine_counts(dataset)
+    return wrong or _wrong_fine_counts(dataset) or wrong_reference(dataset)
 
 
 def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:

@@ -36,6 +36,8 @@ class ClassActivation:
         the same for every case (a path around the layer may change it from case to case).
     additive : the contributions are the features' exact shares of the logit, so that switching
         features off changes the logit by just their contributions (see `masked_logits`).
+    early : `[B, 2, E]`, mean and deviation of an early layer's channels over all places; None where
+        they were not taken (see `CutNetwork`) or no layer gives them.
     """
 
     logits: Tensor
@@ -46,6 +48,7 @@ class ClassActivation:
     layer: str
     affine_head: bool
     additive: bool
+    early: Tensor | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -202,6 +202,7 @@ def _activation(
         layer=cut.layer,
         affine_head=jacobian is not None,
         additive=additive,
+        early=result.early,
     )
 
 

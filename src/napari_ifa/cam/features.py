@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from napari_ifa.cam.early import EarlyChannels
 from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.gradients import Graph, Pass, gradient_of, no_gradient
 from napari_ifa.cam.head import (
@@ -70,6 +71,7 @@ class CutNetwork:
     output : index or key of the logits where the network returns a tuple or dict.
     region : what part of a segmentation is explained, see `regions.region_weights`.
     token_grid : the grid of a transformer's tokens, where it cannot be inferred.
+    early : whether to take mean and deviation of the first layers' channels too, see `early`.
     """
 
     def __init__(
@@ -80,12 +82,17 @@ class CutNetwork:
         output: int | str | None = None,
         region: Region | None = None,
         token_grid: Sequence[int] | None = None,
+        early: bool = False,
     ) -> None:
         self.network = unwrapped(network)
         self._layer = None if layer is None else layer_name(self.network, layer)
         self._output = output
         self._region = region
         self._token_grid = token_grid
+        self._takes_early = early
+        self._early: EarlyChannels | None = None
+        # Whether an early layer's several rows of a case are known to lie side by side.
+        self._rows_in_order = False
         self._stack: ExitStack | None = None
         self._modules: list[nn.Module] = []
         self._heads: dict[tuple[int, ...], AffineHead | None] = {}
@@ -103,6 +110,7 @@ class CutNetwork:
         self._stack = ExitStack()
         self._modules = self._stack.enter_context(undisturbed(self.network))
         self._mixing = True if has_batch_statistics(self._modules) else None
+        self._early = EarlyChannels(self._modules) if self._takes_early else None
         return self
 
     def __exit__(
@@ -322,7 +330,8 @@ class CutNetwork:
             return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
 
         def forward() -> tuple[Tensor, Reading]:
-            output, rows = self._raw(inputs, cut)
+            with self._early.watched(cases) if self._early is not None else nullcontext():
+                output, rows = self._raw(inputs, cut)
             reading = known or Reading.of(output, self._output, self._region, block, batch)
             return _checked_rows(reading.values(output, rows), rows), reading
 
@@ -346,7 +355,23 @@ class CutNetwork:
                 self._mixing = rows_mix(logits, leaf)
         if len(probes) and not self._mixing:
             self._heads[tuple(leaf.shape[1:])] = self._head(logits, leaf, probes)
-        return Graph(logits, leaf, cases), reading
+        return Graph(logits, leaf, cases, self._early_of(inputs, cases)), reading
+
+    def _early_of(self, inputs: Any, cases: int) -> Tensor | None:
+        """What the early layer gave in the forward pass of these cases, `[cases, 2, E]`."""
+        if self._early is None or self._early.found is None:
+            return None
+        found = self._early.found
+        if cases > 1 and self._early.rows_per_case > 1 and not self._rows_in_order:
+            # Slices of all cases in one batch: are the first rows the first case's?
+            with torch.no_grad(), self._early.watched(1):
+                call_network(self.network, plain_inputs(inputs, slice(0, 1)))
+            alone = self._early.found
+            if alone is None or not torch.allclose(alone[0], found[0], 1e-3, 1e-3):
+                self._early = None
+                return None
+            self._rows_in_order = True
+        return found
 
     def _worth_probing(self, features: Tensor) -> bool:
         grid = tuple(features.shape[1:])

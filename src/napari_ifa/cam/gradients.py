@@ -18,18 +18,21 @@ from napari_ifa.models.calling import out_of_memory
 class Graph:
     """Logits `[n, C]` of a head, as a graph over the leaf `[n, F, *grid]`.
 
-    The first `cases` rows are cases of the batch; the others are made up.
+    The first `cases` rows are cases of the batch; the others are made up. `early [cases, 2, E]` is
+    what was taken of an early layer in the same pass.
     """
 
     logits: Tensor
     leaf: Tensor
     cases: int
+    early: Tensor | None = None
 
 
 class Pass:
     """One batch's forward pass: `features [B, F, *grid]`, `logits [B, C]`, and the head's graph.
 
     Features and logits are detached. The graph, and with it memory, is freed with the object.
+    `early [B, 2, E]` is mean and deviation of an early layer's channels, where they were taken.
     """
 
     def __init__(self, graphs: list[Graph], reading: Reading, layer: str) -> None:
@@ -40,6 +43,8 @@ class Pass:
         self.reading = reading
         self.features = _joined([graph.leaf.detach()[: graph.cases] for graph in graphs])
         self.logits = _joined([graph.logits.detach()[: graph.cases] for graph in graphs])
+        early = [graph.early for graph in graphs if graph.early is not None]
+        self.early = _joined(early) if len(early) == len(graphs) else None
 
     def gradients(self, class_idx: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Gradients of the logits `class_idx [B, K]`, a block of columns of K at a time.

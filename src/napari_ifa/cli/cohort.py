@@ -213,6 +213,7 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
 
 
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
+    from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
     from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
 
     splits = f"split {cohort.split}" if cohort.split else "all splits"
@@ -226,6 +227,11 @@ def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
     groups = [" = ".join(group) for group in analysis.duplicates]
     stands = "image stands" if len(groups) == 1 else "images stand"
     _say_some(f"{stands} in the cohort more than once", groups)
+    for sentence in reference_sentences(analysis):
+        print(sentence)
+    outside = [f"{name} ({score:.1f})" for name, score in cases_outside(analysis)]
+    such = "case lies" if len(outside) == 1 else "cases lie"
+    _say_some(f"{such} outside the range of the others (score)", outside)
 
 
 def _say_some(what: str, texts: Sequence[str]) -> None:

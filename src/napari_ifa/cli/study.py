@@ -128,7 +128,8 @@ def run_explain(options: argparse.Namespace) -> None:
             written += write_dicom(chosen, options.out, progress=bar)
     for path in written:
         print(path)
-    for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes):
+    fit = () if chosen.fit is None else chosen.fit.sentences
+    for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes, *fit):
         print(plain(note))
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")

@@ -102,6 +102,7 @@ def load_classifier(
             folder.resolve(), None if device is None else str(device), trust, output_activation
         ),
         notes=(*notes, *([BY_CHANCE] if seen.by_chance else []), *preprocessing.notes),
+        modality=str(_image_format(metadata).get("modality") or ""),
     )
 
 
@@ -192,8 +193,16 @@ def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> t
 
 
 def _pred_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _format(metadata, "outputs", "pred")
+
+
+def _image_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _format(metadata, "inputs", "image")
+
+
+def _format(metadata: Mapping[str, Any], side: str, name: str) -> Mapping[str, Any]:
     node: Any = metadata
-    for key in ("network_data_format", "outputs", "pred"):
+    for key in ("network_data_format", side, name):
         node = node.get(key) if isinstance(node, Mapping) else None
     return node if isinstance(node, Mapping) else {}
 
@@ -272,10 +281,7 @@ def _probe(
 
 def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     """``[1, C, *spatial]`` from the metadata; sizes it leaves open are filled in."""
-    node: Any = metadata
-    for key in ("network_data_format", "inputs", "image"):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    node = node if isinstance(node, Mapping) else {}
+    node = _image_format(metadata)
     sizes = node.get("spatial_shape") or [_PROBE_SIZE] * 3
     channels = node.get("num_channels") or 1
     if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:

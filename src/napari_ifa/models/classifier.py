@@ -46,6 +46,7 @@ class Classifier:
     code_sha256 : of the bundle's own Python files that run; empty where none does.
     source : the bundle; None for a model that was made in Python.
     notes : what there is to say about the model's answers and its preprocessing; sentences.
+    modality : of the images that it is made for, in the bundle's own word; empty where unknown.
     """
 
     network: torch.nn.Module
@@ -62,6 +63,7 @@ class Classifier:
     code_sha256: str = ""
     source: BundleSource | None = None
     notes: tuple[str, ...] = ()
+    modality: str = ""
 
     def preprocess(self, volume: Volume) -> MetaTensor:
         """The network's input ``[C, *spatial]`` with its index → RAS affine, on the CPU."""

@@ -83,6 +83,8 @@ class CohortFit:
         }
 
 
+#: What a table says where there is no analysis.
+WITHOUT_COHORT = CohortFit(known=False)
 #: The answer where an analysis was made before references were kept.
 NOT_KEPT = CohortFit(
     known=False,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
 from napari_ifa.analysis.performance import is_right
 from napari_ifa.analysis.section import Section
 from napari_ifa.analysis.store import Analysis
@@ -56,6 +57,7 @@ def cohort_section(named: Named, remarks: Sequence[Row]) -> Section:
             f"{name}: {counted(cases, 'case')} analysed, {labelled} with a"
             f" {_truth_of(analysis)}; {skipped} skipped, {twice} the"
             " same image as another."
+            f" {' '.join(reference_sentences(analysis))}"
         )
     empty = sorted({str(row["class"]) for row in rows if row["cases"] == 0})
     without = (
@@ -127,6 +129,16 @@ def remarks_on(named: Named) -> Iterator[Row]:
                     "case": case,
                     "remark": f"the same image to the model as {group[0]}",
                 }
+        for case, score in cases_outside(analysis):
+            yield {
+                "cohort": name,
+                "what": "unlike the others",
+                "case": case,
+                "remark": (
+                    f"{score:.1f} times as far from the others as 95 % of the cases are at most, in"
+                    " intensities or features"
+                ),
+            }
         for note in (note for note in analysis.notes if not counts_labels(note)):
             yield {"cohort": name, "what": "note", "case": "", "remark": note}
     if len(named) > 1:
@@ -179,7 +191,9 @@ def remarks_section(remarks: Sequence[Row]) -> Section:
         rows=tuple(remarks),
         columns={
             "cohort": COHORT_COLUMN,
-            "what": "skipped, duplicate, in both cohorts, or a note on the list",
+            "what": (
+                "skipped, duplicate, unlike the others, in both cohorts, or a note on the list"
+            ),
             "case": "the case's id, as the cohort's list has it",
             "remark": "why, or what it is",
         },

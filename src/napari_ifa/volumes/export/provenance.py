@@ -22,6 +22,8 @@ class Provenance:
         the values are logits themselves.
     image : what was corrected in the image that the map is of, or is missing in it, in a few
         words: ``"tilt 18.5° corrected · slices interpolated"``; empty where nothing was.
+    fit : whether the image was seen to differ from the cohort of the scale, in a few words; empty
+        without a cohort.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class Provenance:
     features: str = "all"
     scale: str = ""
     image: str = ""
+    fit: str = ""
 
     @property
     def sentence(self) -> str:
@@ -46,6 +49,7 @@ class Provenance:
             f"features {self.features}",
             f"scale {self.scale}" if self.scale else "values in logits",
             *([f"image {self.image}"] if self.image else []),
+            *([f"image and cohort: {self.fit}"] if self.fit else []),
             f"research, {PURPOSE}",
         ]
         return "; ".join(parts)

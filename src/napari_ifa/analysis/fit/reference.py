@@ -1,0 +1,203 @@
+"""The reference of a cohort: how far its own cases lie from it, and what to measure others by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.fit.distance import (
+    Floats,
+    Spread,
+    dealt_folds,
+    distances_from_others,
+)
+from napari_ifa.analysis.fit.header import Header, HeaderSummary
+from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
+from napari_ifa.analysis.groups import group_numbers
+
+#: Cases from which a cohort's spread is learnt, at most. The distances of all are kept: with more,
+#: the spread gains little, and memory, time and the file grow with their number.
+MOST_LEARNT = 2048
+#: Independent cases below which nothing is said of distances at all.
+LEAST_CASES = 5
+#: The same below which no case can be called unusual: p is no less than 1 / (n + 1).
+LEAST_FOR_P = 19
+_SHARE_INSIDE = 0.95
+
+#: Gives a shard's cases, one shard after another, each time it is called.
+Parts = Callable[[], Iterator[CaseStatistics]]
+
+
+@dataclass(frozen=True, eq=False)
+class FitReference:
+    """What a cohort's cases look like, for others to be compared with.
+
+    Attributes
+    ----------
+    spreads : of each statistic that the cohort has, by its name.
+    distances : ``[n, 3]``, of every case of the cohort from the others; NaN where it is not known.
+        Columns are in the order of `STATISTICS`.
+    header : what the cases' files say.
+    groups : ``[n]``, equal numbers for cases of one patient; None where none is known.
+    """
+
+    spreads: Mapping[str, Spread]
+    distances: Floats
+    header: HeaderSummary
+    groups: NDArray[np.int64] | None = None
+
+    @cached_property
+    def units(self) -> Floats:
+        """``[3]``: the distance within which 95 % of the reference lie; NaN for an unknown one.
+
+        Each patient counts once, however many cases are of him.
+        """
+        return np.array(
+            [_quantile(column, self._weights, _SHARE_INSIDE) for column in self.distances.T]
+        )
+
+    @property
+    def independent(self) -> int:
+        """Patients, or cases where none are known."""
+        return len(self.distances) if self.groups is None else len(np.unique(self.groups))
+
+    def scores(self, distances: Floats) -> Floats:
+        """``[m]``: the greatest of ``distances [m, 3]`` in these units; NaN where none is known."""
+        ratios = distances / self.units
+        known = np.isfinite(ratios)
+        greatest = np.where(known, ratios, -np.inf).max(axis=1)
+        return np.where(known.any(axis=1), greatest, np.nan)
+
+    def p(self, score: float, compared: NDArray[np.bool_]) -> float:
+        """Conformal p of a new case: the share, itself included, of cases at least as far.
+
+        Parameters
+        ----------
+        score : of the new case.
+        compared : ``[3]``, the statistics that it could be compared in; the others do not count
+            for the reference's cases either.
+        """
+        own = self.scores(np.where(compared, self.distances, np.nan))
+        known = np.isfinite(own)
+        weights = self._weights[known]
+        if not len(weights):
+            return 1.0
+        beyond = float(weights[own[known] >= score].sum())
+        return (1.0 + beyond) / (1.0 + float(weights.sum()))
+
+    @cached_property
+    def _weights(self) -> Floats:
+        """``[n]``: one divided among the cases of a patient of which a distance is known."""
+        known = np.isfinite(self.distances).any(axis=1)
+        if self.groups is None:
+            return known.astype(float)
+        _, number = np.unique(self.groups, return_inverse=True)
+        counts = np.bincount(number, weights=known)
+        return known / np.maximum(counts, 1)[number]
+
+
+def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64]) -> FitReference:
+    """The reference of a cohort whose cases come in ``parts``, the same ones at every call.
+
+    Neither the order of the cases nor their division into parts matters, but for rounding.
+
+    Parameters
+    ----------
+    content : ``[n]``, what tells one input from another.
+    group : ``[n]``, pseudonyms of the patients; 0 where they are not known.
+    """
+    cases = len(content)
+    groups = group_numbers(group)
+    # Two cases that are the same input are no two cases.
+    together = content if groups is None else np.where(group != 0, group, content)
+    learnt = _learnt(together, content)
+    kept = {name: _Rows(len(learnt)) for name in STATISTICS}
+    headers: list[Header] = []
+    start = 0
+    for part in parts():
+        headers += part.headers
+        stop = start + len(part.modality)
+        first, last = np.searchsorted(learnt, [start, stop])
+        for name, rows in kept.items():
+            rows.add(slice(first, last), getattr(part, name)[learnt[first:last] - start])
+        start = stop
+    folds = dealt_folds(together[learnt])
+    spreads: dict[str, Spread] = {}
+    distances = np.full((cases, len(STATISTICS)), np.nan)
+    for column, (name, rows) in enumerate(kept.items()):
+        values = rows.values.astype(np.float64)
+        sound = np.isfinite(values).all(axis=1)
+        if values.shape[1] and len(np.unique(together[learnt][sound])) >= LEAST_CASES:
+            spreads[name] = Spread.of(values[sound])
+            own = distances_from_others(values[sound], folds[sound])
+            distances[learnt[sound], column] = own
+        rows.clear()
+    if len(learnt) < cases:
+        _measure_rest(parts(), spreads, distances, learnt)
+    return FitReference(spreads, distances, HeaderSummary.of(headers), groups)
+
+
+def _learnt(together: NDArray[np.uint64], content: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The cases that the spread is learnt from, in order: all, or those of the first groups.
+
+    Groups are taken by their number and cases within them by their content, which has nothing to
+    do with where they stand.
+    """
+    order = np.lexsort((content, together))[:MOST_LEARNT]
+    return np.sort(order)
+
+
+def _measure_rest(
+    parts: Iterator[CaseStatistics],
+    spreads: Mapping[str, Spread],
+    distances: Floats,
+    learnt: NDArray[np.int64],
+) -> None:
+    """Fill in the distances of the cases that the spread was not learnt from."""
+    rest = np.ones(len(distances), bool)
+    rest[learnt] = False
+    start = 0
+    for part in parts:
+        stop = start + len(part.modality)
+        mine = np.flatnonzero(rest[start:stop])
+        for column, name in enumerate(STATISTICS):
+            values = getattr(part, name)[mine].astype(np.float64)
+            if name in spreads and values.shape[1] == len(spreads[name].mean):
+                distances[start + mine, column] = spreads[name].distance(values)
+        start = stop
+
+
+class _Rows:
+    """One statistic of the cases that the spread is learnt from, filled in part by part."""
+
+    def __init__(self, cases: int) -> None:
+        self.values = np.full((cases, 0), np.nan, np.float32)
+
+    def add(self, place: slice, values: NDArray[np.float32]) -> None:
+        if self.values.shape[1] == 0 and values.shape[1]:
+            self.values = np.full((len(self.values), values.shape[1]), np.nan, np.float32)
+        if len(values) and values.shape[1] == self.values.shape[1]:
+            self.values[place] = values
+
+    def clear(self) -> None:
+        """Let go of the numbers."""
+        self.values = self.values[:0]
+
+
+def _quantile(values: Floats, weights: Floats, share: float) -> float:
+    """The least value that ``share`` of the weights do not exceed; 1 at least where all are 0.
+
+    NaN where no value is known.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return float("nan")
+    order = np.argsort(values[known], kind="stable")
+    summed = np.cumsum(weights[known][order])
+    place = int(np.searchsorted(summed, share * summed[-1] * (1 - 1e-12)))
+    found = float(values[known][order][min(place, len(order) - 1)])
+    return found if found > 0 else 1.0
