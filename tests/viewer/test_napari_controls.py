@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from itertools import permutations, product
 
 import napari
@@ -11,11 +12,12 @@ import pytest
 from desk import Desk
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QComboBox, QPushButton, QSlider
+from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
 from tiny import tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import analyze, read_cohort
 from napari_ifa.viewer.orientation import RADIOLOGICAL
+from napari_ifa.viewer.study_layer import image_layer_data
 from napari_ifa.volumes import SourceOrder, read_volume, volume_from_file_order
 
 pytestmark = pytest.mark.gui
@@ -463,6 +465,33 @@ def test_an_image_without_a_place_is_named_in_the_corner(explained):
     assert explained.corner == "with an image that has no place in the patient"
     explained.viewer.layers.remove(layer)
     assert explained.corner == ""
+
+
+def test_a_map_over_another_study_is_said(explained):
+    data, attributes, _ = image_layer_data(head())
+    first = explained.viewer.add_image(data, **attributes)
+    explained.session.set_volume(read_volume_like(first))
+    assert not first.visible
+    assert explained.corner == ""
+    first.visible = True
+    assert "with another study: the map is not of it" in explained.corner
+
+
+def read_volume_like(layer):
+    """Another patient on the same grid."""
+    volume = layer.metadata["napari_ifa_volume"]
+    return replace(volume, array=volume.array + 1)
+
+
+def test_axes_cannot_be_called_what_they_are_not(explained):
+    [label] = [
+        label
+        for label in explained.viewer.window._qt_window.findChildren(QLineEdit, "axis_label")
+        if label.isVisible()
+    ]
+    explained.qtbot.keyClicks(label, "R")
+    explained.qtbot.waitUntil(lambda: label.text() == "I")
+    assert explained.viewer.dims.axis_labels == ("I", "P", "L")
 
 
 def test_a_thick_slab_of_the_study_is_said(explained):

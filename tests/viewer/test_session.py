@@ -164,7 +164,8 @@ def test_a_head_that_is_not_affine_predicts_in_a_job(session, volume):
     np.testing.assert_allclose(session.prediction.masked_logits, [10.0, 20.0])
 
 
-def test_features_chosen_while_the_network_works_are_kept(explained, tmp_path):
+def test_pinned_features_are_kept_while_the_network_works(explained, tmp_path):
+    explained.pin_features(True)
     explained.set_mask(FeatureMask.without(2, [0]))
     other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
     explained._runner.hold = {"Explaining"}

@@ -13,7 +13,12 @@ from napari_ifa.viewer.evidence_map import features_kept
 from napari_ifa.viewer.letters import GROUND
 from napari_ifa.viewer.orientation import unusual_view
 from napari_ifa.viewer.other_layers import remarks
-from napari_ifa.viewer.study_layer import VOLUME_KEY, patient_on_show, study_on_show
+from napari_ifa.viewer.study_layer import (
+    VOLUME_KEY,
+    patient_on_show,
+    studies_on_show,
+    study_on_show,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -95,6 +100,8 @@ class CornerNote:
         lines = self._of_map()
         if study is not None:
             lines += [(severity(study.report), line) for line in _of_study(study, viewer)]
+        if any(volume is not self._session.volume for volume in studies_on_show(viewer)):
+            lines.append(("wrong", "with another study: the map is not of it"))
         if patient_on_show(viewer):
             lines.append(("wrong", unusual_view(viewer)))
         lines += [("resampled", line) for line in (*_of_slab(viewer), *remarks(viewer))]
