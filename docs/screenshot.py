@@ -49,12 +49,10 @@ def main(target: Path = IMAGE) -> int:
     wait_until(lambda: session.analysis is not None and not jobs.busy)
     # A lesion fills little of a head: its evidence is shown on the scale of the cases' extremes.
     session.choose_basis("extremes")
-    overlay = workspace.scene.overlay
     # The slice where the evidence for the class is strongest.
     strongest = session.explanation.class_activation.array
     slices = [float(values[values > 0].sum()) for values in strongest]
     viewer.dims.set_current_step(0, slices.index(max(slices)))
-    viewer.layers.selection.active = overlay
     settled = time.monotonic() + 1
     wait_until(lambda: time.monotonic() > settled)
     target.parent.mkdir(parents=True, exist_ok=True)

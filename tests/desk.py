@@ -130,8 +130,8 @@ class Desk:
 
     @property
     def corner(self):
-        """The lines in the corner of the picture."""
-        return self.workspace.corner_note.text.splitlines()
+        """What is said in the corner of the picture, in one line."""
+        return " ".join(self.workspace.corner_note.text.split())
 
     def top_feature(self, row=0):
         """The feature in a row of the importance table."""

@@ -22,6 +22,23 @@ def desk(make_napari_viewer, qtbot):
 
 
 @pytest.fixture
+def explained(desk, tmp_path):
+    """A tiny study with its map on the common scale of two cases."""
+    from tiny import tiny_classifier, write_cohort, write_image
+
+    from napari_ifa.analysis import analyze, read_cohort
+    from napari_ifa.volumes import read_volume
+
+    values = [1, 2, 3, 4, 5, 6, 7, 8]
+    cohort = write_cohort(tmp_path, [(values, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    desk.session.set_classifier(tiny_classifier())
+    desk.session.set_analysis(analyze(tiny_classifier(), read_cohort(cohort)))
+    desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", values)))
+    desk.settle(lambda: desk.scene.overlay is not None)
+    return desk
+
+
+@pytest.fixture
 def plugin(npe2pm):
     """The plugin's own manifest, known to napari whether or not the package is installed."""
     from npe2 import PluginManifest

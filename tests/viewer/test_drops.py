@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from napari.qt import QtViewer
 from PIL import Image
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
 from tiny import write_image
 
 from napari_ifa import samples
 from napari_ifa.viewer.study_files import holds_a_study
-from napari_ifa.volumes import Series
+from napari_ifa.volumes import Series, read_volume
 
 VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -77,6 +77,39 @@ def test_one_study_dropped_on_the_canvas_opens_without_a_question(desk, monkeypa
     assert opened == [], "napari would ask which reader to use"
     desk.settle(lambda: desk.session.volume is not None)
     assert [layer.name for layer in desk.viewer.layers] == [desk.scene.image.name]
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize(
+    ("answer", "suffix"), [("As a study", "png"), ("As a plain layer", "jpg"), ("Cancel", "tiff")]
+)
+def test_a_picture_dropped_on_an_open_study_is_asked_about(
+    desk, tmp_path, monkeypatch, answer, suffix
+):
+    desk.session.set_volume(read_volume(write_image(tmp_path / "head.nii", VALUES)))
+    opened, looked, asked = [], [], []
+    monkeypatch.setattr(QtViewer, "_qt_open", lambda self, names, **kwargs: opened.append(names))
+    monkeypatch.setattr(desk.session, "open_path", lambda *paths: looked.append(paths))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = folder / f"photograph.{suffix}"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture)
+    # A folder of pictures is no more of the patient than one of them.
+    path = folder if suffix == "tiff" else picture
+
+    def click():
+        box = QApplication.activeModalWidget()
+        asked.append(box.text())
+        [button] = [b for b in box.buttons() if b.text().replace("&", "") == answer]
+        desk.qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    drop_on_canvas(desk, [path])
+    assert (opened, looked) == ([], []), "nothing happens before the answer"
+    QTimer.singleShot(200, click)
+    desk.qtbot.waitUntil(lambda: bool(asked))
+    desk.qtbot.wait(20)
+    assert opened == ([[str(path)]] if answer == "As a plain layer" else [])
+    assert looked == ([(path,)] if answer == "As a study" else [])
 
 
 @pytest.mark.gui

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis import analyze, load_analysis, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
 from napari_ifa.models.classifier import BundleSource
 from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
@@ -109,6 +110,78 @@ def test_running_an_analysis_by_click(desk, tmp_path, monkeypatch, qtbot):
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(target), ""))
     desk.click(desk.explain.open_analysis)
     desk.settle(lambda: desk.session.analysis is not None)
+
+
+def test_each_save_button_writes_the_analysis_that_stands_beside_it(
+    desk, tmp_path, monkeypatch, analysis
+):
+    """An analysis that was run stays to be saved when another one is opened in its place."""
+    (tmp_path / "other").mkdir()
+    cohort = write_cohort(tmp_path / "other", [(VALUES, 1), (VALUES[::-1], 0), ([1] * 8, 0)])
+    analysis.save(tmp_path / "two.nc")
+    monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
+    target = tmp_path / "saved.nc"
+    offered = []
+
+    def ask(parent, title, *rest):
+        offered.append(title)
+        # While a person looks for a folder, another analysis arrives.
+        desk.session.set_analysis(load_analysis(tmp_path / "two.nc"))
+        return str(target), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    desk.session.load_bundle(tmp_path)
+    desk.settle(lambda: desk.session.classifier is not None)
+    panel = desk.explain
+
+    def cases_saved_by(button):
+        target.unlink(missing_ok=True)
+        assert button.isVisible()
+        desk.click(button)
+        desk.settle(target.exists)
+        return load_analysis(target).cases.sizes["case"]
+
+    desk.session.run_analysis(cohort, None, "gradcam")
+    desk.settle(lambda: desk.session.analysis is not None)
+    assert panel.analysis_name.text() == "3 cases, gradcam"
+    assert not panel.save_other.isVisible()
+    assert cases_saved_by(panel.save_analysis) == 3
+    assert offered[-1].endswith("3 cases, gradcam")
+    assert panel.analysis_name.text() == "2 cases, gradcam"
+    assert not panel.save_analysis.isVisible()
+    assert not panel.save_other.isVisible()
+
+    desk.session.run_analysis(cohort, None, "gradcam")
+    desk.settle(lambda: not desk.session.analysis_is_saved)
+    desk.session.load_analysis(tmp_path / "two.nc")
+    desk.settle(lambda: desk.session.analysis_is_saved)
+    assert panel.analysis_name.text() == "2 cases, gradcam"
+    assert not panel.save_analysis.isVisible()
+    assert panel.other_name.text() == "also not saved: 3 cases, gradcam"
+    assert cases_saved_by(panel.save_other) == 3
+    assert not panel.save_other.isVisible()
+    # Closed, and nothing is left to save.
+    desk.session.set_analysis(None)
+    assert not panel.save_analysis.isVisible()
+    assert not panel.save_other.isVisible()
+
+
+def test_export_writes_what_was_on_the_screen_at_the_click(explained, tmp_path, monkeypatch):
+    named = []
+
+    def ask(parent, title, name, *rest):
+        named.append(name)
+        explained.session.select_class(1)
+        return str(tmp_path / "map.nii.gz"), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    expected = explained.session.explanation.s_cam.array
+    explained.explain.export.menu().actions()[0].trigger()
+    explained.settle((tmp_path / "map.nii.gz").exists)
+    assert named == ["s_cam_none.nii.gz"]
+    written = nibabel.load(tmp_path / "map.nii.gz").get_fdata()
+    np.testing.assert_allclose(np.sort(written, axis=None), np.sort(expected, axis=None), atol=1e-3)
+    assert explained.session.class_idx == 1
 
 
 def test_cancel_button_stops_an_analysis(desk, tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ def test_without_an_analysis_the_raw_activation_is_shown_about_zero(desk, volume
     desk.session.set_volume(volume)
     desk.settle(lambda: desk.scene.overlay is not None)
     overlay = desk.scene.overlay
-    assert overlay.name == "class activation"
+    assert overlay.name == "evidence map, no common scale"
     low, high = overlay.contrast_limits
     assert low == -high
     # a = x / 8, largest at 8.

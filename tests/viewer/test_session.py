@@ -10,6 +10,7 @@ from tiny import TinyNetwork, tiny_classifier, write_cohort, write_image
 
 from napari_ifa.analysis import FeatureMask, analyze, load_analysis, read_cohort
 from napari_ifa.errors import Cancelled, IfaError, UntrustedModelError
+from napari_ifa.viewer.exporting import ExportFormat, Shown
 from napari_ifa.viewer.session import Session
 from napari_ifa.volumes import read_volume
 
@@ -163,7 +164,8 @@ def test_a_head_that_is_not_affine_predicts_in_a_job(session, volume):
     np.testing.assert_allclose(session.prediction.masked_logits, [10.0, 20.0])
 
 
-def test_features_chosen_while_the_network_works_are_kept(explained, tmp_path):
+def test_pinned_features_are_kept_while_the_network_works(explained, tmp_path):
+    explained.pin_features(True)
     explained.set_mask(FeatureMask.without(2, [0]))
     other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
     explained._runner.hold = {"Explaining"}
@@ -265,6 +267,71 @@ def test_an_analysis_that_ends_after_another_model_was_opened_can_still_be_saved
     session.save_analysis(tmp_path / "kept.nc")
     assert load_analysis(tmp_path / "kept.nc", tiny_classifier()).features == 2
     assert session.pending is None
+
+
+def another_analysis(folder):
+    folder.mkdir()
+    cohort = write_cohort(folder, [(VALUES, 1), (VALUES[::-1], 0), ([1] * 8, 0)])
+    return analyze(tiny_classifier(), read_cohort(cohort))
+
+
+def test_two_analyses_are_saved_one_after_the_other_each_in_its_own_file(
+    session, analysis, tmp_path
+):
+    """A second save must not end the first, which may still wait or be at work."""
+    other = another_analysis(tmp_path / "other")
+    session._runner.hold.add("Saving the analysis")
+    keys = []
+    start = session._runner.start
+    session._runner.start = lambda *a, key, **k: keys.append(key) or start(*a, key=key, **k)
+    session.set_analysis(analysis)
+    session.save_analysis(tmp_path / "first.nc", analysis)
+    session.save_analysis(tmp_path / "second.nc", other)
+    session._runner.release()
+    assert len(set(keys)) == 2
+    assert load_analysis(tmp_path / "first.nc").cases.sizes["case"] == 2
+    assert load_analysis(tmp_path / "second.nc").cases.sizes["case"] == 3
+
+
+def test_what_was_chosen_when_export_was_clicked_is_written(explained, tmp_path):
+    """Class, features and study may be others before the file is written."""
+    written = []
+    format_ = ExportFormat("T", ".t", "", lambda e, path, *rest: written.append(e) or [path])
+    explained._runner.hold.add("Exporting T")
+    chosen = explained.explanation
+    explained.export(format_, tmp_path / "a.t", Shown(), chosen)
+    explained.select_class(1)
+    explained.set_mask(FeatureMask.only(2, [1]))
+    explained.export(format_, tmp_path / "b.t", Shown())
+    explained.set_volume(None)
+    explained._runner.release()
+    assert written[0] is chosen
+    assert (written[1].class_idx, written[1].mask.keep.tolist()) == (1, [False, True])
+
+
+def test_what_is_on_the_screen_is_never_of_another_analysis_than_the_named_one(explained, tmp_path):
+    explained._runner.hold.add("Explaining")
+    other = another_analysis(tmp_path / "other")
+    explained.set_analysis(other)
+    assert explained.analysis is other
+    assert explained.explanation is None, "that of the other one is gone at once"
+    explained._runner.release()
+    assert explained.explanation.analysis is other
+
+
+def test_another_study_opens_with_all_features_unless_they_are_pinned(explained, tmp_path):
+    def open_next(name):
+        explained.set_volume(read_volume(write_image(tmp_path / name, VALUES)))
+        return explained.mask.keep.tolist()
+
+    explained.set_mask(FeatureMask.only(2, [1]))
+    assert open_next("second.nii") == [True, True]
+    explained.set_mask(FeatureMask.only(2, [1]))
+    explained.pin_features(True)
+    assert open_next("third.nii") == [False, True]
+    explained.pin_features(False)
+    assert explained.mask.keep.tolist() == [False, True], "of this study they are a person's"
+    assert open_next("fourth.nii") == [True, True]
 
 
 def test_an_explanation_of_a_study_that_was_closed_meanwhile_is_dropped(session, volume):

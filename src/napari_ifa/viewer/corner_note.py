@@ -6,13 +6,19 @@ A screenshot leaves the panel behind, but not this.
 from __future__ import annotations
 
 import weakref
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.viewer.evidence_map import features_kept
 from napari_ifa.viewer.letters import GROUND
 from napari_ifa.viewer.orientation import unusual_view
 from napari_ifa.viewer.other_layers import remarks
-from napari_ifa.viewer.study_layer import VOLUME_KEY, patient_on_show, study_on_show
+from napari_ifa.viewer.study_layer import (
+    VOLUME_KEY,
+    patient_on_show,
+    studies_on_show,
+    study_on_show,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -27,6 +33,8 @@ BADGE_COLOURS = {
     "resampled": ("#5a4a12", "#ffe08a"),
     "oblique": ("#3d4450", "#d5dae2"),
 }
+#: Letters of a line, which must not reach the letter of the patient's side in the middle.
+_WIDTH = 34
 #: The worst first.
 _IN_PICTURE = {
     "wrong": (1.0, 0.42, 0.35, 1.0),
@@ -52,10 +60,20 @@ class CornerNote:
 
         self._viewer = weakref.ref(viewer)
         self._session, self._scene = session, scene
-        self._text = TextOverlay(
-            position="top_left", font_size=12, visible=False, box_color=GROUND, gridded=True
-        )
-        viewer.canvas.overlays["napari_ifa_corner_note"] = self._text
+        # One below the other, as napari lays out what is in the same corner.
+        self._texts = {
+            kind: TextOverlay(
+                position="top_left",
+                font_size=12,
+                color=colour,
+                visible=False,
+                box_color=GROUND,
+                gridded=True,
+            )
+            for kind, colour in _IN_PICTURE.items()
+        }
+        for kind, text in self._texts.items():
+            viewer.canvas.overlays[f"napari_ifa_corner_note_{kind}"] = text
         viewer.layers.events.inserted.connect(self._update)
         viewer.layers.events.removed.connect(self._update)
         viewer.layers.events.connect(self._update_for_layers)
@@ -67,7 +85,7 @@ class CornerNote:
     @property
     def text(self) -> str:
         """What stands in the corner; empty where nothing does."""
-        return self._text.text if self._text.visible else ""
+        return "\n".join(text.text for text in self._texts.values() if text.visible)
 
     def _update_for_layers(self, event: Any) -> None:
         # Layers come and go with one event; what is done to one of them is another.
@@ -82,15 +100,16 @@ class CornerNote:
         lines = self._of_map()
         if study is not None:
             lines += [(severity(study.report), line) for line in _of_study(study, viewer)]
+        if any(volume is not self._session.volume for volume in studies_on_show(viewer)):
+            lines.append(("wrong", "with another study: the map is not of it"))
         if patient_on_show(viewer):
             lines.append(("wrong", unusual_view(viewer)))
         lines += [("resampled", line) for line in (*_of_slab(viewer), *remarks(viewer))]
-        lines = [(kind, line) for kind, line in lines if line]
-        if lines:
-            self._text.text = "\n".join(line for _, line in lines)
-            worst = min((kind for kind, _ in lines), key=list(_IN_PICTURE).index)
-            self._text.color = _IN_PICTURE[worst]
-        self._text.visible = bool(lines)
+        for kind, text in self._texts.items():
+            said = [fill(line, _WIDTH) for of_kind, line in lines if of_kind == kind and line]
+            if said:
+                text.text = "\n".join(said)
+            text.visible = bool(said)
 
     def _of_map(self) -> list[tuple[str, str]]:
         explanation, fit = self._session.explanation, self._session.fit

@@ -8,14 +8,16 @@ DICOM files from a disc are.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QMimeData, QObject, Qt, QTimer
-from qtpy.QtGui import QDropEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
 from napari_ifa.viewer.study_files import holds_a_picture, holds_a_study
+
+_Events = Callable[[], Sequence[QDropEvent]]
 
 
 def dropped_paths(data: QMimeData) -> list[Path]:
@@ -76,7 +78,7 @@ class CanvasDrops(QObject):
             return True
         return False
 
-    def _ask(self, canvas: QWidget, paths: list[Path], same_drop: Callable[[], QDropEvent]) -> None:
+    def _ask(self, canvas: QWidget, paths: list[Path], same_drop: _Events) -> None:
         box = QMessageBox(canvas.window())
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Open pictures?")
@@ -94,16 +96,20 @@ class CanvasDrops(QObject):
         elif box.clickedButton() is as_layer:
             self._answered = True
             try:
-                QApplication.sendEvent(canvas, same_drop())
+                for event in same_drop():
+                    QApplication.sendEvent(canvas, event)
             finally:
                 self._answered = False
 
 
-def _repeated(event: QDropEvent) -> Callable[[], QDropEvent]:
-    """Makes the same drop once more: Qt deletes an event, and its data, when it is done with."""
+def _repeated(event: QDropEvent) -> _Events:
+    """Makes the same drop once more: Qt deletes an event, and its data, when it is done with.
+
+    Qt drops only where something has been dragged to.
+    """
     mime = QMimeData()
     mime.setUrls(event.mimeData().urls())
-    where, actions = event.position(), event.possibleActions()
-    buttons, keys = event.buttons(), event.modifiers()
-    # It keeps the data alive, which the event does not.
-    return lambda: QDropEvent(where, actions, mime, buttons, keys)
+    where = event.position()
+    how = (event.possibleActions(), mime, event.buttons(), event.modifiers())
+    # The function keeps the data alive, which the events do not.
+    return lambda: (QDragEnterEvent(where.toPoint(), *how), QDropEvent(where, *how))

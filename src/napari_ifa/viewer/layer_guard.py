@@ -134,9 +134,9 @@ class LayerGuard:
         unlink_layers([layer])
         guarded.restoring = True
         try:
-            # Twice: limits are cut where their range is put back after them.
-            for _ in range(2):
-                for name in changed:
+            # More than once: limits are cut to their range, and other data make a layer editable.
+            for _ in range(3):
+                for name in _changed(layer, guarded):
                     setattr(layer, name, guarded.values[name])
         finally:
             guarded.restoring = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_ifa.viewer.study_layer import EXPLANATION_KEY, VOLUME_KEY
+from napari_ifa.viewer.study_layer import EXPLANATION_KEY, VOLUME_KEY, studies_on_show
 
 if TYPE_CHECKING:
     import napari
@@ -37,10 +37,7 @@ def remarks(viewer: napari.Viewer) -> list[str]:
     said = []
     if any(layer.metadata.get(_MADE_OF_KEY) == _MADE_OF_MAP for layer in visible):
         said.append("with a copy of a map, which stays as it was")
-    placed = any(
-        VOLUME_KEY in layer.metadata and layer.metadata[VOLUME_KEY].source.placed
-        for layer in visible
-    )
+    placed = any(volume.source.placed for volume in studies_on_show(viewer))
     if placed and any(_lies_nowhere(layer) for layer in visible):
         said.append("with an image that has no place in the patient")
     return said

@@ -64,6 +64,7 @@ class Scene:
         viewer.layers.events.inserted.connect(self._adopt)
         viewer.layers.events.removed.connect(self._forget)
         viewer.layers.events.reordered.connect(self._keep_order)
+        viewer.dims.events.axis_labels.connect(self._keep_axis_labels)
         viewer.dims.events.ndisplay.connect(self._face_3d)
         viewer.dims.events.ndisplay.connect(self._tell_plane)
         viewer.dims.events.order.connect(self._tell_plane)
@@ -258,6 +259,20 @@ class Scene:
     def _keep_order(self, event: Any) -> None:
         # Only once napari has finished moving layers.
         QTimer.singleShot(0, lambda: self.map.stay_above(self._image))
+
+    def _keep_axis_labels(self, event: Any) -> None:
+        # Only once napari's sliders, whose labels can be typed into, have done with it.
+        QTimer.singleShot(0, self._label_axes)
+
+    def _label_axes(self) -> None:
+        """The axes are called what they are: the scene's arrows and the sliders name them."""
+        viewer, image = self._viewer(), self._image
+        if viewer is None or image is None or image not in viewer.layers:
+            return
+        labels = tuple(viewer.dims.axis_labels)
+        own = tuple(image.axis_labels)
+        if labels[-len(own) :] != own:
+            viewer.dims.axis_labels = (*labels[: -len(own)], *own)
 
     # ------------------------------------------------------------ the overlay
 

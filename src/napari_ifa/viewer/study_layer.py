@@ -71,20 +71,23 @@ def opened_volume(layer: Layer) -> Volume | None:
     return volume if volume is not None and layer.data is volume.array else None
 
 
+def studies_on_show(viewer: napari.Viewer) -> list[Volume]:
+    """The Volumes of the studies that are visible, the uppermost last."""
+    visible = [layer.metadata for layer in viewer.layers if layer.visible]
+    return [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
+
+
 def study_on_show(viewer: napari.Viewer) -> Volume | None:
     """The Volume of the uppermost study that is visible."""
-    visible = [layer.metadata for layer in viewer.layers if layer.visible]
-    studies = [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
+    studies = studies_on_show(viewer)
     return studies[-1] if studies else None
 
 
 def patient_on_show(viewer: napari.Viewer) -> bool:
     """Whether a study or a map of one is visible whose images say where the patient's sides are."""
-    shown = [layer.metadata for layer in viewer.layers if layer.visible]
-    volumes = [metadata[VOLUME_KEY] for metadata in shown if VOLUME_KEY in metadata]
-    volumes += [
-        metadata[EXPLANATION_KEY].volume for metadata in shown if EXPLANATION_KEY in metadata
-    ]
+    visible = [layer.metadata for layer in viewer.layers if layer.visible]
+    maps = [metadata[EXPLANATION_KEY] for metadata in visible if EXPLANATION_KEY in metadata]
+    volumes = [*studies_on_show(viewer), *(explanation.volume for explanation in maps)]
     return bool(volumes) and all(volume.source.placed for volume in volumes)
 
 
