@@ -52,14 +52,15 @@ def test_other_failures_are_none_of_it(error: Exception) -> None:
 
 
 def test_what_a_reader_took_for_damage_is_said_as_what_it_was() -> None:
-    with (
-        pytest.raises(UnsupportedStudyError) as caught,
-        memory_said(UnsupportedStudyError, "open this image", "use a smaller one"),
-    ):
+    @memory_said(UnsupportedStudyError, "open this image", "use a smaller one")
+    def read() -> None:
         try:
             raise RuntimeError("can't allocate memory: you tried to allocate 3221225472 bytes.")
         except RuntimeError as error:
             raise UnsupportedStudyError("scan.nii: damaged.") from error
+
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read()
     assert str(caught.value) == (
         "There is not enough memory to open this image (3.0 GiB more were needed); use a smaller"
         " one."
@@ -108,8 +109,10 @@ def test_a_limited_process_says_that_memory_does_not_suffice(tmp_path: Path) -> 
         file.truncate(352 + 512 * 512 * 400)
 
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED.format(room=2**28), "explain", str(path)]
-        + ["--bundle", str(samples.bundle("clean")), "-o", str(tmp_path / "out")],
+        [
+            *(sys.executable, "-c", LIMITED.format(room=2**28), "explain", str(path)),
+            *("--bundle", str(samples.bundle("clean")), "-o", str(tmp_path / "out")),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

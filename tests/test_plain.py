@@ -8,8 +8,11 @@ from napari_ifa.plain import LONGEST, plain, sentence
 
 @pytest.mark.parametrize(
     "character",
-    ["\x00", "\x07", "\x1b", "\x7f", "\x85", "\x9b", "\u200b", "\u200e", "\u2028", "\u2029"]
-    + ["\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\n", "\r", "\t", "\b"],
+    [
+        *("\x00", "\x07", "\x1b", "\x7f", "\x85", "\x9b", "\n", "\r", "\t", "\b"),
+        *("\u200b", "\u200e", "\u2028", "\u2029", "\ufeff"),
+        *("\u202a", "\u202e", "\u2066", "\u2069"),
+    ],
 )
 def test_what_is_not_seen_as_itself_becomes_a_space(character: str) -> None:
     assert plain(f"a{character}b") == "a b"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hostile.analyses import BYTES, write_analysis
 from tiny import tiny_classifier, write_cohort
 
 from napari_ifa.analysis import analyze, load_analysis, read_cohort
@@ -66,37 +70,96 @@ def test_whatever_is_changed_in_a_file_is_one_sentence_at_most(
     content, dice, reasons = whole.read_bytes(), random.Random(3), []
     for number in range(COUNT):
         path = tmp_path / f"{number}.nc"
-        path.write_bytes(dice.choice(DAMAGES)(bytearray(content), dice))
+        path.write_bytes(dice.choice(BYTES)(bytearray(content), dice))
         reasons.append(refused(path, capfd))
         path.unlink()
     assert sum(map(bool, reasons)) > COUNT / 4
 
 
-def _flipped(content: bytearray, dice: random.Random) -> bytes:
-    for _ in range(dice.choice([1, 5, 50])):
-        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-    return bytes(content)
+def test_whatever_the_variables_of_a_file_are_it_is_one_sentence_at_most(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Links, other types, claims, texts and numbers in place of those that there should be."""
+    content, reasons = whole.read_bytes(), []
+    for number in range(COUNT):
+        path = tmp_path / f"{number}.nc"
+        write_analysis(path, content, random.Random(number))
+        reasons.append(refused(path, capfd))
+        path.unlink()
+    assert sum(map(bool, reasons)) > COUNT / 2
 
 
-def _overwritten(content: bytearray, dice: random.Random) -> bytes:
-    start, length = dice.randrange(len(content)), dice.choice([1, 8, 64, 1000])
-    stop = min(len(content), start + length)
-    content[start:stop] = bytes(
-        dice.choice([0, 255, dice.randrange(256)]) for _ in range(start, stop)
-    )
-    return bytes(content)
+def _linked(make: Callable[[Path], Any]) -> Callable[[Any, Path], None]:
+    def change(file: Any, other: Path) -> None:
+        del file["importance_all"]
+        file["importance_all"] = make(other)
+
+    return change
 
 
-def _cut(content: bytearray, dice: random.Random) -> bytes:
-    return bytes(content[: dice.randrange(len(content))])
+def _stored_elsewhere(file: Any, other: Path) -> None:
+    shape = file["importance_all"].shape
+    del file["importance_all"]
+    size = int(np.prod(shape)) * 8
+    file.create_dataset("importance_all", shape, "f8", external=[(str(other), 0, size)])
 
 
-def _moved(content: bytearray, dice: random.Random) -> bytes:
-    start = dice.randrange(len(content))
-    return bytes(content[:start] + content[start + dice.choice([1, 8, 512]) :])
+def _virtual(file: Any, other: Path) -> None:
+    shape = file["importance_all"].shape
+    del file["importance_all"]
+    layout = h5py.VirtualLayout(shape, "f8")
+    layout[...] = h5py.VirtualSource(str(other), "importance_all", shape)
+    file.create_virtual_dataset("importance_all", layout)
 
 
-DAMAGES: list[Callable[[bytearray, random.Random], bytes]] = [_flipped, _overwritten, _cut, _moved]
+@pytest.mark.parametrize(
+    "change",
+    [
+        _linked(lambda other: h5py.SoftLink("/importance_all")),
+        _linked(lambda other: h5py.SoftLink("/variance_all")),
+        _linked(lambda other: h5py.ExternalLink(str(other), "/importance_all")),
+        _stored_elsewhere,
+        _virtual,
+    ],
+    ids=["round in a circle", "to another", "out of the file", "stored elsewhere", "virtual"],
+)
+def test_nothing_is_read_from_another_file(
+    change: Callable[[Any, Path], None],
+    whole: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The other one holds what would fit."""
+    path = tmp_path / "a.nc"
+    path.write_bytes(whole.read_bytes())
+    with h5py.File(path, "a") as file:
+        change(file, whole)
+
+    assert "is damaged" in refused(path, capfd)
+
+
+def test_many_texts_at_one_place_of_the_file_fill_no_memory(
+    whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A thousand cases whose name is one text of 2 MB: 2 GB in a file of 2 MB."""
+    path = tmp_path / "a.nc"
+    path.write_bytes(whole.read_bytes())
+    with h5py.File(path, "a") as file:
+        del file["case"]
+        names = file.create_dataset("case", (1000,), h5py.string_dtype(), chunks=(1000,))
+        names[0] = "x" * 2_000_000
+        offset = names.id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 16_000] = content[offset : offset + 16] * 1000
+    path.write_bytes(content)
+
+    tracemalloc.start()
+    reason = refused(path, capfd)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "is damaged" in reason
+    assert peak < 2**28
 
 
 @pytest.mark.parametrize(
@@ -121,6 +184,20 @@ def test_what_is_no_analysis_is_one_sentence(
         ("frequency_true", 1.5),
         ("cases_true", 400),
         ("cases_correct", 4),
+        ("importance_true", np.nan),
+        ("variance_true", -1e-9),
+        ("frequency_true", np.nan),
+        ("position_spread", -1.0),
+        ("position_cases", 5),
+        ("voxel_mean", 1e6),
+        ("voxel_sum_of_squares", -1.0),
+        ("voxel_count", 10**6),
+        ("cases_all", 5),
+        ("label", 0),
+        ("logits", np.nan),
+        ("activation_minimum", -1e9),
+        ("activation_maximum", np.inf),
+        ("contribution", np.inf),
     ],
 )
 def test_values_that_no_cohort_has_are_refused_by_name(
@@ -134,11 +211,36 @@ def test_values_that_no_cohort_has_are_refused_by_name(
     assert f"lacks a right '{name}'" in refused(tmp_path / "a.nc", capfd)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("class", lambda d: d.assign_coords({"class": ["none", "none"]})),
+        ("class", lambda d: d.assign_coords({"class": [1, 2]})),
+        ("feature", lambda d: d.isel(feature=[])),
+        ("case", lambda d: d.isel(case=[])),
+        ("output_activation", lambda d: d.assign_attrs(output_activation="guess")),
+        ("method", lambda d: d.assign_attrs(method=3)),
+        ("notes", lambda d: d.assign_attrs(notes=np.zeros(3))),
+        ("model_weights", lambda d: d.assign_attrs(model_weights=np.array([1.0, 2.0]))),
+    ],
+)
+def test_texts_and_sizes_that_no_analysis_has_are_refused_by_name(
+    name: str,
+    change: Callable[[xr.Dataset], xr.Dataset],
+    whole: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with xr.open_dataset(whole, engine="h5netcdf") as opened:
+        dataset = change(opened.load())
+    dataset.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+
+    assert f"lacks a right '{name}'" in refused(tmp_path / "a.nc", capfd)
+
+
 def test_a_file_that_claims_more_than_it_can_hold_is_refused(
     whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import h5py
-
     path = tmp_path / "a.nc"
     path.write_bytes(whole.read_bytes())
     with h5py.File(path, "a") as file:

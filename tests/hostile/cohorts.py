@@ -37,8 +37,8 @@ def _values(folder: Path, dice: random.Random) -> Path:
     for _ in range(dice.choice([1, 1, 4])):
         entry = dice.choice(entries)
         value = dice.choice(
-            [None, -1, 99, 1.5, float("nan"), True, [], {}, [1, 2], text(dice), "../../x", "/dev/zero",
-             "images", "loop", "pipe", 10**30, "images/0.nii.gz"]
+            [None, -1, 99, 1.5, float("nan"), True, [], {}, [1, 2], text(dice), "../../x",
+             "/dev/zero",             "images", "loop", "pipe", 10**30, "images/0.nii.gz"]
         )  # fmt: skip
         entry[dice.choice(["image", "label", "id", "mask", "patient"])] = value
     (folder / "loop").symlink_to(folder / "loop")
@@ -71,8 +71,9 @@ def _shape(folder: Path, dice: random.Random) -> Path:
         deep = [deep]
     return _json(
         folder,
-        dice.choice([[], {}, 7, None, "x", {"training": {}}, {"training": [1]}, deep, [[_entries()]],
-                     {"training": [{}] * 50_000}, {"training": []}, {text(dice): 3}]),
+        dice.choice([[], {}, 7, None, "x", {"training": {}}, {"training": [1]}, deep,
+                     [[_entries()]],
+                               {"training": [{}] * 50_000}, {"training": []}, {text(dice): 3}]),
     )  # fmt: skip
 
 

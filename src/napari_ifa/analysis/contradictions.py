@@ -18,8 +18,10 @@ from napari_ifa.analysis.identity import IDENTITY, attribute_of
 from napari_ifa.models.answers import OutputActivation
 
 #: Attributes that are texts where they are there at all.
-_TEXTS = ("method", "output_activation", "notes", "model_name", "title", "source", "created")
-_TEXTS += ("versions", "cohort_name", "cohort_split", "cohort_sha256")
+_TEXTS = (
+    *("method", "output_activation", "notes", "model_name", "title", "source", "created"),
+    *("versions", "cohort_name", "cohort_split", "cohort_sha256"),
+)
 #: Sums in float64 of as many values as there are, in another order.
 _ROUNDING = 1e-6
 
