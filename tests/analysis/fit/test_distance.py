@@ -48,10 +48,8 @@ def test_distances_are_those_of_a_shrunken_covariance(cases, size):
     random = np.random.default_rng(cases)
     values = random.normal(size=(cases, size)) @ random.normal(size=(size, size))
     new = random.normal(size=(7, size)) * 3
-    scaled, place = (
-        (values - values.mean(0)) / values.std(0),
-        (new - values.mean(0)) / values.std(0),
-    )
+    mean, deviation = values.mean(0), values.std(0)
+    scaled, place = (values - mean) / deviation, (new - mean) / deviation
     oracle = LedoitWolf(assume_centered=True).fit(scaled).mahalanobis(place)
 
     # Directions of little variance are left to the ridge, to which they add less than 1 %.
