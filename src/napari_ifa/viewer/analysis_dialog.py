@@ -69,6 +69,7 @@ class AnalysisDialog(QDialog):
         for key, text in METHODS.items():
             self.method.addItem(text, key)
         self.problem = QLabel()
+        self.problem.setTextFormat(Qt.TextFormat.PlainText)
         self.problem.setWordWrap(True)
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
