@@ -191,9 +191,7 @@ def test_what_is_no_analysis_is_one_sentence(
         ("position_cases", 5),
         ("voxel_mean", 1e6),
         ("voxel_sum_of_squares", -1.0),
-        ("voxel_count", 10**6),
         ("cases_all", 5),
-        ("label", 0),
         ("logits", np.nan),
         ("activation_minimum", -1e9),
         ("activation_maximum", np.inf),
@@ -216,6 +214,8 @@ def test_values_that_no_cohort_has_are_refused_by_name(
     [
         ("class", lambda d: d.assign_coords({"class": ["none", "none"]})),
         ("class", lambda d: d.assign_coords({"class": [1, 2]})),
+        ("cases_true", lambda d: d.assign(label=d["label"] * 0)),
+        ("fine_count", lambda d: d.assign(voxel_count=d["voxel_count"] + 1)),
         ("feature", lambda d: d.isel(feature=[])),
         ("case", lambda d: d.isel(case=[])),
         ("output_activation", lambda d: d.assign_attrs(output_activation="guess")),

@@ -73,7 +73,7 @@ def _shape(folder: Path, dice: random.Random) -> Path:
         folder,
         dice.choice([[], {}, 7, None, "x", {"training": {}}, {"training": [1]}, deep,
                      [[_entries()]],
-                               {"training": [{}] * 50_000}, {"training": []}, {text(dice): 3}]),
+                     {"training": [{}] * 50_000}, {"training": []}, {text(dice): 3}]),
     )  # fmt: skip
 
 

@@ -26,10 +26,13 @@ from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.settings_file import canonical, read_settings
 from napari_ifa.models.trusted import TrustedBuilder
 from napari_ifa.models.weights import read_weights
+from napari_ifa.plain import plain
 
 if TYPE_CHECKING:
     import torch
 
+#: Letters of the name of a class or a model.
+_LONGEST_NAME = 200
 #: Size of the probe along an axis whose size the metadata leaves open.
 _PROBE_SIZE = 64
 
@@ -93,7 +96,7 @@ def load_classifier(
         target_layer=target.name,
         preprocessing=preprocessing,
         device=where,
-        name=str(metadata.get("name") or folder.name),
+        name=plain(str(metadata.get("name") or folder.name))[:_LONGEST_NAME],
         output_activation=activation,
         weights_sha256=weights_sha256,
         network_definition=canonical(config.get("network_def")),
@@ -283,7 +286,12 @@ def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _told_apart(names: list[str]) -> tuple[str, ...]:
-    """The classes' names, with the number of its output behind one that several share."""
+    """The classes' names, with the number of its output behind one that several share.
+
+    They stand in tables, on the screen and in names of files, so they are letters that are seen.
+    """
+    names = [" ".join(plain(name).split())[:_LONGEST_NAME] for name in names]
+    names = [name or f"class {number}" for number, name in enumerate(names)]
     return tuple(
         f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names)
     )

@@ -14,6 +14,8 @@ NO_VALUE = "–"
 _LEAST_P = 1e-4
 #: Characters that no XML, HTML or table may hold.
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+#: Those that turn the direction of the letters around or hide an end of a line.
+_UNSEEN = re.compile("[\x80-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 #: Characters with a meaning in Markdown; an underscore inside a word has none.
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~])")
 
@@ -62,7 +64,7 @@ def is_number(value: Any) -> bool:
 def clean_text(text: str) -> str:
     """Text that every format can hold; a file's name need not be valid Unicode."""
     unicode = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return _NOT_TEXT.sub("\ufffd", unicode)
+    return _UNSEEN.sub("\ufffd", _NOT_TEXT.sub("\ufffd", unicode))
 
 
 def markdown_text(text: str) -> str:

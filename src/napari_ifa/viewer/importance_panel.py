@@ -76,6 +76,7 @@ class ImportancePanel(Panel):
         header.sectionClicked.connect(self._sort_by_header)
 
         self.summary = QLabel()
+        self.summary.setTextFormat(Qt.TextFormat.PlainText)
         self.order = QComboBox()
         self.order.addItems(ORDERS)
         self.order.setToolTip("What the rows are sorted by, and what the slider takes the top of")

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ifa.plain import plain as plain_line
 from napari_ifa.viewer.jobs import Job, Jobs
 from napari_ifa.viewer.workspace import workspace_of
 
@@ -153,6 +154,7 @@ class _JobRow(QWidget):
         super().__init__()
         self._job = job
         self.label = QLabel(job.title + " …")
+        self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.bar = QProgressBar()
         self.bar.setRange(0, 0)
         self.bar.setTextVisible(False)
@@ -204,6 +206,7 @@ def plain(text: str) -> str:
 
     Qt takes a text with ``<`` and ``>`` for HTML, and descriptions and file names come from others.
     """
+    text = "\n".join(map(plain_line, text.split("\n")))
     if not Qt.mightBeRichText(text):
         return text
     return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"

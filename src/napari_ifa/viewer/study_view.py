@@ -55,7 +55,7 @@ class StudyView(QWidget):
         self.unfold.toggled.connect(self._unfold)
         self.notes = QLabel()
         self.notes.setWordWrap(True)
-        for label in (self.badge, self.notes):
+        for label in (self.facts, self.badge, self.notes):
             label.setTextFormat(Qt.TextFormat.PlainText)
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.window_label = QLabel("window")
