@@ -58,16 +58,16 @@ def test_numbers_of_a_convolution_and_its_relu_by_hand():
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_batch_has_the_numbers_of_its_cases(dims):
     torch.manual_seed(0)
-    network = nets.DenseNet(
-        dims, 2, 2, init_features=4, growth_rate=2, block_config=(1, 1), bn_size=1
+    network = nets.ResNet(
+        "basic", [1] * 4, [4] * 4, spatial_dims=dims, n_input_channels=2, num_classes=2
     )
     x = torch.rand(3, 2, *[16] * dims)
 
-    together = early(network, x, "features")
+    together = early(network, x, "layer2")
 
     assert together.shape == (3, 2, 8)
     for case, found in zip(x, together, strict=True):
-        torch.testing.assert_close(early(network, case[None], "features")[0], found)
+        torch.testing.assert_close(early(network, case[None], "layer2")[0], found)
 
 
 def test_slices_of_a_case_count_together():
@@ -96,7 +96,7 @@ def test_a_transformer_has_its_patch_embedding_alone():
         1, (16, 16), (4, 4), 12, 24, 2, 3, classification=True, num_classes=2, spatial_dims=2
     )
 
-    found = early(network, torch.rand(2, 1, 16, 16), "norm")
+    found = early(network, torch.rand(2, 1, 16, 16), "blocks.0")
 
     assert found.shape == (2, 2, 12)
 

@@ -73,10 +73,10 @@ class EarlyChannels:
         elif not self._parts:
             if isinstance(module, _LAYERS):
                 self._take(_channels_second(module, output))
-                self._axes = output.ndim
+                self._axes = output.ndim if isinstance(module, _CONVOLUTIONS) else 0
         elif isinstance(module, _ACTIVATIONS):
             # Behind a patch embedding it is that of a wide layer inside a block: not an early one.
-            if output.ndim == self._axes and self._axes > 3:
+            if output.ndim == self._axes:
                 self._take(output)
             self._closed = True
 
