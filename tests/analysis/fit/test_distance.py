@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
-from napari_ifa.analysis.fit.distance import (
-    FOLDS,
-    Spread,
-    dealt_folds,
-    distances_from_others,
-)
+from napari_ifa.analysis.fit.distance import Spread, dealt_folds, distances_from_others
 
 HASHES = np.array([90, 10, 50, 70, 30, 20, 80, 60, 40, 100], np.uint64)
 
@@ -48,10 +43,8 @@ def test_distances_are_those_of_a_shrunken_covariance(cases, size):
     random = np.random.default_rng(cases)
     values = random.normal(size=(cases, size)) @ random.normal(size=(size, size))
     new = random.normal(size=(7, size)) * 3
-    scaled, place = (
-        (values - values.mean(0)) / values.std(0),
-        (new - values.mean(0)) / values.std(0),
-    )
+    mean, deviation = values.mean(0), values.std(0)
+    scaled, place = (values - mean) / deviation, (new - mean) / deviation
     oracle = LedoitWolf(assume_centered=True).fit(scaled).mahalanobis(place)
 
     # Directions of little variance are left to the ridge, to which they add less than 1 %.
@@ -81,15 +74,25 @@ def test_a_case_is_measured_by_the_other_folds_alone():
 
 
 def test_folds_are_even_and_keep_a_group_together():
-    together = np.repeat(np.arange(16, dtype=np.uint64) * 7919, 3)
+    together = np.repeat(np.arange(400, dtype=np.uint64) * 7919, 3)
 
-    folds = dealt_folds(together)
+    folds = dealt_folds(together, 5)
 
-    assert np.bincount(folds).tolist() == [6] * FOLDS
+    assert np.bincount(folds).tolist() == [6] * 200
     assert all(len(set(folds[together == group])) == 1 for group in set(together))
+
+
+def test_few_patients_are_left_out_one_by_one():
+    assert sorted(dealt_folds(HASHES, 5)) == list(range(10))
+
+
+def test_where_decompositions_cost_much_an_eighth_is_left_out_at_a_time():
+    many = np.arange(1024, dtype=np.uint64)
+
+    assert np.bincount(dealt_folds(many, 2048)).tolist() == [128] * 8
 
 
 def test_folds_do_not_depend_on_where_a_case_stands():
     order = np.random.default_rng(1).permutation(len(HASHES))
 
-    assert dealt_folds(HASHES[order]).tolist() == dealt_folds(HASHES)[order].tolist()
+    assert dealt_folds(HASHES[order], 5).tolist() == dealt_folds(HASHES, 5)[order].tolist()

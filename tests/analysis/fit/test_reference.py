@@ -183,7 +183,8 @@ def test_few_cases_say_how_little_they_can_tell():
     assert (four.outside, four.score, four.p) == (False, None, None)
     assert "not known" in four.words
     assert "4 reference cases" in four.notes[0]
-    assert ten.outside and not ten.unusual
+    assert ten.outside
+    assert not ten.unusual
     assert any("10 reference cases" in note for note in ten.notes)
     assert not any("20 reference cases" in note for note in twenty.notes)
 

@@ -23,8 +23,10 @@ _RESOLUTION = 1e-6
 _LEAST_SHRINKAGE = 1e-6
 #: Directions with less than this share of the ridge's variance are left to the ridge.
 _NEGLIGIBLE = 1e-2
-#: Parts of the cohort that are left out in turn.
-FOLDS = 8
+#: Parts of the cohort that are left out in turn. The more there are, the nearer is each part's
+#: spread to the whole one's, by which other cases are measured; 200 or fewer patients are left out
+#: one by one where that costs no more than this many operations.
+_LEAST_FOLDS, _MOST_FOLDS, _OPERATIONS = 8, 200, 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,6 @@ class Spread:
     @classmethod
     def of(cls, values: Floats) -> Spread:
         """Of finite ``values [n, d]``, one row per case."""
-        from sklearn.covariance import ledoit_wolf_shrinkage
-
         cases, size = values.shape
         mean = values.mean(axis=0)
         floor = max(_FLOOR * values.std(), _RESOLUTION * np.abs(values).max(), 1e-30)
@@ -59,15 +59,13 @@ class Spread:
         average = float((scaled**2).mean())
         if average == 0:  # every case is the same
             return cls(mean, deviation, np.zeros((0, size)), np.zeros(0), 1.0)
-        shrinkage = max(
-            float(ledoit_wolf_shrinkage(scaled, assume_centered=True)), _LEAST_SHRINKAGE
-        )
-        rest = shrinkage * average
         # The same eigenvalues on the smaller side.
         if cases < size:
             squares, rows = np.linalg.eigh(scaled @ scaled.T)
         else:
             squares, rows = np.linalg.eigh(scaled.T @ scaled)
+        shrinkage = _shrinkage(scaled, squares)
+        rest = shrinkage * average
         own = (1 - shrinkage) * squares / cases
         kept = own > _NEGLIGIBLE * rest
         axes = rows[:, kept].T
@@ -96,11 +94,30 @@ def distances_from_others(values: Floats, folds: NDArray[np.int64]) -> Floats:
     return result
 
 
-def dealt_folds(together: NDArray[np.uint64]) -> NDArray[np.int64]:
+def dealt_folds(together: NDArray[np.uint64], size: int) -> NDArray[np.int64]:
     """Folds ``[n]`` of cases; those with the same number in ``together [n]`` are in the same one.
 
     Groups are dealt in the order of their numbers, which are hashes: the folds depend on what the
-    cases are, and not on where they stand.
+    cases are, and not on where they stand. ``size`` is how many numbers each case has.
     """
     _, rank = np.unique(together, return_inverse=True)
-    return np.asarray(rank % FOLDS, np.int64)
+    side = min(len(together), size)
+    once = len(together) * size * side + 10.0 * side**3
+    folds = int(np.clip(_OPERATIONS / max(once, 1.0), _LEAST_FOLDS, _MOST_FOLDS))
+    return np.asarray(rank % folds, np.int64)
+
+
+def _shrinkage(scaled: Floats, squares: Floats) -> float:
+    """Ledoit and Wolf's share (2004, lemma 3.2 to 3.4) of equal variances in the covariance.
+
+    As scikit-learn's ``ledoit_wolf_shrinkage``, from the eigenvalues that are there already: those
+    of ``scaled' scaled``, for ``scaled [n, d]`` with mean zero.
+    """
+    cases, size = scaled.shape
+    average = squares.sum() / (cases * size)
+    spread = (squares**2).sum() / cases**2
+    distance = spread / size - average**2
+    noise = (((scaled**2).sum(axis=1) ** 2).sum() / cases - spread) / (cases * size)
+    if distance <= 0:
+        return 1.0
+    return float(np.clip(noise / distance, _LEAST_SHRINKAGE, 1.0))

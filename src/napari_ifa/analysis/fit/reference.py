@@ -21,7 +21,7 @@ from napari_ifa.analysis.groups import group_numbers
 
 #: Cases from which a cohort's spread is learnt, at most. The distances of all are kept: with more,
 #: the spread gains little, and memory, time and the file grow with their number.
-MOST_LEARNT = 2048
+MOST_LEARNT = 1024
 #: Independent cases below which nothing is said of distances at all.
 LEAST_CASES = 5
 #: The same below which no case can be called unusual: p is no less than 1 / (n + 1).
@@ -125,7 +125,6 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
         for name, rows in kept.items():
             rows.add(slice(first, last), getattr(part, name)[learnt[first:last] - start])
         start = stop
-    folds = dealt_folds(together[learnt])
     spreads: dict[str, Spread] = {}
     distances = np.full((cases, len(STATISTICS)), np.nan)
     for column, (name, rows) in enumerate(kept.items()):
@@ -133,7 +132,8 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
         sound = np.isfinite(values).all(axis=1)
         if values.shape[1] and len(np.unique(together[learnt][sound])) >= LEAST_CASES:
             spreads[name] = Spread.of(values[sound])
-            own = distances_from_others(values[sound], folds[sound])
+            folds = dealt_folds(together[learnt][sound], values.shape[1])
+            own = distances_from_others(values[sound], folds)
             distances[learnt[sound], column] = own
         rows.clear()
     if len(learnt) < cases:
