@@ -60,6 +60,7 @@ class CornerNote:
 
         self._viewer = weakref.ref(viewer)
         self._session, self._scene = session, scene
+        self._lines: list[str] = []
         # One below the other, as napari lays out what is in the same corner.
         self._texts = {
             kind: TextOverlay(
@@ -84,8 +85,8 @@ class CornerNote:
 
     @property
     def text(self) -> str:
-        """What stands in the corner; empty where nothing does."""
-        return "\n".join(text.text for text in self._texts.values() if text.visible)
+        """What stands in the corner, the worst first, a line for each thing."""
+        return "\n".join(self._lines)
 
     def _update_for_layers(self, event: Any) -> None:
         # Layers come and go with one event; what is done to one of them is another.
@@ -105,11 +106,13 @@ class CornerNote:
         if patient_on_show(viewer):
             lines.append(("wrong", unusual_view(viewer)))
         lines += [("resampled", line) for line in (*_of_slab(viewer), *remarks(viewer))]
+        self._lines = []
         for kind, text in self._texts.items():
-            said = [fill(line, _WIDTH) for of_kind, line in lines if of_kind == kind and line]
+            said = [line for of_kind, line in lines if of_kind == kind and line]
             if said:
-                text.text = "\n".join(said)
+                text.text = "\n".join(fill(line, _WIDTH) for line in said)
             text.visible = bool(said)
+            self._lines += said
 
     def _of_map(self) -> list[tuple[str, str]]:
         explanation, fit = self._session.explanation, self._session.fit
