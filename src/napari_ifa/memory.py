@@ -68,7 +68,9 @@ def _needed(error: BaseException) -> str:
 
 def in_gib(size: float) -> str:
     """Bytes as people read them."""
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:,.0f} MiB"
+    if size < 2**30 / 10:
+        return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**30:,.1f}".removesuffix(".0") + " GiB"
 
 
 def total_memory() -> int:
