@@ -19,6 +19,7 @@ from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
+from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.truth import Truth
 from napari_ifa.analysis.variables import (
     COORDINATES,
@@ -27,7 +28,7 @@ from napari_ifa.analysis.variables import (
     described,
     description,
 )
-from napari_ifa.disk import reason_of
+from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError
 from napari_ifa.models.classifier import Classifier
 
@@ -80,7 +81,10 @@ def assemble(
         },
     ).assign_attrs(_provenance(classifier, cohort, method))
     skipped.sort(key=lambda case: case.position)
+    needed = dataset.nbytes + folder.size(numbers) + HDF5_BYTES
     try:
+        with reasons_told(file.parent, needed):
+            check_room(file.parent, needed)
         dataset.to_netcdf(file, engine="h5netcdf", encoding=_compressed(dataset))
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped)
     except OSError as error:

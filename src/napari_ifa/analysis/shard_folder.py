@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -146,6 +146,11 @@ class ShardFolder:
                 f"{self.folder.name}: cannot be written{reason_of(error)};"
                 f" {hint if kept else 'make space or choose another folder'}."
             ) from error
+
+    def size(self, numbers: Iterable[int]) -> int:
+        """Bytes of finished shards, in which nothing is compressed."""
+        files = map(self._file, numbers)
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def _gone(self) -> AnalysisError:
         return AnalysisError(

@@ -32,6 +32,8 @@ Scope = Literal["class", "all"]
 Kind = Literal["all", "true", "true_correct"]
 Values = Literal["voxels", "valleys", "peaks"]
 
+#: What HDF5 writes of a small file beside its numbers, at most.
+HDF5_BYTES = 2**18
 #: Cases that a note names.
 _MOST_NAMED = 10
 
@@ -353,7 +355,7 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(path).expanduser()
-        needed = None if self.file is None else self.file.stat().st_size
+        needed = self.dataset.nbytes + HDF5_BYTES if self.file is None else self.file.stat().st_size
         try:
             with whole_file(target, "analysis", overwrite=overwrite, needed=needed) as part:
                 if self.file is not None:

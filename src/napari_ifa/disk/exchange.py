@@ -64,7 +64,7 @@ def undo_exchange(work: Path) -> None:
     try:
         content = json.loads((work / LIST).read_text(encoding="utf-8"))
         folder, new, goes = Path(content["folder"]), dict(content["new"]), list(content["goes"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         # It had not begun.
         return
     names = [name for name in (*new, *goes) if not _is_name(name)]

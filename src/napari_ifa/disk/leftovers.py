@@ -127,9 +127,7 @@ def _read(entry: Path) -> tuple[Path | None, str]:
     try:
         content = json.loads(entry.read_text(encoding="utf-8"))
         folder, token = content["folder"], content["token"]
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, ""
     if not isinstance(folder, str) or not isinstance(token, str) or "\0" in folder:
         return None, ""

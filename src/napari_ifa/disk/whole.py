@@ -14,6 +14,7 @@ from napari_ifa.disk.exchange import NEW, exchange
 from napari_ifa.disk.existing import Kind, check_entry, check_file
 from napari_ifa.disk.flushing import flush_file, flush_folder, flush_tree
 from napari_ifa.disk.reasons import reasons_told
+from napari_ifa.disk.room import check_room
 from napari_ifa.disk.work import WorkFolder, is_in_work
 
 #: Writers choose the format by these; the rest of a name may be a patient's.
@@ -35,7 +36,7 @@ def whole_file(
     kind : of file; an existing one of another kind is never replaced. None for the product's own
         parts.
     overwrite : replace an existing file of this kind.
-    needed : bytes that will be written, where that is known.
+    needed : bytes that will be written, where that is known; without room for them nothing is.
 
     Raises
     ------
@@ -51,6 +52,8 @@ def whole_file(
         place.parent.mkdir(parents=True, exist_ok=True)
         # Whoever moves the whole flushes it.
         with reasons_told(place.parent, needed):
+            if needed is not None:
+                check_room(place.parent, needed)
             yield place
         return
     with (
@@ -58,6 +61,8 @@ def whole_file(
         _made(place.parent),
         WorkFolder.near(place.parent) as w,
     ):
+        if needed is not None:
+            check_room(w, needed)
         part = w / f"part{_suffix(place.name)}"
         yield part
         flush_file(part)
