@@ -32,11 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cases = [([float(n + k) for k in range(8)], n % 2) for n in range(6)]
     write_cohort(tmp_path / "in", cases)
     (tmp_path / "bundle").mkdir()
-    bent = {"model": False}
-    monkeypatch.setattr(
-        cohort_commands, "loaded_classifier", lambda options: tiny_classifier(bent["model"])
-    )
-    monkeypatch.setattr("test_cli_outputs_bent", bent, raising=False)
+    monkeypatch.setattr(cohort_commands, "loaded_classifier", lambda options: tiny_classifier())
     return tmp_path
 
 
@@ -171,31 +167,25 @@ def test_resume_without_parts_says_so(here: Path, monkeypatch, capsys) -> None:
     assert Path("a.nc.parts/letter.txt").read_text() == "mine", "not ours, not removed"
 
 
-def test_parts_of_another_work_are_told_and_kept(here: Path, capsys) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt_after(patch, 2)
-        assert main(analyze()) == 2
-        assert len(finished_parts(Path("a.nc.parts"))) == 2
-        capsys.readouterr()
-        assert main(analyze("--resume", "--method", "pixelwise")) == 2
-        said = capsys.readouterr().err
-        assert "begun with another method" in said
-        assert said.count("\n") == 1
-        Path("in/less.csv").write_text("image,label\ncase_0.nii,0\ncase_1.nii,1\n")
-        other = ["analyze", "--bundle", "bundle", "--cohort", "in/less.csv", "-o", "a.nc"]
-        assert main([*other, "--resume"]) == 2
-        assert "begun with another cohort" in capsys.readouterr().err
-        assert len(finished_parts(Path("a.nc.parts"))) == 2
-        patch.undo()
-        patch.setattr("napari_ifa.analysis.run._SHARD_CASES", 2)
-    # The patches of the surrounding test are gone with the context; the plan is of size 2.
+def test_parts_of_another_work_are_told_and_kept(here: Path, monkeypatch, capsys) -> None:
     import napari_ifa.analysis.run as run
 
-    size, run._SHARD_CASES = run._SHARD_CASES, 2
-    try:
-        assert main(analyze("--resume")) == 0
-    finally:
-        run._SHARD_CASES = size
+    whole = run.compute_shard
+    interrupt_after(monkeypatch, 2)
+    assert main(analyze()) == 2
+    assert len(finished_parts(Path("a.nc.parts"))) == 2
+    capsys.readouterr()
+    assert main(analyze("--resume", "--method", "pixelwise")) == 2
+    said = capsys.readouterr().err
+    assert "begun with another method" in said
+    assert said.count("\n") == 1
+    Path("in/less.csv").write_text("image,label\ncase_0.nii,0\ncase_1.nii,1\n")
+    other = ["analyze", "--bundle", "bundle", "--cohort", "in/less.csv", "-o", "a.nc"]
+    assert main([*other, "--resume"]) == 2
+    assert "begun with another cohort" in capsys.readouterr().err
+    assert len(finished_parts(Path("a.nc.parts"))) == 2
+    monkeypatch.setattr(run, "compute_shard", whole)
+    assert main(analyze("--resume")) == 0
     assert names(here) == ["a.nc", "bundle", "in"]
 
 

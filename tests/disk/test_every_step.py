@@ -15,8 +15,8 @@ if sys.platform == "win32":
 
 from processes import killed_before_step
 
-OLD = {"a.csv": b"old a", "b.csv": b"old b", "series/slice_0001.dcm": b"old", "note.txt": b"mine"}
-NEW = {"a.csv": b"new a", "c.csv": b"new c", "series/slice_0001.dcm": b"new"}
+OLD = {"a.csv": b"old a", "b.csv": b"old b", "series/table_0001.csv": b"old", "note.txt": b"mine"}
+NEW = {"a.csv": b"new a", "c.csv": b"new c", "series/table_0001.csv": b"new"}
 AFTER = NEW | {"note.txt": b"mine"}
 
 

@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_written_whole_is_as_it_was(
 
 def test_a_folder_of_other_files_does_not_give_way_to_a_series(tmp_path: Path) -> None:
     (tmp_path / "out" / "pictures").mkdir(parents=True)
-    (tmp_path / "out" / "pictures" / "slice_0007.dcm").write_text("old")
+    (tmp_path / "out" / "pictures" / "slice_0007.dcm").touch()
     (tmp_path / "out" / "pictures" / "letter.txt").write_text("mine")
 
     def write_series() -> None:
@@ -257,3 +257,32 @@ def test_nothing_is_written_over_what_is_read(tmp_path: Path) -> None:
         with pytest.raises(IfaError, match="written over what they are made from"):
             check_not_read(name, [None, image])
     check_not_read(tmp_path / "other.nii", [None, image, tmp_path / "missing"])
+
+
+def test_a_map_of_someone_else_is_never_replaced(tmp_path: Path) -> None:
+    """As the study itself, which a person may choose in the dialog of an export."""
+    import nibabel
+    import numpy as np
+
+    from napari_ifa import samples
+    from napari_ifa.volumes import read_volume, write_nifti
+
+    cube = np.zeros((3, 4, 5), np.float32)
+    for make in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        for name in ("study.nii", "study.nii.gz"):
+            study = tmp_path / name
+            nibabel.save(make(cube, np.eye(4)), study)
+            before = study.read_bytes()
+            volume = read_volume(study)
+            with pytest.raises(IfaError, match="no NIfTI file of ours"):
+                write_nifti(volume, study, overwrite=True)
+            assert study.read_bytes() == before
+            out = tmp_path / f"map_{name}"
+            write_nifti(volume, out, overwrite=True)
+            write_nifti(volume, out, overwrite=True)
+    for slice_ in list(samples.dicom_series().rglob("*.dcm"))[:1]:
+        copy = tmp_path / "slice_0001.dcm"
+        copy.write_bytes(slice_.read_bytes())
+        with pytest.raises(IfaError, match="no DICOM file of ours"):
+            write(copy, "DICOM", overwrite=True)
+        assert copy.read_bytes() == slice_.read_bytes()

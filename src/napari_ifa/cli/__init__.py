@@ -92,7 +92,7 @@ def _ended_like_ctrl_c(waits_for_a_window: bool) -> Iterator[None]:
 
 def _named(path: Any) -> str:
     """A file's bare name; nothing for a folder, which is often called by the patient."""
-    return f"{Path(path).name}: " if isinstance(path, str) and Path(path).is_file() else ""
+    return f"{Path(path).name}: " if isinstance(path, str) and os.path.isfile(path) else ""
 
 
 def _too_much(words: Sequence[str]) -> str:

@@ -167,11 +167,12 @@ def run_report(options: argparse.Namespace) -> None:
 
     reserve_file(options, options.out, "HTML", "report.html")
     refuse_existing(options, options.out)
+    if options.tables:
+        reserve_folder(options, options.tables)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
     of_tables = provenance_of("report", analysis, other)
     if options.tables:
-        reserve_folder(options, options.tables)
         _check_folder(options, options.tables, of_tables)
     evaluated = found = None
     if options.evaluation:

@@ -34,19 +34,19 @@ def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: st
 
     A result of the same kind is left to `refuse_existing`.
     """
-    _reserve(options, out)
+    _check_writable(out.parent, out.name)
     if out.is_dir():
         raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
+    _reserve(options, out)
     check_file(out, kind, overwrite=True)
-    _check_writable(out.parent, out.name)
 
 
 def reserve_folder(options: argparse.Namespace, out: Path) -> None:
     """Refuse a place for a folder that cannot be written or is none."""
-    _reserve(options, out)
-    if os.path.lexists(out) and not out.is_dir():
+    if os.path.lexists(out) and not os.path.isdir(out):
         raise IfaError("The place for the results is a file; give a folder, or a new name for one.")
     _check_writable(out, "")
+    _reserve(options, out)
 
 
 def refuse_existing(options: argparse.Namespace, out: Path) -> None:

@@ -10,7 +10,7 @@ disk first, ``room`` finds out whether they fit, and ``reasons`` says why it fai
 from __future__ import annotations
 
 from napari_ifa.disk.claim import Claim, claimed
-from napari_ifa.disk.existing import Kind, check_file, check_not_read
+from napari_ifa.disk.existing import PRODUCT, Kind, check_file, check_not_read, is_ours
 from napari_ifa.disk.leftovers import clear_leftovers
 from napari_ifa.disk.reasons import reason_of, reasons_told
 from napari_ifa.disk.room import check_room
@@ -18,6 +18,7 @@ from napari_ifa.disk.whole import whole_file, whole_folder
 from napari_ifa.disk.work import WorkFolder
 
 __all__ = [
+    "PRODUCT",
     "Claim",
     "Kind",
     "WorkFolder",
@@ -26,6 +27,7 @@ __all__ = [
     "check_room",
     "claimed",
     "clear_leftovers",
+    "is_ours",
     "reason_of",
     "reasons_told",
     "whole_file",

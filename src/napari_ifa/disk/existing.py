@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -13,8 +15,20 @@ from napari_ifa.errors import ExistingOutputError, IfaError
 
 #: What a result's file is.
 Kind = Literal["analysis", "NIfTI", "DICOM", "PNG", "SVG", "HTML", "table"]
-_START = 512
-_NIFTI_SIZES = {size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big")}
+_START = 560
+#: Bytes of a NIfTI header of either version, and where its description begins.
+_NIFTI_DESCRIPTION = {348: 148, 540: 240}
+_KINDS: dict[str, Kind] = {
+    ".nc": "analysis",
+    ".nii": "NIfTI",
+    ".gz": "NIfTI",
+    ".dcm": "DICOM",
+    ".png": "PNG",
+    ".svg": "SVG",
+    ".html": "HTML",
+}
+#: How maps of ours say who made them: in a NIfTI file's description, as a DICOM manufacturer.
+PRODUCT = "napari-ifa"
 _DIGITS = re.compile(r"\d+")
 
 
@@ -36,7 +50,7 @@ def check_file(target: Path, kind: Kind, overwrite: bool = False) -> None:
         raise IfaError(f"{target.name} is a folder; give the name of a file.")
     if not stat.S_ISREG(found.st_mode):
         raise IfaError(f"{target.name} is no file that can be replaced; give another name.")
-    if not _is_of_kind(target, kind):
+    if not is_ours(target, kind):
         raise IfaError(
             f"{target.name} exists already and is no {kind} file of ours, so it is not replaced;"
             " give another name."
@@ -60,11 +74,13 @@ def check_entry(old: Path, new: Path, overwrite: bool) -> None:
         kinds = {_DIGITS.sub("#", name) for name in os.listdir(new)}
         files = list(os.scandir(old))
         alike = all(
-            _DIGITS.sub("#", file.name) in kinds and file.is_file(follow_symlinks=False)
+            _DIGITS.sub("#", file.name) in kinds
+            and file.is_file(follow_symlinks=False)
+            and is_ours(Path(file), _kind_of(Path(file)))
             for file in files
         )
     else:
-        alike = not new.is_dir() and stat.S_ISREG(found)
+        alike = not new.is_dir() and stat.S_ISREG(found) and is_ours(old, _kind_of(old))
     if not alike:
         raise IfaError(
             f"{old.name} is there already and holds something else, so it is not replaced; choose"
@@ -97,7 +113,7 @@ def _same(one: Path, other: Path) -> bool:
         return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _is_of_kind(file: Path, kind: Kind) -> bool:
+def is_ours(file: Path, kind: Kind) -> bool:
     """Whether a file may be an earlier result of this kind; an empty one may be anything's."""
     with file.open("rb") as stream:
         start = stream.read(_START)
@@ -106,9 +122,9 @@ def _is_of_kind(file: Path, kind: Kind) -> bool:
     if kind == "analysis":
         return start.startswith(b"\x89HDF\r\n\x1a\n") and _is_analysis(file)
     if kind == "NIfTI":
-        return start.startswith(b"\x1f\x8b") or start[:4] in _NIFTI_SIZES
+        return _nifti_description(file, start).startswith(PRODUCT.encode())
     if kind == "DICOM":
-        return start[128:132] == b"DICM"
+        return start[128:132] == b"DICM" and _manufacturer(file) == PRODUCT
     if kind == "PNG":
         return start.startswith(b"\x89PNG")
     if kind == "HTML":
@@ -125,3 +141,30 @@ def _is_analysis(file: Path) -> bool:
             return "format_version" in content.attrs or "method" in content.attrs
     except (OSError, RuntimeError, ValueError, KeyError):
         return file.suffix == ".nc"
+
+
+def _kind_of(file: Path) -> Kind:
+    return _KINDS.get(file.suffix.lower(), "table")
+
+
+def _nifti_description(file: Path, start: bytes) -> bytes:
+    if start.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(file) as stream:
+                start = stream.read(_START)
+        except (OSError, EOFError, zlib.error):
+            return b""
+    sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+    begins = [_NIFTI_DESCRIPTION[size] for size in sizes if size in _NIFTI_DESCRIPTION]
+    return start[begins[0] : begins[0] + 80] if begins else b""
+
+
+def _manufacturer(file: Path) -> str:
+    import pydicom
+
+    try:
+        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
+        return str(found.get("Manufacturer", ""))
+    # What pydicom raises on a damaged file has many types.
+    except Exception:
+        return ""

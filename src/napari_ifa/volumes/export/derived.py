@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_ifa.disk import PRODUCT
 from napari_ifa.volumes.export.provenance import PURPOSE, Provenance
 from napari_ifa.volumes.export.source import DicomSource
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-PRODUCT = "napari-ifa"
 #: The standard's longest LO and ST values.
 _LONG, _TEXT = 64, 1024
 #: UTF-8: class and model names may be in any script.

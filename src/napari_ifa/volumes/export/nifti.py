@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ifa.disk import reason_of, whole_file
+from napari_ifa.disk import PRODUCT, reason_of, whole_file
 from napari_ifa.errors import IfaError
 from napari_ifa.volumes.nifti import is_nifti_name, unit_in_mm
 from napari_ifa.volumes.volume import Affine, Volume
@@ -53,7 +53,7 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
     header["cal_min"] = header["cal_max"] = 0
     header["intent_code"] = 0
     header["intent_name"] = b""
-    header["descrip"] = b"napari-ifa"
+    header["descrip"] = PRODUCT.encode()
     header["aux_file"] = b""
     is_nifti2 = isinstance(header, nibabel.Nifti2Header)
     if not is_nifti2:

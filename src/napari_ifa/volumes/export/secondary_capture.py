@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.disk import reason_of, whole_folder
+from napari_ifa.disk import is_ours, reason_of, whole_folder
 from napari_ifa.errors import Cancelled, ExistingOutputError, IfaError
 from napari_ifa.volumes.export.colour_bar import bar_size, colour_bar
 from napari_ifa.volumes.export.colouring import Colouring
@@ -237,7 +237,8 @@ def _older_export(folder: Path, overwrite: bool) -> list[str]:
     if not os.path.lexists(folder):
         return []
     if not folder.is_dir() or not all(
-        _OWN_NAME.fullmatch(entry.name) and entry.is_file() for entry in folder.iterdir()
+        _OWN_NAME.fullmatch(entry.name) and entry.is_file() and is_ours(entry, "DICOM")
+        for entry in folder.iterdir()
     ):
         raise IfaError(f"{folder.name}: holds other files already; choose a new folder.")
     older = [entry.name for entry in folder.iterdir()]
