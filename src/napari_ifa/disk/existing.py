@@ -124,7 +124,7 @@ def is_ours(file: Path, kind: Kind) -> bool:
     if kind == "NIfTI":
         return _nifti_description(file, start).startswith(PRODUCT.encode())
     if kind == "DICOM":
-        return start[128:132] == b"DICM" and _manufacturer(file) == PRODUCT
+        return start[128:132] == b"DICM" and _is_derived_by_us(file)
     if kind == "PNG":
         return start.startswith(b"\x89PNG")
     if kind == "HTML":
@@ -159,12 +159,14 @@ def _nifti_description(file: Path, start: bytes) -> bytes:
     return start[begins[0] : begins[0] + 80] if begins else b""
 
 
-def _manufacturer(file: Path) -> str:
+def _is_derived_by_us(file: Path) -> bool:
+    """By its manufacturer; the sample study has the same, but is an original."""
     import pydicom
 
+    keywords = ["Manufacturer", "ImageType"]
     try:
-        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
-        return str(found.get("Manufacturer", ""))
+        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=keywords)
+        return str(found.Manufacturer) == PRODUCT and found.ImageType[0] == "DERIVED"
     # What pydicom raises on a damaged file has many types.
     except Exception:
-        return ""
+        return False
