@@ -18,7 +18,7 @@ NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--crash-runs", type=int, default=2, help="how often each command is killed in tests/crash"
+        "--crash-runs", type=int, default=1, help="how often each command is killed in tests/crash"
     )
 
 
