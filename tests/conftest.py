@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hostile-runs", type=int, default=30, help="hostile command lines to try")
     group.addoption("--hostile-seed", type=int, default=0, help="to make them from")
     group.addoption(
-        "--crash-runs", type=int, default=2, help="how often each command is killed in tests/crash"
+        "--crash-runs", type=int, default=1, help="how often each command is killed in tests/crash"
     )
 
 

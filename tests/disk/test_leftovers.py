@@ -173,6 +173,18 @@ def test_a_file_that_came_after_an_interrupted_exchange_is_kept(
     assert found == {"a.csv": "came since", "b.csv": "old"}
 
 
+def test_work_whose_lock_was_lost_is_left_over_too(tmp_path: Path, cache: Path) -> None:
+    """As a power cut may leave it."""
+    folder = tmp_path / f"napari-ifa-{TOKEN}"
+    folder.mkdir()
+    (folder / MARK).write_text(TOKEN)
+    entry(cache, str(folder))
+    (cache / "work" / f"{OWNER}.lock").unlink()
+    assert clear_leftovers() == 1
+    assert not folder.exists()
+    assert not list((cache / "work").glob(f"{OWNER}*"))
+
+
 def test_a_disk_that_is_not_there_is_looked_at_another_time(tmp_path: Path, cache: Path) -> None:
     away = entry(cache, str(tmp_path / "unplugged" / f".napari-ifa-{TOKEN}"))
     assert clear_leftovers() == 0

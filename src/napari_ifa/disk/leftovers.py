@@ -63,22 +63,19 @@ def clear_leftovers() -> int:
     except OSError:
         return 0
     removed = 0
-    for lock in filter(None, map(_OWNER.fullmatch, names)):
-        claim = Claim(place / lock[0])
+    # A power cut may have taken the lock, but not what it was for.
+    found = (_OWNER.fullmatch(name) or _ENTRY.fullmatch(name) for name in names)
+    for owner in sorted({match[1] for match in found if match}):
+        claim = Claim(place / f"{owner}.lock")
         try:
             if not claim.take():
                 continue
         except OSError:
             continue
-        entries = [name for name in os.listdir(place) if name.startswith(f"{lock[1]}-")]
-        for name in entries:
-            if _ENTRY.fullmatch(name):
-                with suppress(OSError):
-                    removed += _clear(place / name)
-        if not any(name.startswith(f"{lock[1]}-") for name in os.listdir(place)):
+        for name in _entries(place, owner):
             with suppress(OSError):
-                (place / lock[0]).unlink(missing_ok=True)
-        claim.release()
+                removed += _clear(place / name)
+        _remove_lock(claim, place, owner)
     _clear_old_claims()
     return removed
 
@@ -103,6 +100,24 @@ def remove_work(folder: Path) -> None:
             os.unlink(entry.path)
     (folder / MARK).unlink(missing_ok=True)
     folder.rmdir()
+
+
+def _entries(place: Path, owner: str) -> list[str]:
+    found = filter(None, map(_ENTRY.fullmatch, os.listdir(place)))
+    return [match[0] for match in found if match[1] == owner]
+
+
+def _remove_lock(claim: Claim, place: Path, owner: str) -> None:
+    """Release a lock, and remove its file unless something that it is for is still there."""
+    is_done = not _entries(place, owner)
+    if is_done:
+        with suppress(OSError):
+            (place / f"{owner}.lock").unlink(missing_ok=True)
+    claim.release()
+    if is_done and os.name == "nt":
+        # There a file cannot be removed while it is open.
+        with suppress(OSError):
+            (place / f"{owner}.lock").unlink(missing_ok=True)
 
 
 def _clear(entry: Path) -> bool:
@@ -176,9 +191,7 @@ def _leave(claim: Claim, file: Path, process: int) -> None:
     if os.getpid() != process:
         return
     with suppress(OSError):
-        if not any(file.parent.glob(f"{file.stem}-*.json")):
-            file.unlink(missing_ok=True)
-    claim.release()
+        _remove_lock(claim, file.parent, file.stem)
 
 
 def _clear_old_claims() -> None:
