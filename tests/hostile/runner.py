@@ -35,8 +35,8 @@ SECONDS, BYTES = 5.0, 2**30
 #: A run that does not end by itself is ended, and none may take the whole machine.
 LONGEST, MOST = 30.0, 6 * 2**30
 _PAUSE = 0.01
-#: Letters of one line on standard error.
-LONGEST_LINE = 1000
+#: Letters of one line on standard error, each of which an ASCII terminal may show as six.
+LONGEST_LINE = 6100
 
 
 @dataclass

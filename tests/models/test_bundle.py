@@ -455,3 +455,32 @@ def test_trusted_code_that_moves_the_image_is_followed_and_said(
     for index in [(0, 0, 0), (3, 5, 7), (19, 29, 13)]:
         i, p, left = np.rint((to_image @ [*index, 1.0])[:3]).astype(int)
         assert found.image[(0, *index)] == volume.array[i, p, left]
+
+
+@pytest.mark.parametrize("file", ["configs/inference.json", "configs/metadata.json"])
+def test_a_link_that_leads_round_in_a_circle_is_refused(file: str, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    (folder / file).unlink()
+    (folder / file).symlink_to(folder / file)
+    with pytest.raises(BundleError, match=r"circle|has no"):
+        load_classifier(folder)
+
+
+def test_one_stored_number_that_stands_for_a_billion_is_not_unpacked(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    state = torch.load(folder / "models" / "model.pt", weights_only=True)
+    name = next(key for key, value in state.items() if value.dtype == torch.int64)
+    torch.save(state | {name: torch.zeros(1).expand(10**12)}, folder / "models" / "model.pt")
+    with pytest.raises(BundleError, match="do not fit the bundle's network_def"):
+        load_classifier(folder)
+
+
+def test_names_of_classes_are_letters_that_are_seen_and_told_apart(tmp_path: Path) -> None:
+    metadata: dict[str, Any] = copy.deepcopy(METADATA)
+    pred = metadata["network_data_format"]["outputs"]["pred"]
+    pred["channel_def"] = {"0": "\x1b[2J\u202elesion", "1": "\u200b"}
+    metadata["name"] = "mine\x07"
+    classifier = load_classifier(write_bundle(tmp_path / "bundle", metadata=metadata))
+    assert classifier.class_names == ("[2J lesion", "class 1")
+    assert classifier.name.isprintable()
+    assert classifier.features is not None
