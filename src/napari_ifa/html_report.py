@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -157,7 +158,7 @@ def write_report(
         Part("Findings", _sections_of(findings), _origin(findings, analysis)),
         Part("Further results", tuple(sections)),
     ]
-    target = Path(path).expanduser()
+    target = Path(os.path.expanduser(path))
     page = "\n".join(_page(analysis, other, [part for part in parts if part.sections]))
     return write_whole(target, page + "\n", "HTML", overwrite=overwrite)
 

@@ -221,10 +221,10 @@ def test_what_cannot_be_opened_is_said(session, tmp_path):
 
 
 def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_path):
-    trusted = []
+    loaded = []
 
-    def load_classifier(path, trust=False):
-        trusted.append(trust)
+    def load_classifier(path, trust=False, **how):
+        loaded.append((trust, how))
         if not trust:
             raise UntrustedModelError("It would run os.system.")
         return tiny_classifier()
@@ -232,11 +232,12 @@ def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_p
     monkeypatch.setattr("napari_ifa.models.load_classifier", load_classifier)
     asked = []
     session.trust_wanted.connect(lambda *values: asked.append(values))
-    session.load_bundle(tmp_path)
+    session.load_bundle(tmp_path, told="sigmoid", layer="conv", device=None)
     assert asked == [(tmp_path, "It would run os.system.")]
     assert session.classifier is None
-    session.load_bundle(tmp_path, trust=True)
-    assert trusted == [False, True]
+    session.trust_bundle()
+    asked_for = {"output_activation": "sigmoid", "layer": "conv"}
+    assert loaded == [(False, asked_for), (True, asked_for)]
     assert session.classifier is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
@@ -103,7 +104,7 @@ def analyze(
     with ExitStack() as stack:
         parts = stack.enter_context(_new_folder(None)) if resume_dir is None else Path(resume_dir)
         plan = _plan(classifier, cohort, options, size)
-        folder = stack.enter_context(ShardFolder(parts.expanduser(), plan))
+        folder = stack.enter_context(ShardFolder(Path(os.path.expanduser(parts)), plan))
         done = _Done(cohort, options.most_skipped, progress)
         missing = [task for task in tasks if not done.found(folder.finished(task.number), task)]
         if scheduler is not None or workers is not None:

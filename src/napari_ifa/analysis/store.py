@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -364,7 +365,7 @@ class Analysis:
         AnalysisError
             Where the place cannot be written.
         """
-        target = Path(path).expanduser()
+        target = Path(os.path.expanduser(path))
         needed = self.dataset.nbytes + HDF5_BYTES if self.file is None else self.file.stat().st_size
         try:
             with whole_file(target, "analysis", overwrite=overwrite, needed=needed) as part:

@@ -28,7 +28,7 @@ def cache_folder() -> Path:
         Where none of them can be written.
     """
     given = os.environ.get(VARIABLE)
-    wanted = Path(given).expanduser() / _NAME if given else user_cache_path(_NAME, False)
+    wanted = Path(os.path.expanduser(given)) / _NAME if given else user_cache_path(_NAME, False)
     try:
         return private_folder(wanted.absolute())
     except OSError:

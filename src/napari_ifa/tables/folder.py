@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def write_sections(
         Where the folder cannot be written, or two sections share a key or have one that cannot be
         a file's name.
     """
-    place = Path(folder).expanduser()
+    place = Path(os.path.expanduser(folder))
     _check_keys(sections)
     if not overwrite:
         check_sections(place, provenance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,13 +53,13 @@ def read_folder(folder: str | Path) -> TracedSections:
     IfaError
         Where the folder holds no sections, or they are damaged.
     """
-    sections, provenance = _read_whole(Path(folder).expanduser())
+    sections, provenance = _read_whole(Path(os.path.expanduser(folder)))
     return TracedSections(sections, provenance)
 
 
 def read_sections(folder: str | Path) -> tuple[StoredSection, ...]:
     """The sections alone; see `read_folder`."""
-    return _read_whole(Path(folder).expanduser())[0]
+    return _read_whole(Path(os.path.expanduser(folder)))[0]
 
 
 def _read_whole(place: Path) -> tuple[tuple[StoredSection, ...], dict[str, str]]:

@@ -85,7 +85,7 @@ class CohortAnalyses:
             from napari_ifa.models import load_classifier
 
             cases = read_cohort(Path(cohort), split=split)
-            own = load_classifier(bundle, layer=layer, trust=trusted, output_activation=told)
+            own = load_classifier(bundle, classifier.device, layer, trusted, output_activation=told)
             return analyze(own, cases, method=method, progress=progress, stop=stop)
 
         def done(analysis: Analysis) -> None:

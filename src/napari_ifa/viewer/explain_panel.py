@@ -204,7 +204,7 @@ class ExplainPanel(Panel):
             QMessageBox.StandardButton.Cancel,
         )
         if answer == QMessageBox.StandardButton.Open:
-            self.session.load_bundle(folder, trust=True)
+            self.session.trust_bundle()
 
     def _ask_about_missing(self, sentence: str) -> None:
         answer = QMessageBox.warning(

@@ -5,7 +5,9 @@ No Qt and no layers here: panels and scene listen to the signals and call the me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,6 +95,8 @@ class Session:
         self.prediction: Prediction | None = None
         self.bundle: Path | None = None
         self._trusted = False
+        # Loads the bundle that asked for trust last, with it.
+        self._trusting: Callable[[], None] | None = None
         # None: the class that the model predicts.
         self._chosen_class: int | None = None
         # "all" or "true": over every case of the cohort, or over those of the class.
@@ -159,11 +163,17 @@ class Session:
 
         def failed(error: IfaError) -> None:
             if isinstance(error, UntrustedModelError) and not trust:
+                self._trusting = partial(self.load_bundle, folder, True, told, **where)
                 self.trust_wanted.emit(folder, str(error))
             else:
                 self._fail(error)
 
         self._runner.start("Loading the model", work, done, failed, key="bundle")
+
+    def trust_bundle(self) -> None:
+        """Load the bundle that asked for trust with it, and in all else as it was asked for."""
+        if self._trusting is not None:
+            self._trusting()
 
     def set_classifier(self, classifier: Classifier | None) -> None:
         """Make a network the one that is explained; an analysis of another one is closed."""

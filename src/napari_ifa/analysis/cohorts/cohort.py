@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def read_cohort(
     CohortError
         What is wrong, in which entry.
     """
-    place = Path(path).expanduser().absolute()
+    place = Path(os.path.expanduser(path)).absolute()
     listing = _listing(place, root)
     chosen = listing.chosen(split)
     cases = {
@@ -101,7 +102,7 @@ def cohort_splits(path: str | Path) -> dict[str, int]:
     CohortError
         Where it lists no case, or cannot be read.
     """
-    listing = _listing(Path(path).expanduser().absolute(), None)
+    listing = _listing(Path(os.path.expanduser(path)).absolute(), None)
     return {name: len(listing.splits[name]) for name in listing.chosen(None)}
 
 
@@ -128,7 +129,7 @@ def _listing(place: Path, root: str | Path | None) -> Listing:
 
 
 def _root(own: Path, given: str | Path | None) -> Root:
-    folder = own if given is None else Path(given).expanduser().absolute()
+    folder = own if given is None else Path(os.path.expanduser(given)).absolute()
     if not folder.is_dir():
         raise CohortError(f"{folder.name}: no such folder; give the one that the paths start from.")
     return Root(folder)
