@@ -158,7 +158,7 @@ def test_nothing_is_written_without_an_answer(explained, exports, monkeypatch):
 
 
 def test_an_export_can_be_cancelled(explained, exports, monkeypatch, tmp_path):
-    def slow(explanation, folder, window, opacity, progress, stop):
+    def slow(explanation, folder, window, opacity, overwrite, progress, stop):
         for done in range(2000):
             if stop():
                 raise Cancelled("stopped")
