@@ -62,8 +62,7 @@ def test_what_a_reader_took_for_damage_is_said_as_what_it_was() -> None:
     with pytest.raises(UnsupportedStudyError) as caught:
         read()
     assert str(caught.value) == (
-        "There is not enough memory to open this image (3 GiB more were needed); use a smaller"
-        " one."
+        "There is not enough memory to open this image (3 GiB more were needed); use a smaller one."
     )
 
 
