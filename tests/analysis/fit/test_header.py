@@ -47,6 +47,18 @@ def test_what_no_case_of_the_cohort_has_is_named(changed, word):
     assert differing(replace(ALIKE, **changed)) == [word]
 
 
+def test_a_metre_is_written_out():
+    whole_body = HeaderSummary.of(
+        [Header("CT", "RAS", 0.0, (3.0, 1.0, 1.0), (1725.0, 500.0, 500.0))]
+    )
+    header = Header("CT", "RAS", 0.0, (3.0, 1.0, 1.0), (999.7, 500.0, 500.0))
+
+    (_, said) = next(whole_body.differences(header))
+
+    assert "1000 mm" in said
+    assert "1725 mm" in said
+
+
 @pytest.mark.parametrize(
     "within",
     [{"angle": 23.0}, {"spacing": (6.2, 1.0, 1.0)}, {"size": (130.0, 230.0, 210.0)}],

@@ -217,8 +217,14 @@ class HeaderSummary:
 
 def _beyond(word: str, axis: str, mm: float, least: float, most: float) -> str:
     what, whose = _MEASURED[word]
-    usual = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
-    return f"{word.capitalize()}: {what} {mm:.3g} mm from {axis}; {whose} {usual} mm."
+    low, high = _millimetres(least), _millimetres(most)
+    usual = low if low == high else f"{low} to {high}"
+    return f"{word.capitalize()}: {what} {_millimetres(mm)} mm from {axis}; {whose} {usual} mm."
+
+
+def _millimetres(value: float) -> str:
+    """Three digits, or all before the point: 0.488, 12.5, 1234."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def _in_words(axes: str) -> str:
