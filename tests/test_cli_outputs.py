@@ -267,3 +267,14 @@ def test_explanations_of_other_classes_lie_beside_each_other(here: Path, capsys)
     assert main(explain[:-1]) == 2, "any class may be the answer"
     assert {name: (Path("maps") / name).read_bytes() for name in before} == before
     assert main([*explain, "0", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("tables", ["r.html", "in/../r.html", "r.html/tables"])
+def test_a_report_and_its_tables_need_two_places(tables: str, here: Path, capsys) -> None:
+    assert main(analyze()) == 0
+    capsys.readouterr()
+
+    assert main(["report", "a.nc", "--tables", tables, "-o", "r.html"]) == 2
+
+    assert "another" in capsys.readouterr().err
+    assert not Path("r.html").exists()

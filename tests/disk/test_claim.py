@@ -79,6 +79,10 @@ def test_a_damaged_note_leaves_out_who_it_is(tmp_path: Path) -> None:
     assert not second.take()
     assert "since" not in str(second.taken())
     (tmp_path / "a.lock.json").write_text(
+        '{"pid": Infinity, "host": "node17", "since": "2026-01-02T03:04:05+00:00"}'
+    )
+    assert "since" not in str(second.taken())
+    (tmp_path / "a.lock.json").write_text(
         '{"pid": 7, "host": "node17", "since": "2026-01-02T03:04:05+00:00"}'
     )
     assert "since 2026-01-02 03:04:05 (process 7 on node17)" in str(second.taken())

@@ -206,3 +206,37 @@ def test_the_cache_is_for_this_user_alone(tmp_path: Path, cache: Path, monkeypat
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     assert cache_folder() == tmp_path / f"napari-ifa-cache-{os.getuid()}"
+
+
+@pytest.mark.parametrize("broken", ["a user that is not there", "no home"])
+def test_without_a_home_the_cache_lies_among_the_temporary_files(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    if broken == "no home":
+        monkeypatch.delenv("NAPARI_IFA_CACHE_DIR")
+        monkeypatch.setattr(
+            "napari_ifa.disk.cache.user_cache_path", lambda *_: Path("~/.cache/napari-ifa")
+        )
+    else:
+        monkeypatch.setenv("NAPARI_IFA_CACHE_DIR", "~nobody-of-this-name/cache")
+
+    assert cache_folder() == tmp_path / f"napari-ifa-cache-{os.getuid()}"
+    assert not (tmp_path / "~").exists()
+
+
+def test_without_any_place_for_the_cache_it_is_said_what_to_do(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parent.mkdir()
+    cache.write_text("a file of the user")
+    (tmp_path / f"napari-ifa-cache-{os.getuid()}").write_text("another one")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    with pytest.raises(OSError, match="NAPARI_IFA_CACHE_DIR"):
+        cache_folder()
+
+    assert cache.read_text() == "a file of the user"

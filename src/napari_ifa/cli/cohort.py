@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
-from napari_ifa.cli.outputs import refuse_existing, reserve_file, reserve_folder
+from napari_ifa.cli.outputs import is_within, refuse_existing, reserve_file, reserve_folder
 from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, Cancelled
 
@@ -169,6 +169,11 @@ def run_report(options: argparse.Namespace) -> None:
     reserve_file(options, options.out, "HTML", "report.html")
     refuse_existing(options, options.out)
     if options.tables:
+        if is_within(options.tables, options.out):
+            raise AnalysisError(
+                "The report is a file and the tables need a folder, and both were given the same"
+                " place; give the tables another one."
+            )
         reserve_folder(options, options.tables)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
@@ -235,9 +240,11 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
     from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
     from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
+    from napari_ifa.analysis.wording import counted
 
     splits = f"split {cohort.split}" if cohort.split else "all splits"
-    say(f"{len(analysis.case_ids)} cases ({splits}) analysed; written to {out}")
+    cases = counted(len(analysis.case_ids), "case")
+    say(f"{cases} ({splits}) analysed; written to {out}")
     for note in analysis.notes:
         if not (analysis.skipped and counts_labels(note)):
             say(note)

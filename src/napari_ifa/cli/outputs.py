@@ -59,6 +59,12 @@ def refuse_existing(options: argparse.Namespace, out: Path) -> None:
         raise ExistingOutputError(out)
 
 
+def is_within(place: Path, other: Path) -> bool:
+    """Whether a place is another one or lies below it, through links too."""
+    whole, above = Path(os.path.realpath(place)), Path(os.path.realpath(other))
+    return above in (whole, *whole.parents)
+
+
 def _reserve(options: argparse.Namespace, out: Path) -> None:
     check_not_read(out, (getattr(options, name, None) for name in _READ))
     options.claims.enter_context(claimed(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -25,15 +26,32 @@ def cache_folder() -> Path:
     Raises
     ------
     OSError
-        Where none of them can be written.
+        Where none of them can be written; ``strerror`` is a sentence.
     """
-    given = os.environ.get(VARIABLE)
-    wanted = Path(os.path.expanduser(given)) / _NAME if given else user_cache_path(_NAME, False)
     try:
-        return private_folder(wanted.absolute())
-    except OSError:
+        return private_folder(_wanted())
+    # Of a user that the system does not know pathlib raises a RuntimeError.
+    except (OSError, RuntimeError):
         user = os.getuid() if hasattr(os, "getuid") else "user"
-        return private_folder(Path(tempfile.gettempdir()) / f"{_NAME}-cache-{user}")
+        try:
+            return private_folder(Path(tempfile.gettempdir()) / f"{_NAME}-cache-{user}")
+        except OSError as error:
+            raise OSError(
+                error.errno or errno.EACCES,
+                "Neither the cache folder nor the folder for temporary files can be written; let"
+                f" the environment variable {VARIABLE} name a folder of your own",
+            ) from error
+
+
+def _wanted() -> Path:
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Path(given).expanduser().absolute() / _NAME
+    place = user_cache_path(_NAME, False)
+    if not place.is_absolute():
+        # Without a home the "~" stays as it is, and would be a folder of that name here.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return place
 
 
 def private_folder(folder: Path) -> Path:

@@ -68,7 +68,7 @@ class Claim:
             begun = datetime.fromisoformat(who["since"])
             host = "" if who["host"] == socket.gethostname() else f" on {who['host']}"
             since = f" since {begun:%Y-%m-%d %H:%M:%S} (process {int(who['pid'])}{host})"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             since = ""
         return AlreadyRunningError(
             f"Another run has been working on this place{since}; wait until it has ended, or"

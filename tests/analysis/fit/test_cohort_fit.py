@@ -59,6 +59,21 @@ def test_a_case_far_from_all_is_outside_by_what_lies_beyond():
     assert len(fit.reasons) == 2
 
 
+def test_a_distance_beyond_all_measure_is_said_in_few_digits():
+    fit = compared(REFERENCE, case(95e30, 95 * 12, 50))
+
+    assert "more than 1000 times" in fit.reasons[0]
+    assert " 12 times" in fit.reasons[1]
+
+
+def test_a_table_says_neither_yes_nor_no_where_nothing_was_compared():
+    nothing = compared(REFERENCE, case(np.nan, np.nan, np.nan)).as_data()
+    header = compared(REFERENCE, case(np.nan, np.nan, np.nan, modality="CT")).as_data()
+
+    assert (nothing["fit_outside"], nothing["fit_unusual"]) == (None, None)
+    assert (header["fit_outside"], header["fit_unusual"]) == (True, False)
+
+
 def test_a_case_among_the_farthest_five_percent_is_unusual():
     fit = compared(REFERENCE, case(98, 20, 50))
 

@@ -47,6 +47,27 @@ def test_what_no_case_of_the_cohort_has_is_named(changed, word):
     assert differing(replace(ALIKE, **changed)) == [word]
 
 
+def test_a_metre_is_written_out():
+    whole_body = HeaderSummary.of(
+        [Header("CT", "RAS", 0.0, (3.0, 1.0, 1.0), (1725.0, 500.0, 500.0))]
+    )
+    header = Header("CT", "RAS", 0.0, (3.0, 1.0, 1.0), (999.7, 500.0, 500.0))
+
+    (_, said) = next(whole_body.differences(header))
+
+    assert "1000 mm" in said
+    assert "1725 mm" in said
+
+
+def test_of_a_mixed_cohort_a_few_modalities_are_named():
+    mixed = HeaderSummary({f"M{n}": 50 - n for n in range(20)}, {})
+
+    (_, said) = next(mixed.differences(Header("CT")))
+
+    assert said.endswith("M0 or M1 or M2 or M3 or M4 or M5 or one of 14 more.")
+    assert not list(mixed.differences(Header("M19")))
+
+
 @pytest.mark.parametrize(
     "within",
     [{"angle": 23.0}, {"spacing": (6.2, 1.0, 1.0)}, {"size": (130.0, 230.0, 210.0)}],
@@ -163,6 +184,11 @@ def test_a_summary_comes_back_from_its_text():
         json.dumps(json.loads(COHORT.as_text()) | {"size": [[1, 1, -1], [1, 1, 1]]}),
         json.dumps(json.loads(COHORT.as_text()) | {"size": [[1, 1], [1, 1]]}),
         json.dumps(json.loads(COHORT.as_text()) | {"size": 3}),
+        json.dumps(json.loads(COHORT.as_text()) | {"size": [[1, 1, 1], [1, 1, 1e300]]}),
+        json.dumps(json.loads(COHORT.as_text()) | {"spacing": [[1e-300, 1, 1], [1, 1, 1]]}),
+        json.dumps(json.loads(COHORT.as_text()) | {"axes": {"RAS" * 4000: 2}}),
+        json.dumps(json.loads(COHORT.as_text()) | {"modalities": {"M" * 4000: 2}}),
+        json.dumps(json.loads(COHORT.as_text()) | {"modalities": {"MR": 10**400}}),
     ],
 )
 def test_a_text_that_is_no_summary_is_refused(wrong):

@@ -78,6 +78,8 @@ def test_the_reference_comes_back_from_the_file(whole, file):
 
     np.testing.assert_allclose(found.distances, whole.reference.distances)
     assert found.header == whole.reference.header
+    assert found.independent == whole.reference.independent
+    assert found.patients == whole.reference.patients
     values = np.random.default_rng(1).normal(size=(4, 9))
     for name, spread in whole.reference.spreads.items():
         numbers = values[:, : len(spread.mean)]

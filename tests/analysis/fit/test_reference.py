@@ -173,6 +173,44 @@ def test_two_copies_of_an_image_do_not_vouch_for_each_other():
     assert found.distances[29, 2] == pytest.approx(found.distances[28, 2])
 
 
+def copies(images: int, times: int) -> FitReference:
+    values = np.random.default_rng(6).normal(size=(images, 4))
+    many = statistics(np.tile(values, (times, 1)))
+    content = np.tile(hashes(images), times)
+    return fitted(lambda: iter([many]), content, np.zeros(images * times, np.uint64))
+
+
+def test_copies_of_an_image_count_once():
+    new = statistics(np.full((1, 4), 0.3))
+
+    one, twelve = compared(copies(1, 20), new), compared(copies(12, 3), new)
+    alone = compared(copies(12, 1), new)
+
+    assert (one.references, one.score, one.patients) == (1, None, False)
+    assert "1 reference case" in one.notes[0]
+    assert twelve.words == "not seen to differ from the 12 reference cases"
+    assert twelve.p * 13 == pytest.approx(round(twelve.p * 13))
+    assert alone.references == 12
+
+
+def test_of_patients_the_percentage_that_lies_nearer_counts_each_once():
+    # Patient 0 has eight cases at 9; patients 1 and 2 lie at 1 and 2.
+    groups = np.array([0] * 8 + [1, 2], dtype=np.int64)
+    reference = known(np.array([9.0] * 8 + [1.0, 2.0]), groups)
+
+    assert reference.percent_nearer(5.0 / 9, ONLY_FIRST) == pytest.approx(100 * 2 / 3)
+
+
+def test_a_patient_of_the_cohort_is_compared_with_the_other_patients():
+    groups = np.array([0] * 8 + [1, 2], dtype=np.int64)
+    reference = known(np.array([1.0] * 7 + [5.0, 4.0, 6.0]), groups)
+
+    # Of the two others one lies at least as far as his eighth image.
+    assert reference.p(5.0 / reference.units[0], ONLY_FIRST, own=7) == pytest.approx(2 / 3)
+    nearer = reference.percent_nearer(5.0 / reference.units[0], ONLY_FIRST, own=7)
+    assert nearer == pytest.approx(50.0)
+
+
 def test_few_cases_say_how_little_they_can_tell():
     random = np.random.default_rng(8)
 

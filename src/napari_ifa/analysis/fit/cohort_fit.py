@@ -72,10 +72,11 @@ class CohortFit:
 
     def as_data(self) -> dict[str, Any]:
         """All of it as plain values, for a table or JSON."""
+        compared = self.known and (self.outside or self.score is not None)
         return {
             "fit": self.words,
-            "fit_outside": self.outside if self.known else None,
-            "fit_unusual": self.unusual if self.known else None,
+            "fit_outside": self.outside if compared else None,
+            "fit_unusual": self.unusual if compared else None,
             "fit_score": self.score,
             "fit_p": self.p,
             "fit_references": self.references,

@@ -17,7 +17,9 @@ def reference_sentences(analysis: Analysis) -> tuple[str, ...]:
     if reference is None:
         return NOT_KEPT.notes
     number = reference.independent
-    of = counted(number, "case" if reference.groups is None else "patient")
+    of = counted(number, "patient" if reference.patients else "case")
+    if not reference.patients and number < len(reference.distances):
+        of = f"{of}; copies of an image count once"
     header = reference.header
     parts = [STATISTICS[name] for name in reference.spreads]
     said = [

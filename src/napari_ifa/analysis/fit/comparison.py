@@ -10,6 +10,9 @@ from napari_ifa.analysis.fit.reference import LEAST_CASES, LEAST_FOR_P, FitRefer
 from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
 from napari_ifa.analysis.wording import listed
 
+#: Beyond it the number of times says nothing more.
+_MOST_TIMES = 1000
+
 
 def compared(
     reference: FitReference,
@@ -31,24 +34,21 @@ def compared(
         spread, values = reference.spreads.get(name), getattr(case, name).astype(np.float64)
         if spread is not None and values.shape[1] == len(spread.mean):
             distances[column] = spread.distance(values)[0]
-    notes = []
+    notes, place = [], None
     if own is not None and np.isfinite(reference.distances[own]).any():
-        distances = reference.distances[own]
+        distances, place = reference.distances[own], own
         notes.append("This image is one of the reference's own; it is compared with the others.")
     ratios = distances / reference.units
     known = np.isfinite(ratios)
     differences = dict(reference.header.differences(case.headers[0], stated_modality))
     independent = reference.independent
-    fit = CohortFit(references=independent, patients=reference.groups is not None)
-    score = p = None
+    fit = CohortFit(references=independent, patients=reference.patients)
+    score = p = percentile = None
     unusual = False
     if known.any():
         score = float(ratios[known].max())
-        p = reference.p(score, known)
-        if own is not None and notes:
-            # It stands among the others already.
-            total = independent + 1.0
-            p = max(p * total - 1.0, 1.0) / max(total - 1.0, 1.0)
+        p = reference.p(score, known, place)
+        percentile = reference.percent_nearer(score, known, place)
         unusual = p <= UNUSUAL_P
     outside = bool(differences) or (score is not None and score >= OUTSIDE_SCORE)
     limit = OUTSIDE_SCORE if outside else 1.0
@@ -59,7 +59,7 @@ def compared(
         unusual=unusual and not outside,
         score=score,
         p=p,
-        percentile=None if p is None else _nearer(reference, score or 0.0, known),
+        percentile=percentile,
         differs=tuple(differences),
         reasons=tuple(differences.values()),
         notes=(*notes, *_limits(reference, known, fit)),
@@ -85,14 +85,9 @@ def _reasons(ratios: Floats, limit: float, fit: CohortFit, *, always: bool) -> d
 
 
 def _times(ratio: float) -> str:
+    if ratio >= _MOST_TIMES:
+        return f"more than {_MOST_TIMES} times"
     return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
-
-
-def _nearer(reference: FitReference, score: float, compared_in: np.ndarray) -> float:
-    """The percentage of the reference that lies nearer."""
-    own = reference.scores(np.where(compared_in, reference.distances, np.nan))
-    own = own[np.isfinite(own)]
-    return 100.0 * float((own < score).mean()) if len(own) else 0.0
 
 
 def _limits(reference: FitReference, known: np.ndarray, fit: CohortFit) -> list[str]:

@@ -39,6 +39,11 @@ _MODALITY_OF = {name: term for term, names in _MODALITIES.items() for name in na
 _TOLERANCE = 1.25
 #: The turn against the patient's axes may exceed the cohort's largest by this much, in degrees.
 _TOLERANCE_DEGREES = 15.0
+#: What an analysis file may call a modality or axes, and lengths in mm beyond which there is none.
+_MODALITY, _LETTERS = re.compile(r"\S[ \S]{0,63}"), re.compile("[LRPAIS?]{1,3}")
+_LEAST_LENGTH, _MOST_LENGTH = 1e-9, 1e9
+#: Modalities of a mixed cohort that are named.
+_MOST_NAMED = 6
 #: What the ends of an axis are called, in nibabel's letters.
 _TOWARDS = {
     **{"L": "left", "R": "right", "P": "posterior", "A": "anterior"},
@@ -165,8 +170,8 @@ class HeaderSummary:
         if angle is not None and not (_is_number(angle) and 0 <= angle <= 90):
             raise ValueError("no angle")
         return cls(
-            _checked_counts(content["modalities"]),
-            _checked_counts(content["axes"]),
+            _checked_counts(content["modalities"], _MODALITY),
+            _checked_counts(content["axes"], _LETTERS),
             angle,
             _checked_range(content["spacing"]),
             _checked_range(content["size"]),
@@ -182,9 +187,12 @@ class HeaderSummary:
         known = list(self.modalities) or ([made_for] if made_for else [])
         if header.modality and known and header.modality not in known:
             whose = "the reference cases are" if self.modalities else "the model is made for"
+            named = known[:_MOST_NAMED]
+            if more := len(known) - len(named):
+                named.append(f"one of {more} more")
             yield (
                 "modality",
-                f"Modality: this image is {header.modality}; {whose} {' or '.join(known)}.",
+                f"Modality: this image is {header.modality}; {whose} {' or '.join(named)}.",
             )
         if orientation := self._orientation(header):
             yield "orientation", orientation
@@ -217,8 +225,14 @@ class HeaderSummary:
 
 def _beyond(word: str, axis: str, mm: float, least: float, most: float) -> str:
     what, whose = _MEASURED[word]
-    usual = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
-    return f"{word.capitalize()}: {what} {mm:.3g} mm from {axis}; {whose} {usual} mm."
+    low, high = _millimetres(least), _millimetres(most)
+    usual = low if low == high else f"{low} to {high}"
+    return f"{word.capitalize()}: {what} {_millimetres(mm)} mm from {axis}; {whose} {usual} mm."
+
+
+def _millimetres(value: float) -> str:
+    """Three digits, or all before the point: 0.488, 12.5, 1234."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def _in_words(axes: str) -> str:
@@ -241,10 +255,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _checked_counts(value: Any) -> dict[str, int]:
+def _is_length(value: Any) -> bool:
+    return _is_number(value) and _LEAST_LENGTH <= value <= _MOST_LENGTH
+
+
+def _checked_counts(value: Any, name: re.Pattern[str]) -> dict[str, int]:
     counts = value.values() if isinstance(value, dict) else [0]
-    if not all(type(count) is int and count > 0 for count in counts):
+    if not all(type(count) is int and 0 < count < 2**53 for count in counts):
         raise ValueError("no counts")
+    if not all(name.fullmatch(text) for text in value):
+        raise ValueError("names that no header has")
     return _sorted(value)
 
 
@@ -257,7 +277,7 @@ def _checked_range(value: Any) -> tuple[Triple, Triple] | None:
     if value is None:
         return None
     flat = [number for side in value for number in side]
-    if len(value) != 2 or len(flat) != 6 or not all(_is_number(n) and n > 0 for n in flat):
+    if len(value) != 2 or len(flat) != 6 or not all(map(_is_length, flat)):
         raise ValueError("no range of millimetres")
     if any(low > high for low, high in zip(*value, strict=True)):
         raise ValueError("a range upside down")

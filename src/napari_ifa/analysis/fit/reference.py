@@ -42,13 +42,16 @@ class FitReference:
     distances : ``[n, 3]``, of every case of the cohort from the others; NaN where it is not known.
         Columns are in the order of `STATISTICS`.
     header : what the cases' files say.
-    groups : ``[n]``, equal numbers for cases of one patient; None where none is known.
+    groups : ``[n]``, equal numbers for cases that count as one: of one patient, or copies of one
+        image. None where every case counts by itself.
+    patients : whether patients are known.
     """
 
     spreads: Mapping[str, Spread]
     distances: Floats
     header: HeaderSummary
     groups: NDArray[np.int64] | None = None
+    patients: bool = False
 
     @cached_property
     def units(self) -> Floats:
@@ -62,7 +65,7 @@ class FitReference:
 
     @property
     def independent(self) -> int:
-        """Patients, or cases where none are known."""
+        """Patients, or different images where none are known."""
         return len(self.distances) if self.groups is None else len(np.unique(self.groups))
 
     def scores(self, distances: Floats) -> Floats:
@@ -72,22 +75,36 @@ class FitReference:
         greatest = np.where(known, ratios, -np.inf).max(axis=1)
         return np.where(known.any(axis=1), greatest, np.nan)
 
-    def p(self, score: float, compared: NDArray[np.bool_]) -> float:
-        """Conformal p of a new case: the share, itself included, of cases at least as far.
+    def p(self, score: float, compared: NDArray[np.bool_], own: int | None = None) -> float:
+        """Conformal p of a case: the share, itself included, of cases at least as far.
 
         Parameters
         ----------
-        score : of the new case.
+        score : of the case.
         compared : ``[3]``, the statistics that it could be compared in; the others do not count
             for the reference's cases either.
+        own : its place where it is one of the reference's; those that count as one with it are
+            left out.
         """
-        own = self.scores(np.where(compared, self.distances, np.nan))
-        known = np.isfinite(own)
-        weights = self._weights[known]
-        if not len(weights):
-            return 1.0
-        beyond = float(weights[own[known] >= score].sum())
-        return (1.0 + beyond) / (1.0 + float(weights.sum()))
+        scores, weights = self._others(compared, own)
+        return (1.0 + float(weights[scores >= score].sum())) / (1.0 + float(weights.sum()))
+
+    def percent_nearer(
+        self, score: float, compared: NDArray[np.bool_], own: int | None = None
+    ) -> float:
+        """The percentage of the reference that lies nearer than ``score``; arguments as of `p`."""
+        scores, weights = self._others(compared, own)
+        nearer = float(weights[scores < score].sum())
+        return 100.0 * nearer / max(float(weights.sum()), 1.0)
+
+    def _others(self, compared: NDArray[np.bool_], own: int | None) -> tuple[Floats, Floats]:
+        """Scores and weights of those cases that another one is compared with."""
+        scores = self.scores(np.where(compared, self.distances, np.nan))
+        known = np.isfinite(scores)
+        if own is not None:
+            numbers = np.arange(len(scores)) if self.groups is None else self.groups
+            known &= numbers != numbers[own]
+        return scores[known], self._weights[known]
 
     @cached_property
     def _weights(self) -> Floats:
@@ -98,6 +115,27 @@ class FitReference:
         _, number = np.unique(self.groups, return_inverse=True)
         counts = np.bincount(number, weights=known)
         return known / np.maximum(counts, 1)[number]
+
+
+def counted_as_one(
+    content: NDArray[np.uint64], group: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64] | None, bool]:
+    """``[n]``, equal for cases that are no two cases, and whether patients are known.
+
+    Those are the cases of one patient, and where the patient is not known copies of one input.
+    None where every case counts by itself. Arguments as of `fitted`.
+    """
+    together, patients = _together(content, group)
+    distinct, numbers = np.unique(together, return_inverse=True)
+    return (numbers if patients or len(distinct) < len(together) else None), patients
+
+
+def _together(
+    content: NDArray[np.uint64], group: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], bool]:
+    if group_numbers(group) is None:
+        return content, False
+    return np.where(group != 0, group, content), True
 
 
 def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64]) -> FitReference:
@@ -111,9 +149,7 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
     group : ``[n]``, pseudonyms of the patients; 0 where they are not known.
     """
     cases = len(content)
-    groups = group_numbers(group)
-    # Two cases that are the same input are no two cases.
-    together = content if groups is None else np.where(group != 0, group, content)
+    together, _ = _together(content, group)
     learnt = _learnt(together, content)
     kept = {name: _Rows(len(learnt)) for name in STATISTICS}
     headers: list[Header] = []
@@ -138,7 +174,8 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
         rows.clear()
     if len(learnt) < cases:
         _measure_rest(parts(), spreads, distances, learnt)
-    return FitReference(spreads, distances, HeaderSummary.of(headers), groups)
+    groups, patients = counted_as_one(content, group)
+    return FitReference(spreads, distances, HeaderSummary.of(headers), groups, patients)
 
 
 def _learnt(together: NDArray[np.uint64], content: NDArray[np.uint64]) -> NDArray[np.int64]:

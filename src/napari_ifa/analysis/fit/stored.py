@@ -9,9 +9,8 @@ import xarray as xr
 
 from napari_ifa.analysis.fit.distance import Floats, Spread
 from napari_ifa.analysis.fit.header import HeaderSummary
-from napari_ifa.analysis.fit.reference import FitReference
+from napari_ifa.analysis.fit.reference import FitReference, counted_as_one
 from napari_ifa.analysis.fit.statistics import STATISTICS
-from napari_ifa.analysis.groups import group_numbers
 
 #: The attribute that holds what the cases' files say.
 HEADER = "reference_header"
@@ -75,13 +74,13 @@ def reference_of(dataset: xr.Dataset) -> FitReference | None:
             numbers = {p: np.asarray(v, float) for p, v in values.items() if v is not None}
             rest = float(numbers.pop("rest"))
             spreads[statistic] = Spread(**numbers, rest=rest)
-    group = dataset["group"].values if "group" in dataset else None
-    return FitReference(
-        spreads,
-        np.asarray(dataset[DISTANCE].values, float),
-        HeaderSummary.from_text(str(dataset.attrs[HEADER])),
-        None if group is None else group_numbers(group),
-    )
+    distances = np.asarray(dataset[DISTANCE].values, float)
+    # Before copies were told apart every case counted by itself.
+    content = dataset["content"].values if "content" in dataset else np.arange(len(distances))
+    group = dataset["group"].values if "group" in dataset else np.zeros(len(distances), np.uint64)
+    groups, patients = counted_as_one(np.asarray(content, np.uint64), np.asarray(group, np.uint64))
+    header = HeaderSummary.from_text(str(dataset.attrs[HEADER]))
+    return FitReference(spreads, distances, header, groups, patients)
 
 
 def wrong_reference(dataset: xr.Dataset) -> list[str]:
