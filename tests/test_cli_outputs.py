@@ -294,3 +294,17 @@ def test_a_refused_run_leaves_the_other_ones_parts_alone(here: Path, capsys) -> 
     assert "Another run" in capsys.readouterr().err
     assert names(parts) == ["plan.json", "running.lock", "running.lock.json"]
     other.release()
+
+
+def test_parts_of_which_it_is_not_known_what_they_belong_to_are_not_taken(
+    here: Path, capsys
+) -> None:
+    parts = Path("a.nc.parts")
+    parts.mkdir()
+    (parts / "shard_000000.npz").write_bytes(b"of another model")
+
+    assert main(analyze("--resume")) == 2
+
+    assert "plan.json" in capsys.readouterr().err
+    assert names(parts) == ["shard_000000.npz"]
+    assert not Path("a.nc").exists()

@@ -103,6 +103,11 @@ class ShardFolder:
         if file.is_file():
             self._check(json.loads(file.read_text(encoding="utf-8")), plan)
             return
+        if finished_parts(self.folder):
+            raise AnalysisMismatchError(
+                f"{self.folder.name} holds parts of an analysis, but not {_PLAN}, which says of"
+                " what analysis they are; remove the folder, or choose another one."
+            )
         with whole_file(file, None) as part:
             part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
 
