@@ -16,6 +16,7 @@ from napari_ifa.analysis import load_analysis
 from napari_ifa.analysis.shard_folder import finished_parts
 from napari_ifa.cli import main
 from napari_ifa.disk import claimed
+from napari_ifa.disk.claim import Claim
 from napari_ifa.models import Classifier
 
 BUNDLE = str(samples.bundle("clean"))
@@ -278,3 +279,32 @@ def test_a_report_and_its_tables_need_two_places(tables: str, here: Path, capsys
 
     assert "another" in capsys.readouterr().err
     assert not Path("r.html").exists()
+
+
+def test_a_refused_run_leaves_the_other_ones_parts_alone(here: Path, capsys) -> None:
+    parts = Path("a.nc.parts")
+    # As by another user, whose cache folder is another one.
+    other = Claim(parts / "running.lock")
+    parts.mkdir()
+    assert other.take()
+    (parts / "plan.json").write_text("{}")
+
+    assert main(analyze()) == 2
+
+    assert "Another run" in capsys.readouterr().err
+    assert names(parts) == ["plan.json", "running.lock", "running.lock.json"]
+    other.release()
+
+
+def test_parts_of_which_it_is_not_known_what_they_belong_to_are_not_taken(
+    here: Path, capsys
+) -> None:
+    parts = Path("a.nc.parts")
+    parts.mkdir()
+    (parts / "shard_000000.npz").write_bytes(b"of another model")
+
+    assert main(analyze("--resume")) == 2
+
+    assert "plan.json" in capsys.readouterr().err
+    assert names(parts) == ["shard_000000.npz"]
+    assert not Path("a.nc").exists()

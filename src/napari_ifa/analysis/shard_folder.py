@@ -25,12 +25,22 @@ def finished_parts(folder: Path) -> list[Path]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the shards in a folder and what else is of them; what is not ours stays."""
+    """Remove the shards in a folder and what else is of them; what is not ours stays.
+
+    All of it stays where another analysis is writing to the folder.
+    """
+    if not folder.is_dir():
+        return
     with suppress(OSError):
-        for file in finished_parts(folder):
-            file.unlink(missing_ok=True)
-        for name in (_PLAN, _LOCK, f"{_LOCK}.json"):
-            (folder / name).unlink(missing_ok=True)
+        claim = Claim(folder / _LOCK)
+        if not claim.take():
+            return
+        try:
+            for file in (*finished_parts(folder), folder / _PLAN):
+                file.unlink(missing_ok=True)
+        finally:
+            claim.release()
+            (folder / _LOCK).unlink(missing_ok=True)
         folder.rmdir()
 
 
@@ -93,6 +103,11 @@ class ShardFolder:
         if file.is_file():
             self._check(json.loads(file.read_text(encoding="utf-8")), plan)
             return
+        if finished_parts(self.folder):
+            raise AnalysisMismatchError(
+                f"{self.folder.name} holds parts of an analysis, but not {_PLAN}, which says of"
+                " what analysis they are; remove the folder, or choose another one."
+            )
         with whole_file(file, None) as part:
             part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
 
