@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import numpy as np
 import pytest
 from napari.experimental import link_layers
@@ -81,7 +83,7 @@ def test_a_property_is_put_back_at_once_and_told_once(qtbot, layer, told, name, 
     setattr(layer, name, value)
     qtbot.wait(50)
     assert len(told.put_back) == 1
-    assert told.guard.holds(layer)
+    assert told.guard.holds(layer, (*PLACE, *COLOURS, *DATA))
 
 
 def test_auto_contrast_by_a_button_or_a_key_is_put_back(qtbot, layer, told):
@@ -127,9 +129,49 @@ def test_a_hand_that_never_gives_in_is_told_and_does_not_hang_the_window(qtbot, 
     layer.events.gamma.connect(stubborn)
     layer.gamma = 0.7
     qtbot.waitUntil(lambda: told.lost == [{"gamma"}])
-    assert not told.guard.holds(layer)
+    assert not told.guard.holds(layer, ["gamma"])
+    assert told.guard.holds(layer, PLACE)
     qtbot.wait(20)
     assert told.lost == [{"gamma"}]
     # Everything else is guarded all the same.
     layer.contrast_limits = (0, 3)
     assert layer.contrast_limits == [-1, 1]
+
+
+def test_what_another_hand_holds_is_never_taken_for_what_the_program_wants(qtbot, layer, told):
+    def stubborn(event):
+        if tuple(layer.translate) != (0, 5, 5):
+            layer.translate = (0, 5, 5)
+
+    layer.events.translate.connect(stubborn)
+    layer.translate = (0, 5, 5)
+    qtbot.waitUntil(lambda: told.lost == [{"translate"}])
+    # The program sets something else, as with another class: that does not make the place right.
+    with told.guard.changing(layer):
+        layer.contrast_limits = (-2, 2)
+    assert not told.guard.holds(layer, ["translate"])
+    assert layer.contrast_limits == [-2, 2]
+    # As soon as the other hand lets go, the next change brings the place back.
+    layer.events.translate.disconnect(stubborn)
+    with told.guard.changing(layer):
+        layer.contrast_limits = (-3, 3)
+    assert tuple(layer.translate) == (0, 0, 0)
+    assert told.guard.holds(layer, (*PLACE, *COLOURS, *DATA))
+
+
+def test_what_is_set_without_an_event_is_put_back_before_the_program_goes_on(layer, told):
+    with layer.events.blocker_all():
+        layer.gamma = 0.4
+    with told.guard.changing(layer):
+        layer.contrast_limits = (-2, 2)
+    assert (layer.gamma, layer.contrast_limits) == (1, [-2, 2])
+
+
+def test_what_a_thread_sets_is_put_back_and_told_and_so_is_what_comes_after(qtbot, layer, told):
+    thread = Thread(target=setattr, args=(layer, "gamma", 0.4))
+    thread.start()
+    thread.join()
+    assert layer.gamma == 1
+    qtbot.waitUntil(lambda: told.put_back == [{"gamma"}])
+    layer.contrast_limits = (0, 1)
+    qtbot.waitUntil(lambda: told.put_back == [{"gamma"}, {"contrast_limits"}])

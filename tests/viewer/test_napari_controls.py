@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
 from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis import CohortFit, analyze, read_cohort
 from napari_ifa.viewer.orientation import RADIOLOGICAL
 from napari_ifa.viewer.study_layer import image_layer_data
 from napari_ifa.volumes import SourceOrder, read_volume, volume_from_file_order
@@ -467,6 +467,30 @@ def test_an_image_without_a_place_is_named_in_the_corner(explained):
     assert explained.corner == ""
 
 
+def test_labels_that_nobody_has_put_in_place_are_named_in_the_corner(explained):
+    explained.session.set_volume(head())
+    explained.settle(lambda: explained.scene.overlay is not None)
+    viewer = explained.viewer
+    # napari's own button takes the place of what is there.
+    explained.click(
+        next(
+            button
+            for button in viewer.window._qt_window.findChildren(QPushButton)
+            if button.property("mode") == "new_labels"
+        )
+    )
+    assert explained.corner == ""
+    viewer.layers.remove(viewer.layers[-1])
+    labels = np.zeros(explained.session.volume.shape, int)
+    layer = viewer.add_labels(labels)
+    assert explained.corner == "with labels that have no place in the patient"
+    layer.visible = False
+    assert explained.corner == ""
+    study = explained.scene.image
+    viewer.add_labels(labels, scale=study.scale, translate=study.translate)
+    assert explained.corner == ""
+
+
 def test_a_map_over_another_study_is_said(explained):
     data, attributes, _ = image_layer_data(head())
     first = explained.viewer.add_image(data, **attributes)
@@ -500,3 +524,104 @@ def test_a_thick_slab_of_the_study_is_said(explained):
     explained.viewer.dims.margin_left = (1.0, 0, 0)
     assert explained.corner == "study: max of a slab, 1 mm; map: its middle slice"
     assert str(explained.scene.overlay.projection_mode) == "none"
+
+
+# -- the corner itself ----------------------------------------------------------------------------
+
+
+OUTSIDE = CohortFit(
+    outside=True,
+    score=3.25,
+    differs=("modality", "size", "intensities", "early features", "features"),
+    references=146,
+)
+
+
+def where(picture, colour):
+    """Rows and columns of the canvas that have a colour, nearly."""
+    distance = np.abs(picture[..., :3].astype(int) - np.array(colour)).max(axis=-1)
+    return np.nonzero(distance < 40)
+
+
+def test_the_corner_ends_before_the_letter_above_the_picture(explained, monkeypatch):
+    monkeypatch.setattr("napari_ifa.analysis.Explanation.fit", OUTSIDE)
+    explained.session.set_analysis(explained.session.analysis)
+    explained.settle(lambda: explained.session.explanation is not None)
+    viewer, window = explained.viewer, explained.viewer.window._qt_window
+    explained.scene.image.visible = explained.scene.overlay.visible = True
+    canvas = viewer.canvas
+    try:
+        for width, in_grid in ((1600, False), (1280, False), (1600, True), (1600, False)):
+            window.resize(width, 1000)
+            canvas.grid.enabled = in_grid
+            explained.qtbot.wait(100)
+            picture = viewer.screenshot(canvas_only=True, flash=False)
+            shown = picture[:, : picture.shape[1] // 2] if in_grid else picture
+            rows, columns = where(shown, (255, 219, 51))
+            middle = np.abs(columns - shown.shape[1] / 2) < 20
+            letter = middle & (rows < shown.shape[0] / 4)
+            assert letter.any()
+            red_rows, red_columns = where(shown, (255, 107, 89))
+            beside = red_rows <= rows[letter].max()
+            assert beside.any()
+            assert red_columns[beside].max() < columns[letter].min() - 2, (width, in_grid)
+    finally:
+        canvas.grid.enabled = False
+        window.resize(1600, 1000)
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("image", "the study was moved or changed after reading"),
+        ("overlay", "the map was moved: it is not over what it is of"),
+    ],
+)
+def test_what_a_script_keeps_moving_is_said_in_the_picture(explained, which, said):
+    layer = getattr(explained.scene, which)
+    place = tuple(layer.translate)
+
+    def stubborn(event):
+        if tuple(layer.translate) != (0, 5, 5):
+            layer.translate = (0, 5, 5)
+
+    layer.events.translate.connect(stubborn)
+    layer.translate = (0, 5, 5)
+    explained.qtbot.waitUntil(lambda: explained.corner == said)
+    # Its colours are as they were.
+    assert not explained.explain.off_scale.isVisible()
+    explained.session.select_class(1)
+    explained.qtbot.wait(50)
+    assert explained.corner == said
+    layer.events.translate.disconnect(stubborn)
+    if which == "overlay":
+        explained.session.select_class(0)
+        assert tuple(layer.translate) == place
+        assert explained.corner == ""
+
+
+def test_a_missing_slice_is_said_whatever_else_is_open(desk):
+    volume = head()
+    report = replace(volume.report, missing=(3, 17))
+    volume = replace(volume, report=report)
+    begins = np.array(volume.translate)
+    # One more axis, and a layer that begins 5 slices above the study.
+    desk.viewer.add_points(np.r_[2, begins - 5 * np.array(volume.spacing)][None], size=1)
+    desk.session.set_volume(volume)
+    axis = volume.source.axes.index(2)
+    assert desk.viewer.dims.ndim == 4
+    middle = begins + (np.array(volume.shape) - 1) // 2 * volume.spacing
+    assert np.allclose(desk.viewer.dims.point[1:], middle)
+    desk.click(desk.study.view.plane_buttons[{0: "axial", 1: "coronal", 2: "sagittal"}[axis]])
+    missing = []
+    for number in range(volume.shape[axis]):
+        desk.viewer.dims.set_point(1 + axis, begins[axis] + number * volume.spacing[axis])
+        if "this slice is missing" in desk.corner:
+            missing.append(number)
+    assert missing == [3, 17]
+    # A thick slab is named, too.
+    desk.scene.image.projection_mode = "max"
+    margins = [0.0] * 4
+    margins[1 + axis] = 2.0
+    desk.viewer.dims.margin_left = margins
+    assert "max of a slab, 2 mm" in desk.corner

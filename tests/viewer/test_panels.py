@@ -8,6 +8,8 @@ from dataclasses import replace
 import nibabel
 import numpy as np
 import pytest
+import torch
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 from tiny import tiny_classifier, write_cohort, write_image
 
@@ -408,3 +410,50 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
 
 def test_a_model_that_says_how_it_answers_is_not_asked_about(explained):
     assert not explained.explain.notes.isVisibleTo(explained.explain)
+
+
+# -- what others have written, and how much of it there is ----------------------------------------
+
+
+def test_long_names_with_signs_of_html_neither_widen_the_window_nor_become_html(desk, tmp_path):
+    names = ("<b>bold</b> & <i>" + "goes on " * 10, "W" * 200)
+    window = desk.viewer.window._qt_window
+    window.resize(1280, 800)
+    desk.session.set_classifier(replace(tiny_classifier(), class_names=names))
+    study = read_volume(write_image(tmp_path / "case.nii", VALUES))
+    desk.session.set_volume(replace(study, description="<b>T1</b> " + "long " * 20))
+    desk.settle(lambda: desk.session.explanation is not None)
+    desk.session.select_class(1)
+    desk.qtbot.wait(50)
+    assert window.width() == 1280
+    assert max(desk.importance.minimumSizeHint().width(), desk.explain.width()) < 600
+    assert names[1] in desk.importance.summary.toolTip()
+    # napari's own status bar would take the study's name for HTML, and Qt the tip.
+    assert not Qt.mightBeRichText(desk.scene.image.name)
+    assert "&lt;b&gt;" in desk.explain.predictions.item(0, 0).toolTip()
+
+
+def test_answers_of_many_digits_are_shown_whole(desk, tmp_path):
+    model = tiny_classifier()
+    with torch.no_grad():
+        model.network.linear.bias.copy_(torch.tensor([-1234567.0, 20.0]))
+    desk.session.set_classifier(replace(model, output_activation="none"))
+    desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
+    desk.settle(lambda: desk.session.explanation is not None)
+    table = desk.explain.predictions
+    for column in (LOGIT_ALL, LOGIT_CHOSEN):
+        item, width = table.item(0, column), table.columnWidth(column)
+        assert len(item.text()) > 9
+        assert table.fontMetrics().horizontalAdvance(item.text()) < width
+        title = table.horizontalHeaderItem(column).text()
+        assert table.horizontalHeader().fontMetrics().horizontalAdvance(title) < width
+
+
+def test_a_study_that_cannot_be_explained_is_not_called_missing(explained, monkeypatch, tmp_path):
+    def explain(*args, **kwargs):
+        raise AnalysisError("No.")
+
+    monkeypatch.setattr("napari_ifa.analysis.explain", explain)
+    explained.session.open_path(write_image(tmp_path / "next.nii", VALUES[::-1]))
+    explained.settle(lambda: explained.explain.message.isVisible())
+    assert explained.importance.summary.text() == "No features: nothing is explained."

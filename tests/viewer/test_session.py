@@ -377,6 +377,23 @@ def test_cancelling_is_a_note_and_no_error(session):
     assert session.heard.sentences == [("note", "Analysing the cohort: cancelled.")]
 
 
+@pytest.mark.parametrize("closed", ["study", "model"])
+def test_what_goes_wrong_with_a_study_or_model_that_was_closed_is_not_said(
+    session, volume, monkeypatch, closed
+):
+    def explain(*args, **kwargs):
+        if closed == "study":
+            session.set_volume(None)
+        else:
+            session.set_classifier(None)
+        raise IfaError("something of the last study")
+
+    monkeypatch.setattr("napari_ifa.analysis.explain", explain)
+    session.set_classifier(tiny_classifier())
+    session.set_volume(volume)
+    assert session.heard.sentences == []
+
+
 # -- missing slices -------------------------------------------------------------------------------
 
 SENTENCE = "1 slice is missing in this study, and the model would see blank ones in their place."

@@ -9,6 +9,8 @@ import weakref
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_ifa.viewer.evidence_map import features_kept
 from napari_ifa.viewer.letters import GROUND
 from napari_ifa.viewer.orientation import unusual_view
@@ -33,8 +35,11 @@ BADGE_COLOURS = {
     "resampled": ("#5a4a12", "#ffe08a"),
     "oblique": ("#3d4450", "#d5dae2"),
 }
-#: Letters of a line, which must not reach the letter of the patient's side in the middle.
-_WIDTH = 34
+#: Letters of a line, the least and the most: it must not reach the letter of the patient's side
+#: in the middle, in a small window or a part of the grid either.
+_LEAST, _MOST = 12, 34
+#: Pixels of a letter, and of what stands beside the line: the margin and half of that letter.
+_LETTER, _BESIDE = 12.0, 24.0
 #: The worst first.
 _IN_PICTURE = {
     "wrong": (1.0, 0.42, 0.35, 1.0),
@@ -43,6 +48,8 @@ _IN_PICTURE = {
 }
 
 NOT_ON_SCALE = "not the common scale: its colours were changed"
+_MAP_MOVED = "the map was moved: it is not over what it is of"
+_STUDY_CHANGED = "the study was moved or changed after reading"
 
 
 def severity(report: GeometryReport) -> str:
@@ -61,6 +68,7 @@ class CornerNote:
         self._viewer = weakref.ref(viewer)
         self._session, self._scene = session, scene
         self._lines: list[str] = []
+        self._width = _MOST
         # One below the other, as napari lays out what is in the same corner.
         self._texts = {
             kind: TextOverlay(
@@ -81,7 +89,10 @@ class CornerNote:
         for name in ("current_step", "order", "ndisplay", "margin_left", "margin_right"):
             getattr(viewer.dims.events, name).connect(self._update)
         viewer.scene.camera.events.orientation.connect(self._update)
+        viewer.canvas.events.size.connect(self._refill)
+        viewer.canvas.grid.events.connect(self._refill)
         scene.map.changed.connect(self._update)
+        scene.given_up.connect(self._update)
 
     @property
     def text(self) -> str:
@@ -93,12 +104,20 @@ class CornerNote:
         if event.type in ("visible", "units", "projection_mode"):
             self._update()
 
+    def _refill(self, event: Any = None) -> None:
+        """Break the lines anew where the picture has become wider or narrower."""
+        viewer = self._viewer()
+        if viewer is not None and _letters_of_a_line(viewer) != self._width:
+            self._update()
+
     def _update(self, event: Any = None) -> None:
         viewer = self._viewer()
         if viewer is None:
             return
         study = study_on_show(viewer)
         lines = self._of_map()
+        if not self._scene.study_holds:
+            lines.append(("wrong", _STUDY_CHANGED))
         if study is not None:
             lines += [(severity(study.report), line) for line in _of_study(study, viewer)]
         if any(volume is not self._session.volume for volume in studies_on_show(viewer)):
@@ -107,10 +126,11 @@ class CornerNote:
             lines.append(("wrong", unusual_view(viewer)))
         lines += [("resampled", line) for line in (*_of_slab(viewer), *remarks(viewer))]
         self._lines = []
+        self._width = width = _letters_of_a_line(viewer)
         for kind, text in self._texts.items():
             said = [line for of_kind, line in lines if of_kind == kind and line]
             if said:
-                text.text = "\n".join(fill(line, _WIDTH) for line in said)
+                text.text = "\n".join(fill(line, width) for line in said)
             text.visible = bool(said)
             self._lines += said
 
@@ -123,8 +143,16 @@ class CornerNote:
         if self._scene.map.on_show:
             if not self._scene.map.on_scale:
                 lines.append(("wrong", NOT_ON_SCALE))
+            if not self._scene.map.in_place:
+                lines.append(("wrong", _MAP_MOVED))
             lines.append(("resampled", features_kept(explanation)))
         return lines
+
+
+def _letters_of_a_line(viewer: napari.Viewer) -> int:
+    """As many as end before the middle of the picture, or of each part of the grid."""
+    _, width = viewer.canvas.viewbox_size(viewer.layers)
+    return max(_LEAST, min(_MOST, int((width / 2 - _BESIDE) / _LETTER)))
 
 
 def _of_study(study: Volume, viewer: napari.Viewer) -> list[str]:
@@ -135,9 +163,9 @@ def _of_study(study: Volume, viewer: napari.Viewer) -> list[str]:
 def _of_slab(viewer: napari.Viewer) -> list[str]:
     """A study can be seen through several slices at once; its map is of the middle one."""
     dims = viewer.dims
-    across = dims.order[0]
-    if dims.ndisplay != 2 or dims.ndim != 3:
+    if dims.ndisplay != 2 or dims.ndim < 3:
         return []
+    across = dims.order[-3]
     thickness = dims.margin_left[across] + dims.margin_right[across]
     kinds = {
         str(layer.projection_mode)
@@ -152,8 +180,12 @@ def _of_slab(viewer: napari.Viewer) -> list[str]:
 
 def _is_missing(study: Volume, viewer: napari.Viewer) -> bool:
     """Whether the slice that fills the canvas is blank because the source lacks it."""
-    across = study.source.axes.index(2)
     dims = viewer.dims
-    if dims.ndim != 3 or dims.ndisplay != 2 or dims.order[0] != across:
+    # Axes that other layers bring come before those of the study.
+    own = dims.ndim - len(study.shape)
+    across = study.source.axes.index(2)
+    if own < 0 or dims.ndisplay != 2 or own + across in dims.order[-2:]:
         return False
-    return dims.current_step[across] in study.report.missing
+    # Not the step of the slider, which counts from where the first of all layers begins.
+    away = dims.point[own + across] - study.translate[across]
+    return int(np.floor(away / study.spacing[across] + 0.5)) in study.report.missing

@@ -111,7 +111,12 @@ class EvidenceMap:
     @property
     def on_scale(self) -> bool:
         """Whether the colours are those of the legend: nothing has got the better of the guard."""
-        return all(self._guard.holds(layer) for layer in self.layers)
+        return all(self._guard.holds(layer, (*COLOURS, *DATA)) for layer in self.layers)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it lies where the study was read to lie."""
+        return all(self._guard.holds(layer, PLACE) for layer in self.layers)
 
     # ----------------------------------------------------------------- showing
 

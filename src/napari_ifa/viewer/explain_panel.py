@@ -207,6 +207,7 @@ class ExplainPanel(Panel):
             self.session.trust_bundle()
 
     def _ask_about_missing(self, sentence: str) -> None:
+        asked_about = self.session.volume
         answer = QMessageBox.warning(
             self,
             "Explain this study?",
@@ -214,7 +215,8 @@ class ExplainPanel(Panel):
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
             QMessageBox.StandardButton.No,
         )
-        self.session.answer_missing(answer == QMessageBox.StandardButton.Yes)
+        if self.session.volume is asked_about:
+            self.session.answer_missing(answer == QMessageBox.StandardButton.Yes)
         self._show_hint()
 
     def _ask_analysis(self) -> None:

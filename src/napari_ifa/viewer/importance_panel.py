@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSlider,
     QTableView,
     QVBoxLayout,
@@ -28,7 +29,7 @@ from napari_ifa.viewer.feature_table import (
     BarDelegate,
     FeatureTable,
 )
-from napari_ifa.viewer.panel import Panel
+from napari_ifa.viewer.panel import Panel, plain
 
 if TYPE_CHECKING:
     import napari
@@ -77,6 +78,9 @@ class ImportancePanel(Panel):
 
         self.summary = QLabel()
         self.summary.setTextFormat(Qt.TextFormat.PlainText)
+        self.summary.setWordWrap(True)
+        # A long name of a class must not make the window wider than the screen.
+        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.order = QComboBox()
         self.order.addItems(ORDERS)
         self.order.setToolTip("What the rows are sorted by, and what the slider takes the top of")
@@ -168,7 +172,7 @@ class ImportancePanel(Panel):
             self.basis.setCurrentIndex(self.basis.findData(self.session.importance_kind))
         if explanation is None:
             self.model.show(np.zeros(0, dtype=bool), None, None)
-            self.summary.setText("Open a study and a model to see the features.")
+            self._summarise("No features: nothing is explained.")
             return
         self.model.show(
             explanation.mask.keep, self.session.importance(), self.session.contributions()
@@ -181,8 +185,12 @@ class ImportancePanel(Panel):
         # The bars of the other columns are paler where the feature is off.
         self.table.viewport().update()
         name = explanation.class_names[explanation.class_idx]
-        self.summary.setText(f"{mask.count} of {mask.keep.size} features kept, for {name}")
+        self._summarise(f"{mask.count} of {mask.keep.size} features kept, for {name}")
         self._follow(mask)
+
+    def _summarise(self, text: str) -> None:
+        self.summary.setText(text)
+        self.summary.setToolTip(plain(text))
 
     def _follow(self, mask: FeatureMask) -> None:
         """The slider stands where a choice of the top features stands; a hand-made one has none."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, Qt, Signal
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -46,6 +46,19 @@ _MOST_TRIES = 3
 _SAID_ONCE_IN = 2.0
 
 
+class _WhenTheLoopRuns(QObject):
+    """Calls something in the window's thread, whichever thread asks for it."""
+
+    asked = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked.connect(self._call, Qt.ConnectionType.QueuedConnection)
+
+    def _call(self, call: Callable[[], None]) -> None:
+        call()
+
+
 @dataclass(eq=False)
 class _Guarded:
     values: dict[str, Any]
@@ -75,6 +88,8 @@ class LayerGuard:
         lost: Callable[[Layer, frozenset[str]], None],
     ) -> None:
         self._put_back, self._lost = put_back, lost
+        # A timer of Qt would never run where a script sets something from a thread of its own.
+        self._later = _WhenTheLoopRuns()
         self._guarded: dict[Layer, _Guarded] = {}
 
     def watch(self, layer: Layer, properties: Iterable[str]) -> None:
@@ -102,23 +117,32 @@ class LayerGuard:
     def changing(self, layer: Layer) -> Generator[None, None, None]:
         """Let the program itself set properties, which are kept as they are afterwards."""
         guarded = self._guarded.get(layer)
-        if guarded is None:
+        if guarded is None or guarded.restoring:
             yield
             return
-        outermost, guarded.restoring = not guarded.restoring, True
+        guarded.restoring, guarded.tries = True, 0
+        lost, guarded.lost = guarded.lost, set()
+        held: dict[str, Any] = {}
         try:
+            for name in _changed(layer, guarded):
+                setattr(layer, name, guarded.values[name])
+            # What another hand still holds is not taken for what the program wants.
+            held = {name: _value(layer, name) for name in _changed(layer, guarded)}
             yield
         finally:
-            if outermost:
-                guarded.restoring = False
-                guarded.values = {name: _value(layer, name) for name in guarded.values}
-                guarded.lost.clear()
-                guarded.tries = 0
+            guarded.restoring = False
+            for name in guarded.values:
+                value = _value(layer, name)
+                if name not in held or not _same(value, held[name]):
+                    guarded.values[name] = value
+                elif name in lost:
+                    guarded.lost.add(name)
+        self._restore(layer, guarded)
 
-    def holds(self, layer: Layer) -> bool:
-        """Whether every property that is guarded is as the program has set it."""
+    def holds(self, layer: Layer, properties: Iterable[str]) -> bool:
+        """Whether these properties, which are guarded, are as the program has set them."""
         guarded = self._guarded.get(layer)
-        return guarded is not None and not guarded.lost
+        return guarded is not None and guarded.lost.isdisjoint(properties)
 
     # ------------------------------------------------------------------ inside
 
@@ -141,7 +165,7 @@ class LayerGuard:
         finally:
             guarded.restoring = False
         if not guarded.touched:
-            QTimer.singleShot(0, lambda: self._tell(layer, guarded))
+            self._later.asked.emit(lambda: self._tell(layer, guarded))
         guarded.touched.update(changed)
 
     def _tell(self, layer: Layer, guarded: _Guarded) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_ifa.viewer.study_layer import EXPLANATION_KEY, VOLUME_KEY, studies_on_show
+import numpy as np
+
+from napari_ifa.viewer.study_layer import (
+    EXPLANATION_KEY,
+    VOLUME_KEY,
+    studies_on_show,
+    without_html,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -26,7 +33,7 @@ def disown(layer: Layer) -> None:
         layer.metadata[_MADE_OF_KEY] = _MADE_OF_MAP
         kept = f"{explanation.mask.count} of {explanation.mask.keep.size} features"
         name = explanation.class_names[explanation.class_idx]
-        layer.name = f"{layer.name} (fixed: {name}, {kept})"
+        layer.name = without_html(f"{layer.name} (fixed: {name}, {kept})")
     elif volume is not None:
         layer.metadata[_MADE_OF_KEY] = _MADE_OF_STUDY
 
@@ -40,11 +47,31 @@ def remarks(viewer: napari.Viewer) -> list[str]:
     placed = any(volume.source.placed for volume in studies_on_show(viewer))
     if placed and any(_lies_nowhere(layer) for layer in visible):
         said.append("with an image that has no place in the patient")
+    if placed and any(_is_unplaced_labels(layer) for layer in visible):
+        said.append("with labels that have no place in the patient")
     return said
 
 
 def _lies_nowhere(layer: Layer) -> bool:
-    """Whether a layer of pixels lies among a study's millimetres without being in them."""
+    """Whether an image of pixels lies among a study's millimetres without being in them."""
     from napari.layers import Image
 
-    return isinstance(layer, Image) and any(str(unit) == "pixel" for unit in layer.units)
+    return isinstance(layer, Image) and _in_pixels(layer)
+
+
+def _is_unplaced_labels(layer: Layer) -> bool:
+    """The same of labels, which a script may have put in place without naming the unit."""
+    from napari.layers import Labels
+
+    moved = layer.affine.affine_matrix - np.eye(layer.ndim + 1)
+    return (
+        isinstance(layer, Labels)
+        and _in_pixels(layer)
+        and np.allclose(layer.scale, 1)
+        and np.allclose(layer.translate, 0)
+        and np.allclose(moved, 0)
+    )
+
+
+def _in_pixels(layer: Layer) -> bool:
+    return any(str(unit) == "pixel" for unit in layer.units)

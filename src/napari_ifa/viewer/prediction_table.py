@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.feature_table import MINUS
+from napari_ifa.viewer.panel import plain
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QModelIndex
@@ -54,11 +55,11 @@ class PredictionTable(QTableWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
-        header.setMinimumSectionSize(40)
+        header.setMinimumSectionSize(56)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         for column in (LOGIT_ALL, LOGIT_CHOSEN):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, 56)
+            # Outputs that are no logits of a classifier have any number of digits.
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         for column in (P_ALL, P_CHOSEN):
             self.setItemDelegateForColumn(column, _ProbabilityDelegate(self))
 
@@ -67,7 +68,7 @@ class PredictionTable(QTableWidget):
         self.setRowCount(len(names))
         for row, name in enumerate(names):
             item = QTableWidgetItem(name)
-            item.setToolTip(name)
+            item.setToolTip(plain(name))
             self.setItem(row, CLASS, item)
         visible = min(len(names), 6)
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + visible * _ROW_HEIGHT + 4)

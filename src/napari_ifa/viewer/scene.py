@@ -42,16 +42,18 @@ class Scene:
     Signals
     -------
     plane_changed(plane) : another plane is on show, by whatever way a person chose it.
+    given_up() : something keeps changing the place or the voxels of the study.
     """
 
     plane_changed = Signal(str)
+    given_up = Signal()
 
     def __init__(self, viewer: napari.Viewer, session: Session) -> None:
         self._viewer = weakref.ref(viewer)
         self._session = session
         self._image: Image | None = None
         self._image_is_ours = False
-        self._guard = LayerGuard(self._tell_put_back, lambda layer, names: None)
+        self._guard = LayerGuard(self._tell_put_back, lambda layer, names: self.given_up.emit())
         self.map = EvidenceMap(viewer, lambda sentence: session.say("note", sentence))
         # What the study was last given; a drag of the mouse moves its limits afterwards.
         self._window: Window | None = None
@@ -86,6 +88,11 @@ class Scene:
     def overlay_3d(self) -> Image | None:
         """What stands for the map while the viewer shows 3D."""
         return self.map.layer_3d
+
+    @property
+    def study_holds(self) -> bool:
+        """Whether the study lies where its images were acquired, with the voxels that were read."""
+        return self._image is None or self._guard.holds(self._image, (*PLACE, *DATA))
 
     @property
     def opacity(self) -> float:
@@ -211,8 +218,9 @@ class Scene:
         slice_axis = volume.source.axes.index(2)
         plane = next(name for name, order in PLANES.items() if order[0] == slice_axis)
         self.show_plane(plane)
-        middle = [(n - 1) // 2 for n in volume.shape]
-        viewer.dims.current_step = tuple(middle)
+        middle = (np.array(volume.shape) - 1) // 2 * volume.spacing + volume.translate
+        # In mm, since steps count from where the first of all layers begins.
+        viewer.dims.set_point(range(viewer.dims.ndim - 3, viewer.dims.ndim), tuple(middle))
 
     def _adopt(self, event: Any) -> None:
         self._adopt_layer(event.value)

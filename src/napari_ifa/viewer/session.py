@@ -381,7 +381,13 @@ class Session:
             _ = explanation.fit
             return explanation
 
-        self._runner.start("Explaining", work, self._show, self._fail_explaining, key="explain")
+        def failed(error: IfaError) -> None:
+            # Nothing is said of a study or model that has been closed meanwhile.
+            if volume is self.volume and classifier is self.classifier:
+                self._drop_explanation()
+                self._fail(error)
+
+        self._runner.start("Explaining", work, self._show, failed, key="explain")
 
     def _show(self, explanation: Explanation) -> None:
         case = explanation.case
@@ -476,10 +482,6 @@ class Session:
             self.explanation, self.prediction, self.fit = None, None, None
             self.explanation_changed.emit(None)
             self.prediction_changed.emit(None)
-
-    def _fail_explaining(self, error: IfaError) -> None:
-        self._drop_explanation()
-        self._fail(error)
 
     def say(self, kind: str, sentence: str, about: str = "model") -> None:
         """Tell a person something in one sentence; see ``said``."""

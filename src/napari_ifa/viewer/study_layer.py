@@ -32,7 +32,7 @@ def image_layer_data(
     from napari_ifa.volumes.windowing import default_window
 
     attributes: dict[str, Any] = {
-        "name": layer_name(volume, series),
+        "name": without_html(layer_name(volume, series)),
         "metadata": {
             VOLUME_KEY: volume,
             "affine_lps_mm": volume.affine.tolist(),
@@ -60,6 +60,11 @@ def layer_name(volume: Volume, series: Series | None = None) -> str:
     name = " ".join(filter(None, (volume.modality, volume.description)))
     part = "" if series is None else series.part
     return ", ".join(filter(None, (name, part))) or "image"
+
+
+def without_html(name: str) -> str:
+    """A layer's name that napari's status bar and tips do not take for HTML."""
+    return name.replace("<", "‹").replace(">", "›")
 
 
 def opened_volume(layer: Layer) -> Volume | None:
