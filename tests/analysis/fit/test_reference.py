@@ -54,18 +54,28 @@ ONLY_FIRST = np.array([True, False, False])
 
 
 def test_p_counts_those_at_least_as_far_and_the_case_itself():
-    reference = known(np.arange(1.0, 20.0))  # 95 % of 1 … 19 lie within 19
+    reference = known(np.arange(1.0, 20.0))  # 0.95 of 18 steps above 1: 18.1
     unit = reference.units[0]
 
-    assert unit == 19
+    assert unit == pytest.approx(18.1)
     # 18 and 19 lie at least as far as 18: (1 + 2) / (19 + 1).
     assert reference.p(18 / unit, ONLY_FIRST) == pytest.approx(0.15)
     assert reference.p(20 / unit, ONLY_FIRST) == pytest.approx(0.05)
     assert reference.p(0.0, ONLY_FIRST) == pytest.approx(1.0)
 
 
-def test_of_forty_cases_the_unit_is_the_thirty_eighth():
-    assert known(np.arange(1.0, 41.0)).units[0] == 38
+def test_the_unit_of_equal_cases_is_numpys_quantile():
+    distances = np.random.default_rng(0).gamma(3.0, size=93)
+    assert known(distances).units[0] == pytest.approx(np.quantile(distances, 0.95))
+    # Cases of which nothing is known count for nothing.
+    gaps = np.concatenate([distances, [np.nan] * 7])
+    assert known(gaps).units[0] == pytest.approx(np.quantile(distances, 0.95))
+
+
+def test_two_cases_of_a_patient_weigh_half_each_in_the_unit():
+    # Below 1, 2, 3, 4 lie 0, 0.5, 1 and 2 patients; 0.95 of the last is 1.9, so 3.9.
+    groups = np.array([0, 0, 1, 2], dtype=np.int64)
+    assert known(np.arange(1.0, 5.0), groups=groups).units[0] == pytest.approx(3.9)
 
 
 def test_a_patient_counts_once_however_many_cases_are_of_him():

@@ -226,15 +226,17 @@ class _Rows:
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The least value that ``share`` of the weights do not exceed; 1 at least where all are 0.
+    """The value that ``share`` of the weights do not exceed, between two values as numpy does it.
 
-    NaN where no value is known.
+    With equal weights it is ``numpy.quantile``: of few cases, the next value above may be an
+    outlier, to which nothing else should be compared. 1 where it is zero, NaN where no value is
+    known.
     """
-    known = np.isfinite(values)
+    known = np.isfinite(values) & (weights > 0)
     if not known.any():
         return float("nan")
     order = np.argsort(values[known], kind="stable")
-    summed = np.cumsum(weights[known][order])
-    place = int(np.searchsorted(summed, share * summed[-1] * (1 - 1e-12)))
-    found = float(values[known][order][min(place, len(order) - 1)])
+    own = weights[known][order]
+    below = np.cumsum(own) - own
+    found = float(np.interp(share * below[-1], below, values[known][order]))
     return found if found > 0 else 1.0
