@@ -472,13 +472,7 @@ def test_labels_that_nobody_has_put_in_place_are_named_in_the_corner(explained):
     explained.settle(lambda: explained.scene.overlay is not None)
     viewer = explained.viewer
     # napari's own button takes the place of what is there.
-    explained.click(
-        next(
-            button
-            for button in viewer.window._qt_window.findChildren(QPushButton)
-            if button.property("mode") == "new_labels"
-        )
-    )
+    explained.click(explained.viewer_button("new_labels"))
     assert explained.corner == ""
     viewer.layers.remove(viewer.layers[-1])
     labels = np.zeros(explained.session.volume.shape, int)
