@@ -467,28 +467,21 @@ def test_an_image_without_a_place_is_named_in_the_corner(explained):
     assert explained.corner == ""
 
 
-def test_labels_that_nobody_has_put_in_place_are_named_in_the_corner(explained):
-    explained.session.set_volume(head())
-    explained.settle(lambda: explained.scene.overlay is not None)
-    viewer = explained.viewer
+def test_labels_that_nobody_has_put_in_place_are_named_in_the_corner(desk):
+    desk.session.set_volume(head())
+    viewer = desk.viewer
     # napari's own button takes the place of what is there.
-    explained.click(
-        next(
-            button
-            for button in viewer.window._qt_window.findChildren(QPushButton)
-            if button.property("mode") == "new_labels"
-        )
-    )
-    assert explained.corner == ""
+    desk.click(desk.viewer_button("new_labels"))
+    assert desk.corner == ""
     viewer.layers.remove(viewer.layers[-1])
-    labels = np.zeros(explained.session.volume.shape, int)
+    labels = np.zeros(desk.session.volume.shape, int)
     layer = viewer.add_labels(labels)
-    assert explained.corner == "with labels that have no place in the patient"
+    assert desk.corner == "with labels that have no place in the patient"
     layer.visible = False
-    assert explained.corner == ""
-    study = explained.scene.image
+    assert desk.corner == ""
+    study = desk.scene.image
     viewer.add_labels(labels, scale=study.scale, translate=study.translate)
-    assert explained.corner == ""
+    assert desk.corner == ""
 
 
 def test_a_map_over_another_study_is_said(explained):
