@@ -104,6 +104,8 @@ def _child(line: CommandLine, folder: Path) -> None:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MOST, size + MOST))
         os.environ |= {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "home")}
+        # What an ended run left there the next one removes.
+        os.environ["NAPARI_IFA_CACHE_DIR"] = str(folder.parent.parent / "cache")
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
             os.environ.pop(name, None)
         tempfile.tempdir = None
