@@ -227,10 +227,6 @@ def test_a_report_tells_the_cohorts_and_takes_no_folder_of_another_kind(
             "has no split 'none'",
         ),
         (
-            [*["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "-o", "x.nc"], "--workers", "0"],
-            "0 workers",
-        ),
-        (
             [
                 *["evaluate", "--bundle", str(samples.bundle("confounded")), "--analysis", "a.nc"],
                 *["--cohort", COHORT, "-o", "x"],
@@ -238,7 +234,7 @@ def test_a_report_tells_the_cohorts_and_takes_no_folder_of_another_kind(
             "made with another model: weights",
         ),
     ],
-    ids=["no analysis", "half a model", "no evaluation", "no split", "no workers", "other model"],
+    ids=["no analysis", "half a model", "no evaluation", "no split", "other model"],
 )
 def test_bad_input_is_one_line_and_nothing_written(
     arguments, reason, folder, monkeypatch, capsys
