@@ -104,7 +104,11 @@ def test_one_lane_keeps_the_order_and_another_does_not_wait(jobs, qtbot):
     [
         (UnsupportedStudyError("Series 3: no position."), "Series 3: no position."),
         (ZeroDivisionError("secret"), "Reading failed unexpectedly (ZeroDivisionError)."),
-        (MemoryError(), "Reading: not enough memory; close other images and try again."),
+        (
+            MemoryError(),
+            "There is not enough memory to finish: Reading; close other images and programs and"
+            " try again, or use a smaller image.",
+        ),
     ],
 )
 def test_what_goes_wrong_becomes_one_sentence(jobs, qtbot, raised, sentence):
