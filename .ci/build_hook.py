@@ -16,6 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BROUGHT_IN = ("napari.yaml", "sample_data")
+#: The scripts that made the sample data need the checkout.
+LEFT_OUT = ("making", "__pycache__")
 
 
 class BringIntoPackage(BuildHookInterface[Any]):
@@ -30,7 +32,16 @@ class BringIntoPackage(BuildHookInterface[Any]):
             if version == "editable":
                 link_or_copy(root / name, root / "src" / "napari_ifa" / name)
             else:
-                build_data["force_include"][str(root / name)] = f"napari_ifa/{name}"
+                for part in parts_of(root / name):
+                    packed = part.relative_to(root).as_posix()
+                    build_data["force_include"][str(part)] = f"napari_ifa/{packed}"
+
+
+def parts_of(place: Path) -> list[Path]:
+    """What a wheel gets of a file or folder: itself, or what stands in it."""
+    if place.is_file():
+        return [place]
+    return sorted(part for part in place.iterdir() if part.name not in LEFT_OUT)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

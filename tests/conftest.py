@@ -10,6 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.image_files import (
+    dicom_slice,
+    mr_sagittal_oblique,
+    save_dicom,
+    save_nifti,
+    save_series,
+)
+
+__all__ = ["dicom_slice", "mr_sagittal_oblique", "save_dicom", "save_nifti", "save_series"]
+
 # An empty name: napari neither reads nor writes settings of the person who runs the tests.
 os.environ["NAPARI_CONFIG"] = ""
 

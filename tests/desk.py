@@ -20,11 +20,12 @@ class Desk:
     """A viewer with its workspace and panels."""
 
     def __init__(self, viewer, qtbot):
+        from napari_ifa.viewer.docks import dock_all
         from napari_ifa.viewer.workspace import workspace_of
 
         self.viewer, self.qtbot = viewer, qtbot
         self.workspace = workspace_of(viewer)
-        self.workspace.dock_all()
+        dock_all(viewer)
         panels = {type(w).__name__: w for w in viewer.window.dock_widgets.values()}
         self.study = panels["StudyPanel"]
         self.explain = panels["ExplainPanel"]

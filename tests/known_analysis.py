@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from napari_ifa.analysis import Analysis
-from napari_ifa.analysis.truth import cases_of_class
+from napari_ifa.cohorts.truth import cases_of_class
 
 MODEL = {
     "model_weights": "w",

@@ -11,7 +11,8 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirst
 from torch import nn
 
-from napari_ifa.analysis import Analysis, analyze, read_cohort
+from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 

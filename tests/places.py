@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ifa.volumes import Colouring, Provenance, Volume
+from napari_ifa.export import Colouring, Provenance
+from napari_ifa.volumes import Volume
 
 #: Per mm of x, y, z (LPS): no mirrored, swapped or shifted place has the same value.
 PER_MM = np.array([1e-3, 0.7e-3, 0.3e-3])

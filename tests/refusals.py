@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes import list_series, read_volume
+from napari_ifa.reading import list_series, read_volume
 
 
 def refusal(path: Path) -> str:

@@ -15,14 +15,14 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from signals import heard
 
 import napari_ifa as ifa
 from napari_ifa import samples
 from napari_ifa.analysis.colour import evidence_strength
-from napari_ifa.analysis.figures import usual_cam
 from napari_ifa.cli import main
-from napari_ifa.volumes import Series, SeriesList, Skipped
+from napari_ifa.export.picture import usual_cam
+from napari_ifa.reading import Series, SeriesList, Skipped
+from tests.signals import heard
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_series_says_all_that_a_person_needs_to_choose(
         ],
         [Skipped("DICOM without an image", 2, ("a", "b"))],
     )  # fmt: skip
-    monkeypatch.setattr("napari_ifa.volumes.list_series", lambda *_, **__: shown)
+    monkeypatch.setattr("napari_ifa.reading.list_series", lambda *_, **__: shown)
     assert main(["series", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "0a1b2c3d  MR  5 EPI кость, time 1 of 2: 15 images, 15 × 64 × 64, 3.00 × 2.50 × 2.50 mm,"
@@ -304,7 +304,7 @@ def test_who_ends_the_program_leaves_no_unpacked_study_behind(name: str, tmp_pat
     # Reading goes on for ever once all is unpacked.
     program = (
         "import time, napari_ifa.volumes as volumes\n"
-        "from napari_ifa.volumes.reader import list_series\n"
+        "from napari_ifa.reading.reader import list_series\n"
         "def slow(*words, **more):\n"
         "    kept = list_series(words[0])\n"
         "    print('unpacked', flush=True)\n"

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from signals import heard
 
 from napari_ifa import samples
 from napari_ifa.analysis import load_analysis
 from napari_ifa.cli import main
+from tests.signals import heard
 
 BUNDLE = str(samples.bundle("clean"))
 COHORT = str(samples.cohort("clean"))

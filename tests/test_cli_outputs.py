@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import write_cohort
 
 import napari_ifa.cli.cohort as cohort_commands
 from napari_ifa import samples
@@ -18,6 +17,7 @@ from napari_ifa.cli import main
 from napari_ifa.disk import claimed
 from napari_ifa.disk.claim import Claim
 from napari_ifa.models import Classifier
+from tests.tiny import write_cohort
 
 BUNDLE = str(samples.bundle("clean"))
 THESIS = b"PK\x03\x04 my thesis \0"
@@ -26,7 +26,7 @@ THESIS = b"PK\x03\x04 my thesis \0"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cohort of tiny images for a tiny model, in the folder where commands run."""
-    from tiny import tiny_classifier
+    from tests.tiny import tiny_classifier
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
@@ -223,11 +223,10 @@ def test_a_second_run_is_told_of_the_first_before_any_work(command, here: Path, 
 
 
 def test_two_analyses_do_not_share_a_folder_of_parts(here: Path) -> None:
-    from tiny import tiny_classifier
-
     import napari_ifa as ifa
     from napari_ifa.disk import Claim
     from napari_ifa.errors import AlreadyRunningError
+    from tests.tiny import tiny_classifier
 
     cohort = ifa.read_cohort("in/datalist.json")
     Path("parts").mkdir()

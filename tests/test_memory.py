@@ -87,7 +87,8 @@ def test_a_containers_limit_is_all_the_memory_there_is(
 LIMITED = """
 import resource, sys
 from napari_ifa.cli import main
-import torch, monai.transforms, monai.networks.nets, napari_ifa.analysis, napari_ifa.report
+import torch, monai.transforms, monai.networks.nets
+import napari_ifa.analysis, napari_ifa.export.explanation
 held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {room}, held + {room}))
 sys.exit(main(sys.argv[1:]))

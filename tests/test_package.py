@@ -32,8 +32,11 @@ def python(*arguments: str, folder: Path = CHECKOUT) -> str:
 def top_level_files() -> dict[str, bytes]:
     """The manifest and the sample data of the checkout: path below the package -> content."""
     files = [CHECKOUT / "napari.yaml", *(CHECKOUT / "sample_data").rglob("*")]
+    making = CHECKOUT / "sample_data" / "making"
     return {
-        file.relative_to(CHECKOUT).as_posix(): file.read_bytes() for file in files if file.is_file()
+        file.relative_to(CHECKOUT).as_posix(): file.read_bytes()
+        for file in files
+        if file.is_file() and making not in file.parents
     }
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.paper import datasets, measured, page, published, tables
-from benchmarks.paper.networks import plans
-from benchmarks.paper.training import augmented, held_out, trained_bundle
 from PIL import Image
 
 import napari_ifa as ifa
-from napari_ifa.analysis import Case, Cohort
+from napari_ifa.cohorts import Case, Cohort
+from tests.benchmarks.paper import datasets, measured, page, published, tables
+from tests.benchmarks.paper.networks import plans
+from tests.benchmarks.paper.training import augmented, held_out, trained_bundle
 
 
 def write_picture(path, bright, seed):

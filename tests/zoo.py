@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import peers
 import torch
 from monai.networks import nets
 from monai.networks.nets.diffusion_model_unet import DiffusionModelEncoder
 from monai.networks.nets.dints import TopologyInstance
 from monai.networks.nets.unet import CheckpointUNet
 from torch import Tensor, nn
+
+from tests import peers
 
 torchvision = peers.usable_torchvision()
 

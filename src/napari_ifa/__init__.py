@@ -13,21 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_ifa.analysis import (
         Analysis,
-        Cohort,
         CohortFit,
         CommonScale,
-        Evaluation,
         Explanation,
         FeatureMask,
-        Findings,
         analyze,
-        evaluate,
         explain,
-        findings,
         load_analysis,
-        read_cohort,
     )
     from napari_ifa.cam import class_activation
+    from napari_ifa.cohorts import Cohort, read_cohort
     from napari_ifa.errors import (
         AnalysisError,
         AnalysisMismatchError,
@@ -39,8 +34,11 @@ if TYPE_CHECKING:
         UnsupportedStudyError,
         UntrustedModelError,
     )
+    from napari_ifa.evaluation import Evaluation, evaluate
+    from napari_ifa.evaluation.findings import Findings, findings
     from napari_ifa.models import Classifier, load_classifier
-    from napari_ifa.volumes import Volume, list_series, read_volume
+    from napari_ifa.reading import list_series, read_volume
+    from napari_ifa.volumes import Volume
 
 _PACKAGE_OF = {
     "Analysis": "analysis",
@@ -49,29 +47,29 @@ _PACKAGE_OF = {
     "BundleError": "errors",
     "Cancelled": "errors",
     "Classifier": "models",
-    "Cohort": "analysis",
+    "Cohort": "cohorts",
     "CohortError": "errors",
     "CohortFit": "analysis",
     "CommonScale": "analysis",
-    "Evaluation": "analysis",
+    "Evaluation": "evaluation",
     "Explanation": "analysis",
     "ExplanationError": "errors",
     "FeatureMask": "analysis",
-    "Findings": "analysis",
+    "Findings": "evaluation.findings",
     "IfaError": "errors",
     "UnsupportedStudyError": "errors",
     "UntrustedModelError": "errors",
     "Volume": "volumes",
     "analyze": "analysis",
     "class_activation": "cam",
-    "evaluate": "analysis",
+    "evaluate": "evaluation",
     "explain": "analysis",
-    "findings": "analysis",
-    "list_series": "volumes",
+    "findings": "evaluation.findings",
+    "list_series": "reading",
     "load_analysis": "analysis",
     "load_classifier": "models",
-    "read_cohort": "analysis",
-    "read_volume": "volumes",
+    "read_cohort": "cohorts",
+    "read_volume": "reading",
 }
 
 __all__ = [

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import analyze, evaluate, explain, read_cohort
-from napari_ifa.volumes import read_volume
+from napari_ifa.analysis import analyze, explain
+from napari_ifa.cohorts import read_cohort
+from napari_ifa.evaluation import evaluate
+from napari_ifa.reading import read_volume
+from tests.tiny import tiny_classifier, write_cohort
 
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 # Means 1, 2 and 0; the features are (x, −x).

@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from hostile.analyses import BYTES, write_analysis
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import analyze, load_analysis, read_cohort
+from napari_ifa.analysis import analyze, load_analysis
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError
+from tests.hostile.analyses import BYTES, write_analysis
+from tests.tiny import tiny_classifier, write_cohort
 
 #: More are tried with NAPARI_IFA_DAMAGED_ANALYSES=1000.
 COUNT = int(os.environ.get("NAPARI_IFA_DAMAGED_ANALYSES", "30"))

@@ -8,13 +8,14 @@ import time
 
 import psutil
 import pytest
-from tiny import tiny_classifier, write_cohort
 
 import napari_ifa.analysis.distributed as distributed
 from napari_ifa import samples
-from napari_ifa.analysis import Analysis, Cohort, analyze, read_cohort
+from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled
 from napari_ifa.models import Classifier, load_classifier
+from tests.tiny import tiny_classifier, write_cohort
 
 pytestmark = pytest.mark.timeout(240)
 

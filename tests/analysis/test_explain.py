@@ -8,14 +8,15 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_classifier, write_cohort, write_image
 from torch import nn
 
-from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
-from napari_ifa.analysis.evaluation.localisation import localise
+from napari_ifa.analysis import FeatureMask, analyze, explain
 from napari_ifa.cam import METHODS
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, ExplanationError
-from napari_ifa.volumes import read_volume
+from napari_ifa.evaluation.measures.localisation import localise
+from napari_ifa.reading import read_volume
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 RAMP = [0.0, 1, 2, 3, 4, 5, 6, 7]
 

@@ -25,16 +25,18 @@ from monai.transforms import (
     Transpose,
 )
 from PIL import Image
-from tiny import tiny_classifier
 from torch import nn
 
-from napari_ifa.analysis import Explanation, analyze, explain, read_cohort
-from napari_ifa.analysis.figures import comparison_picture
+from napari_ifa.analysis import Explanation, analyze, explain
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.export.explanation import write_explanation
+from napari_ifa.export.picture import comparison_picture
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
-from napari_ifa.report import write_explanation
-from napari_ifa.volumes import SourceOrder, picture_volume, volume_from_file_order
+from napari_ifa.reading import picture_volume
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from tests.tiny import tiny_classifier
 
 ROWS, COLUMNS = 5, 9
 CORNERS = [(0, 0), (0, 8), (4, 0), (4, 8), (1, 6)]

@@ -9,12 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ifa.analysis import fine_counts
-from napari_ifa.analysis.fine_counts import (
-    FineCounts,
-    fine_arrays,
-    fine_of_arrays,
-    most_bins,
-)
+from napari_ifa.analysis.fine_counts import FineCounts, fine_arrays, fine_of_arrays, most_bins
 
 
 def of(values, most=10) -> FineCounts:

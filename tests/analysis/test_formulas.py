@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import Analysis, analyze, load_analysis, read_cohort
+from napari_ifa.analysis import Analysis, analyze, load_analysis
 from napari_ifa.cam import METHODS
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError, Cancelled
+from tests.tiny import tiny_classifier, write_cohort
 
 CORRECTED = ("gradcam++", "smoothgradcam++")
 

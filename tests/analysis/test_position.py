@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_classifier, write_image
 
-from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis import analyze
 from napari_ifa.analysis.position import PositionStatistics, centres
+from napari_ifa.cohorts import read_cohort
+from tests.tiny import tiny_classifier, write_image
 
 
 def test_the_centre_by_hand():

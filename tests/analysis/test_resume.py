@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import Analysis, Cohort, analyze, read_cohort
+from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 CASES = 11
 
@@ -93,8 +94,9 @@ def test_finished_shards_are_not_computed_again(cohort, whole, tmp_path, monkeyp
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from tiny import tiny_classifier
-from napari_ifa.analysis import analyze, read_cohort
+from tests.tiny import tiny_classifier
+from napari_ifa.analysis import analyze
+from napari_ifa.cohorts import read_cohort
 
 def progress(done, total):
     if done >= 7:
@@ -107,7 +109,7 @@ analyze(tiny_classifier(), read_cohort({datalist!r}, "training"), shard_size=3, 
 
 def test_a_killed_process_leaves_whole_shards(cohort, whole, tmp_path) -> None:
     datalist = str(cohort.cases[0].path.parent / "datalist.json")
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[2])
     script = KILLED.format(tests=tests, datalist=datalist, folder=str(tmp_path / "parts"))
 
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)

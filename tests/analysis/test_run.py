@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import Analysis, Cohort, analyze, load_analysis, read_cohort
-from napari_ifa.analysis.truth import Truth
+from napari_ifa.analysis import Analysis, analyze, load_analysis
+from napari_ifa.cohorts import Cohort, read_cohort
+from napari_ifa.cohorts.truth import Truth
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
+from tests.tiny import tiny_classifier, write_cohort
 
 # Means 1, 2 and 0; the features are (x, −x).
 BRIGHT = [8.0, 0, 0, 0, 0, 0, 0, 0]

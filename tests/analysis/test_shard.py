@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import Analysis, analyze, read_cohort
+from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.analysis.shard import Shard, Skipped
+from napari_ifa.cohorts import read_cohort
+from tests.tiny import tiny_classifier, write_cohort
 
 CASES = 17
 

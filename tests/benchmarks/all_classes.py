@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import torch
-from benchmarks import gradcams, networks
-from benchmarks.measuring import (
+from monai.visualize import GradCAM as MonaiGradCAM
+from torch import Tensor, nn
+from torchcam.methods import GradCAM as TorchcamGradCAM
+
+from napari_ifa.cam import class_activation
+from tests.benchmarks import gradcams, networks
+from tests.benchmarks.measuring import (
     Call,
     Line,
     Settings,
@@ -14,12 +19,7 @@ from benchmarks.measuring import (
     peak_memory,
     time_line,
 )
-from benchmarks.reference import pooled_linear
-from monai.visualize import GradCAM as MonaiGradCAM
-from torch import Tensor, nn
-from torchcam.methods import GradCAM as TorchcamGradCAM
-
-from napari_ifa.cam import class_activation
+from tests.benchmarks.reference import pooled_linear
 
 FORWARD, OURS, MONAI, TORCHCAM = (
     "one forward without gradients",

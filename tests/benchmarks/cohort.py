@@ -20,11 +20,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import cohort_cost, cohort_throughput, machine
-from benchmarks.cohort_cost import Cost, Growth
-from benchmarks.cohort_throughput import Throughput
+from tests.benchmarks import cohort_cost, cohort_throughput, machine
+from tests.benchmarks.cohort_cost import Cost, Growth
+from tests.benchmarks.cohort_throughput import Throughput
 
 ROWS = ("throughput", "cost")
 _YES_NO = {True: "yes", False: "no", None: "–"}

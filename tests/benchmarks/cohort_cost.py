@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 #: The peak of the most cases over that of the fewest that still counts as flat: an analysis holds
 #: its rows in memory up to 32 MiB.
@@ -105,7 +105,8 @@ def _in_a_process(folder: Path, classes: int, features: int, profiles: str, case
 
 def _cost(folder: Path, classes: int, features: int, profiles: str, cases: int) -> Cost:
     """In this process, which has done nothing else."""
-    from napari_ifa.analysis import Case, Cohort, analyze
+    from napari_ifa.analysis import analyze
+    from napari_ifa.cohorts import Case, Cohort
 
     classifier = _classifier(classes, features)
     listed = [Case(f"{n}.png", folder / f"{n}.png", n % classes) for n in range(cases)]

@@ -11,16 +11,17 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import torch
-from benchmarks import networks
-from benchmarks.measuring import Spread, difference, interleaved
 from monai.transforms import Compose, EnsureChannelFirst, ScaleIntensity
 from PIL import Image
 from torch import Tensor, nn
 
-from napari_ifa.analysis import Analysis, Case, Cohort, analyze
-from napari_ifa.analysis.loading import Loaded, loaded_cases
+from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.cohorts import Case, Cohort
+from napari_ifa.cohorts.loading import Loaded, loaded_cases
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
+from tests.benchmarks import networks
+from tests.benchmarks.measuring import Spread, difference, interleaved
 
 ANALYSIS, LOOP = "analysis", "bare forward loop"
 GOAL = 0.9

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import all_classes, machine, one_class, score_cam
-from benchmarks.measuring import Line, Settings
+from tests.benchmarks import all_classes, machine, one_class, score_cam
+from tests.benchmarks.measuring import Line, Settings
 
 ROWS: dict[str, Callable[[Settings], list[Line]]] = {
     "one-class": one_class.times,

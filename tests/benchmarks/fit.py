@@ -25,13 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks import fit_probes as probes
-from benchmarks import machine
-from benchmarks.paper.datasets import SETS
-from benchmarks.paper.networks import plans
-from benchmarks.paper.training import trained_bundle
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import napari_ifa as ifa
 from napari_ifa import samples
@@ -39,8 +33,13 @@ from napari_ifa.analysis.fit.comparison import compared
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
-from napari_ifa.analysis.loading import content_of
 from napari_ifa.cam import CutNetwork
+from napari_ifa.cohorts.loading import content_of
+from tests.benchmarks import fit_probes as probes
+from tests.benchmarks import machine
+from tests.benchmarks.paper.datasets import SETS
+from tests.benchmarks.paper.networks import plans
+from tests.benchmarks.paper.training import trained_bundle
 
 #: Names of the sets here and in ``paper.datasets``; epochs of a network that is trained.
 NAMES = {

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import peers
 import torch
-from benchmarks.measuring import Call
 from captum.attr import LayerGradCam
 from monai.visualize import GradCAM as MonaiGradCAM
 from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchcamGradCAM
 
 from napari_ifa.cam import CutNetwork, class_activation
+from tests import peers
+from tests.benchmarks.measuring import Call
 
 
 def forward(network: nn.Module, layer: str, x: Tensor, index: int) -> Call:

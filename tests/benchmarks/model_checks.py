@@ -17,22 +17,21 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from known_analysis import known_analysis
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from napari_ifa.analysis import Analysis
-from napari_ifa.analysis.evaluation.feature_removal import FILLINGS, FeatureRemoval
-from napari_ifa.analysis.evaluation.removal_order import (
+from napari_ifa.evaluation.findings.confounders import confounder_candidates
+from napari_ifa.evaluation.findings.outliers import outliers
+from napari_ifa.evaluation.findings.overfitting import overfitting
+from napari_ifa.evaluation.measures.feature_removal import FILLINGS, FeatureRemoval
+from napari_ifa.evaluation.measures.removal_order import (
     LayerAnswers,
     fold_orders,
     folds_of,
     removal_counts,
 )
-from napari_ifa.analysis.findings.confounders import confounder_candidates
-from napari_ifa.analysis.findings.outliers import outliers
-from napari_ifa.analysis.findings.overfitting import overfitting
-from napari_ifa.analysis.shares import of_mean_share
+from napari_ifa.evaluation.statistics.shares import of_mean_share
+from tests.known_analysis import known_analysis
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from benchmarks import gradcams, networks
-from benchmarks.measuring import (
+from torch import Tensor, nn
+
+from tests.benchmarks import gradcams, networks
+from tests.benchmarks.measuring import (
     Call,
     Line,
     Settings,
@@ -16,8 +18,7 @@ from benchmarks.measuring import (
     peak_memory,
     time_line,
 )
-from benchmarks.reference import pooled_linear
-from torch import Tensor, nn
+from tests.benchmarks.reference import pooled_linear
 
 FORWARD, OURS, KEPT_OPEN = "one forward without gradients", "napari-ifa", "napari-ifa, kept open"
 COMPETITORS = {

@@ -23,19 +23,18 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks import machine
-from benchmarks.paper import page, tables
-from benchmarks.paper.datasets import SETS, Dataset, from_folder
-from benchmarks.paper.measured import measure, smaller, without_unknown
-from benchmarks.paper.networks import plans
-from benchmarks.paper.published import NOTE, PAPER_SETS
-from benchmarks.paper.training import trained_bundle
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import napari_ifa as ifa
 from napari_ifa import samples
 from napari_ifa.cam import METHODS
+from tests.benchmarks import machine
+from tests.benchmarks.paper import page, tables
+from tests.benchmarks.paper.datasets import SETS, Dataset, from_folder
+from tests.benchmarks.paper.measured import measure, smaller, without_unknown
+from tests.benchmarks.paper.networks import plans
+from tests.benchmarks.paper.published import NOTE, PAPER_SETS
+from tests.benchmarks.paper.training import trained_bundle
 
 #: The cheap ones; those that perturb the input take a pass per feature.
 DEFAULT_METHODS = ("pixelwise", "gradcam", "gradcam++", "xgradcam", "layercam")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from benchmarks import networks
-from benchmarks.measuring import Call, Line, Settings, difference, interleaved, time_line
 from torch import Tensor, nn
 from torchcam.methods import ScoreCAM as TorchcamScoreCAM
 
 from napari_ifa.cam import class_activation
+from tests.benchmarks import networks
+from tests.benchmarks.measuring import Call, Line, Settings, difference, interleaved, time_line
 
 OURS, TORCHCAM = "napari-ifa", "torch-cam"
 REACH = 1 / 1.5

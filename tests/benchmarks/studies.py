@@ -24,10 +24,10 @@ import psutil
 import pydicom
 from pydicom.uid import generate_uid
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.machine import description, in_a_line
-from benchmarks.measuring import Spread, interleaved
+from tests.benchmarks.machine import description, in_a_line
+from tests.benchmarks.measuring import Spread, interleaved
 
 #: Of the time of SimpleITK's reader.
 REACH = 1.0
@@ -105,7 +105,7 @@ def by_simpleitk(folder: Path) -> np.ndarray:
 
 def by_this_project(folder: Path) -> np.ndarray:
     """``[I, P, L]``, from the head down."""
-    from napari_ifa.volumes import read_volume
+    from napari_ifa.reading import read_volume
 
     return read_volume(folder).array
 
@@ -168,7 +168,7 @@ def small_files(source: Path, folder: Path) -> Path:
 
 
 def scan(folder: Path) -> Scan:
-    from napari_ifa.volumes import list_series
+    from napari_ifa.reading import list_series
 
     first: list[float] = []
     begin = time.perf_counter()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from benchmarks.measuring import (
+
+from tests.benchmarks.measuring import (
     Line,
     Spread,
     Times,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks import model_checks
 from scipy.stats import binomtest
+
+from tests.benchmarks import model_checks
 
 
 @pytest.mark.parametrize("section", model_checks.SECTIONS)

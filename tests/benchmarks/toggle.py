@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from napari_ifa.analysis import CommonScale, FeatureMask
-from napari_ifa.viewer.overlay import ActivationOverlay
+from napari_ifa.viewer.scene.overlay import ActivationOverlay
 from napari_ifa.volumes import FeatureGrid, Volume
 
 DISPLAY, GRID, FEATURES, TOGGLES = (300, 512, 512), (8, 16, 16), 512, 200

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import peers
 import pytest
 import torch
-import zoo
 from monai.networks import nets
 from monai.networks.nets import resnet10
 from torch import nn
 
-from napari_ifa.cam import (
-    GRADIENT_METHODS,
-    PERTURBATION_METHODS,
-    CutNetwork,
-    class_activation,
-)
+from napari_ifa.cam import GRADIENT_METHODS, PERTURBATION_METHODS, CutNetwork, class_activation
 from napari_ifa.cam.targets import logits_of
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import call_network, plain_inputs
 from napari_ifa.models.layers import candidate_layers
+from tests import peers, zoo
 
 DOCS = Path(__file__).parents[2] / "docs" / "networks.md"
 HEADER = ("Network", "Axes", "Recommended layer", "Methods", "Add up to the logit", "Note")

@@ -10,13 +10,13 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import peers
 import pytest
 import torch
 from monai.networks.nets import DenseNet, resnet10
 from torch import nn
 
 from napari_ifa.cam import class_activation
+from tests import peers
 
 CLASSES = range(3)
 # A layer of each network, by what comes after it, and the linear layer of a pooled head.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import peers
 import pytest
 import torch
 import torchcam.methods
@@ -21,6 +20,7 @@ from torchcam.methods.core import _CAM
 
 from napari_ifa.cam import class_activation
 from napari_ifa.cam.sampling import noise_field
+from tests import peers
 
 # Layer and image size: grids of 8, of 2 under an image of 34, of 3 under one of 21.
 SUBJECTS = {"small": ("first", 8), "resnet": ("layer4", 34), "densenet": ("features.norm5", 21)}

@@ -95,12 +95,6 @@ def warm() -> None:
     import torch  # noqa: F401
     import xarray
 
-    import napari_ifa.analysis.evaluation.evaluate
-    import napari_ifa.analysis.findings.findings
-    import napari_ifa.analysis.run
-    import napari_ifa.demo
-    import napari_ifa.html_report
-    import napari_ifa.report  # noqa: F401
     from napari_ifa import samples
     from napari_ifa.models import load_classifier
 

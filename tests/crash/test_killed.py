@@ -20,7 +20,7 @@ from napari_ifa import samples
 if sys.platform == "win32":
     pytest.skip("children are forked", allow_module_level=True)
 
-from sandbox import Sandbox, warm
+from tests.crash.sandbox import Sandbox, warm
 
 PATIENT = "DOE_JANE"
 BUNDLE = str(samples.bundle("clean"))

@@ -13,7 +13,7 @@ from napari_ifa.disk import WorkFolder, clear_leftovers, whole_file, whole_folde
 if sys.platform == "win32":
     pytest.skip("children are forked", allow_module_level=True)
 
-from processes import killed_before_step
+from tests.disk.processes import killed_before_step
 
 OLD = {"a.csv": b"old a", "b.csv": b"old b", "series/table_0001.csv": b"old", "note.txt": b"mine"}
 NEW = {"a.csv": b"new a", "c.csv": b"new c", "series/table_0001.csv": b"new"}

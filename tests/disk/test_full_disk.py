@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import analyze, read_cohort
-from napari_ifa.analysis.section import Section
+from napari_ifa.analysis import analyze
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import IfaError
-from napari_ifa.tables import write_sections, write_table, write_whole
-from napari_ifa.volumes import read_volume, write_nifti
+from napari_ifa.evaluation.section import Section
+from napari_ifa.export import write_nifti
+from napari_ifa.export.tables import write_sections, write_table, write_whole
+from napari_ifa.reading import read_volume
+from tests.tiny import tiny_classifier, write_cohort
 
 if sys.platform == "win32":
     pytest.skip("limits and mounts are other things there", allow_module_level=True)

@@ -265,7 +265,8 @@ def test_a_map_of_someone_else_is_never_replaced(tmp_path: Path) -> None:
     import numpy as np
 
     from napari_ifa import samples
-    from napari_ifa.volumes import read_volume, write_nifti
+    from napari_ifa.export import write_nifti
+    from napari_ifa.reading import read_volume
 
     cube = np.zeros((3, 4, 5), np.float32)
     for make in (nibabel.Nifti1Image, nibabel.Nifti2Image):

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from hostile.texts import text
+from tests.hostile.texts import text
 
 NUMBERS = [float("nan"), float("inf"), -float("inf"), -1, -1e300, 1e300, 2, 0, 10**15]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hostile.analyses import cut, flipped
-from hostile.texts import name, text
+from tests.hostile.analyses import cut, flipped
+from tests.hostile.texts import name, text
 
 if TYPE_CHECKING:
-    from hostile.sound import Sound
+    from tests.hostile.sound import Sound
 
 
 def write_cohort(folder: Path, sound: Sound, dice: random.Random) -> tuple[Path, str]:

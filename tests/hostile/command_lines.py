@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostile.analyses import write_analysis
-from hostile.bundles import hostile_bundles
-from hostile.cohorts import write_cohort
-from hostile.texts import name, text
-from hostile.tricks import write_trick
-from hostile.volumes import write_study
+from tests.hostile.analyses import write_analysis
+from tests.hostile.bundles import hostile_bundles
+from tests.hostile.cohorts import write_cohort
+from tests.hostile.texts import name, text
+from tests.hostile.tricks import write_trick
+from tests.hostile.volumes import write_study
 
 if TYPE_CHECKING:
-    from hostile.sound import Sound
+    from tests.hostile.sound import Sound
 
 KINDS = ("bundle", "analysis", "volume", "cohort", "words")
 

@@ -23,11 +23,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hostile.command_lines import CommandLine, command_line
-from hostile.sound import Sound, made_in
-from hostile.tricks import CANARY
+from tests.hostile.command_lines import CommandLine, command_line
+from tests.hostile.sound import Sound, made_in
+from tests.hostile.tricks import CANARY
 
 #: What a run may take: seconds, those not counted in which another process had the processor, and
 #: bytes beyond those of the process it began in.

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from napari_ifa import samples
-from napari_ifa.analysis import analyze, read_cohort
+from napari_ifa.analysis import analyze
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.models import load_classifier
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from hostile.texts import name, text
+from tests.hostile.texts import name, text
 
 #: Whoever runs what a bundle asks for leaves a file of this name where it was told to.
 CANARY = "code_was_run"

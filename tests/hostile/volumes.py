@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pydicom
 
-from hostile.texts import name, text
+from tests.hostile.texts import name, text
 
 if TYPE_CHECKING:
-    from hostile.sound import Sound
+    from tests.hostile.sound import Sound
 
 
 def write_study(folder: Path, sound: Sound, dice: random.Random) -> tuple[Path, str]:

@@ -290,7 +290,7 @@ def test_an_answer_by_chance_is_said_with_every_explanation() -> None:
 
     from napari_ifa.analysis import explain
     from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
-    from napari_ifa.volumes import picture_volume
+    from napari_ifa.reading import picture_volume
 
     classifier = Classifier(
         network=Noisy(plain).eval(),

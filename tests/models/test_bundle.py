@@ -16,7 +16,7 @@ from monai.transforms import Compose, LoadImaged
 from napari_ifa.errors import BundleError, ExplanationError, UntrustedModelError
 from napari_ifa.models import load_classifier
 from napari_ifa.models.preprocessing import input_lps_affine
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
 
 NETWORK = {
     "_target_": "DenseNet",

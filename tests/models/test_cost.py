@@ -16,14 +16,14 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from hostile.bundles import NETWORKS, hostile_bundles
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.models import load_classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.settings_file import canonical, read_settings
 from napari_ifa.models.weights import read_weights
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
+from tests.hostile.bundles import NETWORKS, hostile_bundles
 
 #: More are tried with NAPARI_IFA_HOSTILE_BUNDLES=500.
 COUNT = int(os.environ.get("NAPARI_IFA_HOSTILE_BUNDLES", "40"))

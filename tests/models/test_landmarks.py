@@ -30,7 +30,8 @@ from monai.transforms import (
 
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing, input_lps_affine
-from napari_ifa.volumes import Volume, picture_volume, read_volume
+from napari_ifa.reading import picture_volume, read_volume
+from napari_ifa.volumes import Volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

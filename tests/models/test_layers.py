@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import peers
 import pytest
 import torch
 from monai.networks.blocks import TransformerBlock
@@ -25,6 +24,7 @@ from torch import nn
 from napari_ifa.cam import bypassed
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.layers import CandidateLayer, candidate_layers
+from tests import peers
 
 
 def recommended(network, example):

@@ -19,7 +19,7 @@ from monai.transforms import (
 from pydicom.data import get_testdata_file
 
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing, input_lps_affine
-from napari_ifa.volumes import list_series, read_volume
+from napari_ifa.reading import list_series, read_volume
 
 
 def of(path: Path, *steps: Any) -> Any:

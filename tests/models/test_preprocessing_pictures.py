@@ -17,7 +17,8 @@ from PIL import Image
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models import Classifier, load_classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing, input_lps_affine
-from napari_ifa.volumes import Volume, picture_volume, read_volume
+from napari_ifa.reading import picture_volume, read_volume
+from napari_ifa.volumes import Volume
 
 NETWORK = {
     "spatial_dims": 2,

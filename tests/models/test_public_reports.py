@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from models.test_bundle import CONFIG, METADATA, write_bundle
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models import load_classifier
 from napari_ifa.models.weight_values import check_weights
+from tests.models.test_bundle import CONFIG, METADATA, write_bundle
 
 Weights = dict[str, torch.Tensor]
 FIRST = "features.conv0.weight"

@@ -18,7 +18,8 @@ from pydicom.uid import generate_uid
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.models.opened_image import OpenedImage
 from napari_ifa.models.preprocessing import Preprocessing, input_lps_affine
-from napari_ifa.volumes import Volume, picture_volume, read_volume
+from napari_ifa.reading import picture_volume, read_volume
+from napari_ifa.volumes import Volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

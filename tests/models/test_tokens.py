@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import peers
 import pytest
 import torch
 from monai.networks.blocks.patchembedding import PatchEmbeddingBlock
@@ -12,6 +11,7 @@ from torch import nn
 
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.tokens import TokenLayout, token_layout
+from tests import peers
 
 # A class token 0, then the patches of a 2 x 3 grid row by row, with the features (t, 10·t).
 TOKENS = torch.tensor([[[t, 10.0 * t] for t in range(7)]])

@@ -15,7 +15,7 @@ import torch
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models import load_classifier
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
 
 METADATA = {
     "network_data_format": {

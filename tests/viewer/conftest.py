@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from desk import Desk
+
+from tests.desk import Desk
 
 MANIFEST = Path(__file__).resolve().parents[2] / "napari.yaml"
 
@@ -24,10 +25,10 @@ def desk(make_napari_viewer, qtbot):
 @pytest.fixture
 def explained(desk, tmp_path):
     """A tiny study with its map on the common scale of two cases."""
-    from tiny import tiny_classifier, write_cohort, write_image
-
-    from napari_ifa.analysis import analyze, read_cohort
-    from napari_ifa.volumes import read_volume
+    from napari_ifa.analysis import analyze
+    from napari_ifa.cohorts import read_cohort
+    from napari_ifa.reading import read_volume
+    from tests.tiny import tiny_classifier, write_cohort, write_image
 
     values = [1, 2, 3, 4, 5, 6, 7, 8]
     cohort = write_cohort(tmp_path, [(values, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])

@@ -11,11 +11,11 @@ from PIL import Image
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication
-from tiny import write_image
 
 from napari_ifa import samples
-from napari_ifa.viewer.study_files import holds_a_study
-from napari_ifa.volumes import Series, read_volume
+from napari_ifa.reading import Series, read_volume
+from napari_ifa.viewer.state.study_files import holds_a_study
+from tests.tiny import write_image
 
 VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
 
@@ -55,7 +55,7 @@ def test_files_with_and_without_suffix_beside_a_nifti_are_looked_into_together(
         asked.append(path)
         return [Series(key, tmp_path, "dicom") for key in "ab"]
 
-    monkeypatch.setattr("napari_ifa.volumes.list_series", list_series)
+    monkeypatch.setattr("napari_ifa.reading.list_series", list_series)
     dropped = []
     for number, file in enumerate(sorted(samples.dicom_series().rglob("*.dcm"))):
         # As on a disc: some with a suffix, some without.

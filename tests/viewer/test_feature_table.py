@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_ifa.viewer.feature_table import (
+from napari_ifa.viewer.panels.feature_table import (
     CONTRIBUTION,
     FEATURE,
     IMPORTANCE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_ifa.analysis import CohortFit
-from napari_ifa.viewer.fit_badge import FitBadge
+from napari_ifa.viewer.panels.fit_badge import FitBadge
 
 pytestmark = pytest.mark.gui
 

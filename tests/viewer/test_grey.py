@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ifa.viewer.grey import grey_colormap
+from napari_ifa.viewer.scene.grey import grey_colormap
 from napari_ifa.volumes import Window
 
 # Dark for the lower half of the values, then rising to white.

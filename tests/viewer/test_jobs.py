@@ -8,8 +8,8 @@ import time
 import pytest
 
 from napari_ifa.errors import Cancelled, IfaError, UnsupportedStudyError
-from napari_ifa.viewer.jobs import Jobs
-from napari_ifa.viewer.panel import JobBars
+from napari_ifa.viewer.panels.panel import JobBars
+from napari_ifa.viewer.state.jobs import Jobs
 
 
 @pytest.fixture

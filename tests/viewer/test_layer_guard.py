@@ -9,7 +9,7 @@ import pytest
 from napari.experimental import link_layers
 from napari.layers import Image
 
-from napari_ifa.viewer.layer_guard import COLOURS, DATA, PLACE, LayerGuard
+from napari_ifa.viewer.scene.layer_guard import COLOURS, DATA, PLACE, LayerGuard
 
 
 @pytest.fixture

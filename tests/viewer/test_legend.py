@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_ifa.analysis import CommonScale
-from napari_ifa.viewer.legend import Legend
+from napari_ifa.viewer.panels.legend import Legend
 
 
 @pytest.fixture

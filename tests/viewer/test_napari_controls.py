@@ -9,16 +9,18 @@ from itertools import permutations, product
 import napari
 import numpy as np
 import pytest
-from desk import Desk
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
-from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import CohortFit, analyze, read_cohort
-from napari_ifa.viewer.orientation import RADIOLOGICAL
-from napari_ifa.viewer.study_layer import image_layer_data
-from napari_ifa.volumes import SourceOrder, read_volume, volume_from_file_order
+from napari_ifa.analysis import CohortFit, analyze
+from napari_ifa.cohorts import read_cohort
+from napari_ifa.reading import read_volume
+from napari_ifa.viewer.scene.orientation import RADIOLOGICAL
+from napari_ifa.viewer.scene.study_layer import image_layer_data
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from tests.desk import Desk
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 pytestmark = pytest.mark.gui
 

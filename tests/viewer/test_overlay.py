@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.analysis import CommonScale, FeatureMask
-from napari_ifa.viewer.overlay import (
+from napari_ifa.viewer.scene.overlay import (
     ActivationOverlay,
     CoarseActivation,
     diverging_colormap,

@@ -11,15 +11,16 @@ import pytest
 import torch
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
-from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import analyze, load_analysis, read_cohort
+from napari_ifa.analysis import analyze, load_analysis
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled, UntrustedModelError
 from napari_ifa.models.classifier import BundleSource
-from napari_ifa.viewer.analysis_dialog import METHODS as OFFERED
-from napari_ifa.viewer.analysis_dialog import AnalysisDialog
-from napari_ifa.viewer.prediction_table import LOGIT_ALL, LOGIT_CHOSEN, P_ALL, P_CHOSEN
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
+from napari_ifa.viewer.panels.analysis_dialog import METHODS as OFFERED
+from napari_ifa.viewer.panels.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.panels.prediction_table import LOGIT_ALL, LOGIT_CHOSEN, P_ALL, P_CHOSEN
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 pytestmark = pytest.mark.gui
 

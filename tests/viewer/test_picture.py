@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_ifa.volumes import SourceOrder, picture_volume, volume_from_file_order
+from napari_ifa.reading import picture_volume
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
 
 pytestmark = pytest.mark.gui
 

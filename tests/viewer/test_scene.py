@@ -7,13 +7,16 @@ import weakref
 
 import numpy as np
 import pytest
-from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import FeatureMask, analyze, explain, read_cohort
-from napari_ifa.viewer.overlay import ActivationOverlay
-from napari_ifa.viewer.study_layer import AXIS_LABELS, image_layer_data
+from napari_ifa.analysis import FeatureMask, analyze, explain
+from napari_ifa.cohorts import read_cohort
+from napari_ifa.reading import read_volume
+from napari_ifa.viewer.docks import dock_all
+from napari_ifa.viewer.scene.overlay import ActivationOverlay
+from napari_ifa.viewer.scene.study_layer import AXIS_LABELS, image_layer_data
 from napari_ifa.viewer.workspace import workspace_of
-from napari_ifa.volumes import SourceOrder, Volume, read_volume, volume_from_file_order
+from napari_ifa.volumes import SourceOrder, Volume, volume_from_file_order
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 pytestmark = pytest.mark.gui
 
@@ -276,7 +279,7 @@ def test_nothing_of_a_viewer_stays_when_it_closes(make_napari_viewer, qtbot, vol
     viewer = make_napari_viewer()
     workspace = workspace_of(viewer)
     workspace.session.set_volume(volume)
-    workspace.dock_all()
+    dock_all(workspace.viewer)
     watched = weakref.ref(workspace), weakref.ref(viewer)
     viewer.close()
     del viewer, workspace

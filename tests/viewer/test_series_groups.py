@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_ifa.viewer.series_groups import group_series
-from napari_ifa.volumes import Series
+from napari_ifa.reading import Series
+from napari_ifa.viewer.state.series_groups import group_series
 
 
 def dicom(key, **values):

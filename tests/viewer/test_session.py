@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import TinyNetwork, tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import FeatureMask, analyze, load_analysis, read_cohort
+from napari_ifa.analysis import FeatureMask, analyze, load_analysis
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import Cancelled, IfaError, UntrustedModelError
-from napari_ifa.viewer.exporting import ExportFormat, Shown
-from napari_ifa.viewer.session import Session
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
+from napari_ifa.viewer.state.exporting import ExportFormat, Shown
+from napari_ifa.viewer.state.session import Session
+from tests.tiny import TinyNetwork, tiny_classifier, write_cohort, write_image
 
 VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
 

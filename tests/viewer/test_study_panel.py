@@ -12,13 +12,14 @@ import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
-from tiny import write_image
 
 from napari_ifa import samples
 from napari_ifa.errors import Cancelled
-from napari_ifa.viewer.series_tree import GREY, SeriesTree
-from napari_ifa.volumes import Series, SourceOrder, volume_from_file_order
-from napari_ifa.volumes.dicomdir import MISSING
+from napari_ifa.reading import Series
+from napari_ifa.reading.dicomdir import MISSING
+from napari_ifa.viewer.panels.series_tree import GREY, SeriesTree
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from tests.tiny import write_image
 
 pytestmark = pytest.mark.gui
 
@@ -60,7 +61,7 @@ def scan(monkeypatch):
             return self.steps[-1]
 
     scan = Scan()
-    monkeypatch.setattr("napari_ifa.volumes.list_series", scan)
+    monkeypatch.setattr("napari_ifa.reading.list_series", scan)
     return scan
 
 
@@ -79,7 +80,7 @@ def read(monkeypatch):
             description=series.description,
         )
 
-    monkeypatch.setattr("napari_ifa.volumes.read_volume", read_volume)
+    monkeypatch.setattr("napari_ifa.reading.read_volume", read_volume)
     return done
 
 

@@ -7,16 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_ifa.viewer.corner_note import BADGE_COLOURS
-from napari_ifa.viewer.study_layer import layer_name
-from napari_ifa.volumes import (
-    GeometryReport,
-    Series,
-    SourceOrder,
-    Volume,
-    Window,
-    volume_from_file_order,
-)
+from napari_ifa.reading import Series
+from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS
+from napari_ifa.viewer.scene.study_layer import layer_name
+from napari_ifa.volumes import GeometryReport, SourceOrder, Volume, Window, volume_from_file_order
 
 pytestmark = pytest.mark.gui
 

@@ -8,12 +8,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_ifa import samples
-from napari_ifa.analysis import FeatureMask, analyze, explain, load_analysis, read_cohort
+from napari_ifa.analysis import FeatureMask, analyze, explain, load_analysis
 from napari_ifa.analysis.colour import evidence_strength
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.models import load_classifier
-from napari_ifa.phantoms.cohort import make_case, plan
-from napari_ifa.viewer.prediction_table import P_ALL, P_CHOSEN
-from napari_ifa.volumes import SourceOrder, read_volume, volume_from_file_order
+from napari_ifa.reading import read_volume
+from napari_ifa.viewer.panels.prediction_table import P_ALL, P_CHOSEN
+from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from sample_data.making.cohort import make_case, plan
 
 pytestmark = pytest.mark.gui
 

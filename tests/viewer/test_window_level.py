@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_ifa.viewer.window_level import window_level_drag
+from napari_ifa.viewer.scene.window_level import window_level_drag
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import nibabel
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
-from tiny import tiny_classifier, write_cohort, write_image
 
-from napari_ifa.analysis import FeatureMask, analyze, read_cohort
+from napari_ifa.analysis import FeatureMask, analyze
+from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.reading import read_volume
 from napari_ifa.viewer.writers import write_nifti_layer, write_parametric_map_layer
-from napari_ifa.volumes import Window, read_volume
+from napari_ifa.volumes import Window
+from tests.tiny import tiny_classifier, write_cohort, write_image
 
 pytestmark = pytest.mark.gui
 
@@ -59,7 +61,9 @@ class Exports:
 def exports(monkeypatch):
     exports = Exports()
     for name in ("export_nifti", "export_parametric_map", "export_secondary_capture"):
-        monkeypatch.setattr(f"napari_ifa.report.{name}", getattr(exports, name), raising=False)
+        monkeypatch.setattr(
+            f"napari_ifa.export.explanation.{name}", getattr(exports, name), raising=False
+        )
     return exports
 
 
@@ -165,7 +169,9 @@ def test_an_export_can_be_cancelled(explained, exports, monkeypatch, tmp_path):
             progress(done, 2000)
             time.sleep(0.005)
 
-    monkeypatch.setattr("napari_ifa.report.export_secondary_capture", slow, raising=False)
+    monkeypatch.setattr(
+        "napari_ifa.export.explanation.export_secondary_capture", slow, raising=False
+    )
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
     explained.explain.export.menu().actions()[2].trigger()
     explained.qtbot.waitUntil(lambda: bool(explained.explain.jobs._rows))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from napari_ifa.analysis.cohorts.cohort import Case, Cohort, cohort_splits, read_cohort
 from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
 from napari_ifa.analysis.explain import Explanation, explain, predict_masked
-from napari_ifa.analysis.findings.findings import Findings, findings
 from napari_ifa.analysis.fit.cohort_fit import CohortFit
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.opening import load_analysis
@@ -16,21 +13,13 @@ from napari_ifa.analysis.store import Analysis
 
 __all__ = [
     "Analysis",
-    "Case",
-    "Cohort",
     "CohortFit",
     "CommonScale",
     "Distribution",
-    "Evaluation",
     "Explanation",
     "FeatureMask",
-    "Findings",
     "analyze",
-    "cohort_splits",
-    "evaluate",
     "explain",
-    "findings",
     "load_analysis",
     "predict_masked",
-    "read_cohort",
 ]

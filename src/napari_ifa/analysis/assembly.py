@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.cohorts.cohort import Cohort
 from napari_ifa.analysis.fine_counts import fine_arrays
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics
@@ -23,7 +22,6 @@ from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Rows, Skipped, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
-from napari_ifa.analysis.truth import Truth
 from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
@@ -31,6 +29,8 @@ from napari_ifa.analysis.variables import (
     described,
     description,
 )
+from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError
 from napari_ifa.models.classifier import Classifier

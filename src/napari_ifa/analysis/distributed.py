@@ -10,9 +10,9 @@ from contextlib import ExitStack, closing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from napari_ifa.analysis.loading import loaded_cases
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_run import PassOptions, ShardTask, Stop, compute_shard
+from napari_ifa.cohorts.loading import loaded_cases
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import BundleSource, Classifier

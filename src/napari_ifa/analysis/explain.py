@@ -17,9 +17,9 @@ from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.loading import content_of
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.store import Analysis, Basis, Scope, checked_percentiles
+from napari_ifa.cohorts.loading import content_of
 from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
@@ -92,7 +92,7 @@ def explain(
     volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
-    if volume.source.is_computed:
+    if volume.source.computed:
         raise ExplanationError(
             "This is a parametric map, values that were computed from an image; open that image to"
             " explain it."

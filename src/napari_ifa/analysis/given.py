@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_ifa.analysis.cohorts.cohort import Cohort, read_cohort
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.store import Analysis
+from napari_ifa.cohorts.cohort import Cohort, read_cohort
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import Classifier
-from napari_ifa.volumes import Volume, read_volume
+from napari_ifa.reading import read_volume
+from napari_ifa.volumes import Volume
 
 #: A path in place of an object.
 Source = str | os.PathLike[str]

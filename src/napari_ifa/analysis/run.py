@@ -11,22 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 from napari_ifa.analysis.assembly import assemble
-from napari_ifa.analysis.cohorts.cohort import Case, Cohort
 from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.given import Source, given_classifier, given_cohort
-from napari_ifa.analysis.loading import loaded_cases
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
 from napari_ifa.analysis.shard_folder import ShardFolder
-from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, Stop, compute_shard
+from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.analysis.truth import Truth
+from napari_ifa.cohorts.cohort import Case, Cohort
+from napari_ifa.cohorts.loading import loaded_cases
+from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import WorkFolder, reason_of
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
-
-Progress = Callable[[int, int], None]
+from napari_ifa.progress import Progress, Stop
 
 #: Cases of a shard: fewer cost time, more are lost when the work is interrupted.
 _SHARD_CASES = 32

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.cohorts.cohort import Case
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
-from napari_ifa.analysis.loading import Loaded
 from napari_ifa.analysis.position import PositionStatistics, centres
 from napari_ifa.analysis.shard import Rows, Shard, Skipped, Sums
-from napari_ifa.analysis.truth import cases_of_class, decisive, predicted_classes
+from napari_ifa.cohorts.cohort import Case
+from napari_ifa.cohorts.loading import Loaded
+from napari_ifa.cohorts.truth import cases_of_class, decisive, predicted_classes
 from napari_ifa.errors import AnalysisError, Cancelled, ExplanationError
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.progress import Stop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from napari_ifa.cam import ClassActivation, CutNetwork
 
 Profiles = Literal["float32", "float16", "none"]
-Stop = Callable[[], bool]
 
 #: Numbers of a batch where its size is not given: more gains nothing on a CPU.
 _BATCH_NUMBERS_CPU = 2**20

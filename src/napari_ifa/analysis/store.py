@@ -18,12 +18,12 @@ from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.fine_counts import fine_of_arrays
 from napari_ifa.analysis.fit.reference import FitReference
 from napari_ifa.analysis.fit.stored import reference_of
-from napari_ifa.analysis.groups import group_numbers
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.truth import decisive, predicted_classes
 from napari_ifa.analysis.variables import FINE
+from napari_ifa.cohorts.groups import group_numbers
+from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 

@@ -9,13 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import mask_tensor
-from napari_ifa.cam.features import (
-    CutNetwork,
-    HeadRefusedError,
-    check_own,
-    each_case,
-    every_case,
-)
+from napari_ifa.cam.features import CutNetwork, HeadRefusedError, check_own, each_case, every_case
 from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.memory import NoMemoryError, block_length
 from napari_ifa.cam.regions import Region

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -12,9 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_ifa.errors import Cancelled, ExplanationError
-
-Progress = Callable[[int, int], None]
-Stop = Callable[[], bool]
+from napari_ifa.progress import Progress, Stop
 
 
 @dataclass(frozen=True)

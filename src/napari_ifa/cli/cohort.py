@@ -15,10 +15,12 @@ from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, Cancelled
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis import Analysis, Cohort, Findings
-    from napari_ifa.analysis.section import Section
-    from napari_ifa.analysis.summary.provenance import Command
-    from napari_ifa.tables import TracedSections
+    from napari_ifa.analysis import Analysis
+    from napari_ifa.cohorts import Cohort
+    from napari_ifa.evaluation.findings import Findings
+    from napari_ifa.evaluation.section import Section
+    from napari_ifa.evaluation.summary.provenance import Command
+    from napari_ifa.export.tables import TracedSections
 
 #: Skipped cases and duplicates that are named on the terminal.
 _MOST_NAMED = 5
@@ -80,8 +82,9 @@ def run_analyze(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate an analysis' explanations on a cohort: tables and figures in a folder."""
-    from napari_ifa.analysis import evaluate, load_analysis
-    from napari_ifa.analysis.summary.provenance import evaluated_on, provenance_of
+    from napari_ifa.analysis import load_analysis
+    from napari_ifa.evaluation import evaluate
+    from napari_ifa.evaluation.summary.provenance import evaluated_on, provenance_of
 
     reserve_folder(options, options.out)
     cohort = _cohort(options)
@@ -105,8 +108,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_findings(options: argparse.Namespace) -> None:
     """Say what an analysis shows of its model: tables and figures in a folder."""
-    from napari_ifa.analysis import findings, load_analysis
-    from napari_ifa.analysis.summary.provenance import provenance_of
+    from napari_ifa.analysis import load_analysis
+    from napari_ifa.evaluation.findings import findings
+    from napari_ifa.evaluation.summary.provenance import provenance_of
 
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(
@@ -134,8 +138,8 @@ def _with_model(
     options: argparse.Namespace, analysis: Analysis, found: Findings
 ) -> tuple[Findings, list[Section]]:
     """What needs the model: what accuracy loses without features, the candidates' maps."""
-    from napari_ifa.analysis.evaluation.feature_removal import feature_removal
-    from napari_ifa.analysis.findings.confounder_maps import confounder_maps_section
+    from napari_ifa.evaluation.findings.confounder_maps import confounder_maps_section
+    from napari_ifa.evaluation.measures.feature_removal import feature_removal
 
     cohort = _cohort(options)
     classifier = loaded_classifier(options)
@@ -160,11 +164,12 @@ def _with_model(
 
 def run_report(options: argparse.Namespace) -> None:
     """Write everything that is known of an analysis into one HTML file."""
-    from napari_ifa.analysis import findings, load_analysis
-    from napari_ifa.analysis.summary import summary_sections
-    from napari_ifa.analysis.summary.provenance import provenance_of
-    from napari_ifa.html_report import write_report
-    from napari_ifa.tables import TracedSections
+    from napari_ifa.analysis import load_analysis
+    from napari_ifa.evaluation.findings import findings
+    from napari_ifa.evaluation.summary import summary_sections
+    from napari_ifa.evaluation.summary.provenance import provenance_of
+    from napari_ifa.export.html_report import write_report
+    from napari_ifa.export.tables import TracedSections
 
     reserve_file(options, options.out, "HTML", "report.html")
     refuse_existing(options, options.out)
@@ -195,14 +200,14 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def _cohort(options: argparse.Namespace) -> Cohort:
-    from napari_ifa.analysis import read_cohort
+    from napari_ifa.cohorts import read_cohort
 
     return read_cohort(options.cohort, options.split, options.root)
 
 
 def _check_folder(options: argparse.Namespace, folder: Path, provenance: Mapping[str, str]) -> None:
     """Refuse a folder with results of another work, unless they are to be overwritten."""
-    from napari_ifa.tables.folder import check_sections
+    from napari_ifa.export.tables.folder import check_sections
 
     if not options.overwrite:
         check_sections(folder, provenance)
@@ -219,8 +224,8 @@ def _cases_kept(parts: Path, cases: int) -> int:
 
 
 def _read(folder: Path, command: Command, analysis: Analysis) -> TracedSections:
-    from napari_ifa.analysis.summary.provenance import check_provenance
-    from napari_ifa.tables import read_folder
+    from napari_ifa.evaluation.summary.provenance import check_provenance
+    from napari_ifa.export.tables import read_folder
 
     stored = read_folder(folder)
     check_provenance(stored.provenance, command, analysis, str(folder))
@@ -228,7 +233,7 @@ def _read(folder: Path, command: Command, analysis: Analysis) -> TracedSections:
 
 
 def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, str]) -> None:
-    from napari_ifa.tables import write_sections
+    from napari_ifa.export.tables import write_sections
 
     for section in sections:
         say(f"{section.title}: {section.meaning}")
@@ -239,8 +244,8 @@ def _write(sections: Sequence[Section], folder: Path, provenance: Mapping[str, s
 
 def _say(analysis: Analysis, cohort: Cohort, out: Path) -> None:
     from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
-    from napari_ifa.analysis.summary.cases import counts_labels, labels_seen
-    from napari_ifa.analysis.wording import counted
+    from napari_ifa.evaluation.summary.cases import counts_labels, labels_seen
+    from napari_ifa.wording import counted
 
     splits = f"split {cohort.split}" if cohort.split else "all splits"
     cases = counted(len(analysis.case_ids), "case")

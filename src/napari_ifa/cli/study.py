@@ -16,11 +16,11 @@ from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
-    from napari_ifa.volumes import Series
+    from napari_ifa.reading import Series
 
 
 def run_demo(options: argparse.Namespace) -> None:
-    from napari_ifa.demo import run_demo as whole_path
+    from napari_ifa.cli.demo import run_demo as whole_path
 
     reserve_folder(options, options.out)
     if options.out.is_dir() and any(options.out.iterdir()):
@@ -34,7 +34,7 @@ def run_demo(options: argparse.Namespace) -> None:
 
 
 def run_series(options: argparse.Namespace) -> None:
-    from napari_ifa.volumes import list_series
+    from napari_ifa.reading import list_series
 
     with Bar("files") as bar:
         found = list_series(options.folder, progress=bar)
@@ -99,8 +99,10 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
     from napari_ifa.analysis.store import checked_percentiles
     from napari_ifa.disk import whole_folder
-    from napari_ifa.report import earlier_maps, write_dicom, write_explanation
-    from napari_ifa.volumes import check_dicom_source, missing_slices, read_volume
+    from napari_ifa.export import check_dicom_source
+    from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
+    from napari_ifa.reading import read_volume
+    from napari_ifa.volumes import missing_slices
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(
@@ -172,7 +174,7 @@ def run_explain(options: argparse.Namespace) -> None:
 def run_view(options: argparse.Namespace) -> None:
     from napari_ifa.analysis.opening import existing_analysis
     from napari_ifa.models.bundle import check_device, existing_bundle
-    from napari_ifa.volumes.places import existing_path
+    from napari_ifa.reading.places import existing_path
 
     if options.study is not None:
         existing_path(options.study)

@@ -27,7 +27,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]] | No
 
     A name without a suffix says nothing, so such a file is looked into.
     """
-    from napari_ifa.viewer.study_files import holds_a_study
+    from napari_ifa.viewer.state.study_files import holds_a_study
 
     paths = [Path(one) for one in _listed(path)]
     if not paths or not all(one.exists() for one in paths):
@@ -54,8 +54,10 @@ def read_studies(path: str | Sequence[str]) -> list[LayerData]:
     viewer = napari.current_viewer()
     if viewer is None:
         return [_read_study([Path(one) for one in _listed(path)])]
+    from napari_ifa.viewer.docks import dock_study
     from napari_ifa.viewer.workspace import workspace_of
 
+    dock_study(viewer)
     workspace_of(viewer).hand_over(_listed(path))
     return _NOTHING
 
@@ -66,9 +68,9 @@ def _listed(path: str | Sequence[str]) -> list[str]:
 
 def _read_study(paths: list[Path]) -> LayerData:
     from napari_ifa.errors import UnsupportedStudyError
-    from napari_ifa.viewer.study_browser import openable
-    from napari_ifa.viewer.study_layer import image_layer_data
-    from napari_ifa.volumes import list_series, read_volume
+    from napari_ifa.reading import list_series, read_volume
+    from napari_ifa.viewer.scene.study_layer import image_layer_data
+    from napari_ifa.viewer.state.study_browser import openable
 
     where: Any = paths[0] if len(paths) == 1 else paths
     found = list_series(where)
@@ -152,11 +154,12 @@ def open_viewer(
     """
     import napari
 
+    from napari_ifa.viewer.docks import dock_all
     from napari_ifa.viewer.workspace import workspace_of
 
     viewer = napari.Viewer(title="napari-ifa", show=show, show_welcome_screen=False)
     workspace = workspace_of(viewer)
-    workspace.dock_all()
+    dock_all(viewer)
     workspace.session.choose_basis(basis)
     if bundle is not None:
         workspace.session.load_bundle(bundle, trust, activation, layer=layer, device=device)

@@ -15,7 +15,7 @@ from qtpy.QtCore import QEvent, QMimeData, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
-from napari_ifa.viewer.study_files import holds_a_picture, holds_a_study
+from napari_ifa.viewer.state.study_files import holds_a_picture, holds_a_study
 
 _Events = Callable[[], Sequence[QDropEvent]]
 

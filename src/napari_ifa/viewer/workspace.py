@@ -1,36 +1,29 @@
-"""Session, jobs and scene of one viewer, and how its panels are docked."""
+"""Session, jobs and scene of one viewer, shared by all its panels."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_ifa.disk import clear_leftovers
-from napari_ifa.viewer.corner_note import CornerNote
 from napari_ifa.viewer.drops import CanvasDrops
-from napari_ifa.viewer.jobs import Jobs
-from napari_ifa.viewer.letters import OrientationLetters
-from napari_ifa.viewer.scene import Scene
-from napari_ifa.viewer.session import Session
+from napari_ifa.viewer.scene.corner_note import CornerNote
+from napari_ifa.viewer.scene.letters import OrientationLetters
+from napari_ifa.viewer.scene.scene import Scene
+from napari_ifa.viewer.state.jobs import Jobs
+from napari_ifa.viewer.state.session import Session
 
 if TYPE_CHECKING:
     import napari
 
-STUDY, EXPLAIN, IMPORTANCE = "Study", "Explain", "Feature importance"
-#: Width in pixels at which no text of the panels is cut.
-_WIDTHS = {STUDY: 330, EXPLAIN: 390}
-#: Heights, as shares: layer controls over study, explanation over features.
-_LEFT, _RIGHT = (30, 70), (44, 56)
 #: Milliseconds within which napari's next file of the same drop follows.
 _PATIENCE = 100
-_LAYER_CONTROLS, _LAYER_LIST = "layer controls", "layer list"
 
 
 class Workspace:
@@ -67,8 +60,7 @@ class Workspace:
         self._drops.watch(panel.window())
 
     def hand_over(self, paths: Sequence[str | Path]) -> None:
-        """Open files that napari brings one by one, together, in the Study panel."""
-        self.dock_study()
+        """Open files that napari brings one by one, together."""
         self._handed_over += map(Path, paths)
         self._patience.start()
 
@@ -76,47 +68,6 @@ class Workspace:
         paths, self._handed_over = self._handed_over, []
         # napari starts over with all of them once a person has chosen a reader.
         self.session.open_path(*dict.fromkeys(paths))
-
-    def dock_study(self) -> None:
-        """Bring the Study panel to the front, docked beside the layer list if it is not yet."""
-        from napari_ifa.viewer.study_panel import StudyPanel
-
-        is_new = not self._panels(StudyPanel)
-        study = self._dock(STUDY, StudyPanel, "left")
-        window = study.parent()
-        if isinstance(window, QMainWindow) and is_new:
-            _tabify(window, study)
-        study.show()
-        QTimer.singleShot(0, study, study.raise_)
-
-    def dock_all(self) -> None:
-        """Dock every panel that is not docked: the study left, the explanation right."""
-        from napari_ifa.viewer.explain_panel import ExplainPanel
-        from napari_ifa.viewer.importance_panel import ImportancePanel
-        from napari_ifa.viewer.study_panel import StudyPanel
-
-        study = self._dock(STUDY, StudyPanel, "left")
-        explain = self._dock(EXPLAIN, ExplainPanel, "right")
-        importance = self._dock(IMPORTANCE, ImportancePanel, "right")
-        window = explain.parent()
-        if not isinstance(window, QMainWindow):
-            return
-        _tabify(window, study)
-        window.splitDockWidget(explain, importance, Qt.Orientation.Vertical)
-        # Sizes and tabs hold only once Qt has laid the docks out.
-        QTimer.singleShot(0, study, partial(_arrange, window, study, explain, importance))
-
-    def _dock(self, name: str, make: Any, area: str) -> QDockWidget:
-        for panel in self._panels(make):
-            return panel
-        return self.viewer.window.add_dock_widget(
-            make(self.viewer), name=name, area=area, add_vertical_stretch=False
-        )
-
-    def _panels(self, kind: type[QWidget]) -> list[QDockWidget]:
-        docks = self.viewer.window.dock_widgets
-        found = [widget for widget in docks.values() if isinstance(widget, kind)]
-        return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
 
 
 def _get_ready(progress: Any, stop: Any) -> None:
@@ -133,24 +84,6 @@ def _get_ready(progress: Any, stop: Any) -> None:
 
 def _ignore(outcome: Any) -> None:
     """Whatever could not be imported is missed where it is used."""
-
-
-def _tabify(window: QMainWindow, study: QDockWidget) -> None:
-    layer_list = window.findChild(QDockWidget, _LAYER_LIST)
-    if layer_list is not None:
-        window.tabifyDockWidget(layer_list, study)
-
-
-def _arrange(
-    window: QMainWindow, study: QDockWidget, explain: QDockWidget, importance: QDockWidget
-) -> None:
-    across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-    study.raise_()
-    controls = window.findChild(QDockWidget, _LAYER_CONTROLS)
-    if controls is not None:
-        window.resizeDocks([controls, study], [_LEFT[0], _LEFT[1]], down)
-    window.resizeDocks([explain, importance], [_RIGHT[0], _RIGHT[1]], down)
-    window.resizeDocks([study, explain], [_WIDTHS[STUDY], _WIDTHS[EXPLAIN]], across)
 
 
 class _ClosingWatch(QObject):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import ExistingOutputError, IfaError
-from napari_ifa.viewer.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, Shown
+from napari_ifa.viewer.state.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, Shown
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Explanation
@@ -20,11 +20,11 @@ def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[
     IfaError
         Where the layer is neither, or the file cannot be written.
     """
-    from napari_ifa.viewer.study_layer import VOLUME_KEY
+    from napari_ifa.viewer.scene.study_layer import VOLUME_KEY
 
     volume = attributes.get("metadata", {}).get(VOLUME_KEY)
     if volume is not None:
-        from napari_ifa.volumes import write_nifti
+        from napari_ifa.export import write_nifti
 
         return [str(write_nifti(volume, Path(path), overwrite=True))]
     explanation = _explanation(attributes)
@@ -63,7 +63,7 @@ def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> li
 
 
 def _explanation(attributes: dict[str, Any]) -> Explanation:
-    from napari_ifa.viewer.study_layer import EXPLANATION_KEY
+    from napari_ifa.viewer.scene.study_layer import EXPLANATION_KEY
 
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:

@@ -1,21 +1,15 @@
-"""One image in patient space: read it, list what a folder holds, show it, write it."""
+"""One image in patient space. Knows no file format.
+
+In the order of the data: ``volume`` (values, affine, where they came from), ``geometry_report``
+(what was corrected or is missing), ``value_range`` and ``windowing`` (how it is shown), ``grid``
+(the feature grid in the patient), ``shear`` (axes that are not at right angles), ``memory``
+(whether it fits the computer).
+"""
 
 from __future__ import annotations
 
-from napari_ifa.volumes.export import (
-    Colouring,
-    Provenance,
-    check_dicom_source,
-    write_nifti,
-    write_parametric_map,
-    write_secondary_capture,
-)
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.grid import FeatureGrid, Sampler
-from napari_ifa.volumes.picture import picture_volume
-from napari_ifa.volumes.reader import list_series, read_volume
-from napari_ifa.volumes.series import Found, Progress, Series, Stop
-from napari_ifa.volumes.series_list import SeriesList, Skipped
 from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
@@ -33,31 +27,16 @@ from napari_ifa.volumes.windowing import (
 
 __all__ = [
     "CT_PRESETS",
-    "Colouring",
     "FeatureGrid",
-    "Found",
     "GeometryReport",
-    "Progress",
-    "Provenance",
     "Sampler",
-    "Series",
-    "SeriesList",
-    "Skipped",
     "SourceOrder",
-    "Stop",
     "Volume",
     "Window",
-    "check_dicom_source",
     "default_window",
     "display",
-    "list_series",
     "missing_slices",
     "offered_windows",
     "percentile_window",
-    "picture_volume",
-    "read_volume",
     "volume_from_file_order",
-    "write_nifti",
-    "write_parametric_map",
-    "write_secondary_capture",
 ]

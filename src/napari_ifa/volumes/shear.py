@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.volumes.series import Progress, Stop
+from napari_ifa.progress import Progress, Stop
 from napari_ifa.volumes.volume import Affine
 
 #: Largest cosine between two axes of an unsheared grid.

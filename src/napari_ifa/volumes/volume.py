@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.value_range import full_range, usual_range
-
-if TYPE_CHECKING:
-    from napari_ifa.volumes.dicom.frames import Frame
 
 Affine = NDArray[np.float64]
 #: DICOM's words for what the two numbers of a window mean.
@@ -29,8 +26,6 @@ IPL_IN_LPS: Affine = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0
 #: LPS (DICOM, this project) to RAS (NIfTI, MONAI) and back: x and y change sign.
 LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: Class of DICOM objects whose values were computed from an image.
-PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _PLANE_BY_SLICE_AXIS = ("axial", "coronal", "sagittal")
 #: Angles below this (degrees) are a rounding of the header, not an oblique acquisition.
 _OBLIQUE_DEGREES = 0.1
@@ -85,8 +80,9 @@ class SourceOrder:
     ----------
     placed : whether the file says where the image lies in the patient.
     header : the NIfTI header of the file, or None.
-    frames : the DICOM frames that the slices came from, in the file's order; None stands for a
-        slice that is missing.
+    frames : what the reader knows of the slices, in the file's order; None stands for a slice that
+        is missing.
+    computed : whether the values were computed from an image, as those of a DICOM parametric map.
     archive : keeps what was unpacked from an archive on disk for as long as it is needed.
     """
 
@@ -95,14 +91,9 @@ class SourceOrder:
     kind: Literal["nifti", "dicom", "image", "memory"] = "memory"
     placed: bool = True
     header: Any = None
-    frames: tuple[Frame | None, ...] = field(default=(), repr=False)
+    frames: tuple[Any, ...] = field(default=(), repr=False)
+    computed: bool = False
     archive: Any = field(default=None, repr=False)
-
-    @property
-    def is_computed(self) -> bool:
-        """Whether the values were computed from an image: a DICOM parametric map."""
-        classes = (frame.image.sop_class for frame in self.frames if frame is not None)
-        return next(classes, "") == PARAMETRIC_MAP
 
 
 @dataclass(frozen=True, eq=False)

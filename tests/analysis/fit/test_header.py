@@ -10,8 +10,8 @@ import pytest
 from monai.data import MetaTensor
 
 from napari_ifa.analysis.fit.header import Header, HeaderSummary, modality_of
+from napari_ifa.reading.picture import picture_volume
 from napari_ifa.volumes import GeometryReport, Volume
-from napari_ifa.volumes.picture import picture_volume
 from napari_ifa.volumes.volume import IPL_IN_LPS, SourceOrder
 
 COHORT = HeaderSummary.of(

@@ -9,12 +9,13 @@ import nibabel
 import numpy as np
 import pytest
 import xarray as xr
-from tiny import tiny_classifier, write_cohort
 
-from napari_ifa.analysis import Analysis, Cohort, analyze, explain, load_analysis, read_cohort
+from napari_ifa.analysis import Analysis, analyze, explain, load_analysis
 from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
+from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError
-from napari_ifa.volumes import read_volume
+from napari_ifa.reading import read_volume
+from tests.tiny import tiny_classifier, write_cohort
 
 CASES = 30
 OLDER = Path(__file__).parents[1] / "data" / "format_1.nc"

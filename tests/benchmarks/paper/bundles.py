@@ -12,7 +12,8 @@ from typing import Any
 import monai
 import numpy
 import torch
-from benchmarks.paper.networks import NetworkPlan
+
+from tests.benchmarks.paper.networks import NetworkPlan
 
 
 def write_bundle(

@@ -18,7 +18,7 @@ import numpy as np
 
 import napari_ifa as ifa
 from napari_ifa import samples
-from napari_ifa.analysis import Case, Cohort
+from napari_ifa.cohorts import Case, Cohort
 
 SEED = 2407
 TEST_SHARE = 0.3

@@ -12,12 +12,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from benchmarks.paper.datasets import Dataset
 
 import napari_ifa as ifa
-from napari_ifa.analysis import Evaluation, FeatureMask
-from napari_ifa.analysis.evaluation.consistency import KINDS, Consistency, correlate
+from napari_ifa.analysis import FeatureMask
 from napari_ifa.analysis.importance import Ranking
+from napari_ifa.evaluation import Evaluation
+from napari_ifa.evaluation.measures.consistency import KINDS, Consistency, correlate
+from tests.benchmarks.paper.datasets import Dataset
 
 Result = dict[str, Any]
 Report = Callable[[str], None]

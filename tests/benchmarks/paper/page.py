@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.paper import tables
+from tests.benchmarks import machine
+from tests.benchmarks.paper import tables
 
 BEGIN, END = "<!-- tables: written by paper_tables.py -->", "<!-- end of tables -->"
 

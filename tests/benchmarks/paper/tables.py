@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.paper.measured import SAME, mean_and_lowest
-from benchmarks.paper.published import CONSISTENCY, NOT_TO_HAND, PAPER_SETS, PRINCIPAL
+from tests.benchmarks.paper.measured import SAME, mean_and_lowest
+from tests.benchmarks.paper.published import CONSISTENCY, NOT_TO_HAND, PAPER_SETS, PRINCIPAL
 
 Entry = Mapping[str, Any]
 NONE = "–"

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.paper import bundles
-from benchmarks.paper.datasets import Dataset, labels
-from benchmarks.paper.networks import NetworkPlan, Recipe
 from monai.bundle import ConfigParser
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 
 import napari_ifa as ifa
-from napari_ifa.analysis import Case
+from napari_ifa.cohorts import Case
+from tests.benchmarks.paper import bundles
+from tests.benchmarks.paper.datasets import Dataset, labels
+from tests.benchmarks.paper.networks import NetworkPlan, Recipe
 
 Report = Callable[[str], None]
 #: Cases whose input is compared with what MONAI's own loader gives.

@@ -8,7 +8,7 @@ from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, OUTSIDE_SCORE
 from napari_ifa.analysis.fit.reference import LEAST_CASES, LEAST_FOR_P
 from napari_ifa.analysis.fit.statistics import STATISTICS
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.analysis.wording import counted, listed
+from napari_ifa.wording import counted, listed
 
 
 def reference_sentences(analysis: Analysis) -> tuple[str, ...]:

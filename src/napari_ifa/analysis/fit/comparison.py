@@ -8,7 +8,7 @@ from napari_ifa.analysis.fit.cohort_fit import OUTSIDE_SCORE, UNUSUAL_P, CohortF
 from napari_ifa.analysis.fit.distance import Floats
 from napari_ifa.analysis.fit.reference import LEAST_CASES, LEAST_FOR_P, FitReference
 from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
-from napari_ifa.analysis.wording import listed
+from napari_ifa.wording import listed
 
 #: Beyond it the number of times says nothing more.
 _MOST_TIMES = 1000

@@ -9,15 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.fit.distance import (
-    Floats,
-    Spread,
-    dealt_folds,
-    distances_from_others,
-)
+from napari_ifa.analysis.fit.distance import Floats, Spread, dealt_folds, distances_from_others
 from napari_ifa.analysis.fit.header import Header, HeaderSummary
 from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
-from napari_ifa.analysis.groups import group_numbers
+from napari_ifa.cohorts.groups import group_numbers
 
 #: Cases from which a cohort's spread is learnt, at most. The distances of all are kept: with more,
 #: the spread gains little, and memory, time and the file grow with their number.

@@ -1,1 +1,0 @@
-"""The cases of a cohort, from whatever lists them."""

@@ -1,8 +1,0 @@
-"""How well explanations and principal features fit what the model answers."""
-
-from __future__ import annotations
-
-from napari_ifa.analysis.evaluation.evaluate import Evaluation, evaluate
-from napari_ifa.analysis.evaluation.localisation import localise
-
-__all__ = ["Evaluation", "evaluate", "localise"]

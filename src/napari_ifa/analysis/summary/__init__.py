@@ -1,7 +1,0 @@
-"""An analysis itself as sections: cases, accuracy, scale, importance."""
-
-from __future__ import annotations
-
-from napari_ifa.analysis.summary.summary import summary_sections
-
-__all__ = ["summary_sections"]

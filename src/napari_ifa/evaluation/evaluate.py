@@ -1,0 +1,392 @@
+"""How far the maps and the features of an analysis can be trusted, measured on a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
+from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.analysis.store import Analysis, Basis, Kind
+from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.truth import Truth
+from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.evaluation_pass import (
+    SETS,
+    BatchMeasures,
+    CaseMeasures,
+    explained_classes,
+)
+from napari_ifa.evaluation.measures.average_drop import AverageDrop
+from napari_ifa.evaluation.measures.case_batches import (
+    CaseBatches,
+    Progress,
+    ReadCase,
+    SkippedCase,
+    Stop,
+)
+from napari_ifa.evaluation.measures.consistency import Consistency, pooling_scale
+from napari_ifa.evaluation.measures.feature_order import FRACTIONS, CurveMasks, FeatureOrder
+from napari_ifa.evaluation.measures.localisation import CohortLocalisation
+from napari_ifa.evaluation.measures.masked_accuracy import MaskedAccuracy
+from napari_ifa.evaluation.measures.masking_curve import MaskingCurve, accuracy_curve, fit_curve
+from napari_ifa.evaluation.measures.set_measures import (
+    SetAccuracy,
+    SetFit,
+    set_accuracies,
+    set_fits,
+)
+from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.statistics.independence import Groups, of_some
+from napari_ifa.memory import memory_said
+from napari_ifa.models.classifier import Classifier
+from napari_ifa.wording import counted, listed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+_RANKED_BY = {"value": "value", "abs": "size", "contrast": "difference to the other classes"}
+_CASES = {"true": "the class's own cases", "all": "all cases"}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The measures of an analysis on a cohort; each that exists makes a section.
+
+    Attributes
+    ----------
+    cases : cases evaluated.
+    skipped : cases and lesion masks that could not be used.
+    unlabelled : cases without a label; they count where none is needed.
+    notes : sentences on what was left out, and why.
+    consistency : of the sums of maps with the logits.
+    masked_accuracy, masking_curve : what is left with features switched off; None without labels.
+    average_drop : None where the model has no probabilities, as in a regression.
+    localisation : None where no case has a lesion.
+    """
+
+    cases: int
+    skipped: tuple[SkippedCase, ...]
+    unlabelled: int
+    notes: tuple[str, ...]
+    consistency: Consistency
+    masked_accuracy: MaskedAccuracy | None
+    masking_curve: MaskingCurve | None
+    average_drop: AverageDrop | None
+    localisation: CohortLocalisation | None
+
+    def __repr__(self) -> str:
+        said = (f"{section.title}: {section.meaning}" for section in self.sections)
+        return "\n".join((f"Evaluation of {counted(self.cases, 'case')}", *said))
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """One per measure, in the order of the attributes, and one of what was left out."""
+        parts = (
+            self.consistency,
+            self.masked_accuracy,
+            self.masking_curve,
+            self.average_drop,
+            self.localisation,
+        )
+        sections = [part.section() for part in parts if part is not None]
+        if self.notes:
+            sections.append(self._left_out())
+        return tuple(sections)
+
+    def _left_out(self) -> Section:
+        return Section(
+            key="left_out",
+            title="What was left out",
+            meaning=" ".join(self.notes),
+            limits="What is left out of one measure may count in the others; each states its n.",
+            rows=tuple(
+                {
+                    "case": case.id,
+                    "left_out": "lesion mask" if case.mask_alone else "case",
+                    "reason": case.reason,
+                }
+                for case in self.skipped
+            ),
+            columns={
+                "case": "the case's id",
+                "left_out": "whether the case could not be used, or its lesion mask alone",
+                "reason": "why",
+            },
+        )
+
+
+@memory_said(
+    AnalysisError, "evaluate this analysis", "use a batch size of 1, or a part of the cohort"
+)
+def evaluate(
+    classifier: Classifier | Source,
+    analysis: Analysis | Source,
+    cohort: Cohort | Source,
+    top: float = 0.05,
+    *,
+    by: Ranking = "value",
+    kind: Kind = "true",
+    fractions: Sequence[float] = FRACTIONS,
+    basis: Basis = "voxels",
+    batch_size: int | None = None,
+    skip_up_to: float = 0.05,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure an analysis on a cohort, in one pass over its cases.
+
+    Parameters
+    ----------
+    classifier, analysis, cohort : or the paths that they are read from.
+    analysis : gives the method, the common scale and the importance of the features.
+    cohort : best one that the analysis has not seen.
+    top : share of every class's features that are principal; their union over the classes is kept,
+        so that the choice does not depend on a case's label.
+    by, kind : how features are ranked, and by which importance matrix (``"true"``, eq. 4, or
+        ``"all"``, eq. 3); see `FeatureOrder`.
+    fractions : shares of the features at which the masking curve is taken.
+    basis : of the common scale.
+    batch_size : cases at a time, where their inputs' shapes agree; a number that suits the device
+        and the images by default. Results do not depend on it beyond rounding.
+    skip_up_to : share of the cases that may be skipped; they are listed.
+    progress : called with cases done and cases in all.
+    stop : asked before every case; True ends the work.
+    seed : of the consistency's bootstrap and of the random orders of features.
+
+    Raises
+    ------
+    AnalysisMismatchError
+        The analysis was made with another model.
+    AnalysisError
+        A share that is none.
+    CohortError
+        An empty cohort, a label that the model lacks, or more cases that cannot be read or
+        explained than may be skipped; the case is named.
+    Cancelled
+        ``stop`` returned True.
+    """
+    from napari_ifa.cam import CutNetwork, bypassed, class_activation
+
+    classifier, analysis = given_classifier(classifier), given_analysis(analysis)
+    cohort = given_cohort(cohort)
+    analysis.check(classifier)
+    if not len(fractions):
+        raise AnalysisError("The masking curve has no share of features; give one or more.")
+    batches = CaseBatches(classifier, cohort, batch_size, True, progress, stop, skip_up_to)
+    truth = Truth.of(classifier, cohort.cases)
+    order = FeatureOrder.of(analysis, by, kind)
+    masks = CurveMasks.of(order, top, tuple(fractions), seed)
+    classes = len(classifier.class_names)
+    found = CaseMeasures(
+        classifier,
+        truth.labels,
+        np.stack([mask.keep for mask in masks.masks]),
+        [_scale(analysis, c, basis) for c in range(classes)],
+        pooling_scale(
+            analysis.dataset["activation_minimum"].values,
+            analysis.dataset["activation_maximum"].values,
+        ),
+    )
+    around: list[bool] = []
+    with CutNetwork(classifier.network, classifier.target_layer) as cut:
+
+        def compute(x: Tensor, cases: list[ReadCase]) -> BatchMeasures:
+            activation = class_activation(
+                cut, x, method=analysis.method, class_idx="all", stop=stop
+            )
+            measures = found.of_batch(cut, x, activation, cases)
+            if not around:
+                around.append(bypassed(cut, x[:1]))
+            return measures
+
+        for cases, measures in batches.computed(compute):
+            found.add(cases, measures)
+    logits = found.joined("logits")
+    predicted = explained_classes(logits)
+    groups = found.groups
+    accuracy, curve = _masked(found, truth, masks, around[0], groups)
+    unlabelled = len(logits) - int(_known(found, truth).sum())
+    notes = _notes(found, truth, order, kind)
+    return Evaluation(
+        cases=len(logits),
+        skipped=tuple(batches.skipped),
+        unlabelled=unlabelled,
+        notes=(*notes, *_skipped_notes(batches.skipped)),
+        consistency=Consistency(
+            found.joined("sums"),
+            logits,
+            predicted,
+            classifier.class_names,
+            seed,
+            groups,
+        ),
+        masked_accuracy=(
+            MaskedAccuracy(
+                sets=accuracy,
+                features=order.features,
+                chosen=(
+                    f"the top {100 * top:g} %{' of each class' * order.several} by"
+                    f" {_RANKED_BY[by]} of their mean contribution to {_CASES[order.kind]}"
+                ),
+                unlabelled=unlabelled,
+                bypassed=around[0],
+                groups=of_some(groups, _known(found, truth)),
+                picture=partial(_importance_picture, analysis, order.union(top), order.kind),
+            )
+            if accuracy is not None
+            else None
+        ),
+        masking_curve=curve,
+        average_drop=_average_drop(found, logits, predicted, groups),
+        localisation=_localisation(found, groups),
+    )
+
+
+def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | None:
+    try:
+        return analysis.scale(class_idx, basis=basis)
+    except AnalysisError:
+        return None
+
+
+def _known(found: CaseMeasures, truth: Truth) -> NDArray[np.bool_]:
+    """Which of the cases evaluated have a label or, in a regression, a target."""
+    known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
+    result: NDArray[np.bool_] = known[found.positions]
+    return result
+
+
+def _masked(
+    found: CaseMeasures, truth: Truth, masks: CurveMasks, bypassed: bool, groups: Groups
+) -> tuple[tuple[SetAccuracy, ...] | tuple[SetFit, ...] | None, MaskingCurve | None]:
+    known = _known(found, truth)
+    if not known.any() or (found.regression and len(found.classifier.class_names) > 1):
+        return None, None
+    answers, groups = found.joined("answers")[known], of_some(groups, known)
+    sets = masks.masks[:SETS]
+    if found.regression:
+        targets, values = truth.targets[found.positions][known], answers.astype(float)
+        fits = set_fits(targets, values[:, :SETS], sets, groups)
+        return fits, fit_curve(masks, targets, values, bypassed, groups)
+    labels = truth.labels[found.positions][known]
+    logits = found.joined("set_logits")[known].astype(float)
+    chance = float(np.bincount(labels).max() / labels.size)
+    curve = accuracy_curve(masks, answers == labels[:, None], chance, bypassed, groups)
+    return set_accuracies(logits, labels, sets, found.classifier.class_names, groups), curve
+
+
+def _average_drop(
+    found: CaseMeasures,
+    logits: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    groups: Groups,
+) -> AverageDrop | None:
+    whole = found.classifier.probabilities(logits)
+    if whole is None:
+        return None
+    masked = found.classifier.probabilities(found.joined("masked_inputs"))
+    assert masked is not None
+    cases = np.arange(len(logits))
+    return AverageDrop(
+        whole[cases, predicted],
+        masked[cases, predicted],
+        predicted,
+        found.classifier.class_names,
+        groups,
+    )
+
+
+def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
+    located = found.localisations
+    chosen = [n for n, one in enumerate(located) if one is not None and one[1] is not None]
+    pairs = [one for one in located if one is not None]
+    if not chosen:
+        return None
+    return CohortLocalisation(
+        tuple(one for _, one in pairs if one is not None),
+        tuple(c for c, one in pairs if one is not None),
+        sum(one is None for _, one in pairs),
+        found.classifier.class_names,
+        of_some(groups, np.array(chosen)),
+    )
+
+
+def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -> Iterator[str]:
+    names = found.classifier.class_names
+    known = _known(found, truth)
+    if found.regression:
+        yield (
+            "The model answers with values, not with classes: average increase and drop, and"
+            " accuracy, do not exist for it; R² stands in place of accuracy."
+        )
+    elif found.classifier.no_probabilities:
+        yield (
+            "Average increase and drop are left out, for they need probabilities:"
+            f" {found.classifier.no_probabilities}."
+        )
+    if found.regression and not known.any():
+        yield "No case has a target value: there is no R², with or without features switched off."
+    elif not known.any():
+        yield "No case has a label: there is no accuracy, with or without features switched off."
+    elif found.regression and len(names) > 1:
+        yield (
+            "The model gives several values and a case has one target: the masked answers are not"
+            " compared with it."
+        )
+    elif not known.all():
+        lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
+        yield (
+            f"{(~known).sum()} of {known.size} cases have no {lacking} and count for no {measure}."
+        )
+    if found.regression:
+        if order.kind != kind:
+            yield (
+                "Values have no true class, so that features are ranked by their mean contribution"
+                " to all cases."
+            )
+    elif order.kind != kind:
+        yield (
+            "No case of the analysis counts for a class, so that features are ranked by their mean"
+            " contribution to all cases."
+        )
+    elif order.without_cases:
+        missing = listed([names[c] for c in order.without_cases])
+        yield f"The analysis has no case of {missing}, which therefore bring no principal feature."
+    without_scale = [name for name, scale in zip(names, found.scales, strict=True) if scale is None]
+    if without_scale:
+        yield (
+            "The class activation of the analysis varies too little for a common scale of"
+            f" {listed(without_scale)}: there is no S-CAM of it."
+        )
+    sizes = {part.size for part in found.parts}
+    if len(sizes) > 1:
+        yield (
+            f"The network's inputs have {len(sizes)} different sizes: sums over more voxels"
+            " are larger, whatever the answer."
+        )
+
+
+def _skipped_notes(skipped: Sequence[SkippedCase]) -> Iterator[str]:
+    masks = sum(case.mask_alone for case in skipped)
+    if len(skipped) > masks:
+        yield f"{len(skipped) - masks} cases could not be used; they are listed with the reason."
+    if masks:
+        yield f"{masks} lesion masks could not be used; they are listed with the reason."
+
+
+def _importance_picture(
+    analysis: Analysis, principal: FeatureMask, kind: Kind, above: Callable[[Axes], None]
+) -> Figure:
+    from napari_ifa.evaluation.importance_figure import importance_figure
+
+    return importance_figure(analysis, kind=kind, principal=principal, above=above)

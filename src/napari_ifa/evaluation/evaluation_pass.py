@@ -1,0 +1,175 @@
+"""What an evaluation takes from each case: a few numbers per case, class and feature mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.cohorts.groups import group_numbers
+from napari_ifa.cohorts.truth import decisive, predicted_classes
+from napari_ifa.evaluation.measures.average_drop import masked_input_logits
+from napari_ifa.evaluation.measures.case_batches import ReadCase
+from napari_ifa.evaluation.measures.consistency import map_sums
+from napari_ifa.evaluation.measures.localisation import Localisation, localised
+from napari_ifa.evaluation.measures.masked_accuracy import batch_masked_logits
+from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.preprocessing import input_lps_affine
+from napari_ifa.volumes import FeatureGrid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_ifa.cam import ClassActivation, CutNetwork
+    from napari_ifa.models.reach import Steps
+
+#: Masks whose logits are kept: all features, the principal ones, the others.
+SETS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class BatchMeasures:
+    """The measures of a batch of cases; maps and images are not kept.
+
+    Attributes
+    ----------
+    size : spatial shape of the network's input.
+    logits : ``[B, C]``.
+    sums : ``[B, C, 4]``, of four kinds of map.
+    answers : ``[B, M]``, the class number for each mask or, of a regression, the value.
+    set_logits : ``[B, 3, C]``, of the first three masks.
+    masked_inputs : ``[B, C]``, logits of the images times their usual CAMs; no column of a
+        regression.
+    found : of each case, the class explained and its localisation; None without a lesion mask.
+    """
+
+    size: tuple[int, ...]
+    logits: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    answers: NDArray[Any]
+    set_logits: NDArray[np.float32]
+    masked_inputs: NDArray[np.float64]
+    found: tuple[tuple[int, Localisation | None] | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseMeasures:
+    """Collects the measures of batches of cases.
+
+    Attributes
+    ----------
+    labels : class number of every case of the cohort, -1 without one.
+    masks : ``[M, F]``; the first three are all features, the principal ones and the others.
+    scales : the common scale of every class; None where there is none.
+    one_scale : that of all classes together, to pool their sums on.
+    positions : place in the cohort of each case so far.
+    pseudonyms : of what each case belongs to, such as its patient.
+    parts : the batches so far.
+    steps : where the features lie in a network input of each size.
+    """
+
+    classifier: Classifier
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_]
+    scales: Sequence[CommonScale | None]
+    one_scale: CommonScale | None
+    positions: list[int] = field(default_factory=list)
+    pseudonyms: list[int] = field(default_factory=list)
+    parts: list[BatchMeasures] = field(default_factory=list)
+    steps: dict[tuple[int, ...], Steps | None] = field(default_factory=dict)
+
+    @property
+    def regression(self) -> bool:
+        """Whether the model answers with values, not with classes."""
+        return self.classifier.output_activation == "none"
+
+    def of_batch(
+        self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[ReadCase]
+    ) -> BatchMeasures:
+        """Of a batch: its images, their class activation of all classes, and the cases."""
+        logits: NDArray[np.float64] = activation.logits.double().cpu().numpy()
+        maps = activation.maps()
+        size = tuple(int(n) for n in x.shape[2:])
+        explained = explained_classes(logits)
+        masked_inputs = (
+            np.empty((len(batch), 0))
+            if self.classifier.no_probabilities
+            else masked_input_logits(cut, x, maps, explained)
+        )
+        masked = batch_masked_logits(cut, x, activation, self.masks)
+        answers = np.asarray(decisive(masked, self.classifier.output_activation))
+        return BatchMeasures(
+            size=size,
+            logits=logits,
+            sums=map_sums(maps, size, self.scales, self.one_scale),
+            answers=masked[..., 0].copy() if self.regression else _answered(answers),
+            # A slice would keep all masks' logits alive.
+            set_logits=answers[:, :SETS].copy(),
+            masked_inputs=masked_inputs,
+            found=tuple(
+                self._localised(case, maps[row], int(explained[row]))
+                for row, case in enumerate(batch)
+            ),
+        )
+
+    def add(self, batch: list[ReadCase], found: BatchMeasures) -> None:
+        """Keep the measures of a batch."""
+        self.positions.extend(case.position for case in batch)
+        self.pseudonyms.extend(case.group for case in batch)
+        self.parts.append(found)
+
+    def joined(self, name: str) -> NDArray[Any]:
+        """One of the measures of all cases, ``[N, …]``."""
+        return np.concatenate([getattr(part, name) for part in self.parts])
+
+    @property
+    def groups(self) -> Groups:
+        """Numbers ``[N]``, equal for cases of one patient; None where no patient is known."""
+        return group_numbers(np.array(self.pseudonyms, np.uint64))
+
+    @property
+    def localisations(self) -> list[tuple[int, Localisation | None] | None]:
+        """The class explained and its localisation, None where the mask is empty, of each case
+        ``[N]``; None for a case without a lesion mask."""
+        return [one for part in self.parts for one in part.found]
+
+    def _localised(
+        self, case: ReadCase, maps: Tensor, predicted: int
+    ) -> tuple[int, Localisation | None] | None:
+        if case.lesion is None or case.volume is None:
+            return None
+        label = int(self.labels[case.position])
+        chosen = label if label >= 0 and len(maps) > 1 else predicted
+        if not case.lesion.any():
+            return chosen, None
+        shape, size = tuple(maps.shape[1:]), tuple(case.image.shape[1:])
+        if size not in self.steps:
+            from napari_ifa.models.reach import feature_steps
+
+            given = case.image.as_tensor().float()[None].to(maps.device)
+            layer = self.classifier.target_layer
+            self.steps[size] = feature_steps(self.classifier.network, given, layer, shape)
+        grid = FeatureGrid.from_network_input(
+            input_lps_affine(case.image), size, shape, self.steps[size]
+        )
+        activation = maps[chosen].float().cpu().numpy().reshape(grid.shape)
+        on_image = grid.onto(case.volume).volume(activation)
+        return chosen, localised(on_image, case.lesion, self.scales[chosen])
+
+
+def explained_classes(logits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The predicted class of each case of ``logits [N, C]``; of one output, that one."""
+    if logits.shape[1] == 1:
+        return np.zeros(len(logits), np.int64)
+    return predicted_classes(logits)
+
+
+def _answered(logits: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Class numbers ``[B, M]``."""
+    cases, masks, classes = logits.shape
+    return predicted_classes(logits.reshape(-1, classes)).reshape(cases, masks).astype(np.int32)

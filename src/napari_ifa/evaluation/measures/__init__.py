@@ -1,0 +1,1 @@
+"""Numbers that say how well maps and principal features fit the answers."""

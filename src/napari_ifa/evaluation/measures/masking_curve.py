@@ -1,0 +1,208 @@
+"""How a model's answers hold as more and more of its features are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.evaluation.measures.feature_order import CurveMasks
+from napari_ifa.evaluation.measures.masked_accuracy import BYPASSED
+from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.statistics.certainty import unless_equal
+from napari_ifa.evaluation.statistics.independence import Groups, said_of
+from napari_ifa.evaluation.statistics.performance import regression_measures
+from napari_ifa.evaluation.statistics.shares import of_share
+from napari_ifa.wording import counted
+
+Order = Literal["most important first", "least important first", "random"]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the curve.
+
+    Attributes
+    ----------
+    order : which features are kept first.
+    kept, share : how many, and which share of all.
+    n : cases with a label.
+    value : accuracy, or R² of a regression; the mean of the random orders.
+    low, high : 95 % interval of an accuracy (Wilson) or an R² (bootstrap); the least and greatest
+        of the random orders.
+    """
+
+    order: Order
+    kept: int
+    share: float
+    n: int
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class MaskingCurve:
+    """Accuracy, or R², over the share of the features kept.
+
+    Attributes
+    ----------
+    points : ascending, order by order.
+    measure : ``"accuracy"`` or ``"R²"``.
+    every : its value with all features.
+    chance : what an answer that never changes reaches: the share of the commonest class, or an
+        R² of 0.
+    principal : share and value of the principal features.
+    bypassed : whether part of the answer goes around the target layer.
+    groups : ``[N]``, equal for cases of one patient; None where none are known.
+    """
+
+    points: tuple[CurvePoint, ...]
+    measure: Literal["accuracy", "R²"]
+    every: float
+    chance: float
+    principal: tuple[float, float]
+    bypassed: bool = False
+    groups: Groups = None
+
+    def __repr__(self) -> str:
+        return f"MaskingCurve: {self.section().meaning}"
+
+    def of_order(self, order: Order) -> tuple[CurvePoint, ...]:
+        """The points of one order, ascending."""
+        return tuple(point for point in self.points if point.order == order)
+
+    def section(self) -> Section:
+        """The table and figure."""
+        from napari_ifa.evaluation.figures import masking_curve_figure
+
+        lines = [self.of_order(order) for order in ORDERS]
+        best, worst, random = (min(line, key=lambda p: abs(p.share - 0.1)) for line in lines)
+        answers_values = self.measure == "R²"
+        constant = "always the mean" if answers_values else "always the same"
+        return Section(
+            key="masking_curve",
+            title=f"Masking curve: {self.measure} over the features kept",
+            meaning=(
+                f"With {counted(best.kept, 'feature')} ({best.share:.0%}) the {self.measure} is"
+                f" {best.value:.2f} where the most important are kept, {random.value:.2f} on"
+                f" average where they are drawn at random and {worst.value:.2f} where the least"
+                f" important are kept; with all it is {self.every:.2f}, and an answer that is"
+                f" {constant} reaches {self.chance:.2f}."
+            ),
+            limits=(
+                "The order by importance means something only as far as its curve lies above the"
+                " random one; the bounds of the random orders are the least and greatest of a few,"
+                " not an interval."
+                + " R² has no lower bound: far below 0 the answers are off by more than the targets"
+                " differ." * answers_values + BYPASSED * self.bypassed + said_of(self.groups)
+            ),
+            rows=tuple(asdict(point) for point in self.points),
+            columns=_FIT_COLUMNS if answers_values else _ACCURACY_COLUMNS,
+            draw=lambda: masking_curve_figure(self),
+        )
+
+
+ORDERS: tuple[Order, ...] = ("most important first", "least important first", "random")
+
+_ACCURACY_COLUMNS = {
+    "order": "which features are kept: a feature's place is its best rank in any class",
+    "kept": "features kept",
+    "share": "of all features, 0 to 1",
+    "n": "cases with a label",
+    "value": "accuracy (0 to 1) with these features alone; mean of the random orders",
+    "low": "lower end of its 95 % interval (Wilson); least of the random orders",
+    "high": "upper end; greatest of the random orders",
+}
+_FIT_COLUMNS = {
+    **_ACCURACY_COLUMNS,
+    "order": "which features are kept: a feature's place is the rank of its importance",
+    "n": "cases with a target value",
+    "value": "R² with these features alone, at most 1; mean of the random orders",
+    "low": "lower end of its 95 % interval (bootstrap; none where every resample gives the same);"
+    " least of the random orders",
+}
+
+
+def accuracy_curve(
+    masks: CurveMasks,
+    right: NDArray[np.bool_],
+    chance: float,
+    bypassed: bool,
+    groups: Groups = None,
+) -> MaskingCurve:
+    """From which cases are answered rightly with each mask, ``right [N, M]``."""
+
+    def bounds(number: int) -> tuple[float, float]:
+        interval = of_share(right[:, number], groups)
+        return interval.low, interval.high
+
+    values = right.mean(axis=0)
+    points = _points(masks, values, bounds, len(right))
+    return _curve(masks, points, "accuracy", values, chance, bypassed, groups)
+
+
+def fit_curve(
+    masks: CurveMasks,
+    targets: NDArray[np.float64],
+    answers: NDArray[np.float64],
+    bypassed: bool,
+    groups: Groups = None,
+) -> MaskingCurve:
+    """From a regression's ``answers [N, M]``."""
+    values = np.array([_r_squared(targets, column) for column in answers.T])
+
+    def bounds(number: int) -> tuple[float, float]:
+        measures = regression_measures(answers[:, number], targets, groups)
+        found = next(one for one in measures if one.measure == "R²")
+        return unless_equal(found.low, found.high)
+
+    points = _points(masks, values, bounds, len(targets))
+    return _curve(masks, points, "R²", values, 0.0, bypassed, groups)
+
+
+def _r_squared(targets: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
+    total = ((targets - targets.mean()) ** 2).sum()
+    return float(1 - ((targets - answers) ** 2).sum() / total) if total > 0 else float("nan")
+
+
+def _points(
+    masks: CurveMasks,
+    values: NDArray[np.float64],
+    bounds: Callable[[int], tuple[float, float]],
+    cases: int,
+) -> tuple[CurvePoint, ...]:
+    features = masks.masks[0].count
+    points = []
+    by_importance: tuple[tuple[Order, tuple[int, ...]], ...] = (
+        (ORDERS[0], masks.first),
+        (ORDERS[1], masks.last),
+    )
+    for order, numbers in by_importance:
+        for kept, number in zip(masks.kept, numbers, strict=True):
+            low, high = bounds(number)
+            value = float(values[number])
+            points.append(CurvePoint(order, kept, kept / features, cases, value, low, high))
+    for place, kept in enumerate(masks.kept):
+        drawn = values[[numbers[place] for numbers in masks.random]]
+        low, high, mean = float(drawn.min()), float(drawn.max()), float(drawn.mean())
+        points.append(CurvePoint(ORDERS[2], kept, kept / features, cases, mean, low, high))
+    return tuple(points)
+
+
+def _curve(
+    masks: CurveMasks,
+    points: tuple[CurvePoint, ...],
+    measure: Literal["accuracy", "R²"],
+    values: NDArray[np.float64],
+    chance: float,
+    bypassed: bool,
+    groups: Groups,
+) -> MaskingCurve:
+    share = masks.masks[1].count / masks.masks[0].count
+    return MaskingCurve(
+        points, measure, float(values[0]), chance, (share, float(values[1])), bypassed, groups
+    )

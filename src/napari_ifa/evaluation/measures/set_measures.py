@@ -1,0 +1,213 @@
+"""How rightly a model answers from a set of its features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.cohorts.truth import cases_of_class
+from napari_ifa.evaluation.statistics.certainty import bounded_p, unless_equal
+from napari_ifa.evaluation.statistics.independence import Groups, number_of, summed
+from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN, NO_INTERVAL, Interval
+from napari_ifa.evaluation.statistics.performance import (
+    area_and_influence,
+    class_scores,
+    classification_measures,
+    is_right,
+    regression_measures,
+)
+from napari_ifa.evaluation.statistics.shares import of_lost_share
+
+
+@dataclass(frozen=True)
+class SetAccuracy:
+    """How rightly a classifier answers from a set of features.
+
+    Attributes
+    ----------
+    features : what the set is called.
+    kept : features in it.
+    n : labelled cases.
+    accuracy, low, high : share answered rightly, and its 95 % interval (Wilson).
+    balanced_accuracy, balanced_low, balanced_high : mean over the classes that have cases of the
+        share answered rightly, and its 95 % interval.
+    auc : area under the ROC curve of each class's probability against the rest, mean over the
+        classes that have cases and leave others; NaN where none does.
+    lost, lost_low, lost_high : accuracy with all features less this one, and its 95 % interval
+        over the same cases; NaN for all features themselves.
+    auc_lost, auc_lost_low, auc_lost_high : the same of the AUC.
+    p : McNemar's exact test against all features; NaN where no case is answered otherwise.
+    """
+
+    features: str
+    kept: int
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    balanced_accuracy: float
+    balanced_low: float
+    balanced_high: float
+    auc: float
+    lost: float
+    lost_low: float
+    lost_high: float
+    auc_lost: float
+    auc_lost_low: float
+    auc_lost_high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class SetFit:
+    """How near a regression comes to its targets from a set of features.
+
+    Attributes
+    ----------
+    r2, low, high : 1 - squared residuals / squared deviations of the targets from their mean, and
+        its 95 % interval (bootstrap).
+    mae, mae_low, mae_high : mean absolute error in the target's unit, and its interval.
+    pearson, pearson_low, pearson_high : correlation of answer and target, and its interval.
+    """
+
+    features: str
+    kept: int
+    n: int
+    r2: float
+    low: float
+    high: float
+    mae: float
+    mae_low: float
+    mae_high: float
+    pearson: float
+    pearson_low: float
+    pearson_high: float
+
+
+def set_accuracies(
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    masks: Sequence[FeatureMask],
+    class_names: tuple[str, ...],
+    groups: Groups = None,
+) -> tuple[SetAccuracy, ...]:
+    """Of each mask, the first of which keeps all features.
+
+    ``logits [N, M, C]`` are those of labelled cases, at least one, with class numbers
+    ``labels [N]``; ``groups [N]`` is equal for cases of one patient.
+    """
+    every = is_right(logits[:, 0], labels)
+    area, influence = _mean_area(logits[:, 0], labels)
+    nothing = (float("nan"), NO_INTERVAL)
+    found = []
+    for m, mask in enumerate(masks):
+        measures = classification_measures(logits[:, m], labels, class_names, groups)
+        accuracy, balanced = measures[:2]
+        right = is_right(logits[:, m], labels)
+        own_area, own_influence = _mean_area(logits[:, m], labels)
+        lost, auc_lost = nothing, nothing
+        if m:
+            lost = float(every.mean() - right.mean()), of_lost_share(every, right, groups)
+            auc_lost = (
+                area - own_area,
+                _of_difference(area - own_area, influence - own_influence, groups),
+            )
+        found.append(
+            SetAccuracy(
+                features=mask.name,
+                kept=mask.count,
+                n=len(labels),
+                accuracy=accuracy.value,
+                low=accuracy.low,
+                high=accuracy.high,
+                balanced_accuracy=balanced.value,
+                balanced_low=balanced.low,
+                balanced_high=balanced.high,
+                auc=own_area,
+                lost=lost[0],
+                lost_low=lost[1].low,
+                lost_high=lost[1].high,
+                auc_lost=auc_lost[0],
+                auc_lost_low=auc_lost[1].low,
+                auc_lost_high=auc_lost[1].high,
+                p=mcnemar_p(every, right, groups),
+            )
+        )
+    return tuple(found)
+
+
+def _mean_area(
+    logits: NDArray[np.float64], labels: NDArray[np.int64]
+) -> tuple[float, NDArray[np.float64]]:
+    """The mean AUC over the classes that have cases and leave others, and each case's influence.
+
+    A case whose logits are not finite has none.
+    """
+    finite = np.isfinite(logits).all(axis=1)
+    scores = class_scores(logits[finite])
+    truth = cases_of_class(labels[finite], logits.shape[1])
+    known = [c for c in range(scores.shape[1]) if truth[:, c].any() and not truth[:, c].all()]
+    influence = np.zeros(len(labels))
+    if not known:
+        return float("nan"), influence
+    found = [area_and_influence(scores[:, c], truth[:, c]) for c in known]
+    influence[finite] = np.mean([one for _, one in found], axis=0)
+    return float(np.mean([area for area, _ in found])), influence
+
+
+def _of_difference(difference: float, influence: NDArray[np.float64], groups: Groups) -> Interval:
+    """Of a difference of AUCs of the same cases, from each case's influence on it.
+
+    DeLong et al. (Biometrics 1988), over whole groups with Student's t (Obuchowski, Biometrics
+    1997). None below 15 groups, and where no case has any influence.
+    """
+    from scipy.stats import t
+
+    number = number_of(groups, len(influence))
+    influence = summed(influence, groups)
+    if number < LEAST_DRAWN or not influence.any() or not np.isfinite(difference):
+        return NO_INTERVAL
+    error = float(np.sqrt((influence**2).sum() * number / (number - 1)))
+    half = float(t.ppf(0.975, number - 1)) * error
+    return Interval(max(-1.0, difference - half), min(1.0, difference + half), "DeLong")
+
+
+def mcnemar_p(one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Groups = None) -> float:
+    """Two-sided p that two answers to the same cases are right equally often, ``[N]`` each.
+
+    McNemar's exact test: a sign test of the cases where one alone is right; of groups, a sign test
+    of the groups where one is right more often. NaN without such.
+    """
+    from scipy.stats import binomtest
+
+    gained = summed(other.astype(float) - one, groups)
+    changed = int((gained != 0).sum())
+    if not changed:
+        return float("nan")
+    return bounded_p(float(binomtest(int((gained > 0).sum()), changed).pvalue))
+
+
+def set_fits(
+    targets: NDArray[np.float64],
+    answers: NDArray[np.float64],
+    masks: Sequence[FeatureMask],
+    groups: Groups = None,
+) -> tuple[SetFit, ...]:
+    """Of each mask: ``answers [N, M]`` against ``targets [N]``, all of them known."""
+    found = []
+    for m, mask in enumerate(masks):
+        measures = {one.measure: one for one in regression_measures(answers[:, m], targets, groups)}
+        values = [
+            value
+            for name in ("R²", "mean absolute error", "Pearson's r")
+            for value in (
+                measures[name].value,
+                *unless_equal(measures[name].low, measures[name].high),
+            )
+        ]
+        found.append(SetFit(mask.name, mask.count, len(targets), *values))
+    return tuple(found)

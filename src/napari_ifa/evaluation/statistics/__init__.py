@@ -1,0 +1,1 @@
+"""Intervals, tests and shares over cases that may belong together."""

@@ -1,0 +1,264 @@
+"""How well a model answers a cohort, from the answers and labels that an analysis holds.
+
+Intervals are of 95 %. Shares have Wilson's, balanced accuracy a score interval over its classes
+(`of_mean_share`), an AUC Newcombe's (method 5, Stat Med 2006). None of them shrinks to a point
+where every case is right, as a bootstrap would. Where several cases are of one patient, numbers of
+cases are brought down to those of independent ones first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.cohorts.truth import cases_of_class, predicted_classes
+from napari_ifa.evaluation.statistics.independence import Groups, independent_share, of_some
+from napari_ifa.evaluation.statistics.intervals import Interval, bootstrapped
+from napari_ifa.evaluation.statistics.shares import of_mean_share, of_share
+
+_Z = 1.959963984540054
+#: How near to 1 an AUC's bracket is closed: at 1 itself the equation has another root.
+_NEARLY = 1e-12
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure of how well a model answers.
+
+    Attributes
+    ----------
+    measure : its name.
+    class_name : the class it is of; empty for all.
+    value, low, high : the figure and its 95 % interval; NaN where there is none.
+    cases : how many cases it rests on.
+    interval : by which method.
+    """
+
+    measure: str
+    class_name: str
+    value: float
+    low: float
+    high: float
+    cases: int
+    interval: str
+
+
+def classification_measures(
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    groups: Groups = None,
+) -> list[Measured]:
+    """Accuracy, balanced accuracy, and each class's sensitivity and AUC.
+
+    Parameters
+    ----------
+    logits : ``[N, C]``; with one output, above 0 means that the class is present.
+    labels : ``[N]`` class numbers, -1 for a case without one, which counts for nothing here.
+    groups : ``[N]``, equal for cases of one patient; None where every case is on its own.
+
+    Returns
+    -------
+    Balanced accuracy is the mean of the classes' sensitivities, of those that have cases. An AUC
+    tells a class from all the others by its softmax probability, or by the one output; cases whose
+    logits are not finite count as wrong, and not for an AUC.
+    """
+    known = labels >= 0
+    logits, labels, groups = logits[known], labels[known], of_some(groups, known)
+    if labels.size == 0:
+        return []
+    right = is_right(logits, labels)
+    rows = [accuracy(logits, labels, groups)]
+    # One output answers two classes: its own, and that it is absent.
+    numbers = range(len(class_names)) if len(class_names) > 1 else (1, 0)
+    names = class_names if len(class_names) > 1 else (class_names[0], f"not {class_names[0]}")
+    members: list[NDArray[np.bool_]] = list(labels == np.array([*numbers])[:, None])
+    rows.append(_balanced(right, [one for one in members if one.any()], groups))
+    rows += [
+        _share("sensitivity", name, right[own], of_some(groups, own))
+        for name, own in zip(names, members, strict=True)
+    ]
+    finite = np.isfinite(logits).all(axis=1)
+    truth = cases_of_class(labels[finite], len(class_names))
+    scores, groups = class_scores(logits[finite]), of_some(groups, finite)
+    # Of two classes one's AUC is the other's too.
+    for c in range(1, 2) if len(class_names) == 2 else range(len(class_names)):
+        rows.append(_area(class_names[c], scores[:, c], truth[:, c], groups))
+    return rows
+
+
+def accuracy(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], groups: Groups = None
+) -> Measured:
+    """The share of cases with a label that are answered rightly; NaN where there is none."""
+    known = labels >= 0
+    return _share("accuracy", "", is_right(logits[known], labels[known]), of_some(groups, known))
+
+
+def regression_measures(
+    values: NDArray[np.float64], targets: NDArray[np.float64], groups: Groups = None
+) -> list[Measured]:
+    """Mean absolute error, R² and Pearson's r of answered ``values [N]`` against ``targets [N]``.
+
+    R² is 1 − Σ(target − value)² / Σ(target − mean target)², which is negative where the mean
+    itself would answer better. Cases without a target or a finite answer count for nothing.
+    """
+    known = np.isfinite(targets) & np.isfinite(values)
+    values, targets, groups = values[known], targets[known], of_some(groups, known)
+    if values.size == 0:
+        return []
+    measures: dict[str, Callable[..., NDArray[np.float64]]] = {
+        "mean absolute error": _absolute_error,
+        "R²": _determination,
+        "Pearson's r": _correlation,
+    }
+    return [
+        _measured(
+            name,
+            "",
+            float(f(values, targets)),
+            values.size,
+            bootstrapped(f, values, targets, groups=groups),
+        )
+        for name, f in measures.items()
+    ]
+
+
+def is_right(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which cases are answered rightly, ``[N]``; none whose logits are not finite."""
+    finite = np.isfinite(logits).all(axis=1)
+    result: NDArray[np.bool_] = finite & (predicted_classes(logits) == labels)
+    return result
+
+
+def confusion_counts(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Cases by true class (row) and answered class (column), ``[C, C]``; ``[2, 2]`` of one output.
+
+    Only cases with a label and finite logits count.
+    """
+    counted = (labels >= 0) & np.isfinite(logits).all(axis=1)
+    table = np.zeros((max(classes, 2), max(classes, 2)), np.int64)
+    np.add.at(table, (labels[counted], predicted_classes(logits[counted])), 1)
+    return table
+
+
+def area_under_curve(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups = None
+) -> tuple[float, Interval]:
+    """Area under the ROC curve of ``scores [N]``, and Newcombe's interval.
+
+    The interval holds every θ with (θ − AUC)² ≤ z²·θ(1 − θ)·(1 + n*(1 − θ)/(2 − θ) +
+    n*θ/(1 + θ)) / (mn), n* = (m + n)/2 − 1 (Newcombe, Stat Med 2006, method 5). NaN where all
+    cases are of one kind.
+    """
+    from scipy.optimize import brentq
+
+    m, n = int(positive.sum()), int((~positive).sum())
+    if not m or not n:
+        return float("nan"), Interval()
+    area, influence = area_and_influence(scores, positive)
+    share = independent_share(influence, groups)
+    if not share > 0:
+        return area, Interval()
+    pairs = max((m + n) * share / 2 - 1, 0.0)
+
+    def beyond(theta: float) -> float:
+        spread = 1 + pairs * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (theta - area) ** 2 - _Z**2 * theta * (1 - theta) * spread / (m * n * share**2)
+
+    low = 0.0 if area == 0 else float(brentq(beyond, 0.0, min(area, 1 - _NEARLY)))
+    high = 1.0 if area == 1 else float(brentq(beyond, max(area, _NEARLY), 1.0))
+    return area, Interval(low, high, "Newcombe" + " for groups" * (share != 1))
+
+
+def area_and_influence(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[float, NDArray[np.float64]]:
+    """Area under the ROC curve of ``scores [N]``, and what each case adds to its error, ``[N]``.
+
+    A positive case's influence is the share of negative ones below it, less the area, over the
+    number of positive ones; a negative one's the other way round (DeLong et al., Biometrics 1988).
+    There must be cases of either kind.
+    """
+    from scipy.stats import rankdata
+
+    m, n = int(positive.sum()), int((~positive).sum())
+    ranks = rankdata(scores)
+    # Mann and Whitney's U as a share of all pairs; ties count half.
+    area = float((ranks[positive].sum() - m * (m + 1) / 2) / (m * n))
+    influence = np.empty(m + n)
+    influence[positive] = ((ranks[positive] - rankdata(scores[positive])) / n - area) / m
+    below = (ranks[~positive] - rankdata(scores[~positive])) / m
+    influence[~positive] = (1 - below - area) / n
+    return area, influence
+
+
+def class_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What tells each class from the others, ``[N, C]``: its log-probability, or the one output."""
+    if logits.shape[1] == 1:
+        return logits
+    from scipy.special import log_softmax
+
+    # The logarithm keeps the order of probabilities that would all round to 1.
+    result: NDArray[np.float64] = log_softmax(logits, axis=1)
+    return result
+
+
+def _share(measure: str, name: str, right: NDArray[np.bool_], groups: Groups) -> Measured:
+    value = float(right.mean()) if right.size else float("nan")
+    return _measured(measure, name, value, right.size, of_share(right, groups))
+
+
+def _balanced(
+    right: NDArray[np.bool_], members: list[NDArray[np.bool_]], groups: Groups
+) -> Measured:
+    value = float(np.mean([right[own].mean() for own in members]))
+    interval = of_mean_share(
+        [right[own] for own in members], [of_some(groups, own) for own in members]
+    )
+    return _measured("balanced accuracy", "", value, right.size, interval)
+
+
+def _area(
+    name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups
+) -> Measured:
+    area, interval = area_under_curve(scores, positive, groups)
+    return _measured("AUC against the others", name, area, positive.size, interval)
+
+
+def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:
+    return Measured(measure, name, value, interval.low, interval.high, cases, interval.method)
+
+
+def _absolute_error(
+    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
+) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = np.abs(values - targets).mean(axis=axis)
+    return result
+
+
+def _determination(
+    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
+) -> NDArray[np.float64]:
+    centred = targets - targets.mean(axis=axis, keepdims=True)
+    return 1 - _quotient(((targets - values) ** 2).sum(axis=axis), (centred**2).sum(axis=axis))
+
+
+def _correlation(
+    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
+) -> NDArray[np.float64]:
+    one = values - values.mean(axis=axis, keepdims=True)
+    other = targets - targets.mean(axis=axis, keepdims=True)
+    size = np.sqrt((one**2).sum(axis=axis) * (other**2).sum(axis=axis))
+    return _quotient((one * other).sum(axis=axis), size)
+
+
+def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN where the divisor is 0: all values are the same."""
+    result: NDArray[np.float64] = above / np.where(below > 0, below, np.nan)
+    return result

@@ -1,0 +1,130 @@
+"""What sections were made from: the command, the model, and the cohorts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from napari_ifa.analysis.identity import IDENTITY, differing
+from napari_ifa.analysis.store import Analysis, Basis
+from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.errors import AnalysisMismatchError
+
+Command = Literal["evaluate", "findings", "report"]
+Provenance = Mapping[str, str]
+
+#: What must be equal for two results to be of one model and method.
+_SAME = (*(f"model_{key.replace(' ', '_')}" for key in IDENTITY), "method")
+_COHORT = ("name", "split", "sha256")
+#: Characters of a weights' hash that tell one model from another in a sentence.
+_HASH = 12
+
+
+def provenance_of(
+    command: Command,
+    analysis: Analysis,
+    other: Analysis | None = None,
+    top: float | None = None,
+) -> dict[str, str]:
+    """The command, the model's identity, the method, and the cohorts of the analyses.
+
+    ``cohort_…`` is of the analysis and ``other_cohort_…`` of the second one; each is a name, a
+    split (empty for all) and the SHA-256 of the list.
+
+    Parameters
+    ----------
+    top : share of the features that count as principal, where the command takes one.
+    """
+    entries: dict[str, str] = {"command": command}
+    attributes = analysis.dataset.attrs
+    entries |= {"model_name": str(attributes.get("model_name", ""))}
+    # What an earlier analysis does not say stays unsaid.
+    entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
+    for prefix, one in (("", analysis), ("other_", other)):
+        if one is not None:
+            for key in _COHORT:
+                name = f"cohort_{key}"
+                entries[f"{prefix}{name}"] = str(one.dataset.attrs.get(name, ""))
+    return entries | ({} if top is None else {"top": f"{100 * top:g} %"})
+
+
+def evaluated_on(cohort: Cohort, basis: Basis) -> dict[str, str]:
+    """What `provenance_of` an evaluation has besides: the cohort and the scale's basis."""
+    return {
+        "evaluated_cohort_name": cohort.name,
+        "evaluated_cohort_split": cohort.split or "",
+        "evaluated_cohort_sha256": cohort.manifest_sha256(),
+        "basis": basis,
+    }
+
+
+def check_provenance(
+    provenance: Provenance, command: Command, analysis: Analysis, folder: str
+) -> None:
+    """Refuse results of another command, model or method; those that do not say pass.
+
+    Raises
+    ------
+    AnalysisMismatchError
+        Names the folder, and what differs.
+    """
+    if not provenance:
+        return
+    written_by = provenance.get("command", "")
+    if written_by != command:
+        raise AnalysisMismatchError(
+            f"{folder} was written by napari-ifa {written_by[:20]}, not by {command}; give the"
+            f" folder that {command} has written."
+        )
+    expected = provenance_of(command, analysis)
+    different = differing(provenance, expected)
+    if provenance.get("method") != expected.get("method"):
+        different.append("method")
+    if different:
+        raise AnalysisMismatchError(
+            f"{folder} was made with another model or method than the analysis:"
+            f" {', '.join(different)} differ; run napari-ifa {command} again with this analysis."
+        )
+
+
+def made_from(provenance: Provenance, report: Analysis | None = None) -> str:
+    """One or two sentences of the cohorts; empty where nothing is known of them.
+
+    Parameters
+    ----------
+    report : the analysis that the results stand beside; told where theirs is of other cases.
+    """
+    if not provenance:
+        return ""
+    own = _cohort(provenance, "")
+    top = f", top {provenance['top']}" if "top" in provenance else ""
+    if provenance.get("command") == "evaluate":
+        settings = f"basis {provenance.get('basis', '')}{top}"
+        told = f"Evaluated on {_cohort(provenance, 'evaluated_')}, {settings}; scale and features"
+        told += f" from the analysis of {own}."
+    elif "other_cohort_name" in provenance:
+        told = f"Of {own} against {_cohort(provenance, 'other_')}{top}."
+    else:
+        told = f"Of {own}{top}."
+    if report is not None and provenance.get("cohort_sha256") != str(
+        report.dataset.attrs.get("cohort_sha256", "")
+    ):
+        told += " Their analysis is of other cases than the report's."
+    return told
+
+
+def made_by(provenance: Provenance) -> str:
+    """One sentence of the model and method; empty where nothing is known of them."""
+    if not provenance.get("model_weights"):
+        return ""
+    name = provenance.get("model_name")
+    return (
+        f"Model {f'“{name}”' if name else 'without a name'} (SHA-256 of its weights"
+        f" {provenance['model_weights'][:_HASH]}), layer {provenance.get('model_layer', '')},"
+        f" method {provenance.get('method', '')}."
+    )
+
+
+def _cohort(provenance: Provenance, prefix: str) -> str:
+    name, split = (provenance.get(f"{prefix}cohort_{key}", "") for key in ("name", "split"))
+    return f"{name or 'a cohort without a name'}, {f'split {split}' if split else 'all splits'}"

@@ -1,0 +1,88 @@
+"""DICOM: from files to a list of series, and from a series to a Volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
+from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.dicom.pixels.stack_values import read_stack
+from napari_ifa.reading.dicom.series.listing import dicom_series, stack_of
+from napari_ifa.reading.dicom.series.refusals import damaged
+from napari_ifa.reading.dicom.series.stack import Stack
+from napari_ifa.reading.series import Series
+from napari_ifa.reading.threads import in_threads
+from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
+
+__all__ = ["dicom_series", "read_dicom", "scan_frames"]
+
+
+def scan_frames(
+    files: Sequence[Path], progress: Progress | None = None, stop: Stop | None = None
+) -> tuple[list[Frame], list[NotAnImage]]:
+    """The frame table of ``files`` and, for each file without an image, why it has none.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` says so.
+    """
+    tables = in_threads(read_frames, files, progress, stop)
+    frames = [row for rows in tables if not isinstance(rows, NotAnImage) for row in rows]
+    return frames, [rows for rows in tables if isinstance(rows, NotAnImage)]
+
+
+def read_dicom(
+    series: Series, progress: Progress | None = None, stop: Stop | None = None
+) -> Volume:
+    """The image of one series, with its values in the modality's units (HU for CT).
+
+    ``in_source_order()`` of the result is ``[column, row, slice]`` with slices by instance
+    number, as MONAI's ``PydicomReader`` gives it. Missing and damaged slices are blank: they have
+    the lowest value of all.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence, where the series cannot be opened rightly.
+    Cancelled
+        When ``stop`` says so.
+    """
+    stack = stack_of(series)
+    shown = [frame for frame in stack.frames if frame is not None]
+    middle = shown[len(shown) // 2]
+    values, broken, notes = read_stack(stack, progress, stop)
+    if stack.resampling is not None:
+        # Interpolated from their neighbours, which would hide that they are missing.
+        values[:, :, list(stack.report.missing)] = values.min()
+    return volume_from_file_order(
+        values,
+        stack.affine,
+        SourceOrder(
+            kind="dicom",
+            placed=stack.placed,
+            frames=stack.frames,
+            computed=middle.image.is_parametric_map,
+            archive=series.archive,
+        ),
+        modality=series.modality,
+        description=series.description,
+        windows=middle.windows,
+        inverted=middle.image.photometric == "MONOCHROME1",
+        report=_with_damage(stack, broken, notes),
+    )
+
+
+def _with_damage(stack: Stack, broken: Sequence[int], notes: Sequence[str]) -> GeometryReport:
+    """The stack's report, the slices whose pixels could not be decoded, and what else was seen."""
+    frames = [stack.frames[k] for k in broken]
+    sentences = dict.fromkeys(damaged(frame) for frame in frames if frame is not None)
+    return replace(
+        stack.report,
+        missing=tuple(sorted({*stack.report.missing, *broken})),
+        notes=(*stack.report.notes, *notes, *sentences),
+    )

@@ -1,0 +1,1 @@
+"""What one DICOM file says: its header, and where its pixels lie."""

@@ -1,0 +1,103 @@
+"""Which compression pixel data have, whatever the header says of it."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, BinaryIO
+
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
+
+from napari_ifa.reading.dicom.header import tags
+from napari_ifa.reading.dicom.header.codestream import are_alike, syntax_of
+from napari_ifa.reading.dicom.header.fields import Fields
+from napari_ifa.reading.dicom.header.frames import StoredImage
+from napari_ifa.reading.dicom.header.pixeldata import (
+    GE_BIG_ENDIAN_PIXELS,
+    PixelData,
+    locate_pixels,
+    streams_in,
+)
+
+#: The last is GE's own, and the empty one of files without meta information.
+_NOT_COMPRESSED = (
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    GE_BIG_ENDIAN_PIXELS,
+    "",
+)
+#: By default pydicom tries all plugins in turn, and gdcm ends the whole process on a damaged
+#: stream: gdcm is asked where no other reads it, and in a process of its own.
+_PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
+#: Of a compressed stream, what shows its kind in nearly all files.
+_STREAM_HEAD = 1 << 10
+#: Where the header does not tell, its kind has to be found, wherever a writer's remarks end.
+_WHOLE_HEAD = 1 << 16
+
+
+def located_pixels(
+    file: BinaryIO, dataset: Any, fields: Fields, syntax: str
+) -> tuple[PixelData, UID, tuple[str, ...], str]:
+    """The pixel data and the compression they have, what is to be said of it, and a refusal.
+
+    Some writers leave the transfer syntax of a file in its header that they have compressed or
+    decompressed since. What a stream is, is seen from how it begins.
+    """
+    stated = UID(syntax)
+    pixels = locate_pixels(file, dataset, stated)
+    is_stated = are_alike(stated, stated)
+    if (is_stated or stated in _NOT_COMPRESSED) and pixels.length < _plain_bytes(fields):
+        pixels = streams_in(file, pixels) or pixels
+    if not pixels.encapsulated:
+        remarks = (
+            (f"its header says that its pixels are {stated.name}; they are not compressed.",)
+            if is_stated and pixels.offset is not None
+            else ()
+        )
+        return pixels, stated, remarks, ""
+    if not is_stated and stated not in _NOT_COMPRESSED:
+        return pixels, stated, (), ""
+    offset, length = next((piece for piece in pixels.fragments if piece[1]), (0, 0))
+    file.seek(offset)
+    found = syntax_of(file.read(min(length, _STREAM_HEAD if is_stated else _WHOLE_HEAD)))
+    if is_stated and (found is None or are_alike(found, stated)):
+        return pixels, stated, (), ""
+    if found is None:
+        refused = (
+            "its pixels are compressed, but its header names no compression and they do not show"
+            " which it is. Not opened."
+        )
+        return pixels, stated, (), refused
+    named = f"are {stated.name}" if is_stated else "are not compressed"
+    remark = f"its header says that its pixels {named}; they were read as {found.name}."
+    return pixels, found, (remark,), ""
+
+
+def _plain_bytes(fields: Fields) -> int:
+    """Of the pixel data where they are not compressed."""
+    sizes = (fields.short(tag) or 1 for tag in (tags.ROWS, tags.COLUMNS, tags.SAMPLES))
+    frames = max(fields.integer(tags.FRAME_COUNT) or 1, 1)
+    return prod(sizes) * (fields.short(tags.BITS_ALLOCATED) or 16) * frames // 8
+
+
+def plugins(image: StoredImage) -> list[str]:
+    """The decoders that are installed, in the order in which they are asked; ``"gdcm"``, the last,
+    must not be run in this process.
+
+    Raises
+    ------
+    NotImplementedError, ValueError
+        Where the compression is none that pydicom knows.
+    """
+    installed = get_decoder(image.transfer_syntax).available_plugins
+    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
+        # pillow lists itself for these too.
+        installed = tuple(name for name in installed if name == "gdcm")
+    return sorted(installed, key=_PLUGINS.index)

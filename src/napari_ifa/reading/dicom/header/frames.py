@@ -1,0 +1,181 @@
+"""The flat frame table: one row for each image of one slice, without its pixels.
+
+A row is one frame of a file; where several slices were tiled into one frame, one tile of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom.uid import UID
+
+from napari_ifa.reading.dicom.header.identity import Claims
+from napari_ifa.reading.dicom.header.pixeldata import PixelData
+from napari_ifa.volumes.volume import Window
+
+PALETTE = "PALETTE COLOR"
+YBR = ("YBR_FULL", "YBR_FULL_422")
+#: The kinds of colour that are shown; the decoders of JPEG 2000 give RGB for the last two.
+COLOURS = ("RGB", *YBR, PALETTE, "YBR_RCT", "YBR_ICT")
+#: Class of objects whose values were computed from an image.
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
+#: With a frame for each segment, and as a map of labels.
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP)
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """Stored value → value: ``values[stored - first]``, clamped at both ends (PS3.3 C.11.1)."""
+
+    first: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """What all frames of one file share.
+
+    ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all. ``planar`` is
+    the planar configuration: 1 where colours are stored plane after plane. ``claims`` is what the
+    file says of patient, study and frame of reference; ``stamp`` the file's size in bytes and the
+    time of its last change, in ns, when it was looked into.
+    """
+
+    path: Path
+    sop_class: str
+    sop_uid: str
+    series_uid: str
+    modality: str
+    description: str
+    instance: int | None
+    rows: int
+    columns: int
+    samples: int
+    planar: int
+    photometric: str
+    frame_count: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    transfer_syntax: UID
+    pixels: PixelData
+    lookup_table: LookupTable | None = None
+    #: The least and the greatest stored number that stands for no value (PixelPaddingValue to
+    #: PixelPaddingRangeLimit); None where there is none.
+    padding: tuple[float, float] | None = None
+    #: What was read otherwise than the header says: ends of sentences.
+    remarks: tuple[str, ...] = ()
+    #: Elements, as pydicom names them, that hold something else than the numbers they should.
+    unreadable: tuple[str, ...] = ()
+    #: Why its frames have no position, where more is known than that; the end of a sentence.
+    unplaced: str = ""
+    claims: Claims = field(default_factory=Claims)
+    stamp: tuple[int, int] = (0, 0)
+    #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
+    refused: str = ""
+
+    @property
+    def number(self) -> int | None:
+        """Of the series."""
+        return self.claims.series_number
+
+    @property
+    def frame_of_reference(self) -> str:
+        """UID; positions in two of them have nothing to do with one another."""
+        return self.claims.frame_of_reference
+
+    @property
+    def is_colour(self) -> bool:
+        """More than one number for a pixel, or numbers that stand for colours."""
+        return self.samples > 1 or self.photometric == PALETTE
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Numbers are labels, or parts of one: what was left out of the file is empty."""
+        return self.sop_class in _SEGMENTATIONS
+
+    @property
+    def is_parametric_map(self) -> bool:
+        """Numbers are quantities, and padding is shown as not a number."""
+        return self.sop_class == PARAMETRIC_MAP
+
+    @property
+    def is_float(self) -> bool:
+        """Pixels are stored as floating point numbers."""
+        return self.pixels.is_float
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What can tell apart frames that lie at one position.
+
+    ``component`` is the complex image component (MAGNITUDE, PHASE, …); ``direction`` the
+    diffusion gradient's; times are ms, or the file's own text, as dates are; ``flip_angle`` is in
+    degrees, ``tube_voltage`` in kV, ``thickness`` of the slice in mm; ``cardiac_phase`` and
+    ``respiratory_phase`` are per cent of a cycle; ``dimensions`` are the dimension index values of
+    an enhanced image.
+    """
+
+    image_type: tuple[str, ...] = ()
+    component: str = ""
+    echo_time: float | None = None
+    echo_number: int | None = None
+    inversion_time: float | None = None
+    flip_angle: float | None = None
+    tube_voltage: float | None = None
+    kernel: str = ""
+    thickness: float | None = None
+    contrast_agent: str = ""
+    patient_position: str = ""
+    segment: int | None = None
+    stack: str = ""
+    b_value: float | None = None
+    direction: tuple[float, ...] | None = None
+    temporal_position: int | None = None
+    cardiac_phase: float | None = None
+    respiratory_phase: float | None = None
+    trigger_time: float | None = None
+    frame_reference_time: float | None = None
+    acquisition: int | None = None
+    acquisition_date: str = ""
+    acquisition_time: str = ""
+    content_date: str = ""
+    content_time: str = ""
+    dimensions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One row: all of the header that stacking and reading need.
+
+    ``slice_location`` is what the file says beside its position, in mm along whichever direction;
+    ``index`` counts the frames of the file from 0; ``tile`` is the first (row, column) of this
+    slice in its frame, None where the frame is the slice. Lengths are mm. ``slope`` and
+    ``intercept`` are None where the file states them wrongly, 1 and 0 where it states none.
+    ``slice_distance`` is SpacingBetweenSlices, or the thickness where that is not stated;
+    ``stated_distance`` is the first alone.
+    """
+
+    image: StoredImage
+    rows: int
+    columns: int
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing: tuple[float, ...] | None
+    slice_distance: float | None
+    slope: float | None
+    intercept: float | None
+    slice_location: float | None = None
+    index: int = 0
+    stated_distance: float | None = None
+    tile: tuple[int, int] | None = None
+    windows: tuple[Window, ...] = ()
+    traits: Traits = field(default_factory=Traits)
+
+    @property
+    def is_localizer(self) -> bool:
+        """A scout image, taken to plan the others."""
+        return "LOCALIZER" in self.traits.image_type

@@ -1,0 +1,1 @@
+"""A stack of slices to values in the units of the modality."""

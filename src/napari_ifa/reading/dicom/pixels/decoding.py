@@ -1,0 +1,168 @@
+"""One stored frame as an array: the bits in use, in rows and columns, colours last."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import RLELossless
+
+from napari_ifa.reading.dicom.header.codestream import StreamSize, check_stream
+from napari_ifa.reading.dicom.header.compression import plugins
+from napari_ifa.reading.dicom.header.frames import StoredImage
+from napari_ifa.reading.dicom.header.stored_frames import frame_bits, read_native
+
+
+class UndecodedError(Exception):
+    """A compressed frame that no decoder of this process can read."""
+
+
+def stored_dtype(image: StoredImage) -> np.dtype[Any]:
+    """Of the samples as they stand in the file, in its own byte order."""
+    order = "<" if image.pixels.little_endian else ">"
+    if image.pixels.is_float:
+        return np.dtype(f"{order}f{image.bits_allocated // 8}")
+    if image.bits_allocated == 1:
+        return np.dtype(np.uint8)
+    kind = "i" if image.signed else "u"
+    return np.dtype(f"{order}{kind}{image.bits_allocated // 8}")
+
+
+def native_frame(image: StoredImage, index: int, stream: BinaryIO | None = None) -> NDArray[Any]:
+    """An uncompressed frame, ``[row, column]`` or ``[row, column, sample]``, in native order.
+
+    ``stream`` as for ``read_native``. Colours that share values (YBR_FULL_422) are spread out.
+
+    Raises
+    ------
+    ValueError
+        Where the file ends before the frame does.
+    """
+    bits = frame_bits(image)
+    first, last = index * bits // 8, -(-(index + 1) * bits // 8)
+    if image.pixels.words and image.bits_allocated <= 8:
+        # Bytes were swapped in pairs, across the border of two frames where a frame is odd.
+        even = first - first % 2
+        data = read_native(image, even, last + last % 2, stream)
+        data = np.frombuffer(data, np.uint16).byteswap().tobytes()[first - even : last - even]
+    else:
+        data = read_native(image, first, last, stream)
+    if len(data) < last - first:
+        raise ValueError("the file ends before the frame does")
+    if image.bits_allocated == 1:
+        start = index * bits % 8
+        unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        return _shaped(unpacked[start : start + bits], image, image.planar)
+    dtype = stored_dtype(image)
+    if 8 * len(data) < image.rows * image.columns * image.samples * image.bits_allocated:
+        from pydicom.pixels.utils import expand_ybr422
+
+        data = expand_ybr422(data, image.bits_allocated)
+        return _shaped(np.frombuffer(data, dtype), image, planar=0)
+    pixels = _shaped(np.frombuffer(data, dtype), image, image.planar)
+    return used_bits(pixels.astype(dtype.newbyteorder("="), copy=False), image)
+
+
+def decoder_options(image: StoredImage) -> dict[str, Any]:
+    """What pydicom's decoders want to know of a compressed frame."""
+    return {
+        "rows": image.rows,
+        "columns": image.columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": image.samples,
+        "planar_configuration": image.planar,
+        "photometric_interpretation": image.photometric,
+        "pixel_representation": int(image.signed),
+        "bits_allocated": image.bits_allocated,
+        "bits_stored": image.bits_stored,
+        "pixel_keyword": "PixelData",
+    }
+
+
+def check_frame(data: bytes, image: StoredImage) -> None:
+    """Refuse a compressed frame that claims another size than the header (``codestream``)."""
+    check_stream(
+        data,
+        image.transfer_syntax,
+        StreamSize(image.rows, image.columns, image.samples, image.bits_allocated),
+    )
+
+
+def compressed_frame(
+    data: bytes, image: StoredImage, rejected_by: list[str] | None = None
+) -> tuple[NDArray[Any], str]:
+    """A compressed frame, as ``native_frame``, and its photometric interpretation as decoded.
+
+    A decoder that fails, which ``rejected_by`` is told of, is followed by the next that this
+    process may run.
+
+    Raises
+    ------
+    DamagedStreamError
+        Where the stream is not of the size that the header says.
+    UndecodedError
+        Where none of them can decode it, or there is none.
+    """
+    check_frame(data, image)
+    for name in plugins(image):
+        if name != "gdcm":
+            try:
+                return _decoded(data, image, name)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # a panic of a decoder written in Rust is no Exception
+                if rejected_by is not None:
+                    rejected_by.append(name)
+    raise UndecodedError
+
+
+def _decoded(data: bytes, image: StoredImage, plugin: str) -> tuple[NDArray[Any], str]:
+    options = decoder_options(image)
+    if image.transfer_syntax == RLELossless:
+        # Cells are stored as they are: the bits in use need not be the lowest.
+        options["correct_unused_bits"] = False
+    pixels, properties = get_decoder(image.transfer_syntax).as_array(
+        encapsulate([data]), index=0, raw=True, decoding_plugin=plugin, **options
+    )
+    if image.transfer_syntax == RLELossless:
+        pixels = used_bits(pixels, image)
+    return pixels, str(properties["photometric_interpretation"])
+
+
+def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
+    """Clear what stands beside the stored bits, keeping the sign (DICOM PS3.5, 8.1.1).
+
+    ``pixels`` itself where nothing stands there.
+
+    Raises
+    ------
+    ValueError
+        Where the header contradicts itself about the bits.
+    """
+    if image.pixels.is_float:
+        return pixels
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
+        raise ValueError("bits that do not fit a pixel")
+    unused = image.bits_allocated - image.bits_stored
+    if not unused:
+        return pixels
+    shift = image.bits_allocated - image.high_bit - 1
+    span = 1 << image.bits_stored
+    least = -(span >> 1) if image.signed else 0
+    if shift == unused and least <= int(pixels.min()) <= int(pixels.max()) < least + span:
+        return pixels
+    # A shift up and down again with the sign of the type.
+    return np.right_shift(np.left_shift(pixels, shift), unused)
+
+
+def _shaped(flat: NDArray[Any], image: StoredImage, planar: int) -> NDArray[Any]:
+    rows, columns, samples = image.rows, image.columns, image.samples
+    if samples == 1:
+        return flat[: rows * columns].reshape(rows, columns)
+    flat = flat[: rows * columns * samples]
+    if planar:
+        return flat.reshape(samples, rows, columns).transpose(1, 2, 0)
+    return flat.reshape(rows, columns, samples)

@@ -1,0 +1,354 @@
+"""Pixel values of a stack, read on threads into one array."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.dicom.header.deflated import inflated
+from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
+from napari_ifa.reading.dicom.header.stored_frames import Pieces, frame_is_complete, read_pieces
+from napari_ifa.reading.dicom.pixels.colour import colour_dtype, to_rgb
+from napari_ifa.reading.dicom.pixels.decoding import (
+    UndecodedError,
+    check_frame,
+    compressed_frame,
+    native_frame,
+)
+from napari_ifa.reading.dicom.pixels.gdcm import decode_with_gdcm, needs_gdcm
+from napari_ifa.reading.dicom.pixels.reading import Job, Reading
+from napari_ifa.reading.dicom.pixels.resampling import resample
+from napari_ifa.reading.dicom.pixels.rescale import (
+    BeyondInt16Error,
+    may_fit_int16,
+    place,
+    place_in_place,
+)
+from napari_ifa.reading.dicom.series.refusals import damaged, label, second_decoder
+from napari_ifa.reading.dicom.series.segmentation import empty_label
+from napari_ifa.reading.dicom.series.stack import Stack
+from napari_ifa.reading.threads import in_threads
+from napari_ifa.volumes.memory import refuse_if_too_large
+
+#: While one frame is decoded a decoder holds its samples as integers of 4 bytes, and as a copy.
+_DECODER_BYTES = 8
+
+
+class StackValues(NamedTuple):
+    """What the files of a stack hold.
+
+    Attributes
+    ----------
+    values : in the modality's units, ``[column, row, slice]``, int16 or float32; colours
+        ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16.
+    damaged : slices of its grid that are damaged and therefore blank.
+    notes : one sentence for each thing that a person should know.
+    """
+
+    values: NDArray[Any]
+    damaged: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_stack(
+    stack: Stack, progress: Progress | None = None, stop: Stop | None = None
+) -> StackValues:
+    """The values of a stack.
+
+    Missing and damaged slices hold the lowest value of the stack, or black; those that were left
+    out of a segmentation are empty. Where slices are interpolated, padding is no value: it is
+    blended with nothing. The lowest value of the stack stands for it, as beyond the slices: of CT
+    that is the padding itself where scanners pad, so that a network sees what it sees in a stack
+    that is not interpolated.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        Where the stack is too large for this computer; where pixel data are damaged and the image
+        is a single one, or all of it is damaged, or its slices had to be interpolated.
+    Cancelled
+        When ``stop`` says so.
+    """
+    frames = [frame for frame in stack.frames if frame is not None]
+    name = label(frames)
+    first = frames[0]
+    is_colour = first.image.is_colour
+    channels = (3,) if is_colour else ()
+    shape = (len(stack.frames), first.rows, first.columns, *channels)
+    dtypes = _dtypes(frames)
+    columns, rows, slices = stack.shape
+    refuse_if_too_large((slices, rows, columns, *channels), dtypes[0].itemsize, name)
+    jobs = _jobs(stack.frames)
+    for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
+        refuse_if_too_large(size, _DECODER_BYTES, name)
+    # Only what is interpolated has to know what is padding; else it stays as it is stored.
+    marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
+    read = _read_as(Reading(shape, dtypes[0], marks), jobs, progress, stop)
+    if read is None:
+        refuse_if_too_large(shape, dtypes[1].itemsize, name)
+        read = _read_as(Reading(shape, dtypes[1], marks), jobs, progress, stop)
+    assert read is not None
+    none_is_whole = read.values is None or len(read.damaged) == len(frames)
+    if none_is_whole or (read.damaged and stack.resampling is not None):
+        broken = stack.frames[min(read.damaged)]
+        assert broken is not None
+        raise UnsupportedStudyError(damaged(broken))
+    assert read.values is not None
+    outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
+    if first.image.is_segmentation:
+        outside = empty_label(first.image)
+    for k, frame in enumerate(stack.frames):
+        if frame is None or k in read.damaged:
+            read.values[k] = outside
+    values = read.values
+    if stack.resampling is not None:
+        values = resample(
+            values,
+            stack.resampling,
+            np.nan if marks and first.image.is_parametric_map else outside,
+            name,
+            stop=stop,
+            without_value=read.without_value,
+            labels=first.image.is_segmentation,
+        )
+    notes = (second_decoder(frames, len(read.by_second)),) if read.by_second else ()
+    return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)), notes)
+
+
+def _jobs(frames: Sequence[Frame | None]) -> list[Job]:
+    """One for each stored frame; in a deflated file, which is read from its start, for all."""
+    jobs: dict[tuple[Path, int], Job] = {}
+    for k, frame in enumerate(frames):
+        if frame is not None:
+            part = -1 if frame.image.pixels.deflated else frame.index
+            job = jobs.setdefault((frame.image.path, part), Job(frame.image, {}))
+            job.frames.setdefault(frame.index, []).append((k, frame))
+    return list(jobs.values())
+
+
+def _dtypes(frames: Sequence[Frame]) -> tuple[np.dtype[Any], ...]:
+    """What the values may be read as; the second where the first cannot hold them."""
+    if frames[0].image.is_colour:
+        try:
+            return (max(map(colour_dtype, {f.image.path: f.image for f in frames}.values())),)
+        except Exception as error:  # a palette may be damaged in any way
+            raise UnsupportedStudyError(damaged(frames[0])) from error
+    if all(map(may_fit_int16, frames)):
+        return np.dtype(np.int16), np.dtype(np.float32)
+    return (np.dtype(np.float32),)
+
+
+def _may_lack_values(frame: Frame) -> bool:
+    return frame.image.padding is not None or frame.image.is_float
+
+
+def _read_as(
+    reading: Reading,
+    jobs: Sequence[Job],
+    progress: Progress | None,
+    stop: Stop | None,
+) -> Reading | None:
+    """All frames as the type of ``reading``; None where they need the next one."""
+    ours: list[Job] = []
+    others: list[Job] = []
+    for job in jobs:
+        (others if _is_for_gdcm(job.image) else ours).append(job)
+    done = 0
+
+    def tell(count: int, _: int) -> None:
+        if progress is not None:
+            progress(done + count, len(jobs))
+
+    try:
+        with _quiet(jobs[0].image):
+            in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
+            done = len(ours) - len(reading.undecoded)
+            _read_with_gdcm([*others, *reading.undecoded], reading, tell, stop)
+            for job in reading.undecoded:
+                reading.note_second(k for k in job.slices if k not in reading.damaged)
+    except BeyondInt16Error:
+        # The error keeps what was read alive until it is collected.
+        reading.values = None
+        return None
+    return reading
+
+
+def _read_job(job: Job, reading: Reading) -> None:
+    if job.image.pixels.deflated:
+        _guarded(partial(_read_deflated, job, reading), job.slices, reading)
+        return
+    for index, rows in job.frames.items():
+        try:
+            _guarded(
+                partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
+            )
+        except UndecodedError:
+            reading.leave(Job(job.image, {index: rows}))
+
+
+def _guarded(read: Callable[[], None], slices: Sequence[int], reading: Reading) -> None:
+    """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
+    try:
+        read()
+    except (KeyboardInterrupt, SystemExit, BeyondInt16Error, UndecodedError):
+        raise
+    except BaseException:  # a panic of a decoder written in Rust is no Exception
+        reading.drop(slices)
+
+
+def _read_deflated(job: Job, reading: Reading) -> None:
+    with job.image.path.open("rb") as file:
+        stream = inflated(file)
+        for index, rows in sorted(job.frames.items()):
+            _guarded(
+                partial(_read_native, job.image, index, rows, reading, stream),
+                [k for k, _ in rows],
+                reading,
+            )
+
+
+def _read_frame(
+    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: Reading
+) -> None:
+    if image.pixels.encapsulated:
+        data = read_pieces(image.path, reading.pieces(image, index))
+        rejected_by: list[str] = []
+        _place_slices(*compressed_frame(data, image, rejected_by), rows, reading)
+        if rejected_by:
+            reading.note_second(k for k, _ in rows)
+    elif _is_plain(image, rows, reading):
+        (k, frame) = rows[0]
+        _refuse_incomplete(frame)
+        reading.note(_read_plain(frame, reading.target(k)))
+    else:
+        _read_native(image, index, rows, reading)
+
+
+def _read_native(
+    image: StoredImage,
+    index: int,
+    rows: list[tuple[int, Frame]],
+    reading: Reading,
+    stream: BinaryIO | None = None,
+) -> None:
+    _refuse_incomplete(rows[0][1])
+    _place_slices(native_frame(image, index, stream), image.photometric, rows, reading)
+
+
+def _refuse_incomplete(frame: Frame) -> None:
+    if not frame_is_complete(frame):
+        raise ValueError("the data of a frame are not there")
+
+
+def _place_slices(
+    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: Reading
+) -> None:
+    image = rows[0][1].image
+    if pixels.shape[:2] != (image.rows, image.columns):
+        raise ValueError(f"decoded to {pixels.shape}")
+    for k, frame in rows:
+        row, column = frame.tile or (0, 0)
+        tile = pixels[row : row + frame.rows, column : column + frame.columns]
+        if min(row, column) < 0 or tile.shape[:2] != reading.shape[1:3]:
+            # It lies outside of its frame.
+            reading.drop([k])
+        elif image.is_colour:
+            to_rgb(tile, photometric, image, reading.target(k))
+        else:
+            least = place(tile, frame, reading.target(k))
+            reading.note(least)
+            if reading.marks:
+                reading.mark(k, tile, frame)
+
+
+def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: Reading) -> bool:
+    """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
+    return (
+        reading.dtype == np.int16
+        and not reading.marks
+        and image.bits_allocated == 16
+        and not image.pixels.encapsulated
+        and not image.pixels.is_float
+        and image.lookup_table is None
+        and len(rows) == 1
+        and rows[0][1].tile is None
+        and reading.shape[1:] == (image.rows, image.columns)
+    )
+
+
+def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
+    """Read a frame into its place, without a copy in between; its lowest value is returned."""
+    pixels = frame.image.pixels
+    assert pixels.offset is not None
+    with frame.image.path.open("rb") as file:
+        file.seek(pixels.offset + frame.index * target.nbytes)
+        # The whole is there: a file that ends now was changed meanwhile.
+        if file.readinto(target.data.cast("B")) != target.nbytes:
+            raise ValueError("the file ends before the frame does")
+    if pixels.little_endian != (sys.byteorder == "little"):
+        target.byteswap(inplace=True)
+    return place_in_place(frame, target)
+
+
+def _is_for_gdcm(image: StoredImage) -> bool:
+    try:
+        return needs_gdcm(image)
+    except (NotImplementedError, ValueError):
+        # Nothing reads it, which is found again where it is tried.
+        return False
+
+
+def _read_with_gdcm(
+    jobs: Sequence[Job], reading: Reading, progress: Progress, stop: Stop | None
+) -> None:
+    whole: list[tuple[Job, Pieces]] = []
+
+    def check(job: Job) -> Pieces:
+        pieces: Pieces = ()
+
+        def find() -> None:
+            nonlocal pieces
+            (index,) = job.frames
+            found = reading.pieces(job.image, index)
+            check_frame(read_pieces(job.image.path, found), job.image)
+            pieces = found
+
+        _guarded(find, job.slices, reading)
+        return pieces
+
+    for job, pieces in zip(jobs, in_threads(check, jobs, stop=stop), strict=True):
+        if pieces:
+            whole.append((job, pieces))
+    with closing(decode_with_gdcm([(job.image, pieces) for job, pieces in whole])) as decoded:
+        for count, (job, _) in enumerate(whole):
+            if stop is not None and stop():
+                raise Cancelled("Reading was stopped.")
+            (rows,) = job.frames.values()
+            answer = next(decoded, None)
+            if answer is None:
+                reading.drop(job.slices)
+            else:
+                _guarded(partial(_place_slices, *answer, rows, reading), job.slices, reading)
+            progress(count + 1 + len(jobs) - len(whole), len(jobs))
+
+
+@contextmanager
+def _quiet(image: StoredImage) -> Iterator[None]:
+    """pydicom warns of colours that header and stream name differently, and handles them."""
+    if not (image.is_colour and image.pixels.encapsulated):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,272 @@
+"""Copies of one image: equal pixels make them, never a UID alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
+from napari_ifa.reading.dicom.header.stored_frames import frame_bits, frame_is_complete
+from napari_ifa.reading.dicom.series.stack import Stack
+
+#: Bytes read at a time.
+_BLOCK = 1 << 20
+#: Digests that are kept, so that a list shown while a scan goes on reads no file twice.
+_MOST_KEPT = 1 << 16
+#: Bytes of pixels that are decoded together for a comparison: a decoder that is a process of its
+#: own takes longer to start than to decode.
+_TOGETHER = 1 << 26
+#: Two images of one slice are nearly equal when the root mean square of their difference is below
+#: this part of their range, from the 1st to the 99th percentile.
+_NEARLY = 0.02
+
+
+def without_copies(frames: Sequence[Frame]) -> list[Frame]:
+    """Drop copies of one object: files with its UID, number, place, traits and pixels.
+
+    A damaged file goes before a whole one that begins with the same bytes, or that can be decoded
+    where it cannot. Files that only share a UID are kept.
+    """
+    claiming: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in sorted(frames, key=lambda f: not frame_is_complete(f)):
+        image = frame.image
+        if not image.sop_uid:
+            continue
+        claim = (
+            *(image.sop_uid, image.instance, frame.index, frame.tile, frame.position),
+            *(frame.traits, frame.slope, frame.intercept),
+        )
+        claiming[claim].append(frame)
+    _decode_together(frame for group in claiming.values() for frame in _in_doubt(group))
+    dropped: set[int] = set()
+    for group in claiming.values():
+        kept: list[Frame] = []
+        for frame in group:
+            for k, other in enumerate(kept):
+                copy = _copy_of_two(frame, other)
+                if copy is not None:
+                    dropped.add(id(copy))
+                    kept[k] = other if copy is frame else frame
+                    break
+            else:
+                kept.append(frame)
+    return [frame for frame in frames if id(frame) not in dropped]
+
+
+def without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
+    """Drop images that lie at the position of another and hold the same values.
+
+    ``place`` numbers the position of each frame.
+    """
+    at: dict[int, list[Frame]] = defaultdict(list)
+    for frame, where in zip(frames, place.tolist(), strict=True):
+        if frame.image.frame_count == 1 and frame.tile is None:
+            at[where].append(frame)
+    in_several_ways = {
+        where for where, group in at.items() if len({_encoding(f.image) for f in group}) > 1
+    }
+    _decode_together(frame for where in in_several_ways for frame in at[where])
+    dropped: set[int] = set()
+    for where, group in at.items():
+        seen: set[Hashable] = set()
+        for frame in group if len(group) > 1 else ():
+            marks = {pixel_mark(frame)}
+            if where in in_several_ways and (values := _value_mark(frame)) is not None:
+                marks.add(values)
+            if marks & seen:
+                dropped.add(id(frame))
+            seen |= marks
+    return [frame for frame in frames if id(frame) not in dropped]
+
+
+def share_a_uid(frames: Sequence[Frame]) -> bool:
+    """Whether several files claim to be one object."""
+    files: dict[str, Path] = {}
+    return any(
+        files.setdefault(frame.image.sop_uid, frame.image.path) != frame.image.path
+        for frame in frames
+        if frame.image.sop_uid
+    )
+
+
+def pixel_mark(frame: Frame) -> Hashable:
+    """Equal for frames whose stored pixels and whose meaning are equal."""
+    return _digest(frame.image), frame.index, frame.tile, frame.slope, frame.intercept
+
+
+def equal_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two frames hold the same values, however they are stored."""
+    if pixel_mark(one) == pixel_mark(other):
+        return True
+    if _encoding(one.image) == _encoding(other.image) and _as_stored(one.image):
+        return False
+    mark = _value_mark(one)
+    return mark is not None and mark == _value_mark(other)
+
+
+def nearly_equal_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two frames show one slice, but for noise and rounding."""
+    if equal_pixels(one, other):
+        return True
+    first, second = _values(one), _values(other)
+    if first is None or second is None or first.shape != second.shape:
+        return False
+    low, high = np.percentile([first, second], [1, 99])
+    difference = float(np.sqrt(np.mean((first - second) ** 2)))
+    return difference <= _NEARLY * float(high - low)
+
+
+def _copy_of_two(frame: Frame, whole: Frame) -> Frame | None:
+    """Which of two that claim to be one object can go; None where they are different images."""
+    if frame.image.path == whole.image.path:
+        return None
+    try:
+        if not frame_is_complete(frame):
+            return frame if _begins_like(frame.image, whole.image) else None
+        if equal_pixels(frame, whole):
+            return frame
+    except OSError:
+        return None
+    if frame.image.pixels.encapsulated and _value_mark(frame) is None:
+        return frame
+    if whole.image.pixels.encapsulated and _value_mark(whole) is None:
+        return whole
+    return None
+
+
+def _begins_like(broken: StoredImage, whole: StoredImage) -> bool:
+    """Whether all that is left of a file is what the other begins with."""
+    if broken.pixels.offset is None or whole.pixels.offset is None:
+        return broken.pixels.offset is None
+    left = min(broken.pixels.length, whole.pixels.length)
+    with broken.path.open("rb") as one, whole.path.open("rb") as other:
+        one.seek(broken.pixels.offset)
+        other.seek(whole.pixels.offset)
+        while left > 0:
+            count = min(left, _BLOCK)
+            if one.read(count) != other.read(count):
+                return False
+            left -= count
+    return True
+
+
+def _as_stored(image: StoredImage) -> bool:
+    """Whether other bytes are other values: neither compressed, nor with bits that mean nothing."""
+    return not image.pixels.encapsulated and image.bits_stored == image.bits_allocated
+
+
+def _encoding(image: StoredImage) -> Hashable:
+    return (
+        *(image.transfer_syntax, image.bits_allocated, image.bits_stored, image.high_bit),
+        *(image.signed, image.planar, image.frame_count),
+    )
+
+
+def _digest(image: StoredImage) -> Hashable:
+    pixels = image.pixels
+    length = pixels.length
+    if not pixels.encapsulated:
+        # Without the padding that some write behind it.
+        length = min(length, -(-frame_bits(image) * image.frame_count // 8))
+    stored = _digest_of(image.path, image.stamp, pixels.offset, length)
+    return stored, _encoding(image)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _digest_of(path: Path, stamp: tuple[int, int], offset: int | None, length: int) -> bytes:
+    """Of the pixel data as they are stored; of the whole file where they have no place of their
+    own. ``stamp`` keeps a file that was written anew from being taken for what it was."""
+    digest = sha256()
+    with path.open("rb") as file:
+        file.seek(offset or 0)
+        left = length if offset is not None else -1
+        while left and (block := file.read(_BLOCK if left < 0 else min(left, _BLOCK))):
+            digest.update(block)
+            left -= len(block) if left > 0 else 0
+    return digest.digest()
+
+
+def _in_doubt(group: Sequence[Frame]) -> Sequence[Frame]:
+    """Those that claim to be one object, where their bytes do not say whether they are."""
+    whole = [frame for frame in group if frame_is_complete(frame)]
+    if len({frame.image.path for frame in whole}) < 2:
+        return ()
+    images = [frame.image for frame in whole]
+    if len(set(map(_encoding, images))) == 1 and _as_stored(images[0]):
+        return ()
+    try:
+        return whole if len(set(map(pixel_mark, whole))) > 1 else ()
+    except OSError:
+        return ()
+
+
+#: Digests of decoded values by what they are of; None for those that cannot be decoded.
+_value_marks: dict[Hashable, bytes | None] = {}
+
+
+def _value_mark(frame: Frame) -> bytes | None:
+    """Equal for frames of equal values; None where they cannot be decoded."""
+    if _stored(frame) not in _value_marks:
+        _decode_together([frame])
+    return _value_marks[_stored(frame)]
+
+
+def _stored(frame: Frame) -> Hashable:
+    image = frame.image
+    return image.path, image.stamp, frame.index, frame.tile, frame.slope, frame.intercept
+
+
+def _decode_together(frames: Iterable[Frame]) -> None:
+    """Note the digests of values that are not known yet; each frame is decoded once."""
+    alike: dict[Hashable, list[Frame]] = defaultdict(list)
+    unknown = {_stored(frame): frame for frame in frames if _stored(frame) not in _value_marks}
+    if len(_value_marks) + len(unknown) > _MOST_KEPT:
+        _value_marks.clear()
+    for frame in unknown.values():
+        image = frame.image
+        form = (frame.rows, frame.columns, image.is_colour, image.sop_class)
+        alike[form].append(frame)
+    for group in alike.values():
+        count = max(1, _TOGETHER // (4 * group[0].rows * group[0].columns))
+        for begin in range(0, len(group), count):
+            _note_values(group[begin : begin + count])
+
+
+def _note_values(frames: Sequence[Frame]) -> None:
+    from napari_ifa.reading.dicom.pixels.stack_values import read_stack
+
+    try:
+        read = read_stack(Stack(tuple(frames), np.eye(4)))
+    except UnsupportedStudyError:
+        # All are damaged, or too large to be read together.
+        half = len(frames) // 2
+        if half:
+            _note_values(frames[:half])
+            _note_values(frames[half:])
+        else:
+            _value_marks[_stored(frames[0])] = None
+        return
+    for k, frame in enumerate(frames):
+        # Adding 0 turns -0 into 0, which is equal to it.
+        values = np.ascontiguousarray(read.values[:, :, k], dtype=np.float64) + 0.0
+        digest = sha256(repr(values.shape).encode() + values.tobytes()).digest()
+        _value_marks[_stored(frame)] = None if k in read.damaged else digest
+
+
+def _values(frame: Frame) -> NDArray[Any] | None:
+    """In the modality's units; None where they cannot be decoded."""
+    from napari_ifa.reading.dicom.pixels.stack_values import read_stack
+
+    try:
+        read = read_stack(Stack((frame,), np.eye(4)))
+    except UnsupportedStudyError:
+        return None
+    return None if read.damaged else read.values.astype(np.float64)

@@ -1,0 +1,174 @@
+"""Frames that belong together: those of one series that could be slices of one image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
+from napari_ifa.reading.dicom.series.copies import share_a_uid, without_copies
+from napari_ifa.reading.dicom.series.refusals import label
+
+#: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
+SAME_GEOMETRY = 1e-3
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames that could be slices of one image.
+
+    Attributes
+    ----------
+    text : the same at every scan, and of no other group; not to be shown, for it holds what the
+        files say of the patient.
+    frames : in the order of their numbers.
+    claims : whose they are, by all that their files say.
+    label : what tells them apart from other frames under their series UID, as ``"patient 1 of 2"``.
+    notes : what was told apart against its UID, one sentence each.
+    """
+
+    text: str
+    frames: list[Frame]
+    claims: Claims
+    label: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def group_frames(frames: Sequence[Frame], root: Path) -> list[Group]:
+    """Frames that belong together.
+
+    A DICOM series is split where patient, study, frame of reference or series number contradict
+    each other, whatever its UID, and where shape, colours, localizer flag, orientation or pixel
+    spacing differ: its parts are different images. ``root`` is the folder that was scanned.
+    """
+    series: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        series[_series_key(frame, root)].append(frame)
+    return [group for key, members in series.items() for group in _groups_of_series(key, members)]
+
+
+def _groups_of_series(key: Hashable, members: list[Frame]) -> list[Group]:
+    whose = one_each(frame.image.claims for frame in members)
+    wholes = sorted(set(whose.values()), key=Claims.sort_key)
+    labels = _labels(wholes)
+    subjects = disagreements(wholes)
+    coarse: dict[tuple[Claims, Hashable], list[Frame]] = defaultdict(list)
+    for frame in members:
+        coarse[whose[frame.image.claims], _form(frame)].append(frame)
+    groups = []
+    for (claims, form), of_form in coarse.items():
+        of_form.sort(key=_file_order)
+        parts: list[list[Frame]] = []
+        for frame in of_form:
+            part = next((p for p in parts if same_geometry(p[0], frame)), None)
+            if part is None:
+                parts.append(part := [])
+            part.append(frame)
+        for index, part in enumerate(parts):
+            kept = without_copies(part)
+            text = repr((key, claims.sort_key(), form, index))
+            notes = _notes(kept, wholes, subjects)
+            groups.append(Group(text, kept, claims, labels[claims], notes))
+    return groups
+
+
+def _file_order(frame: Frame) -> tuple[object, ...]:
+    image = frame.image
+    return (
+        image.instance or 0,
+        image.sop_uid,
+        image.claims.sort_key(),
+        frame.position or (),
+        image.path.name,
+        str(image.path),
+        frame.index,
+        frame.tile or (0, 0),
+    )
+
+
+def _series_key(frame: Frame, root: Path) -> Hashable:
+    image = frame.image
+    if image.series_uid:
+        return (image.series_uid,)
+    folder = image.path.parent
+    place = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
+    return place, image.number, image.description
+
+
+def _form(frame: Frame) -> Hashable:
+    image = frame.image
+    return (
+        image.modality,
+        *(frame.rows, frame.columns, image.samples, image.photometric),
+        *(frame.is_localizer, frame.position is None),
+    )
+
+
+def same_geometry(one: Frame, other: Frame) -> bool:
+    """Whether two frames have one orientation and one pixel spacing, or no position at all."""
+    if one.position is None:
+        return True
+    return _close(one.orientation, other.orientation) and _close(
+        one.pixel_spacing, other.pixel_spacing
+    )
+
+
+def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(abs(a - b) <= SAME_GEOMETRY for a, b in zip(one, other, strict=True))
+
+
+def _labels(wholes: Sequence[Claims]) -> Mapping[Claims, str]:
+    """What each is called in a list; studies are numbered there anyway."""
+    patients = list(dict.fromkeys(claims.patient for claims in wholes))
+    labels = {}
+    for claims in wholes:
+        alike = [other for other in wholes if other.of_the_study() == claims.of_the_study()]
+        numbers = {other.series_number for other in alike}
+        same_number = [c for c in alike if c.series_number == claims.series_number]
+        words = []
+        if len(patients) > 1:
+            words.append(f"patient {patients.index(claims.patient) + 1} of {len(patients)}")
+        if len(numbers) > 1:
+            number = claims.series_number
+            words.append("no series number" if number is None else f"series number {number}")
+        if len(same_number) > 1:
+            which = same_number.index(claims) + 1
+            words.append(f"frame of reference {which} of {len(same_number)}")
+        labels[claims] = ", ".join(words)
+    return labels
+
+
+def _notes(
+    frames: Sequence[Frame], wholes: Sequence[Claims], subjects: set[Subject]
+) -> tuple[str, ...]:
+    name = label(frames)
+    notes = []
+    if len(wholes) > 1:
+        what = _different(wholes, subjects)
+        notes.append(f"{name}: {what} under one series UID; each image is listed by itself.")
+    if share_a_uid(frames):
+        notes.append(f"{name}: different images have one instance UID; none is left out.")
+    return tuple(notes)
+
+
+def _different(wholes: Sequence[Claims], subjects: set[Subject]) -> str:
+    """``"files name 2 patients"``: what there is several of, the most important first."""
+    several: tuple[tuple[Subject, set[Hashable], str], ...] = (
+        (Subject.PATIENT, {claims.patient for claims in wholes}, "patients"),
+        (Subject.STUDY, {claims.study for claims in wholes}, "studies"),
+        (
+            Subject.FRAME_OF_REFERENCE,
+            {claims.frame_of_reference for claims in wholes},
+            "frames of reference",
+        ),
+        (Subject.SERIES_NUMBER, {claims.series_number for claims in wholes}, "series numbers"),
+    )
+    for subject, values, words in several:
+        if subject in subjects:
+            return f"files name {len(values)} {words}"
+    return "files do not all say which patient and study they are of"

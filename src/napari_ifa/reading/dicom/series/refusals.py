@@ -1,0 +1,156 @@
+"""DICOM images that are not opened, and the sentence that says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pydicom.uid import UID
+
+from napari_ifa.reading.dicom.header.compression import plugins
+from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame
+from napari_ifa.reading.dicom.header.placement import placement_reason
+from napari_ifa.reading.dicom.header.stored_frames import frame_is_complete
+
+_OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
+_OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
+_CODEC_PACKAGES = {
+    "1.2.840.10008.1.2.4.50": "pillow",
+    "1.2.840.10008.1.2.4.51": "python-gdcm",
+    "1.2.840.10008.1.2.4.57": "python-gdcm",
+    "1.2.840.10008.1.2.4.70": "python-gdcm",
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.202": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
+    "1.2.840.10008.1.2.5": "pylibjpeg-rle",
+}
+
+
+def label(frames: Sequence[Frame]) -> str:
+    """``"Series 5"``, as every sentence about it begins."""
+    number = frames[0].image.number
+    return f"Series {number}" if number is not None else "Series without number"
+
+
+def refusal(frames: Sequence[Frame]) -> str | None:
+    """One sentence about the frames of a series, or None where all of them can be stacked."""
+    reasons = (_reason(frame) for frame in frames)
+    reason = next((reason for reason in reasons if reason is not None), None)
+    return None if reason is None else f"{label(frames)}: {reason}"
+
+
+def is_damaged(frame: Frame) -> bool:
+    """Whether the file does not hold all of the frame's pixels."""
+    return not frame_is_complete(frame)
+
+
+def damaged(frame: Frame) -> str:
+    """The sentence about a file with broken pixel data."""
+    return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
+
+
+def second_decoder(frames: Sequence[Frame], count: int) -> str:
+    """The sentence about slices that only another decoder than the usual one could read."""
+    slices = "1 slice" if count == 1 else f"{count} slices"
+    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one."
+
+
+def unplaced(frames: Sequence[Frame]) -> str:
+    """The sentence about frames that are opened without a place in the patient."""
+    return f"{label(frames)}: {_why_without_place(frames)}"
+
+
+def _why_without_place(frames: Sequence[Frame]) -> str:
+    image = frames[0].image
+    if image.unplaced:
+        return f"{image.unplaced}; opened as 2D, without mm."
+    if frames[0].position is None and "ImagePositionPatient" in image.unreadable:
+        return "the patient position is not three numbers; opened as 2D, without mm."
+    if frames[0].position is None or len(frames) == 1:
+        return "no patient position; opened as 2D, without mm."
+    if len({frame.position for frame in frames}) > 1:
+        return "its images share positions; opened as a 2D stack, without mm."
+    locations = {frame.slice_location for frame in frames}
+    order = "slice locations" if len(locations) > 1 else "instance numbers"
+    return (
+        "all images state one patient position; opened as a 2D stack, without mm, in the order of"
+        f" their {order}."
+    )
+
+
+def remarks(frames: Sequence[Frame]) -> list[str]:
+    """A sentence for each thing that was put right in the headers of the frames."""
+    said = dict.fromkeys(remark for frame in frames for remark in frame.image.remarks)
+    return [f"{label(frames)}: {remark}" for remark in said]
+
+
+def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> str:
+    """The question about frames that share positions; ``differing`` is what differs all the same,
+    as ``"trigger times"``."""
+    shared = f"{label(frames)}: {len(frames)} images share positions and"
+    if not differing:
+        return f"{shared} nothing tells them apart. Open as a 2D stack?"
+    several = " and ".join(filter(None, (", ".join(differing[:-1]), differing[-1])))
+    return (
+        f"{shared} cannot be sorted into whole images, though their {several} differ."
+        " Open as a 2D stack?"
+    )
+
+
+def cut_off(frames: Sequence[Frame], count: int) -> str:
+    """The sentence about an image that ends before other times of it do."""
+    slices = "1 slice" if count == 1 else f"{count} slices"
+    return f"{label(frames)}: {slices} missing at the end, which other images of the series have."
+
+
+def _reason(frame: Frame) -> str | None:
+    if frame.image.refused:
+        return frame.image.refused
+    checks = (placement_reason, _value_reason, _codec_reason)
+    return next((reason for check in checks if (reason := check(frame))), None)
+
+
+def _value_reason(frame: Frame) -> str | None:
+    image = frame.image
+    if image.samples not in (1, 3) or (image.samples == 3) != (image.photometric in _OF_THREE):
+        kind = _plain(image.photometric) or "unknown colours"
+        return f"{image.samples} values for a pixel of {kind} are not supported."
+    if image.samples == 1 and image.photometric not in _OF_ONE:
+        kind = _plain(image.photometric) or "an unknown kind"
+        return f"pixels of {kind} are not supported."
+    if image.is_float:
+        return None
+    if image.bits_allocated not in (1, 8, 16, 32):
+        return f"{image.bits_allocated} bits per pixel are not supported."
+    if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
+        return "the header contradicts itself about the bits of a pixel. Not opened."
+    if frame.slope is None or frame.intercept is None:
+        return "the rescale slope or intercept is not a usable number. Not opened."
+    return None
+
+
+def _codec_reason(frame: Frame) -> str | None:
+    if not frame.image.pixels.encapsulated:
+        return None
+    syntax = frame.image.transfer_syntax
+    try:
+        available = bool(plugins(frame.image))
+    except (NotImplementedError, ValueError):
+        return f"compression {_name(syntax)} is not supported."
+    if not available:
+        package = _CODEC_PACKAGES.get(syntax, "that is not known here")
+        return f"compression {_name(syntax)} needs package {package}."
+    return None
+
+
+def _name(syntax: UID) -> str:
+    return str(syntax.name) if _plain(syntax) else "of an unknown kind"
+
+
+def _plain(code: str) -> str:
+    """A code of the standard; empty where a damaged header holds anything else, even a name."""
+    return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""

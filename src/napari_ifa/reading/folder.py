@@ -1,0 +1,103 @@
+"""All files of a folder and of the folders below it that may be images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from napari_ifa.errors import Cancelled
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.series_list import SkippedFiles
+
+UNREADABLE_FOLDER = "folder that may not be read"
+LINKED_FOLDER = "link to another folder, not followed"
+SPECIAL_FILE = "neither a file nor a folder"
+
+#: What systems and archive tools leave beside the files of a person.
+_LEFT_BY_TOOLS = {"thumbs.db", "desktop.ini", ".ds_store"}
+_FOLDERS_OF_TOOLS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
+#: Entries between two questions whether to stop, and two words about progress.
+_OFTEN = 1000
+
+
+def files_below(
+    root: Path,
+    skipped: SkippedFiles,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> list[Path]:
+    """Files by folder, each in the order of names: the same at every scan.
+
+    Links to files are followed, links to folders are not: they may lead round in a circle, or to
+    the whole of a disk. Hidden folders and what tools leave are passed over without a word.
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` says so.
+    """
+    files: list[Path] = []
+    # A list of its own, for a tree may be deeper than functions may call each other.
+    waiting = [os.fspath(root)]
+    seen = 0
+    while waiting:
+        folder = waiting.pop()
+        here: list[str] = []
+        below: list[str] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen % _OFTEN == 1:
+                        _pause(seen, progress, stop)
+                    _sort(entry, here, below, skipped)
+        except OSError:
+            skipped.add(UNREADABLE_FOLDER)
+        if here:
+            path = Path(folder)
+            files += [path / name for name in sorted(here)]
+        waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
+    return files
+
+
+def files_beside(path: Path, skipped: SkippedFiles, stop: Stop | None = None) -> list[Path]:
+    """Files of the folder that ``path`` lies in, itself among them."""
+    here: list[str] = [path.name]
+    try:
+        with os.scandir(path.parent) as entries:
+            for seen, entry in enumerate(entries):
+                if seen % _OFTEN == 0:
+                    _pause(seen, None, stop)
+                if entry.name != path.name:
+                    _sort(entry, here, [], skipped)
+    except OSError:
+        skipped.add(UNREADABLE_FOLDER)
+    return [path.parent / name for name in sorted(here)]
+
+
+def _sort(
+    entry: os.DirEntry[str], files: list[str], folders: list[str], skipped: SkippedFiles
+) -> None:
+    name = entry.name
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            if not name.startswith(".") and name.lower() not in _FOLDERS_OF_TOOLS:
+                folders.append(name)
+        elif name.startswith("._") or name.lower() in _LEFT_BY_TOOLS:
+            return
+        elif entry.is_file():
+            files.append(name)
+        elif entry.is_dir():
+            skipped.add(LINKED_FOLDER)
+        else:
+            # Pipes and sockets would block for ever; a broken link leads nowhere.
+            skipped.add(SPECIAL_FILE, name)
+    except OSError:
+        skipped.add(SPECIAL_FILE, name)
+
+
+def _pause(seen: int, progress: Progress | None, stop: Stop | None) -> None:
+    if stop is not None and stop():
+        raise Cancelled("Reading was stopped.")
+    if progress is not None and seen > 1:
+        progress(0, seen)

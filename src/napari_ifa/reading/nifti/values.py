@@ -1,0 +1,95 @@
+"""The values of one image, plane by plane into one array of the smallest type that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.errors import Cancelled
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.nifti.stored import StoredImages
+
+_INT16 = np.iinfo(np.int16)
+_COLOURS = ("R", "G", "B")
+#: What is shown of complex numbers, in this order.
+COMPLEX_PARTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "magnitude": np.abs,
+    "phase": np.angle,
+}
+
+
+def is_complex(dtype: np.dtype[Any]) -> bool:
+    """Whether each image is shown as two: magnitude and phase."""
+    return dtype.kind == "c"
+
+
+def is_colour(dtype: np.dtype[Any]) -> bool:
+    """Whether the values are 8-bit colours, with transparency or without."""
+    names = dtype.names or ()
+    return names[:3] == _COLOURS and all(dtype[name] == np.uint8 for name in names)
+
+
+def is_grey(dtype: np.dtype[Any]) -> bool:
+    """Whether the values are real numbers."""
+    return dtype.kind in "iuf"
+
+
+def read_values(
+    stored: StoredImages,
+    image: int,
+    part: str = "",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> NDArray[Any]:
+    """One image as ``[x, y, z]``, or ``[x, y, z, 3]`` uint8 in colour.
+
+    Integers that are not scaled become int16 where all of them fit, anything else float32;
+    infinities and NaN are kept.
+
+    Parameters
+    ----------
+    part : of complex numbers: ``"magnitude"`` or ``"phase"`` (radians).
+    progress : told (planes read, planes in all).
+
+    Raises
+    ------
+    Cancelled
+        When ``stop`` says so. A damaged file raises whatever the library that reads it does.
+    """
+    values: NDArray[Any] | None = None
+    of_complex = COMPLEX_PARTS.get(part)
+    slices = stored.shape[2]
+    for z, plane in enumerate(stored.pixels.planes(image)):
+        if stop is not None and stop():
+            raise Cancelled("Reading was stopped.")
+        if of_complex is not None:
+            plane = of_complex(plane)
+        elif plane.dtype.names is not None:
+            plane = np.stack([plane[colour] for colour in _COLOURS], axis=-1)
+        if values is None:
+            shape = (*stored.shape, *plane.shape[2:])
+            values = np.empty(shape, _first_type(plane), order="F")
+        if values.dtype == np.int16 and not _fits_int16(plane):
+            values = values.astype(np.float32, order="F")
+        values[:, :, z] = plane
+        if progress is not None:
+            progress(z + 1, slices)
+    assert values is not None
+    return values
+
+
+def _first_type(plane: NDArray[Any]) -> type[np.generic]:
+    if plane.ndim == 3:
+        return np.uint8
+    return np.float32 if plane.dtype.kind == "f" else np.int16
+
+
+def _fits_int16(plane: NDArray[Any]) -> bool:
+    if plane.dtype.kind == "f":
+        return False
+    if np.can_cast(plane.dtype, np.int16):
+        return True
+    return int(plane.min()) >= _INT16.min and int(plane.max()) <= _INT16.max

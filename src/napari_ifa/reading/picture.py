@@ -1,0 +1,248 @@
+"""Pictures: PNG and JPEG files, and plain 2D arrays, as images of one slice.
+
+A picture stands as any picture viewer shows it, with the values that MONAI's ``PILReader`` gives:
+what the person sees is what a network gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.series import Series
+from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.volume import SourceOrder, Volume, Window, volume_from_file_order
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Pixels of the largest picture opened: where Pillow begins to suspect a decompression bomb.
+MOST_PIXELS = 89_478_485
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8\xff"
+#: A DICOM file may hold anything in the 128 bytes before its mark.
+_DICOM_MARK = slice(128, 132)
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+#: Deflate cannot compress better than this.
+_DEFLATE_BEST_RATIO = 1040
+_PNG_DEPTH_BYTE = 24
+_EXIF_ORIENTATION = 0x0112
+#: Pillow's kinds of pixels that are opened, and the channels kept; None for a grey picture.
+_CHANNELS = {
+    "1": None,
+    "L": None,
+    "P": None,
+    "I": None,
+    "I;16": None,
+    "LA": None,
+    "RGB": 3,
+    "RGBA": 3,
+}
+_UNPLACED = "The patient's position and the size of a pixel are not known; 1 mm stands for a pixel."
+_FULL_8_BIT = Window(127.5, 255.0, "full range")
+
+
+def picture_volume(
+    array: NDArray[Any], *, description: str = "", notes: tuple[str, ...] = ()
+) -> Volume:
+    """An array as an image of one slice, rows downwards and columns to the right.
+
+    Nothing says where the patient lies. As in ITK, columns are taken to run towards the left and
+    rows towards the back (an axial slice) with 1 mm for a pixel; ``report.notes`` says that this
+    is not known. ``in_source_order()`` gives ``[columns, rows, 1]`` as MONAI's ``PILReader`` does.
+
+    Parameters
+    ----------
+    array : ``[rows, columns]``, or ``[rows, columns, 3]`` in colour; numbers of any type.
+    description : of the picture, never of the patient.
+    notes : further sentences for ``report.notes``.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        Where the array has another shape, is empty, or holds no real numbers.
+    """
+    array = np.asarray(array)
+    colour = array.ndim == 3 and array.shape[2] == 3
+    if not (array.ndim == 2 or colour) or 0 in array.shape:
+        raise UnsupportedStudyError(
+            f"An array of shape {array.shape} is no picture; give [rows, columns], or"
+            " [rows, columns, 3] in colour."
+        )
+    if array.dtype.kind not in "biuf":
+        raise UnsupportedStudyError(
+            f"An array of {array.dtype} is no picture; give real numbers, such as uint8 or float32."
+        )
+    # torch refuses other byte orders, and napari half precision.
+    dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
+    columns_first = array.astype(dtype, copy=False).swapaxes(0, 1)[:, :, None]
+    return volume_from_file_order(
+        columns_first,
+        np.eye(4),
+        SourceOrder(kind="image", placed=False),
+        description=description,
+        windows=(_FULL_8_BIT,) if dtype == np.uint8 else (),
+        report=GeometryReport(notes=(_UNPLACED, *notes)),
+    )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file is a PNG or JPEG picture by its content, whatever its name."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_DICOM_MARK.stop)
+    except OSError:
+        return False
+    return is_picture_start(start)
+
+
+def is_picture_start(start: bytes) -> bool:
+    """Whether a file that begins with these bytes, 132 or more, is a PNG or JPEG picture."""
+    return start.startswith((_PNG_START, _JPEG_START)) and start[_DICOM_MARK] != b"DICM"
+
+
+def is_picture_name(path: Path) -> bool:
+    """True for ``.png``, ``.jpg`` and ``.jpeg``."""
+    return path.name.lower().endswith(_SUFFIXES)
+
+
+def picture_series(path: Path, root: Path) -> Series:
+    """The Series of one picture, by its header alone; ``root`` is the folder scanned."""
+    place = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    shape = unsupported = None
+    try:
+        with _opened(path) as image:
+            shape = (1, image.height, image.width)
+    except UnsupportedStudyError as error:
+        unsupported = str(error)
+    return Series(
+        key=hashlib.sha256(os.fsencode(f"image|{place}")).hexdigest()[:8],
+        path=path,
+        kind="image",
+        description=path.stem,
+        shape=shape,
+        unsupported=unsupported,
+        files=(path,),
+    )
+
+
+def read_picture(path: Path) -> Volume:
+    """The picture of a PNG or JPEG file, in the values of the file.
+
+    Like MONAI's ``PILReader``, this gives the numbers of palette entries for a picture with a
+    palette, the first picture of several, and pixels as stored whatever EXIF says about turning
+    them. Unlike it, it leaves transparency (an alpha channel) out. ``report.notes`` says which of
+    these was met.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence, where the file cannot be opened rightly.
+    """
+    with _opened(path) as image:
+        try:
+            values = np.asarray(image)
+        except Exception as error:  # Pillow's decoders raise what they like
+            raise UnsupportedStudyError(_damaged(path)) from error
+        notes = tuple(_notes(path, image, values))
+        if image.mode == "LA":
+            values = values[..., 0]
+        elif _CHANNELS[image.mode] is not None:
+            values = values[..., : _CHANNELS[image.mode]]
+        return picture_volume(values, description=path.stem, notes=notes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """The picture by its header, checked before anything is allocated for its pixels."""
+    from PIL import Image
+
+    try:
+        image = Image.open(path, formats=("PNG", "JPEG"))
+    except PermissionError as error:
+        raise UnsupportedStudyError(f"{path.name}: no permission to read it.") from error
+    except FileNotFoundError as error:
+        raise UnsupportedStudyError(f"{path.name}: there is no such file or folder.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnsupportedStudyError(_too_large(path)) from error
+    except Exception as error:  # Pillow's decoders raise what they like
+        raise UnsupportedStudyError(_damaged(path)) from error
+    with image:
+        _refuse(path, image)
+        yield image
+
+
+def _refuse(path: Path, image: Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise UnsupportedStudyError(_too_large(path))
+    if image.mode == "CMYK":
+        raise UnsupportedStudyError(
+            f"{path.name}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened."
+        )
+    if image.mode not in _CHANNELS:
+        raise UnsupportedStudyError(
+            f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB."
+        )
+    least = image.width * image.height / 8
+    if image.format == "PNG" and least > path.stat().st_size * _DEFLATE_BEST_RATIO:
+        raise UnsupportedStudyError(_damaged(path))
+
+
+def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
+    """What a person may see otherwise in another program; one sentence each."""
+    if image.mode in ("LA", "RGBA"):
+        yield "The picture's transparency (alpha channel) is left out."
+    if image.mode == "P" and not _is_plain_grey(image, values):
+        yield (
+            "The picture's colours are a palette; the numbers of its entries are shown, as MONAI's"
+            " reader gives them to a network."
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        yield "The file holds several pictures; the first is opened."
+    if _exif_orientation(image) not in (0, 1):
+        yield (
+            "The file asks to be turned or mirrored (EXIF orientation); it is shown as stored, as"
+            " MONAI's reader gives it to a network."
+        )
+    if image.format == "PNG" and _CHANNELS[image.mode] == 3 and _png_depth(path) > 8:
+        yield "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does."
+
+
+def _is_plain_grey(image: Image, indices: NDArray[Any]) -> bool:
+    """Whether each palette entry in use is the grey of its own number."""
+    entries = np.asarray(image.getpalette("RGB") or [], dtype=int).reshape(-1, 3)
+    used = np.unique(indices)
+    return bool(used.max() < len(entries) and (entries[used] == used[:, None]).all())
+
+
+def _exif_orientation(image: Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block says nothing, and the picture is whole without it
+        return 1
+
+
+def _png_depth(path: Path) -> int:
+    """Bits for a channel, of the file's own header."""
+    with path.open("rb") as file:
+        return file.read(_PNG_DEPTH_BYTE + 1)[_PNG_DEPTH_BYTE]
+
+
+def _damaged(path: Path) -> str:
+    return f"{path.name}: image data incomplete or damaged; not opened."
+
+
+def _too_large(path: Path) -> str:
+    return (
+        f"{path.name}: the header claims more than {MOST_PIXELS // 10**6} million pixels, the most"
+        " that are opened; make the picture smaller."
+    )

@@ -1,0 +1,190 @@
+"""Where to look: from what a person points at to the files that are looked into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.folder import files_below, files_beside
+from napari_ifa.reading.scan import NO_IMAGE, archive_kind, start_of
+from napari_ifa.reading.series import Found, Series
+from napari_ifa.reading.series_list import SkippedFiles
+
+OnePath = str | os.PathLike[str]
+
+# Folders of studies are often called by the patient, so no sentence names one.
+_NO_PERMISSION = "There is no permission to read this folder; ask its owner for it."
+
+
+@dataclass
+class Places:
+    """Files to look into, and which of them a person pointed at.
+
+    ``beside`` holds files that merely lie beside those: they complete a DICOM series. ``note`` is
+    said of every DICOM series. ``fall_back`` is a folder to look into where nothing is found.
+    """
+
+    root: Path
+    files: dict[Path, None] = field(default_factory=dict)
+    beside: set[Path] = field(default_factory=set)
+    note: str = ""
+    fall_back: Path | None = None
+
+    def add(self, files: Iterable[Path]) -> None:
+        """Files that a person pointed at."""
+        files = list(files)
+        self.files.update(dict.fromkeys(files))
+        self.beside.difference_update(files)
+
+    def add_beside(self, files: Iterable[Path]) -> None:
+        """Files that lie beside one of those."""
+        new = [file for file in files if file not in self.files]
+        self.files.update(dict.fromkeys(new))
+        self.beside.update(new)
+
+    def shown(self, series: list[Series]) -> list[Series]:
+        """Those of the series that a person pointed at."""
+        # A dropped duplicate has no series of its own: its twin has.
+        return [self._noted(s) for s in self._mine(series) or series]
+
+    def only_shown(self, found: Found | None) -> Found | None:
+        """Tells ``found`` of no others, while a scan goes on."""
+        if found is None:
+            return None
+        tell = found
+
+        def show(series: list[Series]) -> None:
+            if mine := self._mine(series):
+                tell([self._noted(s) for s in mine])
+
+        return show
+
+    def _mine(self, series: list[Series]) -> list[Series]:
+        if not self.beside:
+            return series
+        mine = [s for s in series if s.kind != "dicom" or not self.beside.issuperset(s.files)]
+        # Studies are counted in the whole folder, and only told apart where there are several.
+        if len({s.study for s in mine if s.kind == "dicom"}) == 1:
+            mine = [replace(s, study=0, study_date="") for s in mine]
+        return mine
+
+    def _noted(self, series: Series) -> Series:
+        if not self.note or series.kind != "dicom":
+            return series
+        return replace(series, notes=(*series.notes, self.note))
+
+
+def places_of(
+    paths: Sequence[Path], skipped: SkippedFiles, progress: Progress | None, stop: Stop | None
+) -> tuple[Places, list[Path]]:
+    """Where to look, and the zip archives to unpack.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence, where there is one path and it leads to no image.
+    Cancelled
+        When ``stop`` says so.
+    """
+    from napari_ifa.reading.nifti import is_nibabel_file
+    from napari_ifa.reading.picture import is_picture
+
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    places = Places(_common_folder(folders))
+    archives = []
+    looked_beside = set()
+    for path in paths:
+        if path.is_dir():
+            places.add(files_below(path, skipped, progress, stop))
+        elif is_nibabel_file(path) or is_picture(path):
+            places.add([path])
+        elif archive_kind(start_of(path)) == "zip":
+            archives.append(path)
+        elif reason := _no_image(path):
+            if not _add_dicomdir(path, places, skipped, stop):
+                if len(paths) == 1:
+                    raise UnsupportedStudyError(reason)
+                skipped.add(NO_IMAGE, path.name)
+        else:
+            places.add([path])
+            if path.parent not in looked_beside:
+                looked_beside.add(path.parent)
+                places.add_beside(files_beside(path, SkippedFiles(), stop))
+    return places, archives
+
+
+def _add_dicomdir(path: Path, places: Places, skipped: SkippedFiles, stop: Stop | None) -> bool:
+    """Whether it is one; its files are added."""
+    from napari_ifa.reading.dicomdir import MISSING, is_dicomdir, referenced_files
+
+    if not is_dicomdir(path):
+        return False
+    before = skipped.count(MISSING)
+    places.add(referenced_files(path, skipped, stop))
+    places.fall_back = path.parent
+    missing = skipped.count(MISSING) - before
+    if missing:
+        places.note = (
+            f"The DICOMDIR names {missing} file{'' if missing == 1 else 's'} that"
+            f" {'is' if missing == 1 else 'are'} not there; the series may be incomplete."
+        )
+    return True
+
+
+def _common_folder(folders: Sequence[Path]) -> Path:
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:
+        # Several drives; places then count from the first.
+        return folders[0]
+
+
+def existing_path(path: OnePath) -> Path:
+    """The absolute path of a file or folder that can be read.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence, where it cannot.
+    """
+    path = Path(path).absolute()
+    try:
+        exists = path.exists()
+    except PermissionError as error:
+        raise UnsupportedStudyError(_NO_PERMISSION) from error
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        raise UnsupportedStudyError("There is no such file or folder; check the path of the study.")
+    if not os.access(path, os.R_OK):
+        raise UnsupportedStudyError(
+            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION
+        )
+    if not path.is_dir() and not path.is_file():
+        raise UnsupportedStudyError(f"{path.name}: neither a file nor a folder.")
+    return path
+
+
+def _no_image(path: Path) -> str:
+    """Why a file is no DICOM image, in a sentence; empty where it is one."""
+    from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
+    from napari_ifa.reading.picture import is_picture_name
+
+    row = read_frames(path)
+    if row is NotAnImage.OTHER_OBJECT:
+        return (
+            f"{path.name}: a DICOM object without an image; open the folder of the images instead."
+        )
+    if row is NotAnImage.UNREADABLE:
+        return f"{path.name}: cannot be read as DICOM; it may be damaged."
+    if row is NotAnImage.OTHER_FILE:
+        if kind := archive_kind(start_of(path)):
+            return f"{path.name}: {kind} archives are not opened, only zip; unpack it first."
+        if is_picture_name(path):
+            return f"{path.name}: not a PNG or JPEG picture, in spite of its name."
+        return f"{path.name}: neither a DICOM, NIfTI, PNG nor JPEG file."
+    return ""

@@ -1,0 +1,182 @@
+"""From files to series, in batches, so that what is found can be shown while the scan goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_ifa.errors import Cancelled
+from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.series import Found, Series
+from napari_ifa.reading.series_list import SkippedFiles
+from napari_ifa.reading.threads import in_threads
+
+if TYPE_CHECKING:
+    from napari_ifa.reading.dicom.header.frames import Frame
+
+NO_IMAGE = "neither DICOM, NIfTI, PNG nor JPEG"
+ARCHIVE = "archive, to be opened by itself"
+
+#: Files of the first batch, and seconds that each later one should take.
+_FIRST_BATCH, _BATCH_SECONDS = 8, 0.25
+_LEAST_BATCH, _MOST_BATCH = 8, 4096
+#: Seconds between two lists shown; more where making one takes long, to at most this share.
+_SHOW_SECONDS, _SHOW_SHARE = 0.5, 0.15
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+_OTHER_ARCHIVES = {
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+}
+_TAR_MARK = slice(257, 262)
+
+
+class Scan:
+    """One look into files, whose results can be asked for at any time.
+
+    Parameters
+    ----------
+    root : folder from which the places of files count.
+    skipped : is told of the files without an image.
+    archive : what the files were unpacked from; every Series keeps it.
+    beside : files that count only as a part of a DICOM series, and are not missed otherwise.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        skipped: SkippedFiles,
+        archive: Any = None,
+        beside: Container[Path] = (),
+    ) -> None:
+        self._root = root
+        self._skipped = skipped
+        self._archive = archive
+        self._beside = beside
+        self._frames: list[Frame] = []
+        # By key: a header and its data file, where they are two, give the same series.
+        self._others: dict[str, Series] = {}
+        self._grouped: tuple[int, list[Series]] = (0, [])
+
+    def run(
+        self,
+        files: Sequence[Path],
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+        found: Found | None = None,
+    ) -> None:
+        """Look into the files; ``found`` is told of what there is now and then.
+
+        Raises
+        ------
+        Cancelled
+            When ``stop`` says so.
+        """
+        done, size = 0, _FIRST_BATCH
+        show_at, shown = 0.0, 0
+        while done < len(files):
+            begun = time.monotonic()
+            batch = files[done : done + size]
+            self._look_into(batch, _after(done, len(files), progress), stop)
+            done += len(batch)
+            now = time.monotonic()
+            factor = _BATCH_SECONDS / max(now - begun, 1e-3)
+            size = int(min(max(size * min(factor, 4.0), _LEAST_BATCH), _MOST_BATCH))
+            rows = len(self._frames) + len(self._others)
+            if found is None or done == len(files) or rows == shown or now < show_at:
+                continue
+            found(self.series())
+            shown, cost = rows, time.monotonic() - now
+            show_at = now + cost + max(_SHOW_SECONDS, cost / _SHOW_SHARE)
+
+    def series(self) -> list[Series]:
+        """What the files looked into so far hold: numbered series first, pictures last."""
+        from napari_ifa.reading.dicom import dicom_series
+
+        if self._grouped[0] != len(self._frames):
+            self._grouped = (len(self._frames), dicom_series(self._frames, self._root))
+        series = [*self._grouped[1], *self._others.values()]
+        if self._archive is not None:
+            series = [replace(one, archive=self._archive) for one in series]
+        return sorted(series, key=place_in_list)
+
+    def _look_into(
+        self, files: Sequence[Path], progress: Progress | None, stop: Stop | None
+    ) -> None:
+        from napari_ifa.reading.dicom import scan_frames
+        from napari_ifa.reading.dicom.header.frame_table import NotAnImage
+        from napari_ifa.reading.nifti import is_nibabel_file, nifti_series
+        from napari_ifa.reading.picture import is_picture_start, picture_series
+
+        named = {file: None for file in files if is_nibabel_file(file)}
+        unnamed = [file for file in files if file not in named]
+        frames, reasons = scan_frames(unnamed, progress, stop)
+        self._frames += frames
+        with_frames = {frame.image.path for frame in frames}
+        without = [file for file in unnamed if file not in with_frames]
+        unknown = []
+        for file, reason in zip(without, reasons, strict=False):
+            if file in self._beside:
+                continue
+            if reason is NotAnImage.OTHER_FILE:
+                unknown.append(file)
+            else:
+                self._skipped.add(reason.value, file.name)
+        for done, file in enumerate(named, start=len(unnamed) + 1):
+            if stop is not None and stop():
+                raise Cancelled("Reading was stopped.")
+            if file not in self._beside:
+                self._add(nifti_series(file, self._root))
+            if progress is not None:
+                progress(done, len(files))
+        for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
+            if is_picture_start(start):
+                self._add([picture_series(file, self._root)])
+            else:
+                self._skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
+
+    def _add(self, series: Iterable[Series]) -> None:
+        self._others |= {one.key: one for one in series}
+
+
+def place_in_list(series: Series) -> tuple[bool, int, bool, int, str]:
+    """Sort key: study by study, numbered series first, pictures last; parts stay as they are."""
+    number = series.number
+    return (
+        series.kind == "image",
+        series.study,
+        number is None,
+        number or 0,
+        series.description,
+    )
+
+
+def archive_kind(start: bytes) -> str:
+    """``"zip"``, ``"7z"``, … by a file's first 512 bytes; empty for anything else."""
+    if start.startswith(_ZIP_STARTS):
+        return "zip"
+    if start[_TAR_MARK] == b"ustar":
+        return "tar"
+    return next((kind for mark, kind in _OTHER_ARCHIVES.items() if start.startswith(mark)), "")
+
+
+def start_of(path: Path) -> bytes:
+    """The first 512 bytes; none where the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError:
+        return b""
+
+
+def _after(done: int, total: int, progress: Progress | None) -> Progress | None:
+    """Progress of a batch as progress of the whole."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda more, _: tell(done + more, total)

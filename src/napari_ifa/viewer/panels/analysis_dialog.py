@@ -1,0 +1,143 @@
+"""Which cohort to analyse: the list of its cases, their part, and the method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ifa.errors import IfaError
+from napari_ifa.viewer.state.jobs import Jobs
+
+_FILE_FILTER = "Lists of cases (*.json *.csv *.tsv *.npz *ubyte *ubyte.gz);;All files (*)"
+METHODS = {
+    "gradcam": "Grad CAM: one weight for each feature",
+    "pixelwise": "pixel-wise Grad CAM: a weight for each place",
+    "cam": "CAM: the weights of the last layer",
+    "gradcam++": "Grad CAM++: favours places with a strong gradient",
+    "xgradcam": "XGrad CAM: gradients weighed with the features",
+    "layercam": "Layer CAM: only gradients that speak for the class",
+    "scorecam": "Score CAM: no gradients, a pass for each feature (slow)",
+    "ss-cam": "SS-CAM: Score CAM with noise (35 times as slow)",
+    "is-cam": "IS-CAM: Score CAM in steps (10 times as slow)",
+    "smoothgradcam++": "Smooth Grad CAM++: Grad CAM++ over noisy images",
+}
+
+
+class AnalysisDialog(QDialog):
+    """Asks for a cohort.
+
+    Signals
+    -------
+    chosen(str, object, str) : file or folder, split (or None for all), method.
+    """
+
+    chosen = Signal(str, object, str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Analyse a cohort")
+        self.setMinimumWidth(480)
+        self.file = QLineEdit()
+        self.file.setPlaceholderText("a datalist, a table, or a folder for each class")
+        self.file.textChanged.connect(self._look)
+        # A folder of many images takes a moment to list.
+        self.jobs = Jobs(self)
+        browse = QPushButton("File…")
+        browse.setToolTip("A MONAI datalist (JSON), a CSV table, an idx or npz file")
+        browse.clicked.connect(self._browse)
+        browse_folder = QPushButton("Folder…")
+        browse_folder.setToolTip("A folder with one folder for each class")
+        browse_folder.clicked.connect(self._browse_folder)
+        self.split = QComboBox()
+        self.split.setToolTip("Usually the cases that the model was trained with")
+        self.method = QComboBox()
+        for key, text in METHODS.items():
+            self.method.addItem(text, key)
+        self.problem = QLabel()
+        self.problem.setTextFormat(Qt.TextFormat.PlainText)
+        self.problem.setWordWrap(True)
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.run = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        self.run.setText("Run")
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        row = QHBoxLayout()
+        row.addWidget(self.file, 1)
+        row.addWidget(browse)
+        row.addWidget(browse_folder)
+        form = QFormLayout()
+        form.addRow("Cohort", row)
+        form.addRow("Cases", self.split)
+        form.addRow("Method", self.method)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.problem)
+        layout.addWidget(self.buttons)
+        self._look("")
+
+    def accept(self) -> None:
+        """Tell what was chosen and close."""
+        self.chosen.emit(self.file.text(), self.split.currentData(), self.method.currentData())
+        super().accept()
+        self._leave()
+
+    def reject(self) -> None:
+        """Close."""
+        super().reject()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.jobs.close(0)
+        self.deleteLater()
+
+    def _browse(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "Choose a cohort", "", _FILE_FILTER)
+        if file:
+            self.file.setText(file)
+
+    def _browse_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose a cohort's folder")
+        if folder:
+            self.file.setText(folder)
+
+    def _look(self, text: str) -> None:
+        """See what the list holds, beside the window."""
+        self._offer({}, "")
+
+        def work(progress: Any, stop: Any) -> dict[str, int]:
+            from napari_ifa.cohorts import cohort_splits
+
+            return cohort_splits(Path(text)) if text else {}
+
+        self.jobs.start("Looking", work, self._offer, self._say, key="look")
+
+    def _say(self, error: IfaError) -> None:
+        self._offer({}, str(error))
+
+    def _offer(self, splits: dict[str, int], problem: str = "") -> None:
+        self.split.clear()
+        # The scale is usually that of the cases that the model was trained with.
+        first = sorted(splits, key=lambda name: not name.lower().startswith("train"))
+        for name, count in ((name, splits[name]) for name in first):
+            self.split.addItem(f"{name or 'all'} ({count} cases)", name or None)
+        if len(splits) > 1:
+            self.split.addItem(f"all ({sum(splits.values())} cases)", None)
+        self.problem.setText(problem)
+        self.run.setEnabled(bool(splits))

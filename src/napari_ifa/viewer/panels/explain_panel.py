@@ -1,0 +1,346 @@
+"""The model, its cohort's analysis, the class, what the model answers, and the overlay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ifa.viewer.panels.analysis_dialog import AnalysisDialog
+from napari_ifa.viewer.panels.export_menu import ExportButton
+from napari_ifa.viewer.panels.fit_badge import FitBadge
+from napari_ifa.viewer.panels.legend import Legend
+from napari_ifa.viewer.panels.model_notes import ModelNotes
+from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
+from napari_ifa.viewer.panels.prediction_table import PredictionTable
+from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS, NOT_ON_SCALE
+from napari_ifa.viewer.state.cohort_analyses import analysis_name
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_ifa.analysis import Analysis, Explanation
+    from napari_ifa.models import Classifier
+
+_ANALYSIS_FILTER = "Analysis (*.nc);;All files (*)"
+NO_SCALE = "no common scale: this picture cannot be compared between patients"
+
+
+class ExplainPanel(Panel):
+    """Everything about one explanation but the single features."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._build()
+        self._lay_out()
+        self.listen(self.session.classifier_changed, self._show_classifier)
+        self.listen(self.session.analysis_changed, self._show_analysis)
+        self.listen(self.session.analyses.unsaved_changed, self._offer_saving)
+        self.listen(self.session.explanation_changed, self._show_explanation)
+        self.listen(self.session.prediction_changed, self.predictions.show_prediction)
+        self.listen(self.session.trust_wanted, self._ask_trust)
+        self.listen(self.session.missing_wanted, self._ask_about_missing)
+        self.listen(self.session.volume_changed, self._show_hint)
+        self.listen(self.workspace.scene.map.opacity_changed, self._show_opacity)
+        self.listen(self.workspace.scene.map.changed, self._show_map_state)
+        self._show_opacity(self.workspace.scene.opacity)
+        self._show_classifier(self.session.classifier)
+        self._show_analysis(self.session.analysis)
+        self._show_explanation(self.session.explanation)
+        self.predictions.show_prediction(self.session.prediction)
+
+    # ----------------------------------------------------------------- widgets
+
+    def _build(self) -> None:
+        self.model_name = _name_label()
+        self.open_model = QPushButton("Open…")
+        self.open_model.setToolTip("The folder of a MONAI bundle; none of its code is run")
+        self.open_model.clicked.connect(self._ask_bundle)
+        self.analysis_name = _name_label()
+        self.open_analysis = QPushButton("Open…")
+        self.open_analysis.setToolTip("An analysis file (.nc) of a cohort, made with this model")
+        self.open_analysis.clicked.connect(self._ask_analysis)
+        self.run_analysis = QPushButton("Run…")
+        self.run_analysis.setToolTip("Analyse a cohort with the open model")
+        self.run_analysis.clicked.connect(self._ask_cohort)
+        self.save_analysis = QPushButton("Save…")
+        self.save_analysis.setToolTip("Keep this analysis in a file, for other cases")
+        self.save_analysis.clicked.connect(lambda: self._save(self.session.analysis))
+        self.unsaved = QWidget()
+        self.save_other = QPushButton("Save…")
+        self.save_other.setToolTip("Keep the analysis that was run before this one in a file")
+        self.save_other.clicked.connect(lambda: self._save(self.session.pending))
+        self.other_name = _name_label()
+        self.other_unsaved = QWidget()
+        self.class_choice = QComboBox()
+        self.class_choice.setToolTip("The class whose evidence is shown")
+        self.class_choice.activated.connect(self.session.select_class)
+        self.basis = QComboBox()
+        self.basis.addItem("P10 to P90 of all voxels", "voxels")
+        self.basis.addItem("P50 of minima to P90 of maxima", "extremes")
+        self.basis.setToolTip(
+            "What sets the common scale: every voxel of the cohort, or the least and greatest value"
+            " of each case, which suits evidence that fills little of the image"
+        )
+        self.basis.activated.connect(self._choose_basis)
+        self.predictions = PredictionTable()
+        self.notes = ModelNotes()
+        self.notes.activation_chosen.connect(self.session.choose_activation)
+        self.fit = FitBadge()
+        self.no_scale = QLabel(NO_SCALE)
+        self.no_scale.setWordWrap(True)
+        self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
+        self.no_scale.setToolTip(
+            "Open the analysis of a cohort, or run one, to get a scale that holds for all patients."
+        )
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setToolTip("How strongly the overlay covers the image")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.opacity_text = QLabel()
+        self.opacity_text.setMinimumWidth(44)
+        self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.legend = Legend()
+        self.off_scale = QLabel(NOT_ON_SCALE)
+        self.off_scale.setWordWrap(True)
+        self.off_scale.setStyleSheet(badge_style(*BADGE_COLOURS["wrong"]))
+        self.show_map = QPushButton("Show the map again")
+        self.show_map.setToolTip("The map's layer has been removed from the list of layers")
+        self.show_map.clicked.connect(self.workspace.scene.show_map)
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
+        self.explain_anyway = QPushButton("Explain anyway…")
+        self.explain_anyway.setToolTip("Run the model although slices are missing in this study")
+        self.explain_anyway.clicked.connect(self.session.ask_about_missing)
+        self.export = ExportButton(self.workspace)
+        self.jobs = JobBars(self.workspace.jobs, ("main", "analysis", "export"))
+        self.message = MessageLine(self.session, "model")
+
+    def _lay_out(self) -> None:
+        sources = QGridLayout()
+        sources.setColumnStretch(1, 1)
+        sources.addWidget(heading("Model"), 0, 0)
+        sources.addWidget(self.model_name, 0, 1)
+        sources.addWidget(self.open_model, 0, 2)
+        sources.addWidget(heading("Analysis"), 1, 0)
+        sources.addWidget(self.analysis_name, 1, 1)
+        sources.addWidget(self.open_analysis, 1, 2)
+        sources.addWidget(self.run_analysis, 1, 3)
+        for row, (place, name, button) in enumerate(
+            (
+                (self.unsaved, QLabel("not saved yet"), self.save_analysis),
+                (self.other_unsaved, self.other_name, self.save_other),
+            ),
+            2,
+        ):
+            offer = QHBoxLayout(place)
+            offer.setContentsMargins(0, 0, 0, 0)
+            offer.addWidget(name, 1)
+            offer.addWidget(button)
+            sources.addWidget(place, row, 1, 1, 3)
+        shown = QGridLayout()
+        shown.setColumnStretch(1, 1)
+        shown.addWidget(heading("Class"), 0, 0)
+        shown.addWidget(self.class_choice, 0, 1, 1, 2)
+        shown.addWidget(QLabel("scale"), 1, 0)
+        shown.addWidget(self.basis, 1, 1, 1, 2)
+        shown.addWidget(QLabel("opacity"), 2, 0)
+        shown.addWidget(self.opacity, 2, 1)
+        shown.addWidget(self.opacity_text, 2, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addLayout(sources)
+        layout.addWidget(self.jobs)
+        layout.addWidget(self.message)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.explain_anyway)
+        layout.addWidget(self.fit)
+        layout.addWidget(self.notes)
+        layout.addLayout(shown)
+        layout.addWidget(self.show_map)
+        layout.addWidget(self.no_scale)
+        layout.addWidget(self.off_scale)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.predictions)
+        layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
+        layout.addStretch(1)
+
+    def event(self, event: QEvent) -> bool:
+        """Keep the panel as high as its text, which Qt's docks do not when its lines break."""
+        handled = super().event(event)
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            layout = self.layout()
+            if layout is not None:
+                self.setMinimumHeight(max(0, layout.minimumHeightForWidth(self.width())))
+        return handled
+
+    # ----------------------------------------------------------------- asking
+
+    def _ask_bundle(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a MONAI bundle")
+        if folder:
+            self.session.load_bundle(folder)
+
+    def _ask_trust(self, folder: Path, sentence: str) -> None:
+        answer = QMessageBox.warning(
+            self,
+            "Run code of this model?",
+            plain(f"{sentence}\n\nOpen it all the same only if you trust where it comes from."),
+            QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
+            QMessageBox.StandardButton.Cancel,
+        )
+        if answer == QMessageBox.StandardButton.Open:
+            self.session.trust_bundle()
+
+    def _ask_about_missing(self, sentence: str) -> None:
+        asked_about = self.session.volume
+        answer = QMessageBox.warning(
+            self,
+            "Explain this study?",
+            f"{sentence}\n\nWhat it answers may be wrong. Explain it all the same?",
+            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
+            QMessageBox.StandardButton.No,
+        )
+        if self.session.volume is asked_about:
+            self.session.answer_missing(answer == QMessageBox.StandardButton.Yes)
+        self._show_hint()
+
+    def _ask_analysis(self) -> None:
+        file, _ = QFileDialog.getOpenFileName(self, "Open an analysis", "", _ANALYSIS_FILTER)
+        if file:
+            self.session.load_analysis(file)
+
+    def _ask_cohort(self) -> None:
+        dialog = AnalysisDialog(self)
+        dialog.chosen.connect(self.session.run_analysis)
+        dialog.open()
+
+    def _save(self, analysis: Analysis | None) -> None:
+        """Write the analysis that was named when the button was clicked."""
+        if analysis is None:
+            return
+        file, _ = QFileDialog.getSaveFileName(
+            self, f"Save the analysis: {analysis_name(analysis)}", "analysis.nc", _ANALYSIS_FILTER
+        )
+        if file:
+            self.session.save_analysis(file, analysis)
+
+    def _choose_basis(self, index: int) -> None:
+        self.session.choose_basis(self.basis.itemData(index))
+
+    def _set_opacity(self, percent: int) -> None:
+        self.workspace.scene.opacity = percent / 100
+
+    # ----------------------------------------------------------------- showing
+
+    def _show_classifier(self, classifier: Classifier | None) -> None:
+        self.run_analysis.setEnabled(classifier is not None)
+        if classifier is None:
+            _set_name(self.model_name, "none open", "")
+        else:
+            _set_name(
+                self.model_name,
+                classifier.name,
+                f"Classes: {', '.join(classifier.class_names)}\n"
+                f"Features of the layer: {classifier.target_layer}",
+            )
+        self.notes.show_about(classifier, self.session.explanation)
+        self._show_hint()
+
+    def _show_analysis(self, analysis: Analysis | None) -> None:
+        self._offer_saving()
+        if analysis is None:
+            _set_name(self.analysis_name, "none open", "")
+            return
+        count = int(analysis.dataset.sizes["case"])
+        facts = [f"{count} cases, {analysis.features} features, method {analysis.method}"]
+        facts += [f"{len(analysis.skipped)} cases skipped"] if analysis.skipped else []
+        tip = "\n".join([*facts, *analysis.notes])
+        _set_name(self.analysis_name, analysis_name(analysis), tip)
+
+    def _offer_saving(self) -> None:
+        """A button for the open analysis, and one that names what was run before it."""
+        self.unsaved.setVisible(not self.session.analysis_is_saved)
+        other = self.session.pending
+        self.other_unsaved.setVisible(other is not None)
+        if other is not None:
+            _set_name(self.other_name, f"also not saved: {analysis_name(other)}", "")
+
+    def _show_explanation(self, explanation: Explanation | None) -> None:
+        shown = explanation is not None
+        self.class_choice.setEnabled(shown)
+        self.opacity.setEnabled(shown)
+        self.basis.setEnabled(explanation is not None and explanation.scale is not None)
+        self.basis.setCurrentIndex(self.basis.findData(self.session.basis))
+        self.predictions.setVisible(shown)
+        self.export.setVisible(shown)
+        self.legend.setVisible(shown)
+        self.legend.show_explanation(explanation)
+        self.fit.show_fit(self.session.fit)
+        self._show_map_state()
+        self.notes.show_about(self.session.classifier, explanation)
+        self.no_scale.setVisible(explanation is not None and explanation.scale is None)
+        self._show_hint()
+        with QSignalBlocker(self.class_choice):
+            self.class_choice.clear()
+            if explanation is None:
+                return
+            predicted = int(explanation.logits.argmax())
+            for idx, name in enumerate(explanation.class_names):
+                p = explanation.probabilities
+                text = name if p is None else f"{name}  p = {p[idx]:.2f}"
+                self.class_choice.addItem(text + (", predicted" if idx == predicted else ""))
+            self.class_choice.setCurrentIndex(explanation.class_idx)
+        self.predictions.show_classes(explanation.class_names, explanation.class_idx)
+        self.predictions.show_prediction(self.session.prediction)
+
+    def _show_opacity(self, opacity: float) -> None:
+        """Of the map, whether it was set here or in napari's layer controls."""
+        percent = round(100 * opacity)
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(percent)
+        self.opacity_text.setText(f"{percent} %")
+        self.legend.show_opacity(opacity)
+
+    def _show_map_state(self) -> None:
+        """What has become of the map's layer."""
+        shown, scene = self.session.explanation is not None, self.workspace.scene
+        self.show_map.setVisible(shown and scene.map.lost)
+        self.off_scale.setVisible(shown and not scene.map.on_scale)
+        self.legend.show_reliable(scene.map.on_scale)
+
+    def _show_hint(self, _: object = None) -> None:
+        self.explain_anyway.setVisible(self.session.waits_for_consent)
+        missing = []
+        if self.session.volume is None:
+            missing.append("a study")
+        if self.session.classifier is None:
+            missing.append("a model")
+        self.hint.setVisible(bool(missing))
+        self.hint.setText(f"Open {' and '.join(missing)} to see an explanation.")
+
+
+def _name_label() -> QLabel:
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
+
+
+def _set_name(label: QLabel, text: str, tip: str) -> None:
+    label.setText(text)
+    label.setToolTip(plain(f"{text}\n{tip}".strip() if tip else text))

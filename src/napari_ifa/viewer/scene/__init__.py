@@ -1,0 +1,1 @@
+"""What stands in the viewer's list of layers and over its canvas."""

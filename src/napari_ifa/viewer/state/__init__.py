@@ -1,0 +1,1 @@
+"""What is open, without anything on the screen."""

@@ -1,0 +1,111 @@
+"""Ways in which an explanation leaves napari, for File > Save and for the Export button.
+
+Both ask before they replace something, so that whatever is asked for here is overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Explanation
+    from napari_ifa.volumes import Window
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the image and the overlay stand on the screen; a window of None is the image's own."""
+
+    window: Window | None = None
+    opacity: float = 0.75
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One way to write an explanation.
+
+    Attributes
+    ----------
+    title : what a person calls it.
+    suffix : of the file; empty where a folder is written.
+    write : takes the explanation, the file or folder, how it is shown, progress and stop.
+    """
+
+    title: str
+    suffix: str
+    tip: str
+    write: Callable[[Explanation, Path, Shown, Any, Any], list[Path]]
+
+
+def _write_nifti(
+    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
+) -> list[Path]:
+    from napari_ifa.export.explanation import export_nifti
+
+    return [Path(export_nifti(explanation, path, overwrite=True))]
+
+
+def _write_parametric_map(
+    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
+) -> list[Path]:
+    from napari_ifa.export.explanation import export_parametric_map
+
+    written = export_parametric_map(explanation, path, overwrite=True, progress=progress, stop=stop)
+    return [Path(written)]
+
+
+def _write_pictures(
+    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
+) -> list[Path]:
+    from napari_ifa.export.explanation import export_secondary_capture
+
+    return list(
+        export_secondary_capture(
+            explanation,
+            path,
+            window=shown.window,
+            opacity=shown.opacity,
+            overwrite=True,
+            progress=progress,
+            stop=stop,
+        )
+    )
+
+
+NIFTI = ExportFormat(
+    "NIfTI", ".nii.gz", "The values of the map on the grid of the study", _write_nifti
+)
+PARAMETRIC_MAP = ExportFormat(
+    "DICOM Parametric Map",
+    ".dcm",
+    "The values of the map as one DICOM object that refers to the study",
+    _write_parametric_map,
+)
+PICTURES = ExportFormat(
+    "DICOM pictures for the PACS",
+    "",
+    "A series of colour pictures, as shown now, which every PACS displays",
+    _write_pictures,
+)
+FORMATS = (NIFTI, PARAMETRIC_MAP, PICTURES)
+
+
+def suggested_name(explanation: Explanation, format_: ExportFormat) -> str:
+    """``"s_cam_lesion.nii.gz"``: what it is of, and nothing of whom."""
+    from napari_ifa.export.explanation import file_part
+
+    kind = "class_activation" if explanation.scale is None else "s_cam"
+    if not explanation.mask.keep.all():
+        kind = f"fs_{kind}"
+    name = explanation.class_names[explanation.class_idx]
+    return f"{kind}_{file_part(name)}{format_.suffix}"
+
+
+def what_was_written(format_: ExportFormat, written: list[Path]) -> str:
+    """A sentence that ends an export."""
+    if format_.suffix:
+        return f"{format_.title} written: {written[0].name}."
+    return f"{len(written)} pictures written into the folder {written[0].parent.name}."

@@ -1,0 +1,498 @@
+"""What is open in one viewer, and what follows when it changes.
+
+No Qt and no layers here: panels and scene listen to the signals and call the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_ifa.errors import (
+    AnalysisError,
+    AnalysisMismatchError,
+    Cancelled,
+    IfaError,
+    UntrustedModelError,
+)
+from napari_ifa.viewer.state.cohort_analyses import CohortAnalyses
+from napari_ifa.viewer.state.exporting import ExportFormat, Shown, what_was_written
+from napari_ifa.viewer.state.study_browser import Runner, StudyBrowser
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
+    from napari_ifa.analysis.store import Basis
+    from napari_ifa.models import Classifier
+    from napari_ifa.models.answers import ToldActivation
+    from napari_ifa.reading import Series
+    from napari_ifa.volumes import Volume
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits and probabilities ``[C]`` with all features and with the chosen ones.
+
+    The masked ones are None while the network still computes them, and probabilities where the
+    model has none.
+    """
+
+    logits: NDArray[Any]
+    probabilities: NDArray[Any] | None
+    masked_logits: NDArray[Any] | None
+    masked_probabilities: NDArray[Any] | None
+
+
+class Session:
+    """The state of one viewer. Every change goes through a method and is told by a signal.
+
+    Signals
+    -------
+    volume_changed(Volume | None), classifier_changed(Classifier | None),
+    analysis_changed(Analysis | None) : another one is open.
+    explanation_changed(Explanation | None) : another case, model, class or scale.
+    mask_changed(Explanation) : the same explanation with other features kept.
+    prediction_changed(Prediction | None)
+    said(kind, sentence, about) : ``"error"`` or ``"note"``, for the message line of the panel
+        that it is about: ``"study"`` or ``"model"``.
+    trust_wanted(path, sentence) : a bundle asks to run what is not on the allow-list.
+    missing_wanted(sentence) : slices are missing, so that it is only explained when told to.
+    """
+
+    volume_changed = Signal(object)
+    classifier_changed = Signal(object)
+    analysis_changed = Signal(object)
+    explanation_changed = Signal(object)
+    mask_changed = Signal(object)
+    prediction_changed = Signal(object)
+    said = Signal(str, str, str)
+    trust_wanted = Signal(object, str)
+    missing_wanted = Signal(str)
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.browser = StudyBrowser(
+            runner, self.set_volume, lambda kind, sentence: self.say(kind, sentence, "study")
+        )
+        self.volume: Volume | None = None
+        # What the volume was read from; None where it came in by another way.
+        self.opened: Series | None = None
+        # What a person said about a volume with missing slices; None where nobody was asked.
+        self._despite_missing: bool | None = None
+        self.classifier: Classifier | None = None
+        self.analysis: Analysis | None = None
+        self.analyses = CohortAnalyses(
+            runner, self._adopt, lambda sentence: self.say("note", sentence), self._fail
+        )
+        self.explanation: Explanation | None = None
+        # Whether what is explained fits the cohort; None without an analysis.
+        self.fit: CohortFit | None = None
+        self.prediction: Prediction | None = None
+        self.bundle: Path | None = None
+        self._trusted = False
+        # Loads the bundle that asked for trust last, with it.
+        self._trusting: Callable[[], None] | None = None
+        # None: the class that the model predicts.
+        self._chosen_class: int | None = None
+        # "all" or "true": over every case of the cohort, or over those of the class.
+        self.importance_kind: Literal["all", "true"] = "all"
+        # Of the common scale: all voxels of the cohort, or its cases' minima and maxima.
+        self.basis: Basis = "voxels"
+        # None: all features, however many the model has.
+        self._mask: FeatureMask | None = None
+        # Whether the next studies keep the features that are chosen now.
+        self.features_pinned = False
+        # The model whose paths around the layer have been looked for.
+        self._looked_at: Classifier | None = None
+
+    # ---------------------------------------------------------------- study
+
+    def open_path(self, *paths: str | Path) -> None:
+        """Look into folders and files; open the only series there is, or list what there are."""
+        self.browser.look_into(paths)
+
+    def set_volume(self, volume: Volume | None, series: Series | None = None) -> None:
+        """Make an image the study, of the predicted class and, unless pinned, of all features."""
+        if volume is self.volume:
+            return
+        self.volume, self.opened = volume, series
+        self._chosen_class, self._despite_missing = None, None
+        if not self.features_pinned:
+            self._mask = None
+        was_explained = self.explanation is not None
+        self.explanation, self.prediction, self.fit = None, None, None
+        # First, so that the layers of the last study go in one step.
+        self.volume_changed.emit(volume)
+        if was_explained:
+            self.explanation_changed.emit(None)
+            self.prediction_changed.emit(None)
+        self._explain()
+
+    # ---------------------------------------------------------------- model
+
+    def load_bundle(
+        self,
+        path: str | Path,
+        trust: bool = False,
+        told: ToldActivation | None = None,
+        **where: str | None,
+    ) -> None:
+        """Load the network to explain from a MONAI bundle's folder.
+
+        ``told`` is how its outputs become probabilities, where the bundle does not say it;
+        ``where`` its ``layer`` and the ``device`` to run on, if others than usual.
+        """
+        folder = Path(path)
+
+        def work(progress: Any, stop: Any) -> Classifier:
+            from napari_ifa.models import load_classifier
+
+            how: dict[str, Any] = {name: given for name, given in where.items() if given}
+            if told is not None:
+                how["output_activation"] = told
+            return load_classifier(folder, trust=trust, **how)
+
+        def done(classifier: Classifier) -> None:
+            self.bundle, self._trusted = folder, trust
+            self.set_classifier(classifier)
+
+        def failed(error: IfaError) -> None:
+            if isinstance(error, UntrustedModelError) and not trust:
+                self._trusting = partial(self.load_bundle, folder, True, told, **where)
+                self.trust_wanted.emit(folder, str(error))
+            else:
+                self._fail(error)
+
+        self._runner.start("Loading the model", work, done, failed, key="bundle")
+
+    def trust_bundle(self) -> None:
+        """Load the bundle that asked for trust with it, and in all else as it was asked for."""
+        if self._trusting is not None:
+            self._trusting()
+
+    def set_classifier(self, classifier: Classifier | None) -> None:
+        """Make a network the one that is explained; an analysis of another one is closed."""
+        self.classifier = classifier
+        self._chosen_class, self._mask = None, None
+        self._drop_explanation()
+        if self.analysis is not None and classifier is not None:
+            try:
+                self.analysis.check(classifier)
+            except AnalysisMismatchError:
+                self.set_analysis(None)
+                self.say("note", "The analysis was made with another model and has been closed.")
+        self.classifier_changed.emit(classifier)
+        self._explain()
+
+    def choose_activation(self, told: ToldActivation | None) -> None:
+        """How the outputs of a model become probabilities whose bundle does not say it.
+
+        The network does not run again: its answer is the same.
+        """
+        classifier = self.classifier
+        if classifier is None:
+            return
+        source = classifier.source
+        if source is not None:
+            source = replace(source, output_activation=told)
+        self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
+        self.classifier_changed.emit(self.classifier)
+        if self.explanation is None:
+            self._explain()
+            return
+        case = replace(self.explanation.case, classifier=self.classifier)
+        self.explanation = replace(self.explanation, case=case)
+        self.explanation_changed.emit(self.explanation)
+        self._predict()
+
+    # ------------------------------------------------------------- analysis
+
+    def load_analysis(self, path: str | Path) -> None:
+        """Load the cohort's scale and importance from an analysis file."""
+        self.analyses.load(path)
+
+    def run_analysis(self, cohort: str | Path, split: str | None, method: str) -> None:
+        """Analyse a cohort with the open model."""
+        if self.bundle is None or self.classifier is None:
+            self.say("error", "Load a model first: an analysis is made with one.")
+            return
+        self.analyses.run(self.classifier, self.bundle, self._trusted, cohort, split, method)
+
+    def set_analysis(self, analysis: Analysis | None) -> None:
+        """Make an analysis the one whose scale and importance are shown."""
+        self.analysis = analysis
+        # What is on the screen is of the last one, and a new explanation takes its time.
+        self._drop_explanation()
+        self.analysis_changed.emit(analysis)
+        self._explain()
+
+    @property
+    def analysis_is_saved(self) -> bool:
+        """Whether the open analysis is in a file."""
+        return self.analyses.is_saved(self.analysis)
+
+    @property
+    def pending(self) -> Analysis | None:
+        """The last analysis that was run, is in no file yet and is not the open one."""
+        others = [other for other in self.analyses.unsaved if other is not self.analysis]
+        return others[-1] if others else None
+
+    def save_analysis(self, path: str | Path, analysis: Analysis | None = None) -> None:
+        """Write an analysis: the one given, else the open one, else the one that waits for it."""
+        analysis = analysis or self.analysis or self.pending
+        if analysis is not None:
+            self.analyses.save(analysis, path)
+
+    def _adopt(self, analysis: Analysis) -> None:
+        if self.classifier is not None:
+            try:
+                analysis.check(self.classifier)
+            except AnalysisMismatchError as error:
+                self._fail(error)
+                return
+        self.set_analysis(analysis)
+
+    # ---------------------------------------------------------- explanation
+
+    @property
+    def class_idx(self) -> int | None:
+        """The class that is explained, once there is an explanation."""
+        return None if self.explanation is None else self.explanation.class_idx
+
+    @property
+    def mask(self) -> FeatureMask | None:
+        """The features that are kept, once there is an explanation."""
+        return None if self.explanation is None else self.explanation.mask
+
+    def contributions(self) -> NDArray[np.float64] | None:
+        """What each feature of this case adds for the class, in logit units: ``[F]``."""
+        if self.explanation is None:
+            return None
+        return np.asarray(self.explanation.contributions)
+
+    def importance(self) -> NDArray[np.float64] | None:
+        """Mean contribution over the cohort to the class on show: ``[F]``."""
+        if self.explanation is None or self.analysis is None:
+            return None
+        class_idx, kind = self.explanation.class_idx, self.importance_kind
+        return np.asarray(self.analysis.importance(class_idx, kind), dtype=float)
+
+    def choose_importance(self, kind: Literal["all", "true"]) -> None:
+        """Importance over all cases of the cohort, or over those of the class itself."""
+        self.importance_kind = kind
+
+    def select_class(self, class_idx: int) -> None:
+        """Explain another class of the same case."""
+        if self.explanation is None or class_idx == self.explanation.class_idx:
+            return
+        self._chosen_class = class_idx
+        self._change(self._on_scale(self.explanation.select(class_idx=class_idx)))
+
+    def choose_basis(self, basis: Basis) -> None:
+        """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
+        self.basis = basis
+        if self.explanation is not None and basis != self.explanation.basis:
+            self._change(self._on_scale(self.explanation.select(basis=basis)))
+
+    def set_mask(self, mask: FeatureMask) -> None:
+        """Keep only some features, in the picture and in the prediction."""
+        if self.explanation is None:
+            return
+        self._mask = mask
+        self.explanation = self.explanation.select(mask=mask)
+        self.mask_changed.emit(self.explanation)
+        self._predict()
+        self._look_for_a_path_around()
+
+    def pin_features(self, pinned: bool) -> None:
+        """Whether the next studies keep the features that are chosen now."""
+        self.features_pinned = pinned
+
+    def _look_for_a_path_around(self) -> None:
+        """Say, once for each model, if switching features off cannot show the whole answer."""
+        explanation = self.explanation
+        if explanation is None or self._looked_at is self.classifier:
+            return
+        self._looked_at = self.classifier
+
+        def work(progress: Any, stop: Any) -> bool:
+            return explanation.case.bypassed
+
+        def done(bypassed: bool) -> None:
+            if bypassed and explanation.case.classifier is self.classifier:
+                self.say(
+                    "note",
+                    "Part of the answer goes around the layer"
+                    f" '{explanation.case.classifier.target_layer}': switching its features off"
+                    " does not show all that the answer rests on.",
+                )
+
+        self._runner.start("Following the features", work, done, self._fail, key="path")
+
+    @property
+    def waits_for_consent(self) -> bool:
+        """Whether there is no explanation only because slices are missing."""
+        missing = self.volume is not None and bool(self.volume.report.missing)
+        return missing and self.classifier is not None and not self._despite_missing
+
+    def ask_about_missing(self) -> None:
+        """Ask whether the study is to be explained although slices are missing."""
+        if self.volume is not None and self.waits_for_consent:
+            self.missing_wanted.emit(_missing_slices(self.volume))
+
+    def answer_missing(self, explain: bool) -> None:
+        """A person's answer for this study."""
+        self._despite_missing = explain
+        if explain:
+            self._explain()
+        elif self.volume is not None:
+            self.say("note", f"Not explained: {_missing_slices(self.volume)}")
+
+    def _explain(self) -> None:
+        volume, classifier, analysis = self.volume, self.classifier, self.analysis
+        if volume is None or classifier is None:
+            return
+        if self.waits_for_consent:
+            if self._despite_missing is None:
+                self.ask_about_missing()
+            return
+        class_idx, mask = self._chosen_class, self._mask
+        despite_missing = bool(self._despite_missing)
+
+        def work(progress: Any, stop: Any) -> Explanation:
+            from napari_ifa.analysis import explain
+
+            explanation = explain(
+                classifier,
+                volume,
+                analysis,
+                class_idx=class_idx,
+                mask=mask,
+                allow_missing=despite_missing,
+                progress=progress,
+                stop=stop,
+            )
+            # Here, since it may take a moment: the explanation remembers what was found.
+            _ = explanation.fit
+            return explanation
+
+        def failed(error: IfaError) -> None:
+            # Nothing is said of a study or model that has been closed meanwhile.
+            if volume is self.volume and classifier is self.classifier:
+                self._drop_explanation()
+                self._fail(error)
+
+        self._runner.start("Explaining", work, self._show, failed, key="explain")
+
+    def _show(self, explanation: Explanation) -> None:
+        case = explanation.case
+        if explanation.volume is not self.volume or case.classifier is not self.classifier:
+            return  # closed while the network was at work
+        self.fit = explanation.fit
+        # Class and features may have been chosen while the network was at work.
+        if self._mask is not None and explanation.mask is not self._mask:
+            explanation = explanation.select(mask=self._mask)
+        self._change(self._on_scale(explanation.select(basis=self.basis)))
+        self._predict()
+
+    def _change(self, explanation: Explanation) -> None:
+        self.explanation = explanation
+        self.explanation_changed.emit(explanation)
+        if explanation.map_notes:
+            self.say("note", " ".join(explanation.map_notes))
+
+    def _on_scale(self, explanation: Explanation) -> Explanation:
+        """The explanation as it is, or without its analysis where that gives no scale."""
+        try:
+            _ = explanation.scale
+        except AnalysisError as error:
+            self._fail(error)
+            return replace(explanation, analysis=None)
+        return explanation
+
+    def export(
+        self,
+        format_: ExportFormat,
+        path: Path,
+        shown: Shown,
+        explanation: Explanation | None = None,
+    ) -> None:
+        """Write the explanation given, else the one on show, whatever is chosen meanwhile."""
+        chosen = explanation or self.explanation
+        if chosen is None:
+            return
+
+        def work(progress: Any, stop: Any) -> list[Path]:
+            return format_.write(chosen, path, shown, progress, stop)
+
+        def done(written: list[Path]) -> None:
+            self.say("note", what_was_written(format_, written))
+
+        # Of a key of its own: another export must not end this one.
+        self._runner.start(
+            f"Exporting {format_.title}",
+            work,
+            done,
+            self._fail,
+            key=f"export {path}",
+            lane="export",
+        )
+
+    def _predict(self) -> None:
+        """Logits with the kept features: at once where they are exact sums, else by a pass."""
+        explanation = self.explanation
+        assert explanation is not None
+        complete = bool(np.all(explanation.mask.keep))
+        if complete or explanation.follows_contributions:
+            masked = explanation.logits if complete else explanation.masked_logits
+            self._tell_prediction(masked)
+            return
+        self._tell_prediction(None)
+
+        def work(progress: Any, stop: Any) -> NDArray[Any]:
+            return explanation.masked_logits
+
+        def done(masked_logits: NDArray[Any]) -> None:
+            now = self.explanation
+            if now is not None and now.case is explanation.case and now.mask is explanation.mask:
+                self._tell_prediction(masked_logits)
+
+        self._runner.start("Predicting", work, done, self._fail, key="predict")
+
+    def _tell_prediction(self, masked_logits: NDArray[Any] | None) -> None:
+        explanation, classifier = self.explanation, self.classifier
+        if explanation is None or classifier is None:
+            return
+        masked = None if masked_logits is None else classifier.probabilities(masked_logits)
+        self.prediction = Prediction(
+            np.asarray(explanation.logits),
+            explanation.probabilities,
+            masked_logits,
+            masked,
+        )
+        self.prediction_changed.emit(self.prediction)
+
+    def _drop_explanation(self) -> None:
+        if self.explanation is not None:
+            self.explanation, self.prediction, self.fit = None, None, None
+            self.explanation_changed.emit(None)
+            self.prediction_changed.emit(None)
+
+    def say(self, kind: str, sentence: str, about: str = "model") -> None:
+        """Tell a person something in one sentence; see ``said``."""
+        self.said.emit(kind, sentence, about)
+
+    def _fail(self, error: IfaError) -> None:
+        self.say("note" if isinstance(error, Cancelled) else "error", str(error))
+
+
+def _missing_slices(volume: Volume) -> str:
+    count = len(volume.report.missing)
+    are = "1 slice is" if count == 1 else f"{count} slices are"
+    return f"{are} missing in this study, and the model would see blank ones in their place."
