@@ -5,7 +5,9 @@ A message says what was found, what was expected and what to do. It never carrie
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from napari_ifa.plain import sentence
 
@@ -14,7 +16,18 @@ class IfaError(Exception):
     """Base of all errors that the project raises on purpose.
 
     A name in its sentence may come from a file, so it is shown as plain text on one line.
+
+    Attributes
+    ----------
+    kind : what is wrong, for code that has to tell one problem from another; the sentence is for
+        people and may be worded differently in the next version. None where the class says it all.
+    facts : the numbers and names that the sentence is made of, by name.
     """
+
+    def __init__(self, message: str = "", kind: Enum | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.facts = facts
 
     def __str__(self) -> str:
         return sentence(super().__str__())
