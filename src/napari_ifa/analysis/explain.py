@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -452,7 +452,7 @@ def _takes_grey(classifier: Classifier, network_input: torch.Tensor) -> bool:
     first = _first_convolution(classifier)
     if first is None or network_input.shape[1] != 3 or first.in_channels != 1:
         return False
-    return len(first.kernel_size) == network_input.ndim - 2
+    return len(cast("tuple[int, ...]", first.kernel_size)) == network_input.ndim - 2
 
 
 @contextmanager

@@ -115,5 +115,5 @@ def _loaded(preprocessing: Preprocessing, key: str, position: int, case: Case) -
 def content_of(image: torch.Tensor) -> int:
     """64 bits of the hash of an input ``[C, *spatial]`` on the CPU; equal for equal inputs."""
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
-    digest.update(image.numpy())
+    digest.update(image.numpy().data)
     return int.from_bytes(digest.digest(), "little")

@@ -6,7 +6,7 @@ import copy
 import pickle
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,10 @@ def folded(network: nn.Module, inputs: Any, channels_last: bool) -> nn.Module | 
     if _shared(network, private):
         return None
     for convolution, norm in pairs:
-        fused = fuse_conv_bn_eval(private.get_submodule(convolution), private.get_submodule(norm))
+        fused = fuse_conv_bn_eval(
+            cast("nn.Conv2d", private.get_submodule(convolution)),
+            cast("nn.BatchNorm2d", private.get_submodule(norm)),
+        )
         private.set_submodule(convolution, fused)
         private.set_submodule(norm, nn.Identity())
     if channels_last:

@@ -152,7 +152,7 @@ def _centre(result: Tensor, without: Tensor, axes: Sequence[int]) -> list[float]
         weight = along.numpy(force=True) / total
         index = np.arange(size)
         mean = float(weight @ index)
-        spread = float(np.sqrt(max(0.0, weight @ (index - mean) ** 2)))
+        spread = float(np.sqrt(max(0.0, float(weight @ (index - mean) ** 2))))
         if spread > _WIDEST * size + 1:
             return None
         centre.append(mean)

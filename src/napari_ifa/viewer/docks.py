@@ -67,8 +67,8 @@ def _dock(viewer: napari.Viewer, name: str, make: Any, area: str) -> QDockWidget
 
 def _panels(viewer: napari.Viewer, kind: type[QWidget]) -> list[QDockWidget]:
     docks = viewer.window.dock_widgets
-    found = [widget for widget in docks.values() if isinstance(widget, kind)]
-    return [widget.parent() for widget in found if isinstance(widget.parent(), QDockWidget)]
+    parents = (widget.parent() for widget in docks.values() if isinstance(widget, kind))
+    return [parent for parent in parents if isinstance(parent, QDockWidget)]
 
 
 def _tabify(window: QMainWindow, study: QDockWidget) -> None:

@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt, Signal
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QRect,
+    Qt,
+    Signal,
+)
 from qtpy.QtGui import QColor, QPainter, QPalette
 from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
+#: What Qt calls a model with.
+Index = QModelIndex | QPersistentModelIndex
 FEATURE, IMPORTANCE, CONTRIBUTION = range(3)
 #: Orders of the rows, by the name that a person reads.
 ORDERS = ("importance", "|importance|", "contribution of this case")
@@ -117,11 +126,11 @@ class FeatureTable(QAbstractTableModel):
 
     # --------------------------------------------------------------- Qt model
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
+    def rowCount(self, parent: Index | None = None) -> int:
         """One row for each feature."""
         return 0 if parent is not None and parent.isValid() else int(self._keep.size)
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
+    def columnCount(self, parent: Index | None = None) -> int:
         """Feature, importance, contribution."""
         return 0 if parent is not None and parent.isValid() else 3
 
@@ -139,14 +148,14 @@ class FeatureTable(QAbstractTableModel):
             )[section]
         return None
 
-    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+    def flags(self, index: Index) -> Qt.ItemFlag:
         """The first column has a check box."""
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         if index.column() == FEATURE:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
         return flags
 
-    def data(self, index: QModelIndex, role: int = 0) -> Any:
+    def data(self, index: Index, role: int = 0) -> Any:
         """The number of the feature with its check, or a value."""
         row, column = index.row(), index.column()
         if column == FEATURE:
@@ -161,7 +170,7 @@ class FeatureTable(QAbstractTableModel):
             return signed(self.value(row, column))
         return None
 
-    def setData(self, index: QModelIndex, value: Any, role: int = 0) -> bool:
+    def setData(self, index: Index, value: Any, role: int = 0) -> bool:
         """A click on a check box."""
         if role != Qt.ItemDataRole.CheckStateRole or index.column() != FEATURE:
             return False
@@ -185,10 +194,11 @@ def signed(value: float | None) -> str:
 class BarDelegate(QStyledItemDelegate):
     """Paints a signed value as a bar from the middle of its cell, with the number beside it."""
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw one cell."""
         super().paint(painter, _without_text(option), QModelIndex())
-        model: FeatureTable = index.model()
+        model = index.model()
+        assert isinstance(model, FeatureTable)
         value = model.value(index.row(), index.column())
         painter.save()
         rect = option.rect.adjusted(3, 2, -3, -2)

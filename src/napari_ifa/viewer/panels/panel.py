@@ -207,7 +207,7 @@ def plain(text: str) -> str:
     Qt takes a text with ``<`` and ``>`` for HTML, and descriptions and file names come from others.
     """
     text = "\n".join(map(plain_line, text.split("\n")))
-    if not Qt.mightBeRichText(text):
+    if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]  # qtpy brings it
         return text
     return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
 

@@ -17,12 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ifa.viewer.panels.feature_table import MINUS
+from napari_ifa.viewer.panels.feature_table import MINUS, Index
 from napari_ifa.viewer.panels.panel import plain
 
 if TYPE_CHECKING:
-    from qtpy.QtCore import QModelIndex
-
     from napari_ifa.viewer.state.session import Prediction
 
 CLASS, P_ALL, LOGIT_ALL, P_CHOSEN, LOGIT_CHOSEN = range(5)
@@ -46,7 +44,9 @@ class PredictionTable(QTableWidget):
         super().__init__(0, len(_TITLES), parent)
         self.setHorizontalHeaderLabels(_TITLES)
         for column, tip in enumerate(_TIPS):
-            self.horizontalHeaderItem(column).setToolTip(tip)
+            title = self.horizontalHeaderItem(column)
+            assert title is not None
+            title.setToolTip(tip)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         self.setShowGrid(False)
@@ -95,13 +95,15 @@ class PredictionTable(QTableWidget):
             values = columns[column]
             if values is not None:
                 item = self.item(int(np.argmax(values)), column)
+                assert item is not None
                 font = item.font()
                 font.setBold(True)
                 item.setFont(font)
 
     def probability(self, row: int, column: int) -> float | None:
         """What a probability cell stands for."""
-        value = self.item(row, column).data(Qt.ItemDataRole.UserRole)
+        item = self.item(row, column)
+        value = None if item is None else item.data(Qt.ItemDataRole.UserRole)
         return None if value is None else float(value)
 
 
@@ -121,7 +123,7 @@ def _number(column: int, value: float | None) -> QTableWidgetItem:
 class _ProbabilityDelegate(QStyledItemDelegate):
     """A bar from 0 to 1 under the number."""
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw one cell."""
         value = index.data(Qt.ItemDataRole.UserRole)
         text = option.palette.color(QPalette.ColorRole.Text)

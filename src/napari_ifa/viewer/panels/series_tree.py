@@ -70,7 +70,8 @@ class SeriesTree(QTreeWidget):
             if row is None or key == self._proposed:
                 row = self._first_that_opens()
                 self._proposed = None if row is None else row.data(0, _KEY)
-            self.setCurrentItem(row)
+            if row is not None:
+                self.setCurrentItem(row)
         self.verticalScrollBar().setValue(place)
         self.chosen.emit(self.current)
 
@@ -89,12 +90,14 @@ class SeriesTree(QTreeWidget):
             super().keyPressEvent(event)
 
     def _groups(self) -> list[QTreeWidgetItem]:
-        return [self.topLevelItem(row) for row in range(self.topLevelItemCount())]
+        items = (self.topLevelItem(row) for row in range(self.topLevelItemCount()))
+        return [item for item in items if item is not None]
 
     def _rows(self) -> list[QTreeWidgetItem]:
         rows = []
         for item in self._groups():
-            rows += [item, *(item.child(row) for row in range(item.childCount()))]
+            children = (item.child(row) for row in range(item.childCount()))
+            rows += [item, *(child for child in children if child is not None)]
         return rows
 
     def _row(self, key: str | None) -> QTreeWidgetItem | None:

@@ -105,7 +105,7 @@ class ActivationOverlay:
         return self._terms[keep].sum(axis=0, dtype=np.float64)
 
     def _scaled(self, activation: NDArray[np.float32]) -> NDArray[np.float32]:
-        return activation if self.scale is None else np.float32(self.scale(activation))
+        return activation if self.scale is None else self.scale(activation).astype(np.float32)
 
     def _limits(self) -> tuple[float, float]:
         """Ends of the colours: of all features, so that pictures with fewer stay comparable."""
@@ -157,12 +157,12 @@ def diverging_colormap_3d(scale: CommonScale) -> tuple[Colormap, tuple[float, fl
 
     The graphics card then interpolates the small feature grid first and scales after.
     """
-    ends = (np.arctanh(np.array([-0.995, 0.995])) - scale.beta) / scale.alpha
-    activation = np.linspace(*ends, 129)
+    first, last = (np.arctanh(np.array([-0.995, 0.995])) - scale.beta) / scale.alpha
+    activation = np.linspace(first, last, 129)
     colormap = _colormap(
         scale(activation), scale.neutral, np.linspace(0, 1, activation.size), OPACITY_3D
     )
-    return colormap, (float(ends[0]), float(ends[1]))
+    return colormap, (float(first), float(last))
 
 
 def _colormap(
