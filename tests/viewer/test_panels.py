@@ -97,9 +97,9 @@ def test_running_an_analysis_by_click(desk, tmp_path, monkeypatch, qtbot):
     desk.settle(lambda: desk.session.classifier is not None)
     desk.click(desk.explain.run_analysis)
     [dialog] = desk.explain.findChildren(AnalysisDialog)
-    dialog._browse()
+    desk.click(dialog.browse.native)
     qtbot.waitUntil(lambda: not dialog.jobs.busy)
-    assert dialog.split.currentText() == "training (2 cases)"
+    assert dialog.split.current_choice == "training (2 cases)"
     desk.click(dialog.run)
     desk.settle(lambda: desk.session.analysis is not None)
     assert desk.explain.analysis_name.text() == "2 cases, gradcam"
@@ -229,13 +229,12 @@ def test_dialog_offers_the_parts_of_a_datalist(qtbot, tmp_path, content, problem
     dialog = AnalysisDialog()
     qtbot.addWidget(dialog)
     (tmp_path / "list.json").write_text(content)
-    dialog.file.setText(str(tmp_path / "list.json"))
+    dialog.file.value = str(tmp_path / "list.json")
     qtbot.waitUntil(lambda: not dialog.jobs.busy)
     assert dialog.problem.text().startswith(problem)
     assert bool(dialog.problem.text()) == bool(problem)
     assert dialog.run.isEnabled() == (not problem)
-    splits = [dialog.split.itemData(row) for row in range(dialog.split.count())]
-    assert splits == ([] if problem else ["training", "test", None])
+    assert dialog.split.choices == (() if problem else ("training", "test", ""))
 
 
 def test_dialog_takes_a_folder_for_each_class(qtbot, tmp_path, monkeypatch):
@@ -245,10 +244,10 @@ def test_dialog_takes_a_folder_for_each_class(qtbot, tmp_path, monkeypatch):
     dialog = AnalysisDialog()
     qtbot.addWidget(dialog)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, **k: str(tmp_path))
-    dialog._browse_folder()
+    qtbot.mouseClick(dialog.browse_folder.native, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dialog.jobs.busy)
-    assert dialog.split.currentText() == "all (2 cases)"
-    assert dialog.split.currentData() is None
+    assert dialog.split.current_choice == "all (2 cases)"
+    assert dialog.split.value == ""
     assert dialog.run.isEnabled()
 
 

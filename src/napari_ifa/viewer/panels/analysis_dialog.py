@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from magicgui.widgets import ComboBox, Container, LineEdit, PushButton
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -52,22 +49,25 @@ class AnalysisDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Analyse a cohort")
         self.setMinimumWidth(480)
-        self.file = QLineEdit()
-        self.file.setPlaceholderText("a datalist, a table, or a folder for each class")
-        self.file.textChanged.connect(self._look)
         # A folder of many images takes a moment to list.
         self.jobs = Jobs(self)
-        browse = QPushButton("File…")
-        browse.setToolTip("A MONAI datalist (JSON), a CSV table, an idx or npz file")
-        browse.clicked.connect(self._browse)
-        browse_folder = QPushButton("Folder…")
-        browse_folder.setToolTip("A folder with one folder for each class")
-        browse_folder.clicked.connect(self._browse_folder)
-        self.split = QComboBox()
-        self.split.setToolTip("Usually the cases that the model was trained with")
-        self.method = QComboBox()
-        for key, text in METHODS.items():
-            self.method.addItem(text, key)
+        self.file = LineEdit()
+        self.file.native.setPlaceholderText("a datalist, a table, or a folder for each class")
+        self.browse = PushButton(
+            text="File…", tooltip="A MONAI datalist (JSON), a CSV table, an idx or npz file"
+        )
+        self.browse_folder = PushButton(
+            text="Folder…", tooltip="A folder with one folder for each class"
+        )
+        self.split = ComboBox(tooltip="Usually the cases that the model was trained with")
+        self.method = ComboBox(choices=[(text, method) for method, text in METHODS.items()])
+        place = Container(
+            widgets=[self.file, self.browse, self.browse_folder], layout="horizontal", labels=False
+        )
+        place.margins = (0, 0, 0, 0)
+        self.file.changed.connect(self._look)
+        self.browse.changed.connect(self._browse)
+        self.browse_folder.changed.connect(self._browse_folder)
         self.problem = QLabel()
         self.problem.setTextFormat(Qt.TextFormat.PlainText)
         self.problem.setWordWrap(True)
@@ -78,14 +78,10 @@ class AnalysisDialog(QDialog):
         self.run.setText("Run")
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        row = QHBoxLayout()
-        row.addWidget(self.file, 1)
-        row.addWidget(browse)
-        row.addWidget(browse_folder)
+        # magicgui measures labels in another font than napari's style sheet gives them.
         form = QFormLayout()
-        form.addRow("Cohort", row)
-        form.addRow("Cases", self.split)
-        form.addRow("Method", self.method)
+        for title, field in (("Cohort", place), ("Cases", self.split), ("Method", self.method)):
+            form.addRow(title, field.native)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.problem)
@@ -94,7 +90,7 @@ class AnalysisDialog(QDialog):
 
     def accept(self) -> None:
         """Tell what was chosen and close."""
-        self.chosen.emit(self.file.text(), self.split.currentData(), self.method.currentData())
+        self.chosen.emit(self.file.value, self.split.value or None, self.method.value)
         super().accept()
         self._leave()
 
@@ -110,12 +106,12 @@ class AnalysisDialog(QDialog):
     def _browse(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Choose a cohort", "", _FILE_FILTER)
         if file:
-            self.file.setText(file)
+            self.file.value = file
 
     def _browse_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Choose a cohort's folder")
         if folder:
-            self.file.setText(folder)
+            self.file.value = folder
 
     def _look(self, text: str) -> None:
         """See what the list holds, beside the window."""
@@ -132,12 +128,11 @@ class AnalysisDialog(QDialog):
         self._offer({}, str(error))
 
     def _offer(self, splits: dict[str, int], problem: str = "") -> None:
-        self.split.clear()
         # The scale is usually that of the cases that the model was trained with.
         first = sorted(splits, key=lambda name: not name.lower().startswith("train"))
-        for name, count in ((name, splits[name]) for name in first):
-            self.split.addItem(f"{name or 'all'} ({count} cases)", name or None)
+        choices = [(f"{name or 'all'} ({splits[name]} cases)", name) for name in first]
         if len(splits) > 1:
-            self.split.addItem(f"all ({sum(splits.values())} cases)", None)
+            choices.append((f"all ({sum(splits.values())} cases)", ""))
+        self.split.choices = choices
         self.problem.setText(problem)
         self.run.setEnabled(bool(splits))
