@@ -303,13 +303,13 @@ def test_who_ends_the_program_leaves_no_unpacked_study_behind(name: str, tmp_pat
     unpacked.mkdir()
     # Reading goes on for ever once all is unpacked.
     program = (
-        "import time, napari_ifa.volumes as volumes\n"
+        "import time, napari_ifa.reading as reading\n"
         "from napari_ifa.reading.reader import list_series\n"
         "def slow(*words, **more):\n"
         "    kept = list_series(words[0])\n"
         "    print('unpacked', flush=True)\n"
         "    time.sleep(60)\n"
-        "volumes.list_series = slow\n"
+        "reading.list_series = slow\n"
         "from napari_ifa.cli import main\n"
         f"raise SystemExit(main(['series', {archive!r}]))\n"
     )

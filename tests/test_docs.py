@@ -72,3 +72,17 @@ def test_every_method_stands_in_the_table():
         *["scorecam", "ss-cam", "is-cam", "smoothgradcam++"],
     ]
     assert set(METHODS) <= set(re.findall(r"`([a-z+-]+)`", page))
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    package = DOCS.parent / "src" / "napari_ifa"
+    named = set(re.findall(r"`([\w/]+\.py)`", page))
+    missing = {
+        name
+        for name in named - {"__init__.py", "batches.py", "tags.py"}
+        if not any(package.rglob(name) if "/" not in name else [package / name])
+        or ("/" in name and not (package / name).is_file())
+    }
+    assert len(named) > 30
+    assert not missing

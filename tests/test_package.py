@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import import_module, resources
 from importlib.metadata import entry_points
@@ -179,3 +180,9 @@ def test_import_takes_hardly_longer_than_numpy():
         return min(float(python("-c", code)) for _ in range(3))
 
     assert seconds("import numpy, napari_ifa") - seconds("import numpy") < 0.3
+
+
+def test_the_lowest_versions_that_are_tried_are_those_that_are_allowed():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))
+    allowed = [line.replace(">=", "==") for line in project["project"]["dependencies"]]
+    assert project["dependency-groups"]["lowest"] == allowed

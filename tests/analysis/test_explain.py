@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -175,8 +174,7 @@ def test_an_image_with_missing_slices_is_explained_only_on_request(volume) -> No
 
 
 def test_a_map_that_was_computed_is_no_image_to_explain(volume) -> None:
-    frame = SimpleNamespace(image=SimpleNamespace(sop_class="1.2.840.10008.5.1.4.1.1.30"))
-    computed = replace(volume, source=replace(volume.source, frames=(frame,)))
+    computed = replace(volume, source=replace(volume.source, computed=True))
     with pytest.raises(ExplanationError) as caught:
         explain(tiny_classifier(), computed)
     assert str(caught.value) == (

@@ -151,7 +151,7 @@ def test_frames_of_a_deflated_file_inflate_it_once(
         opened.append(file)
         return inflated(file)
 
-    for module in ("pixels", "stored_frames"):
+    for module in ("pixels.stack_values", "header.stored_frames"):
         monkeypatch.setattr(f"napari_ifa.reading.dicom.{module}.inflated", counting)
     np.testing.assert_array_equal(read(*frames), expected)
     assert len(opened) == 1
