@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QContextMenuEvent, QMouseEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QFormLayout,
     QFrame,
+    QListView,
     QPushButton,
+    QSlider,
     QStyle,
+    QStyleOptionSlider,
     QStyleOptionViewItem,
     QWidget,
 )
+
+#: napari's role for the layer of a row.
+ITEM_ROLE = Qt.ItemDataRole.UserRole
+
+
+def send_move(widget, point, button):
+    """A move with a button held: QTest's moves carry none."""
+    where = QPointF(point), widget.mapToGlobal(QPointF(point))
+    none, plain = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(widget, QMouseEvent(QEvent.Type.MouseMove, *where, none, button, plain))
 
 
 class Desk:
@@ -48,6 +65,13 @@ class Desk:
             self.qtbot.mouseClick(widget, button)
         else:
             self.qtbot.mouseClick(widget, button, pos=position)
+
+    def right_click(self, widget):
+        """A click of the right mouse button, and what the system makes of it."""
+        place = widget.rect().center()
+        self.qtbot.mouseClick(widget, Qt.MouseButton.RightButton, pos=place)
+        event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, widget.mapToGlobal(place))
+        QApplication.sendEvent(widget, event)
 
     def click_check_box(self, feature):
         """Click the check box of a feature, where it is painted."""
@@ -85,20 +109,104 @@ class Desk:
         self.qtbot.mouseMove(self.canvas, points[0])
         self.qtbot.mousePress(self.canvas, button, pos=points[0])
         for point in points[1:]:
-            # QTest's moves carry no button.
-            where = QPointF(point), self.canvas.mapToGlobal(QPointF(point))
-            QApplication.sendEvent(
-                self.canvas,
-                QMouseEvent(
-                    QEvent.Type.MouseMove,
-                    *where,
-                    Qt.MouseButton.NoButton,
-                    button,
-                    Qt.KeyboardModifier.NoModifier,
-                ),
-            )
+            send_move(self.canvas, point, button)
             self.qtbot.wait(20)
         self.qtbot.mouseRelease(self.canvas, button, pos=points[-1])
+
+    def drag_slider(self, slider, share):
+        """Take the handle of a slider with the mouse to a share of its length."""
+        # napari's own has its number beside it.
+        slider = next(iter(slider.findChildren(QSlider)), slider)
+        option = QStyleOptionSlider()
+        slider.initStyleOption(option)
+        groove, handle = (
+            slider.style().subControlRect(QStyle.ComplexControl.CC_Slider, option, control, slider)
+            for control in (QStyle.SubControl.SC_SliderGroove, QStyle.SubControl.SC_SliderHandle)
+        )
+        start = handle.center()
+        end = QPoint(groove.left() + round(share * (groove.width() - 1)), start.y())
+        self._drag(slider, [start + (end - start) * (step / 6) for step in range(7)])
+
+    def _drag(self, widget, points):
+        """Press, move and release; what was made of the move so far is seen after each event."""
+        button = Qt.MouseButton.LeftButton
+        self.qtbot.mousePress(widget, button, pos=points[0])
+        for point in points[1:]:
+            send_move(widget, point, button)
+        self.qtbot.mouseRelease(widget, button, pos=points[-1])
+
+    def choose_from_menu(self, layer, *titles):
+        """An entry of the menu that a right click on a layer in napari's list opens."""
+        view, index = self.in_layer_list(layer)
+        left, missed = list(titles), []
+
+        def choose():
+            menu = QApplication.activePopupWidget()
+            if menu is None:
+                QTimer.singleShot(20, choose)
+                return
+            entries = {action.text().replace("&", ""): action for action in menu.actions()}
+            if left[0] not in entries:
+                missed.append(list(entries))
+                # A menu that stays open would hold the test for ever.
+                while (menu := QApplication.activePopupWidget()) is not None:
+                    menu.close()
+                return
+            action = entries[left.pop(0)]
+            where = menu.actionGeometry(action).center()
+            if left:
+                QTimer.singleShot(200, choose)
+            self.qtbot.mouseMove(menu, where)
+            self.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=where)
+
+        QTimer.singleShot(20, choose)
+        place = view.visualRect(index).center()
+        self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.RightButton, pos=place)
+        assert not missed, missed
+        assert not left
+
+    def drag_in_layer_list(self, layer, below):
+        """Drag a layer by the mouse to below another in napari's list."""
+        view, index = self.in_layer_list(layer)
+        _, other = self.in_layer_list(below)
+        window, viewport = view.window().windowHandle(), view.viewport()
+        start, end = view.visualRect(index).center(), view.visualRect(other)
+        end = QPoint(end.center().x(), end.bottom() - 1)
+
+        def at(point):
+            return viewport.mapTo(view.window(), point)
+
+        # From here on Qt's own loop follows the mouse over the whole screen.
+        steps = [start + (end - start) * (step / 6) for step in range(1, 7)]
+        for number, point in enumerate(steps):
+            QTimer.singleShot(100 + 50 * number, partial(QTest.mouseMove, window, at(point)))
+        QTimer.singleShot(
+            500,
+            partial(
+                QTest.mouseRelease,
+                window,
+                Qt.MouseButton.LeftButton,
+                Qt.KeyboardModifier.NoModifier,
+                at(end),
+            ),
+        )
+        self.qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=start)
+        send_move(viewport, start + QPoint(0, 20), Qt.MouseButton.LeftButton)
+
+    def in_layer_list(self, layer):
+        """napari's list of layers, and where the layer is in it."""
+        window = self.viewer.window._qt_window
+        # It shares its place with the Study panel.
+        dock = window.findChild(QDockWidget, "layer list")
+        dock.raise_()
+        [view] = [
+            child for child in dock.findChildren(QListView) if type(child).__name__ == "QtLayerList"
+        ]
+        self.qtbot.waitUntil(view.isVisible)
+        model = view.model()
+        rows = [model.index(row, 0) for row in range(model.rowCount())]
+        return view, next(index for index in rows if index.data(ITEM_ROLE) is layer)
 
     def viewer_button(self, mode):
         """One of napari's buttons below the layer list, as "transpose"."""

@@ -134,7 +134,7 @@ def test_the_popup_of_the_2d_3d_button_mirrors_letters_and_picture(desk):
     assert desk.workspace.letters.letters == ("A", "P", "R", "L")
     assert desk.corner == ""
     button = desk.viewer_button("ndisplay_button")
-    button.customContextMenuRequested.emit(QPoint(3, 3))
+    desk.right_click(button)
     popup = QApplication.activePopupWidget() or button.parent()
     combos = popup.findChildren(QComboBox)
     across = next(c for c in combos if "left" in [c.itemText(i).lower() for i in range(c.count())])
@@ -267,7 +267,7 @@ def test_layer_controls_cannot_take_the_map_off_the_common_scale(explained):
         (
             lambda: explained.click(once),
             lambda: explained.click(continuous),
-            lambda: explained.control(layer, "gamma:").setValue(0.5),
+            lambda: explained.drag_slider(explained.control(layer, "gamma:"), 0.2),
             lambda: type_first(explained, explained.control(layer, "blending:")),
             lambda: type_first(explained, explained.control(layer, "interpolation:")),
         )
@@ -321,9 +321,9 @@ def test_the_key_for_contrast_meets_the_study_not_the_map(explained):
 def test_linked_layers_do_not_drag_the_map_along(explained):
     image, overlay = explained.scene.image, explained.scene.overlay
     explained.viewer.layers.link_layers([image, overlay])
-    explained.control(image, "gamma:").setValue(0.5)
+    explained.drag_slider(explained.control(image, "gamma:"), 0.2)
     assert overlay.gamma == 1
-    assert image.gamma == 0.5
+    assert 0.2 < image.gamma < 0.9
     assert tuple(overlay.contrast_limits) == (-1, 1)
 
 
@@ -333,10 +333,14 @@ def test_linked_layers_do_not_drag_the_map_along(explained):
 def test_opacity_is_one_value_in_both_places(explained):
     overlay, panel = explained.scene.overlay, explained.explain
     control = explained.control(overlay, "opacity:")
-    control.setValue(0.4)
-    assert (panel.opacity.value(), panel.opacity_text.text()) == (40, "40 %")
-    assert panel.legend.opacity == pytest.approx(0.4)
-    assert explained.scene.opacity == pytest.approx(0.4)
+    explained.drag_slider(control, 0.4)
+    opacity = overlay.opacity
+    assert opacity == pytest.approx(0.4, abs=0.1)
+    percent = panel.opacity.value()
+    assert percent == pytest.approx(100 * opacity, abs=0.5)
+    assert panel.opacity_text.text() == f"{percent} %"
+    assert panel.legend.opacity == pytest.approx(opacity)
+    assert explained.scene.opacity == pytest.approx(opacity)
     slider = panel.opacity
     assert isinstance(slider, QSlider)
     explained.qtbot.keyClick(slider, Qt.Key.Key_Right)
@@ -424,19 +428,18 @@ def test_study_and_map_can_be_deleted_together(explained):
 
 def test_a_map_below_the_study_is_put_back(explained):
     layers = explained.viewer.layers
-    layers.move(layers.index(explained.scene.overlay), 0)
+    explained.drag_in_layer_list(explained.scene.overlay, below=explained.scene.image)
     explained.qtbot.waitUntil(
         lambda: layers.index(explained.scene.overlay) > layers.index(explained.scene.image)
     )
     assert "put back above the study" in explained.said[-1][1]
 
 
-@pytest.mark.parametrize("command", ["duplicate", "project_max", "convert_to_labels"])
-def test_what_napari_makes_of_a_map_is_marked_as_a_copy(explained, command):
-    from napari._app_model import get_app_model
-
-    explained.viewer.layers.selection.active = explained.scene.overlay
-    get_app_model().commands.execute_command(f"napari.layer.{command}").result()
+@pytest.mark.parametrize(
+    "titles", [["Duplicate Layer"], ["Projections", "max projection"], ["Convert to Labels"]]
+)
+def test_what_napari_makes_of_a_map_is_marked_as_a_copy(explained, titles):
+    explained.choose_from_menu(explained.scene.overlay, *titles)
     [made] = [
         layer
         for layer in explained.viewer.layers
@@ -451,11 +454,8 @@ def test_what_napari_makes_of_a_map_is_marked_as_a_copy(explained, command):
 
 
 def test_a_copy_of_the_study_does_not_become_the_study(explained):
-    from napari._app_model import get_app_model
-
     image = explained.scene.image
-    explained.viewer.layers.selection.active = image
-    get_app_model().commands.execute_command("napari.layer.duplicate").result()
+    explained.choose_from_menu(image, "Duplicate Layer")
     assert explained.scene.image is image
     assert image.visible
     assert explained.session.explanation is not None
