@@ -118,7 +118,7 @@ def read_volume(
     else:
         chosen = choose(list_series(path, progress=progress, stop=stop), series)
     if chosen.unsupported is not None:
-        raise UnsupportedStudyError(chosen.unsupported)
+        raise chosen.refusal
     with memory_said(UnsupportedStudyError, "open this image", _SMALLER):
         volume = _read(chosen, progress, stop)
     notes = [note for note in chosen.notes if note not in volume.report.notes]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
+from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.volume import Affine
 
 #: Largest cosine between two axes of an unsheared grid.
@@ -86,7 +87,8 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
     if prod(grid_shape) > _MOST_GROWTH * max(prod(shape), 64):
         raise UnsupportedStudyError(
             f"{name}: the axes are too far from right angles (sheared) to be straightened. Not"
-            " opened."
+            " opened.",
+            ImageProblem.SHEARED,
         )
     straight = np.eye(4)
     straight[:3, :3] = rotation * np.diag(lengths)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.nifti.problems import NiftiProblem
 
 _NIFTI = (".nii.gz", ".nii")
 #: One file holds all.
@@ -87,7 +88,8 @@ def data_of(header: Path) -> Path:
     if suffix in _DATA:
         raise UnsupportedStudyError(
             f"{header.name}: its header {stem_of(header)}{_cased(_DATA[suffix], header)} is"
-            " missing; put both files into one folder."
+            " missing; put both files into one folder.",
+            NiftiProblem.NO_PARTNER,
         )
     if suffix not in _PAIRS:
         return header
@@ -97,7 +99,8 @@ def data_of(header: Path) -> Path:
             return found
     raise UnsupportedStudyError(
         f"{header.name}: its image data {stem_of(header)}{_cased(_PAIRS[suffix][0], header)} is"
-        " missing; put both files into one folder."
+        " missing; put both files into one folder.",
+        NiftiProblem.NO_PARTNER,
     )
 
 

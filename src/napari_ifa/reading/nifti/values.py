@@ -1,4 +1,4 @@
-"""The values of one image, plane by plane into one array of the smallest type that holds them."""
+"""The values of one image, part by part into one array of the smallest type that holds them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def read_values(
     part: str = "",
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> NDArray[Any]:
-    """One image as ``[x, y, z]``, or ``[x, y, z, 3]`` uint8 in colour.
+) -> tuple[NDArray[Any], list[str]]:
+    """One image as ``[x, y, z]``, or ``[x, y, z, 3]`` uint8 in colour, and what is to be said.
 
     Integers that are not scaled become int16 where all of them fit, anything else float32;
     infinities and NaN are kept.
@@ -52,7 +52,7 @@ def read_values(
     Parameters
     ----------
     part : of complex numbers: ``"magnitude"`` or ``"phase"`` (radians).
-    progress : told (planes read, planes in all).
+    progress : is given (planes read, planes in all).
 
     Raises
     ------
@@ -61,35 +61,39 @@ def read_values(
     """
     values: NDArray[Any] | None = None
     of_complex = COMPLEX_PARTS.get(part)
-    slices = stored.shape[2]
-    for z, plane in enumerate(stored.pixels.planes(image)):
+    said: list[str] = []
+    z = 0
+    for slab in stored.voxels.slabs(image, said):
         if stop is not None and stop():
             raise Cancelled("Reading was stopped.")
         if of_complex is not None:
-            plane = of_complex(plane)
-        elif plane.dtype.names is not None:
-            plane = np.stack([plane[colour] for colour in _COLOURS], axis=-1)
+            slab = of_complex(slab)
+        elif slab.dtype.names is not None:
+            slab = np.stack([slab[colour] for colour in _COLOURS], axis=-1)
+        if slab.shape[:2] != stored.shape[:2]:
+            raise ValueError("planes of another size")
         if values is None:
-            shape = (*stored.shape, *plane.shape[2:])
-            values = np.empty(shape, _first_type(plane), order="F")
-        if values.dtype == np.int16 and not _fits_int16(plane):
+            values = np.empty((*stored.shape, *slab.shape[3:]), _first_type(slab), order="F")
+        if values.dtype == np.int16 and not _fits_int16(slab):
             values = values.astype(np.float32, order="F")
-        values[:, :, z] = plane
+        values[:, :, z : z + slab.shape[2]] = slab
+        z += slab.shape[2]
         if progress is not None:
-            progress(z + 1, slices)
-    assert values is not None
-    return values
+            progress(z, stored.shape[2])
+    if values is None or z != stored.shape[2]:
+        raise ValueError("another number of planes")
+    return values, said
 
 
-def _first_type(plane: NDArray[Any]) -> type[np.generic]:
-    if plane.ndim == 3:
+def _first_type(slab: NDArray[Any]) -> type[np.generic]:
+    if slab.ndim == 4:
         return np.uint8
-    return np.float32 if plane.dtype.kind == "f" else np.int16
+    return np.float32 if slab.dtype.kind == "f" else np.int16
 
 
-def _fits_int16(plane: NDArray[Any]) -> bool:
-    if plane.dtype.kind == "f":
+def _fits_int16(slab: NDArray[Any]) -> bool:
+    if slab.dtype.kind == "f":
         return False
-    if np.can_cast(plane.dtype, np.int16):
+    if np.can_cast(slab.dtype, np.int16):
         return True
-    return int(plane.min()) >= _INT16.min and int(plane.max()) <= _INT16.max
+    return int(slab.min()) >= _INT16.min and int(slab.max()) <= _INT16.max
