@@ -129,7 +129,7 @@ def test_files_last_as_long_as_a_series_or_volume_needs_them(
 def test_files_are_removed_when_the_program_ends(save_series: Save, tmp_path: Path) -> None:
     path = packed(save_series(), tmp_path / "study.zip")
     program = (
-        "import tempfile; from napari_ifa.volumes import list_series;"
+        "import tempfile; from napari_ifa.reading import list_series;"
         f"keep = list_series({str(path)!r}); print(keep[0].files[0])"
     )
     told = subprocess.run(

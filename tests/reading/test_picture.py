@@ -18,6 +18,7 @@ from PIL import Image
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, picture_volume, read_volume
 from napari_ifa.reading.picture import MOST_PIXELS
+from napari_ifa.reading.problems import StudyProblem
 from napari_ifa.volumes import default_window
 
 UNPLACED = "The patient's position and the size of a pixel are not known; 1 mm stands for a pixel."
@@ -392,7 +393,9 @@ def test_each_picture_of_a_folder_is_a_series(tmp_path: Path) -> None:
     assert [(s.kind, s.description) for s in found] == [("image", "a"), ("image", "b")]
     assert found[0].key != found[1].key
     assert seen == [(1, 2), (2, 2)]
-    assert sentence(tmp_path).startswith("2 series found; choose one with --series KEY: ")
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read_volume(tmp_path)
+    assert caught.value.kind is StudyProblem.SEVERAL_SERIES
     assert read_volume(tmp_path, found[0].key).description == "a"
 
 

@@ -15,17 +15,23 @@ from pydicom.uid import generate_uid
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.reading import Series, list_series, read_volume
+from napari_ifa.reading.problems import StudyProblem
 
 Save = Callable[..., Path]
 
 
 def sentence(path: Path | str, series: str | int | None = None) -> str:
     """What a person reads when ``path`` cannot be opened."""
-    with pytest.raises(UnsupportedStudyError) as caught:
-        read_volume(path, series)
-    text = str(caught.value)
+    text = str(refusal(path, series))
     assert "\n" not in text
     return text
+
+
+def refusal(path: Path | str, series: str | int | None = None) -> UnsupportedStudyError:
+    """What is raised when ``path`` cannot be opened."""
+    with pytest.raises(UnsupportedStudyError) as caught:
+        read_volume(path, series)
+    return caught.value
 
 
 @pytest.fixture
@@ -59,12 +65,19 @@ def test_folder_file_and_series_give_the_same_image(save_series: Save) -> None:
 def test_choice_is_asked_for(two_series: Path) -> None:
     first, second = list_series(two_series)
     assert sentence(two_series) == (
-        f"2 series found; choose one with --series KEY: {first.key} (CT, made by hand, 4 images); "
+        f"2 series found; choose one of them: {first.key} (CT, made by hand, 4 images); "
         f"{second.key} (MR, made by hand, 2 images)."
+    )
+    asked = refusal(two_series)
+    assert (asked.kind, asked.facts) == (
+        StudyProblem.SEVERAL_SERIES,
+        {"choices": (first, second)},
     )
     assert read_volume(two_series, 8).shape == (2, 2, 3)
     assert read_volume(two_series, first.key).modality == "CT"
-    assert sentence(two_series, "nonsense").startswith("No series nonsense here; there are 2: ")
+    unknown = refusal(two_series, "nonsense")
+    assert unknown.kind is StudyProblem.NO_SUCH_SERIES
+    assert unknown.facts["choices"] == (first, second)
 
 
 def test_the_only_series_that_can_be_opened_is_taken(two_series: Path, save_series: Save) -> None:
@@ -87,7 +100,7 @@ def test_nothing_that_can_be_opened_says_why(save_series: Save) -> None:
 def test_number_shared_by_two_parts_of_a_series_asks_for_the_key(save_series: Save) -> None:
     folder = save_series()
     save_series(9, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    assert sentence(folder, 7).startswith("2 series found; choose one with --series KEY: ")
+    assert refusal(folder, 7).kind is StudyProblem.SEVERAL_SERIES
 
 
 def test_dicom_and_nifti_in_one_folder(save_series: Save, save_nifti: Save, tmp_path: Path) -> None:
@@ -372,9 +385,10 @@ def test_a_question_is_agreed_to_by_choosing(
     )
     (asking,) = choices(save_series, {"question": question})
     listed([asking])
-    expected = f"{question} If so, choose it with --series 00000000."
-    assert sentence("folder") == expected
-    assert sentence("folder", 0) == expected
+    assert question in sentence("folder")
+    for wanted in (None, 0):
+        asked = refusal("folder", wanted)
+        assert (asked.kind, asked.facts) == (StudyProblem.ASKS_FIRST, {"choices": (asking,)})
     assert read_volume("folder", "00000000").shape == (4, 2, 3)
     assert read_volume(asking).shape == (4, 2, 3)
     assert read_volume("folder", asking).shape == (4, 2, 3)
@@ -394,11 +408,9 @@ def test_alternatives_and_questions_are_never_chosen_by_themselves(
     assert read_volume("folder", 0).description == "plain"
     assert read_volume("folder", other.key).shape == (4, 2, 3)
     listed([asking, other])
-    text = "; ".join(f"{s.key} ({s.title})" for s in (asking, other))
     for wanted in (None, 0):
-        assert sentence("folder", wanted) == (
-            f"2 series found; choose one with --series KEY: {text}."
-        )
+        asked = refusal("folder", wanted)
+        assert (asked.kind, asked.facts) == (StudyProblem.ASKS_FIRST, {"choices": (asking,)})
 
 
 def test_what_the_list_said_of_a_series_is_said_of_its_image(save_series: Save) -> None:
@@ -415,6 +427,5 @@ def test_a_refused_image_is_not_replaced_by_another_way_to_see_it(
     listed([refused, other])
     assert sentence("folder") == "Series 0: refused."
     listed([other])
-    assert sentence("folder") == (
-        f"1 series found; choose one with --series KEY: {other.key} ({other.title})."
-    )
+    asked = refusal("folder")
+    assert (asked.kind, asked.facts) == (StudyProblem.SEVERAL_SERIES, {"choices": (other,)})

@@ -1,0 +1,30 @@
+"""Kinds of what can be wrong with a place where images are looked for, or with a choice of one."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class StudyProblem(Enum):
+    """Why nothing is opened."""
+
+    SEVERAL_SERIES = "a person has to choose; choices: the Series"
+    NO_SUCH_SERIES = "no series has this key or number; choices: the Series"
+    ASKS_FIRST = "a person has to agree to a question; choices: the Series that asks it"
+    NOTHING_GIVEN = "no file or folder was given"
+    NO_SUCH_PLACE = "there is no such file or folder"
+    NO_PERMISSION = "a file or folder may not be read"
+    SPECIAL_FILE = "neither a file nor a folder"
+    NO_IMAGE = "files, but no image among them"
+    EMPTY = "a folder or an archive without a file"
+    DICOM_WITHOUT_IMAGE = "a DICOM object without an image"
+    DAMAGED_DICOM = "DICOM that cannot be read"
+    OTHER_ARCHIVE = "an archive that is not zip"
+    TOO_LARGE = "more than is unpacked or opened"
+    NO_SPACE = "too little room on the disk"
+    ENCRYPTED = "an archive with a password"
+    COMPRESSION = "an archive packed in a way that is not read"
+    DAMAGED = "a file that is incomplete or damaged"
+    UNREADABLE = "the system cannot read it"
+    COLOURS = "pixels of a kind that is not opened"
+    NO_PICTURE = "an array that is not a picture"
