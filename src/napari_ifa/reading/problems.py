@@ -1,4 +1,5 @@
-"""Kinds of what can be wrong with a place where images are looked for, or with a choice of one."""
+"""Kinds of what can be wrong with a place where images are looked for, or with a choice of one,
+and of what is said of pictures and discs."""
 
 from __future__ import annotations
 
@@ -28,3 +29,20 @@ class StudyProblem(Enum):
     UNREADABLE = "the system cannot read it"
     COLOURS = "pixels of a kind that is not opened"
     NO_PICTURE = "an array that is not a picture"
+
+
+class PictureNote(Enum):
+    """What a person should know of a picture that is opened."""
+
+    UNPLACED = "neither the place in the patient nor the size of a pixel is known"
+    NO_TRANSPARENCY = "the alpha channel is left out"
+    PALETTE = "numbers of a palette's entries"
+    FIRST_OF_SEVERAL = "the first of several pictures"
+    NOT_TURNED = "shown as stored, although EXIF asks for another orientation"
+    EIGHT_BITS = "16 bits for a colour are reduced to 8"
+
+
+class DiscNote(Enum):
+    """What a person should know of a series that a DICOMDIR names."""
+
+    FILES_MISSING = "files are named that are not there"
