@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
+from napari_ifa.reading.problems import StudyProblem
 from tests.refusals import refused, unreadable
 
 Save = Callable[..., Path]
@@ -206,7 +207,7 @@ def test_compressed_image_that_is_cut_off_is_refused(save_nifti: Save, lost: int
     noise = np.random.default_rng(0).integers(0, 9999, (9, 9, 9)).astype(np.int16)
     path = save_nifti(noise, AFFINE, "x.nii.gz")
     path.write_bytes(path.read_bytes()[:-lost])
-    assert unreadable(path).kind is NiftiProblem.DATA_DAMAGED
+    assert unreadable(path).kind is StudyProblem.DAMAGED
 
 
 def test_checksum_of_a_member_is_looked_at(save_nifti: Save) -> None:
@@ -214,7 +215,7 @@ def test_checksum_of_a_member_is_looked_at(save_nifti: Save) -> None:
     packed = bytearray(path.read_bytes())
     packed[-6] ^= 1
     path.write_bytes(bytes(packed) + b"trailing")
-    assert unreadable(path).kind is NiftiProblem.DATA_DAMAGED
+    assert unreadable(path).kind is StudyProblem.DAMAGED
 
 
 def test_minc_file_that_is_compressed_as_a_whole(tmp_path: Path) -> None:

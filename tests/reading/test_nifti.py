@@ -13,6 +13,7 @@ import pytest
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import read_volume
 from napari_ifa.reading.nifti.problems import NiftiProblem
+from napari_ifa.reading.problems import StudyProblem
 from napari_ifa.volumes import Window, default_window
 from napari_ifa.volumes.problems import ImageProblem
 from tests.refusals import refused
@@ -144,7 +145,7 @@ def test_truncated_file_is_one_sentence(save_nifti: Save, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(path)
-    assert caught.value.kind is NiftiProblem.DATA_DAMAGED
+    assert caught.value.kind is StudyProblem.DAMAGED
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image at all", bytes(400)])
@@ -176,5 +177,5 @@ def test_impossible_size_is_refused_before_it_is_allocated(
         with opener(path, "wb") as file:
             file.write(content)
         monkeypatch.setattr(np, "empty", None)
-        assert refused(path).kind is NiftiProblem.DATA_DAMAGED
+        assert refused(path).kind is StudyProblem.DAMAGED
         monkeypatch.undo()

@@ -19,6 +19,7 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import read_volume
 from napari_ifa.reading.nifti import nifti_series, read_nifti
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
+from napari_ifa.reading.problems import StudyProblem
 from napari_ifa.volumes.problems import ImageProblem
 from tests.refusals import refused
 
@@ -85,7 +86,7 @@ def test_voxels_said_to_lie_elsewhere(save_nifti: Save, name: str, offset: float
     overwrite(path, 108, np.float32(offset))
     with at_most(1, seconds=1), pytest.raises(UnsupportedStudyError) as caught:
         read_volume(path)
-    assert caught.value.kind in (NiftiProblem.DATA_DAMAGED, NiftiProblem.HEADER_DAMAGED)
+    assert caught.value.kind in (StudyProblem.DAMAGED, NiftiProblem.HEADER_DAMAGED)
 
 
 @pytest.mark.parametrize("sizes", [(3, -2, 3, 4), (3, 0, 3, 4), (7, 2, 3, 4, 1, -1, 1, 1)])
@@ -99,7 +100,7 @@ def test_negative_sizes(save_nifti: Save, sizes: tuple[int, ...]) -> None:
 def test_more_images_than_the_file_can_hold(save_nifti: Save) -> None:
     path = save_nifti(CUBE, name="image.nii.gz")
     overwrite(path, 40, np.array((7, 2, 3, 4, 32767, 32767, 32767, 32767), "<i2"))
-    assert refused(path).kind is NiftiProblem.DATA_DAMAGED
+    assert refused(path).kind is StudyProblem.DAMAGED
 
 
 def test_more_images_than_can_be_chosen_from(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_packed_data_that_were_changed_are_found_by_their_checksum(save_nifti: S
     path.write_bytes(content)
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(path)
-    assert caught.value.kind is NiftiProblem.DATA_DAMAGED
+    assert caught.value.kind is StudyProblem.DAMAGED
 
 
 @pytest.mark.parametrize("name", ["image.mgh", "image.mgz"])
@@ -167,7 +168,7 @@ def test_freesurfer_sizes_are_checked_before_the_file_is_read_on(tmp_path: Path,
         assert refused(tmp_path / name).kind is ImageProblem.TOO_LARGE
     overwrite(tmp_path / name, 4, np.array((200, 200, 200, 1), ">i4"))
     with at_most(1):
-        assert refused(tmp_path / name).kind is NiftiProblem.DATA_DAMAGED
+        assert refused(tmp_path / name).kind is StudyProblem.DAMAGED
 
 
 def test_freesurfer_file_without_orientation_is_unverified(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_afni_header_that_claims_many_images(afni: Path) -> None:
     # DATASET_RANK: three axes, one image.
     replaced(afni, "\n 3 1 0 0 0", "\n 3 4000000000 0 0 0")
     with at_most(1):
-        assert refused(afni).kind is NiftiProblem.DATA_DAMAGED
+        assert refused(afni).kind is StudyProblem.DAMAGED
 
 
 def test_afni_header_without_its_matrix(afni: Path) -> None:
@@ -211,7 +212,7 @@ def test_afni_complex_numbers(afni: Path) -> None:
     # Of each image: 1 for int16, 5 for complex numbers.
     before, after = head.split("BRICK_TYPES", 1)
     afni.write_text(before + "BRICK_TYPES" + after.replace("\n 1", "\n 5", 1))
-    assert refused(afni).kind is NiftiProblem.DATA_DAMAGED
+    assert refused(afni).kind is StudyProblem.DAMAGED
 
 
 def test_philips_header_that_would_take_for_ever(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_minc_file_that_claims_much_and_holds_little(minc: Path) -> None:
         image = group.create_dataset("image", (1000, 1000, 1000), "u1", chunks=(10, 100, 100))
         image.attrs.update(attributes)
     with at_most(1):
-        assert refused(minc).kind is NiftiProblem.DATA_DAMAGED
+        assert refused(minc).kind is StudyProblem.DAMAGED
 
 
 def test_minc_file_with_other_axes_is_refused(minc: Path) -> None:

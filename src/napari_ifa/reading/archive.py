@@ -20,7 +20,7 @@ from napari_ifa.disk import WorkFolder
 from napari_ifa.disk.reasons import size_in_words
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
-from napari_ifa.reading.problems import StudyProblem
+from napari_ifa.reading.problems import StudyProblem, not_read
 from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE, archive_kind
 from napari_ifa.reading.series_list import SkippedFiles
 
@@ -108,9 +108,7 @@ def unpack(
                 progress(len(members), len(members))
             return unpacked
     except PermissionError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: no permission to read it.", StudyProblem.NO_PERMISSION
-        ) from error
+        raise not_read(path, error) from error
     except (zipfile.BadZipFile, EOFError, zlib.error, ValueError) as error:
         raise UnsupportedStudyError(
             f"{path.name}: the zip archive is damaged or incomplete; fetch it again.",

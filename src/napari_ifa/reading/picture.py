@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.reading.problems import PictureNote, StudyProblem
+from napari_ifa.reading.problems import PictureNote, StudyProblem, not_read
 from napari_ifa.reading.series import Series
 from napari_ifa.volumes.geometry_report import GeometryReport, Note
 from napari_ifa.volumes.volume import SourceOrder, Volume, Window, volume_from_file_order
@@ -161,7 +161,7 @@ def read_picture(path: Path) -> Volume:
         try:
             values = np.asarray(image)
         except Exception as error:  # Pillow's decoders raise what they like
-            raise _damaged(path) from error
+            raise not_read(path, error) from error
         notes = tuple(_notes(path, image, values))
         if image.mode == "LA":
             values = values[..., 0]
@@ -177,18 +177,10 @@ def _opened(path: Path) -> Iterator[Image]:
 
     try:
         image = Image.open(path, formats=("PNG", "JPEG"))
-    except PermissionError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: no permission to read it.", StudyProblem.NO_PERMISSION
-        ) from error
-    except FileNotFoundError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: there is no such file or folder.", StudyProblem.NO_SUCH_PLACE
-        ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path) from error
     except Exception as error:  # Pillow's decoders raise what they like
-        raise _damaged(path) from error
+        raise not_read(path, error) from error
     with image:
         _refuse(path, image)
         yield image
@@ -211,7 +203,7 @@ def _refuse(path: Path, image: Image) -> None:
         )
     least = image.width * image.height / 8
     if image.format == "PNG" and least > path.stat().st_size * _DEFLATE_BEST_RATIO:
-        raise _damaged(path)
+        raise not_read(path, ValueError("too small for its size"))
 
 
 def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
@@ -261,12 +253,6 @@ def _png_depth(path: Path) -> int:
     """Bits for a channel, of the file's own header."""
     with path.open("rb") as file:
         return file.read(_PNG_DEPTH_BYTE + 1)[_PNG_DEPTH_BYTE]
-
-
-def _damaged(path: Path) -> UnsupportedStudyError:
-    return UnsupportedStudyError(
-        f"{path.name}: image data incomplete or damaged; not opened.", StudyProblem.DAMAGED
-    )
 
 
 def _too_large(path: Path) -> UnsupportedStudyError:

@@ -4,6 +4,9 @@ and of what is said of pictures and discs."""
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
+
+from napari_ifa.errors import UnsupportedStudyError
 
 
 class StudyProblem(Enum):
@@ -46,3 +49,14 @@ class DiscNote(Enum):
     """What a person should know of a series that a DICOMDIR names."""
 
     FILES_MISSING = "files are named that are not there"
+
+
+def not_read(path: Path, error: Exception) -> UnsupportedStudyError:
+    """Of a file that is not there, may not be read, or else is damaged; ``error`` says which."""
+    if isinstance(error, FileNotFoundError):
+        kind, reason = StudyProblem.NO_SUCH_PLACE, "there is no such file or folder."
+    elif isinstance(error, PermissionError):
+        kind, reason = StudyProblem.NO_PERMISSION, "no permission to read it."
+    else:
+        kind, reason = StudyProblem.DAMAGED, "image data incomplete or damaged; not opened."
+    return UnsupportedStudyError(f"{path.name}: {reason}", kind)

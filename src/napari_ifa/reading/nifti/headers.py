@@ -7,7 +7,7 @@ may hold a whole DICOM header with names.
 from __future__ import annotations
 
 import logging
-from math import prod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.nifti.gzipped import open_unpacked
-from napari_ifa.reading.nifti.names import data_of, stem_of, suffix_of
+from napari_ifa.reading.nifti.names import data_of, suffix_of
 from napari_ifa.reading.nifti.orientation import (
     checked_affine,
     doubt_of_lengths,
@@ -25,12 +25,7 @@ from napari_ifa.reading.nifti.orientation import (
     refuse_unknown_lengths,
 )
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
-from napari_ifa.reading.nifti.stored import (
-    ProxiedVoxels,
-    StoredImages,
-    refuse_more_than_stored,
-    spatial_shape,
-)
+from napari_ifa.reading.nifti.stored import StoredImages, proxied
 from napari_ifa.volumes.geometry_report import Note
 from napari_ifa.volumes.volume import LPS_TO_RAS, Window
 
@@ -88,20 +83,15 @@ def nifti_images(path: Path) -> StoredImages:
             " opened.",
             NiftiProblem.CIFTI,
         )
-    files = (path,) if is_single else (path, data_of(path))
-    shape, count, voxels = _voxels(header, files[-1], name)
+    stored = proxied(path, (path,) if is_single else (path, data_of(path)), header)
+    shape = stored.shape
     affine, mended = nifti_affine(header, name)
     if int(header["sform_code"]) <= 0:
         refuse_unknown_lengths(voxel_size, shape, name)
     doubt = doubt_of_sides(header, affine, voxel_size, name)
-    return StoredImages(
-        path=path,
-        files=files,
-        shape=shape,
-        count=count,
+    return replace(
+        stored,
         affine=affine,
-        dtype=voxels.dtype,
-        voxels=voxels,
         header=header,
         windows=_windows(header),
         unverified=bool(doubt),
@@ -124,15 +114,9 @@ def mgh_images(path: Path) -> StoredImages:
     header = MGHHeader(block, check=False)
     _check(header, path.name)
     placed = any(block[_MGH_GOOD_RAS])
-    shape, count, voxels = _voxels(header, path, path.name)
-    return StoredImages(
-        path=path,
-        files=(path,),
-        shape=shape,
-        count=count,
+    return replace(
+        proxied(path, (path,), header),
         affine=checked_affine(LPS_TO_RAS @ header.get_affine(), path.name),
-        dtype=voxels.dtype,
-        voxels=voxels,
         unverified=not placed,
         notes=() if placed else (no_orientation(path.name),),
     )
@@ -146,28 +130,10 @@ def _analyze_images(path: Path, block: bytes) -> StoredImages:
     voxel_size = np.array(header["pixdim"][1:4], dtype=float)
     name = path.name
     _check(header, name)
-    files = (path, data_of(path))
-    shape, count, voxels = _voxels(header, files[1], name)
-    refuse_unknown_lengths(voxel_size, shape, name)
-    notes = [no_orientation(name)]
-    matrix = path.with_name(f"{stem_of(path)}.mat")
-    if matrix.is_file():
-        sentence = (
-            f"{name}: the orientation that SPM keeps in {matrix.name} is not read; save the image"
-            " as NIfTI to have it."
-        )
-        notes.append(Note(sentence, NiftiNote.SPM_MATRIX))
-    return StoredImages(
-        path=path,
-        files=files,
-        shape=shape,
-        count=count,
-        affine=checked_affine(LPS_TO_RAS @ header.get_best_affine(), name),
-        dtype=voxels.dtype,
-        voxels=voxels,
-        unverified=True,
-        notes=tuple(notes),
-    )
+    stored = proxied(path, (path, data_of(path)), header)
+    refuse_unknown_lengths(voxel_size, stored.shape, name)
+    affine = checked_affine(LPS_TO_RAS @ header.get_best_affine(), name)
+    return replace(stored, affine=affine, unverified=True, notes=(no_orientation(name),))
 
 
 def _check(header: Any, name: str) -> None:
@@ -182,21 +148,6 @@ def _check(header: Any, name: str) -> None:
             NiftiProblem.VALUE_TYPE,
         )
     header.check_fix(_SILENT, _FAULT)
-
-
-def _voxels(header: Any, path: Path, name: str) -> tuple[tuple[int, int, int], int, ProxiedVoxels]:
-    """(x, y, z), the number of images, and their values in ``path``."""
-    from nibabel.arrayproxy import ArrayProxy
-
-    shape, count = spatial_shape(header.get_data_shape(), name)
-    dtype, offset = header.get_data_dtype(), header.get_data_offset()
-    slope, intercept = header.get_slope_inter()
-    if slope is None or dtype.names is not None:
-        # Colours have no scale.
-        slope, intercept = 1.0, 0.0
-    refuse_more_than_stored(prod(shape) * count * dtype.itemsize, path, name, offset)
-    spec = ((*shape, count), dtype, offset, slope, intercept)
-    return shape, count, ProxiedVoxels(path, ArrayProxy, spec, (*shape, count), dtype)
 
 
 def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from napari_ifa.reading.nifti.headers import mgh_images, nifti_images
 from napari_ifa.reading.nifti.names import data_of, header_of, stem_of, suffix_of
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
 from napari_ifa.reading.nifti.relatives import afni_images, minc_images, parrec_images
-from napari_ifa.reading.nifti.stored import StoredImages, damaged
+from napari_ifa.reading.nifti.stored import StoredImages
 from napari_ifa.reading.nifti.values import (
     COMPLEX_PARTS,
     is_colour,
@@ -29,10 +29,11 @@ from napari_ifa.reading.nifti.values import (
     is_grey,
     read_values,
 )
+from napari_ifa.reading.problems import not_read
 from napari_ifa.reading.series import Series
 from napari_ifa.volumes.geometry_report import GeometryReport, Note
 from napari_ifa.volumes.memory import refuse_if_too_large
-from napari_ifa.volumes.shear import StraightGrid, shear_degrees, straight_grid, straightened
+from napari_ifa.volumes.shear import shear_degrees, straight_grid, straightened
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
 #: More images than this in one file are not one choice in a list.
@@ -53,21 +54,6 @@ _FORMATS: dict[str, tuple[str, Callable[[Path], StoredImages]]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Parsed:
-    """What a scan found out of one file; its Series keep it for the reading.
-
-    ``grid`` is what a sheared image is resampled to, None for right angles. ``parts`` tells the
-    images apart, as the list shows it. ``state`` is that of the files when they were parsed.
-    """
-
-    stored: StoredImages
-    grid: StraightGrid | None
-    parts: tuple[str, ...]
-    notes: tuple[str, ...]
-    state: tuple[tuple[int, int], ...]
-
-
 def nifti_series(path: Path, root: Path) -> list[Series]:
     """The Series of one file, one for each 3D image in it, by its header alone.
 
@@ -85,11 +71,10 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
         key=_key(place, 0), path=path, kind="nifti", description=stem_of(path), files=(path,)
     )
     try:
-        parsed = _parsed(path)
-        stored, grid = parsed.stored, parsed.grid
-        shape, affine = (stored.shape, stored.affine) if grid is None else (grid.shape, grid.affine)
-        empty = np.broadcast_to(np.zeros((), np.int16), shape)
-        volume = volume_from_file_order(empty, affine, SourceOrder(kind="nifti"))
+        stored = _parsed(path)
+        shown = stored.straight or stored
+        empty = np.broadcast_to(np.zeros((), np.int16), shown.shape)
+        volume = volume_from_file_order(empty, shown.affine, SourceOrder(kind="nifti"))
     except UnsupportedStudyError as error:
         return [replace(first, unsupported=Note.of(error))]
     first = replace(
@@ -99,13 +84,13 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
         shape=volume.shape,
         spacing=volume.spacing,
         orientation=volume.plane,
-        notes=parsed.notes,
+        notes=stored.notes,
         files=stored.files,
-        parsed=parsed,
+        parsed=stored,
     )
     return [
         replace(first, key=_key(place, index), part=part, volume_index=index)
-        for index, part in enumerate(parsed.parts)
+        for index, part in enumerate(_parts(stored))
     ]
 
 
@@ -129,15 +114,15 @@ def read_nifti(
     Raises
     ------
     UnsupportedStudyError
-        With one sentence, where the file cannot be opened rightly.
+        With one sentence, where the file cannot be opened correctly.
     Cancelled
         When ``stop`` says so.
     """
     path = header_of(series.path if isinstance(series, Series) else series)
-    parsed = series.parsed if isinstance(series, Series) else None
-    if parsed is None or parsed.state != _state(parsed.stored.files):
-        parsed = _parsed(path)
-    stored, grid, parts = parsed.stored, parsed.grid, parsed.parts
+    stored = series.parsed if isinstance(series, Series) else None
+    if stored is None or stored.state != _state(stored.files):
+        stored = _parsed(path)
+    parts = _parts(stored)
     if not 0 <= volume_index < len(parts):
         raise UnsupportedStudyError(
             f"{path.name}: there is no image {volume_index + 1}; the file has {len(parts)}.",
@@ -145,32 +130,22 @@ def read_nifti(
             images=len(parts),
         )
     values, said = _values(stored, volume_index, progress, stop)
-    affine = stored.affine
-    if grid is not None:
-        values, affine = straightened(values, grid, stop=stop), grid.affine
+    if stored.straight is not None:
+        values = straightened(values, stored.straight, stop=stop)
     part = parts[volume_index]
     return volume_from_file_order(
         values,
-        affine,
+        (stored.straight or stored).affine,
         SourceOrder(kind="nifti", header=stored.header),
         modality=stored.modality,
         description=", ".join(text for text in (stem_of(path), part) if text),
         windows=() if is_complex(stored.dtype) else stored.windows,
         report=GeometryReport(
             unverified=stored.unverified,
-            sheared=grid is not None,
-            notes=(*parsed.notes, *said),
+            sheared=stored.straight is not None,
+            notes=(*stored.notes, *said),
         ),
     )
-
-
-def _parsed(path: Path) -> _Parsed:
-    stored = _stored(path)
-    grid = None
-    if shear_degrees(stored.affine):
-        grid = straight_grid(stored.shape, stored.affine, path.name)
-        refuse_if_too_large(grid.shape, 4, path.name)
-    return _Parsed(stored, grid, _parts(stored), _notes(stored, grid), _state(stored.files))
 
 
 def _state(files: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
@@ -182,7 +157,7 @@ def _state(files: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((one.st_size, one.st_mtime_ns) for one in found)
 
 
-def _stored(path: Path) -> StoredImages:
+def _parsed(path: Path) -> StoredImages:
     """What the header says, where what it says can be opened."""
     suffix = suffix_of(path)
     if suffix not in _FORMATS:
@@ -194,13 +169,14 @@ def _stored(path: Path) -> StoredImages:
     except IfaError:
         raise
     except Exception as error:  # nibabel's errors have no common base
-        problem = _not_read(path, error) or UnsupportedStudyError(
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise not_read(path, error) from error
+        raise UnsupportedStudyError(
             f"{path.name}: not a readable {words} file; its header is damaged, incomplete or of a"
             " kind that is not supported.",
             NiftiProblem.HEADER_DAMAGED,
             format=words,
-        )
-        raise problem from error
+        ) from error
     if not (is_grey(stored.dtype) or is_colour(stored.dtype) or is_complex(stored.dtype)):
         raise UnsupportedStudyError(
             f"{path.name}: its values are stored as a type of number that is not read. Not opened.",
@@ -213,20 +189,12 @@ def _stored(path: Path) -> StoredImages:
             NiftiProblem.TOO_MANY_IMAGES,
             images=stored.count,
         )
-    return stored
-
-
-def _not_read(path: Path, error: Exception) -> UnsupportedStudyError | None:
-    """What the system says of a file that is not there, or may not be read."""
-    if isinstance(error, FileNotFoundError):
-        return UnsupportedStudyError(
-            f"{path.name}: there is no such file or folder.", NiftiProblem.NO_SUCH_FILE
-        )
-    if isinstance(error, PermissionError):
-        return UnsupportedStudyError(
-            f"{path.name}: no permission to read it.", NiftiProblem.NO_PERMISSION
-        )
-    return None
+    straight = None
+    if shear_degrees(stored.affine):
+        straight = straight_grid(stored.shape, stored.affine, path.name)
+        refuse_if_too_large(straight.shape, 4, path.name)
+    stored = replace(stored, straight=straight, state=_state(stored.files))
+    return replace(stored, notes=_notes(stored))
 
 
 def _values(
@@ -243,7 +211,7 @@ def _values(
     except IfaError:
         raise
     except Exception as error:  # the libraries' errors have no common base
-        raise _not_read(stored.path, error) or damaged(stored.path.name) from error
+        raise not_read(stored.path, error) from error
 
 
 def _parts(stored: StoredImages) -> tuple[str, ...]:
@@ -255,8 +223,8 @@ def _parts(stored: StoredImages) -> tuple[str, ...]:
     return tuple(", ".join(filter(None, (*words, kind))) for words in labelled for kind in kinds)
 
 
-def _notes(stored: StoredImages, grid: StraightGrid | None) -> tuple[str, ...]:
-    name = stored.path.name
+def _notes(stored: StoredImages) -> tuple[str, ...]:
+    name, grid = stored.path.name, stored.straight
     notes = [note for file in stored.files if (note := _packed_otherwise(file))]
     notes += stored.notes
     if grid is not None:

@@ -9,10 +9,7 @@ class NiftiProblem(Enum):
     """Why a file is not opened."""
 
     HEADER_DAMAGED = "the header is damaged or incomplete"
-    DATA_DAMAGED = "the image data are incomplete or damaged"
     NO_PARTNER = "the header or the data of a pair is missing"
-    NO_SUCH_FILE = "the file is not there"
-    NO_PERMISSION = "the file may not be read"
     NO_SUCH_IMAGE = "the file has fewer images"
     NO_IMAGE = "a size is zero or negative"
     TOO_MANY_IMAGES = "more images than can be chosen from"
@@ -30,7 +27,6 @@ class NiftiNote(Enum):
     NEGATIVE_VOXEL_SIZE = "left and right are unverified, because readers differ"
     TWO_ORIENTATIONS = "left and right are unverified, because sform and qform differ"
     TWO_VOXEL_SIZES = "sform and pixdim differ"
-    SPM_MATRIX = "the orientation beside an Analyze file is not read"
     SHOWN_BY_QFORM = "the sform is not an orientation"
     VOXELS_MOVED = "vox_offset lies inside the header"
     AS_STATED = "the orientation is not checked"

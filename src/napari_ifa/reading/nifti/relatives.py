@@ -7,7 +7,7 @@ and HDF5 files that point to others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
@@ -22,15 +22,8 @@ from numpy.typing import NDArray
 from napari_ifa.reading.nifti.names import data_of
 from napari_ifa.reading.nifti.orientation import checked_affine
 from napari_ifa.reading.nifti.problems import NiftiNote
-from napari_ifa.reading.nifti.stored import (
-    BEST_RATIO,
-    ProxiedVoxels,
-    StoredImages,
-    Voxels,
-    damaged,
-    refuse_more_than_stored,
-    spatial_shape,
-)
+from napari_ifa.reading.nifti.stored import BEST_RATIO, StoredImages, proxied, spatial_shape
+from napari_ifa.reading.problems import not_read
 from napari_ifa.volumes.geometry_report import Note
 from napari_ifa.volumes.volume import LPS_TO_RAS
 
@@ -54,7 +47,9 @@ def afni_images(path: Path) -> StoredImages:
     from nibabel.brikhead import AFNIArrayProxy, AFNIHeader, parse_AFNI_header
 
     header = AFNIHeader(parse_AFNI_header(_text(path)))
-    stored = _pair(path, header, AFNIArrayProxy, in_slabs=True)
+    stored = _as_stated(
+        proxied(path, (path, data_of(path)), header, AFNIArrayProxy), header.get_affine()
+    )
     # As many numbers as the header claims images: looked at when that is known to be true.
     scale = header.get_data_scaling()
     if scale is not None and not np.isfinite(scale).all():
@@ -87,13 +82,14 @@ def parrec_images(path: Path) -> StoredImages:
     if len(slices) < len(lines) or (slices != in_order).any():
         raise ValueError("slices are missing")
     # To bring the slices in order, nibabel reads the whole file.
-    stored = _pair(path, header, PARRECArrayProxy, in_slabs=False)
+    stored = proxied(path, (path, data_of(path)), header, PARRECArrayProxy)
+    stored = replace(_as_stated(stored, header.get_affine()), in_slabs=False, modality="MR")
     # Of each image: its echo, its type and so on, where these differ.
     differ = header.get_volume_labels().items()
     labels = [
         ", ".join(f"{name} {values[k]}" for name, values in differ) for k in range(stored.count)
     ]
-    return replace(stored, modality="MR", labels=tuple(labels))
+    return replace(stored, labels=tuple(labels))
 
 
 def minc_images(path: Path) -> StoredImages:
@@ -108,63 +104,46 @@ def minc_images(path: Path) -> StoredImages:
         start = file.read(4)
     if start not in (_HDF5, _NETCDF):
         raise ValueError("not a MINC file")
-    opened = partial(_minc2 if start == _HDF5 else _minc1, path)
-    with opened() as minc:
+    opened = partial(_minc, _minc2 if start == _HDF5 else _minc1, path)
+    with opened() as (proxy, _):
+        minc = proxy.minc
         names = list(minc._dim_names)
-        sizes = tuple(int(n) for n in minc.get_data_shape())
-        dtype, affine = minc.get_data_dtype(), minc.get_affine()
+        sizes, dtype, affine = proxy.shape, minc.get_data_dtype(), minc.get_affine()
     space = names[1:] if names[:1] == ["time"] else names
     if sorted(space) != _SPACE or len(sizes) != len(names) or dtype.kind not in "iuf":
         raise ValueError("other axes than those of space and time, or other values than numbers")
-    # From MINC's order, slowest first, to the order of all other files.
-    voxels = MincVoxels(opened, has_time=len(names) == 4)
-    return _stored(path, (path,), sizes[::-1], affine[:, [2, 1, 0, 3]], dtype, voxels)
+    shape, count = spatial_shape(sizes, path.name)
+    # A compressed part of the file may hold many planes.
+    stored = StoredImages(path, (path,), shape, count, dtype, opened, in_slabs=False)
+    return _as_stated(stored, affine[:, [2, 1, 0, 3]])
+
+
+def _as_stated(stored: StoredImages, ras_affine: Any) -> StoredImages:
+    name = stored.path.name
+    sentence = f"{name}: read by nibabel; the orientation is as the file states it, unchecked."
+    affine = checked_affine(LPS_TO_RAS @ ras_affine, name)
+    return replace(stored, affine=affine, notes=(Note(sentence, NiftiNote.AS_STATED),))
 
 
 @dataclass(frozen=True, eq=False)
-class MincVoxels:
-    """Values of a MINC file; ``opened`` gives nibabel's view of the file while it is open."""
+class _Minc:
+    """nibabel's view of an open MINC file, with the fastest axis first as in all other files."""
 
-    opened: Callable[[], AbstractContextManager[Any]]
-    has_time: bool
+    minc: Any
 
-    def slabs(self, image: int, said: list[str]) -> Iterator[NDArray[Any]]:
-        """See :class:`~napari_ifa.reading.nifti.stored.Voxels`; the whole image at once."""
-        with self.opened() as minc:
-            # MINC's slowest axis comes first.
-            yield minc.get_scaled_data((image,) if self.has_time else ()).T
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.minc.get_data_shape())[::-1]
 
-
-def _pair(path: Path, header: Any, proxy: Any, in_slabs: bool) -> StoredImages:
-    """A header in text, and the file with its voxels."""
-    files = (path, data_of(path))
-    sizes, dtype = header.get_data_shape(), header.get_data_dtype()
-    space, count = spatial_shape(sizes, path.name)
-    refuse_more_than_stored(prod(space) * count * dtype.itemsize, files[1], path.name)
-    voxels = ProxiedVoxels(files[1], proxy, header, (*space, count), dtype, in_slabs)
-    return _stored(path, files, sizes, header.get_affine(), dtype, voxels)
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        values: NDArray[Any] = self.minc.get_scaled_data(key[::-1]).T
+        return values
 
 
-def _stored(
-    path: Path,
-    files: tuple[Path, ...],
-    sizes: tuple[int, ...],
-    ras_affine: Any,
-    dtype: np.dtype[Any],
-    voxels: Voxels,
-) -> StoredImages:
-    space, count = spatial_shape(sizes, path.name)
-    sentence = f"{path.name}: read by nibabel; the orientation is as the file states it, unchecked."
-    return StoredImages(
-        path=path,
-        files=files,
-        shape=space,
-        count=count,
-        affine=checked_affine(LPS_TO_RAS @ ras_affine, path.name),
-        dtype=dtype,
-        voxels=voxels,
-        notes=(Note(sentence, NiftiNote.AS_STATED),),
-    )
+@contextmanager
+def _minc(opened: Callable[[Path], Any], path: Path) -> Iterator[tuple[_Minc, None]]:
+    with opened(path) as minc:
+        yield _Minc(minc), None
 
 
 def _text(path: Path) -> StringIO:
@@ -194,10 +173,10 @@ def _minc2(path: Path) -> Iterator[Any]:
         spatial_shape(image.shape, path.name)
         stored = max(prod(image.shape), prod(image.chunks or ())) * image.dtype.itemsize
         if stored > path.stat().st_size * BEST_RATIO:
-            raise damaged(path.name)
+            raise not_read(path, ValueError("more is claimed than the file can hold"))
         for limit in ("image-min", "image-max"):
             if prod(_dataset(file, f"minc-2.0/image/0/{limit}").shape) > prod(image.shape):
-                raise damaged(path.name)
+                raise not_read(path, ValueError("more is claimed than the file can hold"))
         yield Minc2File(file)
 
 

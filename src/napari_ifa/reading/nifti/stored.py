@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.reading.nifti.gzipped import has_other_bytes, is_gzipped, open_unpacked
-from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
-from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.reading.nifti.gzipped import is_gzipped, open_unpacked
+from napari_ifa.reading.nifti.problems import NiftiProblem
+from napari_ifa.reading.problems import not_read
 from napari_ifa.volumes.memory import refuse_if_too_large
+from napari_ifa.volumes.shear import StraightGrid
 from napari_ifa.volumes.volume import Affine, Window
 
 #: Deflate cannot compress better than this.
 BEST_RATIO = 1040
 #: Bytes before the voxels, beyond which a header is damaged.
 _LARGEST_OFFSET = 2**28
-#: Stored bytes that are read at once, where a plane is smaller.
-_SLAB = 2**18
-
-
-class Voxels(Protocol):
-    """Where the values of a file's images are, and how they are read."""
-
-    def slabs(self, image: int, said: list[str]) -> Iterator[NDArray[Any]]:
-        """``[x, y, n]``: the planes of one image in order, scaled to what the values mean.
-
-        What is noticed on the way is added to ``said``. A damaged file raises whatever the library
-        that reads it does.
-        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,66 +33,77 @@ class StoredImages:
     Attributes
     ----------
     path : the file that is named to the person; of a pair, the header.
-    files : all files.
+    files : all files; the last holds the voxels.
     shape : (x, y, z) of each image, in the file's order, fastest first.
     count : number of images.
-    affine : ``[4, 4]``, (x, y, z) → LPS mm; its axes need not be at right angles.
     dtype : as stored: numbers, complex numbers, or colours as fields R, G, B (and A).
-    voxels : how the values are read.
+    opened : gives nibabel's array proxy ``[x, y, z, image]`` of the values, scaled to what they
+        mean, without the last axis where there is one image; and the file that it reads, if any.
+    in_slabs : whether the proxy reads a part without reading the whole.
+    affine : ``[4, 4]``, (x, y, z) → LPS mm; its axes need not be at right angles.
+    straight : the grid that a sheared image is resampled to; None for right angles.
     header : the NIfTI header without its extensions, which may hold a whole DICOM header with
         names; None for other formats.
     labels : what tells each image apart, beside its number; empty or one for each.
     unverified : the file does not say where left and right are.
+    state : size and time of change of each file when its header was parsed.
     """
 
     path: Path
     files: tuple[Path, ...]
     shape: tuple[int, int, int]
     count: int
-    affine: Affine
     dtype: np.dtype[Any]
-    voxels: Voxels
+    opened: Callable[[], AbstractContextManager[tuple[Any, BinaryIO | None]]]
+    in_slabs: bool = True
+    affine: Affine = field(default_factory=lambda: np.eye(4))
+    straight: StraightGrid | None = None
     header: Any = None
     modality: str = ""
     labels: tuple[str, ...] = ()
     windows: tuple[Window, ...] = ()
     unverified: bool = False
     notes: tuple[str, ...] = ()
+    state: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class ProxiedVoxels:
-    """Values that a nibabel array proxy ``[x, y, z, image]`` gives.
+def proxied(
+    path: Path, files: tuple[Path, ...], header: Any, proxy: Any = None, spec: Any = None
+) -> StoredImages:
+    """The images that ``header`` speaks of, where the last of the files can hold them.
 
-    Attributes
+    Parameters
     ----------
-    path : the file with the voxels, compressed or not.
-    proxy : class of the array proxy.
-    spec : what the class takes beside the opened file: a header, or
-        ``(shape, dtype, offset, slope, intercept)``.
-    shape : (x, y, z, image).
-    in_slabs : whether the proxy reads a part without reading the whole.
+    proxy : class of the array proxy that reads them, nibabel's plain one unless given.
+    spec : what it takes beside the opened file; the header unless given.
+
+    Raises
+    ------
+    UnsupportedStudyError
+        With one sentence. Nothing is allocated.
     """
+    shape, count = spatial_shape(header.get_data_shape(), path.name)
+    dtype, offset = header.get_data_dtype(), header.get_data_offset()
+    most = files[-1].stat().st_size * (BEST_RATIO if is_gzipped(files[-1]) else 1)
+    claimed = prod(shape) * count * dtype.itemsize
+    if not 0 <= offset <= _LARGEST_OFFSET or offset + claimed > most:
+        raise not_read(path, ValueError("more is claimed than the file can hold"))
+    if proxy is None:
+        from nibabel.arrayproxy import ArrayProxy
 
-    path: Path
-    proxy: Any
-    spec: Any
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype[Any]
-    in_slabs: bool = True
+        slope, intercept = header.get_slope_inter()
+        if slope is None or dtype.names is not None:
+            # Colours have no scale.
+            slope, intercept = 1.0, 0.0
+        proxy, spec = ArrayProxy, ((*shape, count), dtype, offset, slope, intercept)
+    opened = partial(_opened, files[-1], proxy, header if spec is None else spec)
+    return StoredImages(path, files, shape, count, dtype, opened)
 
-    def slabs(self, image: int, said: list[str]) -> Iterator[NDArray[Any]]:
-        """See :class:`Voxels`."""
-        x, y, z, count = self.shape
-        planes = max(1, _SLAB // (x * y * self.dtype.itemsize)) if self.in_slabs else z
-        with open_unpacked(self.path) as file:
-            values = self.proxy(file, self.spec, mmap=False)
-            which = (image,) if len(values.shape) == 4 else ()
-            for k in range(0, z, planes):
-                yield values[(slice(None), slice(None), slice(k, min(k + planes, z)), *which)]
-            if image == count - 1 and has_other_bytes(file):
-                sentence = "other bytes follow the compressed image; they are left out."
-                said.append(Note(f"{self.path.name}: {sentence}", NiftiNote.OTHER_BYTES))
+
+@contextmanager
+def _opened(path: Path, proxy: Any, spec: Any) -> Iterator[tuple[Any, BinaryIO]]:
+    with open_unpacked(path) as file:
+        yield proxy(file, spec, mmap=False), file
 
 
 def spatial_shape(shape: tuple[int, ...], name: str) -> tuple[tuple[int, int, int], int]:
@@ -124,23 +124,3 @@ def spatial_shape(shape: tuple[int, ...], name: str) -> tuple[tuple[int, int, in
     space = sizes[0], sizes[1], sizes[2] if len(sizes) > 2 else 1
     refuse_if_too_large(space, 4, name)
     return space, prod(sizes[3:])
-
-
-def refuse_more_than_stored(claimed: int, path: Path, name: str, offset: int = 0) -> None:
-    """Refuse what the file is too small to hold: ``claimed`` bytes from ``offset`` on.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. Nothing is allocated.
-    """
-    most = path.stat().st_size * (BEST_RATIO if is_gzipped(path) else 1)
-    if not 0 <= offset <= _LARGEST_OFFSET or offset + claimed > most:
-        raise damaged(name)
-
-
-def damaged(name: str) -> UnsupportedStudyError:
-    """Of image data that end too early or cannot be unpacked."""
-    return UnsupportedStudyError(
-        f"{name}: image data incomplete or damaged; not opened.", NiftiProblem.DATA_DAMAGED
-    )

@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled
 from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.nifti.gzipped import has_other_bytes
+from napari_ifa.reading.nifti.problems import NiftiNote
 from napari_ifa.reading.nifti.stored import StoredImages
+from napari_ifa.volumes.geometry_report import Note
 
 _INT16 = np.iinfo(np.int16)
+#: Stored bytes that are read at once, where a plane is smaller.
+_SLAB = 2**18
 _COLOURS = ("R", "G", "B")
 #: What is shown of complex numbers, in this order.
 COMPLEX_PARTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -59,41 +64,44 @@ def read_values(
     Cancelled
         When ``stop`` says so. A damaged file raises whatever the library that reads it does.
     """
-    values: NDArray[Any] | None = None
+    x, y, z = stored.shape
+    slab = max(1, _SLAB // (x * y * stored.dtype.itemsize)) if stored.in_slabs else z
     of_complex = COMPLEX_PARTS.get(part)
+    values: NDArray[Any] | None = None
     said: list[str] = []
-    z = 0
-    for slab in stored.voxels.slabs(image, said):
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
-        if of_complex is not None:
-            slab = of_complex(slab)
-        elif slab.dtype.names is not None:
-            slab = np.stack([slab[colour] for colour in _COLOURS], axis=-1)
-        if slab.shape[:2] != stored.shape[:2]:
-            raise ValueError("planes of another size")
-        if values is None:
-            values = np.empty((*stored.shape, *slab.shape[3:]), _first_type(slab), order="F")
-        if values.dtype == np.int16 and not _fits_int16(slab):
-            values = values.astype(np.float32, order="F")
-        values[:, :, z : z + slab.shape[2]] = slab
-        z += slab.shape[2]
-        if progress is not None:
-            progress(z, stored.shape[2])
-    if values is None or z != stored.shape[2]:
-        raise ValueError("another number of planes")
+    with stored.opened() as (proxy, file):
+        which = (image,) if len(proxy.shape) == 4 else ()
+        for k in range(0, z, slab):
+            if stop is not None and stop():
+                raise Cancelled("Reading was stopped.")
+            planes = proxy[(slice(None), slice(None), slice(k, min(k + slab, z)), *which)]
+            if of_complex is not None:
+                planes = of_complex(planes)
+            elif planes.dtype.names is not None:
+                planes = np.stack([planes[colour] for colour in _COLOURS], axis=-1)
+            if values is None:
+                values = np.empty((x, y, z, *planes.shape[3:]), _first_type(planes), order="F")
+            if values.dtype == np.int16 and not _fits_int16(planes):
+                values = values.astype(np.float32, order="F")
+            values[:, :, k : k + slab] = planes
+            if progress is not None:
+                progress(min(k + slab, z), z)
+        if file is not None and image == stored.count - 1 and has_other_bytes(file):
+            sentence = "other bytes follow the compressed image; they are left out."
+            said.append(Note(f"{stored.files[-1].name}: {sentence}", NiftiNote.OTHER_BYTES))
+    assert values is not None
     return values, said
 
 
-def _first_type(slab: NDArray[Any]) -> type[np.generic]:
-    if slab.ndim == 4:
+def _first_type(planes: NDArray[Any]) -> type[np.generic]:
+    if planes.ndim == 4:
         return np.uint8
-    return np.float32 if slab.dtype.kind == "f" else np.int16
+    return np.float32 if planes.dtype.kind == "f" else np.int16
 
 
-def _fits_int16(slab: NDArray[Any]) -> bool:
-    if slab.dtype.kind == "f":
+def _fits_int16(planes: NDArray[Any]) -> bool:
+    if planes.dtype.kind == "f":
         return False
-    if np.can_cast(slab.dtype, np.int16):
+    if np.can_cast(planes.dtype, np.int16):
         return True
-    return int(slab.min()) >= _INT16.min and int(slab.max()) <= _INT16.max
+    return int(planes.min()) >= _INT16.min and int(planes.max()) <= _INT16.max
