@@ -29,7 +29,7 @@ SPECIAL_MEMBER = "link or device in the archive"
 
 #: Bytes of an archive's table of contents: some 200,000 files.
 _MOST_CONTENTS = 32 * 2**20
-_MOST_MEMBERS = 200_000
+MOST_MEMBERS = 200_000
 #: An archive may grow to this many bytes, or to this many times its size where that is more.
 _ALWAYS_ALLOWED, _MOST_GROWTH = 2 * 2**30, 100
 _SHARE_OF_DISK = 0.8
@@ -107,6 +107,11 @@ def unpack(
             if progress is not None:
                 progress(len(members), len(members))
             return unpacked
+    except NotImplementedError as error:
+        raise UnsupportedStudyError(
+            f"{path.name}: packed in a way that is not read; unpack it first and open the folder.",
+            StudyProblem.COMPRESSION,
+        ) from error
     except PermissionError as error:
         raise not_read(path, error) from error
     except (zipfile.BadZipFile, EOFError, zlib.error, ValueError) as error:
@@ -137,7 +142,7 @@ def _refuse_long_contents(path: Path) -> None:
 
 
 def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
-    if len(members) > _MOST_MEMBERS:
+    if len(members) > MOST_MEMBERS:
         raise _too_many(path)
     claimed = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder).free * _SHARE_OF_DISK
@@ -161,7 +166,7 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
 
 def _too_many(path: Path) -> UnsupportedStudyError:
     return UnsupportedStudyError(
-        f"{path.name}: more than {_MOST_MEMBERS:,} files in one archive; unpack it first and open"
+        f"{path.name}: more than {MOST_MEMBERS:,} files in one archive; unpack it first and open"
         " the folder of the study.",
         StudyProblem.TOO_LARGE,
     )
@@ -218,11 +223,6 @@ def _unpack_member(
             " again.",
             StudyProblem.DAMAGED,
             file=shown,
-        ) from error
-    except NotImplementedError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: packed in a way that is not read; unpack it first and open the folder.",
-            StudyProblem.COMPRESSION,
         ) from error
 
 

@@ -106,14 +106,13 @@ def data_of(header: Path) -> Path:
 
 def _beside(path: Path, suffix: str) -> Path | None:
     """The file of the same name with another suffix, written as on this file or otherwise."""
-    stem = stem_of(path)
-    for text in dict.fromkeys((_cased(suffix, path), suffix, suffix.upper())):
-        found = path.with_name(stem + text)
+    capital = suffix.upper()
+    # "image.BRIK.gz" beside "image.HEAD": capitals in one part only.
+    for text in (_cased(suffix, path), suffix, capital, capital.replace(".GZ", ".gz")):
+        found = path.with_name(stem_of(path) + text)
         if found.is_file():
             return found
-    # "image.BRIK.gz" beside "image.HEAD": capitals in one part only.
-    capital = path.with_name(stem + suffix.upper().replace(".GZ", ".gz"))
-    return capital if capital.is_file() else None
+    return None
 
 
 def _cased(suffix: str, like: Path) -> str:
