@@ -82,8 +82,8 @@ def unpack(
 
     Parameters
     ----------
-    skipped : is told of the members that are left out.
-    progress : told (members done, in all).
+    skipped : is given the members that are left out.
+    progress : is given (members done, in all).
 
     Raises
     ------

@@ -50,7 +50,7 @@ class Places:
 
     def shown(self, series: list[Series]) -> list[Series]:
         """Those of the series that a person pointed at."""
-        # A dropped duplicate has no series of its own: its twin has.
+        # A dropped duplicate has no series: its twin has one.
         return [self._noted(s) for s in self._mine(series) or series]
 
     def only_shown(self, found: Found | None) -> Found | None:

@@ -41,10 +41,10 @@ def list_series(
     Parameters
     ----------
     path : a file or folder, or several of them.
-    progress : told (files done, files in all); an archive's files are counted twice, unpacked
+    progress : is given (files done, files in all); an archive's files are counted twice, unpacked
         and looked into.
     stop : True ends the scan.
-    found : told of the series found so far, while the scan goes on. Those of a DICOM series may
+    found : is given the series found so far, while the scan goes on. Those of a DICOM series may
         grow until it ends.
 
     Returns
@@ -102,7 +102,7 @@ def read_volume(
         that can be opened as it is; pictures beside a DICOM or NIfTI study do not count, nor do
         alternative ways to see an image that is listed too. One that asks a question first is
         opened only by its key or as a Series.
-    progress : told (done, in all) while headers are scanned, then again while slices are read.
+    progress : is given (done, in all) while headers are scanned, then again while slices are read.
     stop : True ends the work.
 
     Raises

@@ -13,7 +13,7 @@ from napari_ifa.volumes.geometry_report import Note
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
 
-#: Told now and then what a scan that still runs has found so far.
+#: Is given now and then what a scan that still runs has found so far.
 Found = Callable[[list["Series"]], None]
 
 

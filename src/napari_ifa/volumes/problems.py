@@ -10,4 +10,3 @@ class ImageProblem(Enum):
 
     TOO_LARGE = "more voxels than this computer can hold"
     SHEARED = "axes too far from right angles"
-    MISSING_SLICES = "slices are missing"

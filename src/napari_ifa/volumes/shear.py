@@ -104,7 +104,7 @@ def straightened(
 ) -> NDArray[np.generic]:
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
-    Outside the source's field of view stands its lowest value. Grey values become float32, colours
+    Outside the source's field of view the value is its lowest. Grey values become float32, colours
     keep their type. What is not a number is blended with nothing.
 
     Raises

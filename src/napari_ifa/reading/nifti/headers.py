@@ -36,7 +36,7 @@ _NIFTI2_STARTS = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 _EXTENSION_FLAG_BYTES = 4
 #: Intent codes of CIFTI files, whose axes are no axes of space.
 _CIFTI = range(3000, 3100)
-#: nibabel reports what it mends in a header; the person is told of what matters in notes.
+#: nibabel reports what it mends in a header; notes tell the person what matters.
 _SILENT = logging.getLogger("napari_ifa.nibabel.silent")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
@@ -153,7 +153,7 @@ def _check(header: Any, name: str) -> None:
 def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:
     """Put right where the voxels of a single file begin, and say so.
 
-    Nothing but the header stands before byte 352 (NIfTI-2: 544), so a smaller ``vox_offset`` cannot
+    Nothing but the header lies before byte 352 (NIfTI-2: 544), so a smaller ``vox_offset`` cannot
     be meant; the reference library (niftilib's nifti1_io) reads from there, too.
     """
     stated, least = float(header["vox_offset"]), int(header.single_vox_offset)
@@ -164,7 +164,7 @@ def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:
         has_extensions = file.read(1) not in (b"", b"\0")
     if has_extensions:
         raise UnsupportedStudyError(
-            f"{path.name}: its header says that extensions stand before the voxels, but not where"
+            f"{path.name}: its header says that extensions lie before the voxels, but not where"
             f" the voxels begin (vox_offset {stated:g}). Not opened.",
             NiftiProblem.PLACE_OF_VOXELS,
             vox_offset=stated,

@@ -22,7 +22,7 @@ _PAIRS = {
 _DATA = {data: header for header, datas in reversed(_PAIRS.items()) for data in datas}
 #: Longest first, so that ".img.gz" is not taken for another.
 _SUFFIXES = sorted((*_SINGLE, *_PAIRS, *_DATA), key=len, reverse=True)
-#: A DICOM file may have any name; its mark stands behind 128 bytes.
+#: A DICOM file may have any name; its mark follows 128 bytes.
 _DICOM_MARK = slice(128, 132)
 #: An old one without the mark starts with its first group, 2 or 8.
 _DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")

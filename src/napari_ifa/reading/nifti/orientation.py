@@ -160,7 +160,7 @@ def doubt_of_lengths(
 def _shorten_quaternion(header: Any) -> None:
     """Bring a quaternion that rounding made longer than 1 back to it, in ``header`` itself.
 
-    It then stands for half a turn, about the axis of the three numbers, as the reference library
+    It then means half a turn, about the axis of the three numbers, as the reference library
     takes it (niftilib, ``nifti_quatern_to_mat44``). nibabel refuses it from 4e-7 on
     (https://github.com/nipy/nibabel/issues/626). What is much longer is no rotation and stays.
     """

@@ -16,7 +16,7 @@ class NiftiProblem(Enum):
     VALUE_TYPE = "values of a type that is not read"
     CIFTI = "values on the surface of the brain"
     NO_VOXEL_SIZE = "lengths are unknown"
-    INVALID_ORIENTATION = "the matrix is no orientation"
+    INVALID_ORIENTATION = "the matrix is not an orientation"
     PLACE_OF_VOXELS = "extensions, but no place for the voxels"
 
 
