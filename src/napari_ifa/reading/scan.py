@@ -111,6 +111,7 @@ class Scan:
         from napari_ifa.reading.dicom import scan_frames
         from napari_ifa.reading.dicom.header.frame_table import NotAnImage
         from napari_ifa.reading.nifti import is_nibabel_file, nifti_series
+        from napari_ifa.reading.picture import is_picture_start, picture_series
 
         named = {file: None for file in files if is_nibabel_file(file)}
         unnamed = [file for file in files if file not in named]
@@ -133,20 +134,11 @@ class Scan:
                 self._add(nifti_series(file, self._root))
             if progress is not None:
                 progress(done, len(files))
-        for file, found in in_threads(self._picture_or_reason, unknown, None, stop):
-            if isinstance(found, Series):
-                self._add([found])
+        for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
+            if is_picture_start(start):
+                self._add([picture_series(file, self._root)])
             else:
-                self._skipped.add(found, file.name)
-
-    def _picture_or_reason(self, file: Path) -> tuple[Path, Series | str]:
-        """A file that is neither DICOM nor nibabel's, and its Series or why it has none."""
-        from napari_ifa.reading.picture import is_picture_start, picture_series
-
-        start = start_of(file)
-        if is_picture_start(start):
-            return file, picture_series(file, self._root)
-        return file, ARCHIVE if archive_kind(start) else NO_IMAGE
+                self._skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
 
     def _add(self, series: Iterable[Series]) -> None:
         self._others |= {one.key: one for one in series}
