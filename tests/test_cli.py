@@ -218,6 +218,21 @@ def test_series_says_all_that_a_person_needs_to_choose(
     ]
 
 
+def test_explain_says_with_which_option_a_series_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(samples.dicom_series(), tmp_path / "study")
+    for path in shutil.copytree(folder, folder / "again").iterdir():
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID, data.SOPInstanceUID = "1.2.3", pydicom.uid.generate_uid()
+        data.save_as(path)
+    bundle = str(samples.bundle("clean"))
+    assert main(["explain", "--bundle", bundle, str(folder), "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "--series KEY" in said
+    assert all(series.key in said for series in ifa.list_series(folder))
+
+
 def test_explain_says_what_was_corrected_in_the_image_and_writes_it_down(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.dicomdir import is_dicomdir, referenced_files
+from napari_ifa.reading.problems import DiscNote, StudyProblem
 from napari_ifa.reading.series_list import SkippedFiles
 
 Save = Callable[..., Path]
@@ -77,8 +78,8 @@ def test_discs_copied_with_names_in_another_case(disc: Path, change: Callable[[s
 def test_missing_files_are_said(disc: Path) -> None:
     (disc.parent / "IMAGES" / "slice3.dcm").unlink()
     found = list_series(disc)
-    note = "The DICOMDIR names 1 file that is not there; the series may be incomplete."
-    assert found[0].notes == (note,)
+    (note,) = found[0].notes
+    assert (note.kind, note.facts) == (DiscNote.FILES_MISSING, {"count": 1})
     assert left_out(found) == {"named by the DICOMDIR, but not there": ("slice3.dcm",)}
     # A stack that lost its last slice looks whole; the image says that it may not be.
     assert note in read_volume(disc).report.notes
@@ -97,9 +98,8 @@ def test_an_empty_disc(tmp_path: Path) -> None:
     path = write_dicomdir(tmp_path / "DICOMDIR", ["IMAGES", "IM1"])
     with pytest.raises(UnsupportedStudyError) as caught:
         list_series(path)
-    assert str(caught.value) == (
-        "No DICOM, NIfTI, PNG or JPEG image among 1 file, 1 DICOM object without an image."
-    )
+    assert caught.value.kind is StudyProblem.NO_IMAGE
+    assert caught.value.facts == {"files": 1, "without_image": 1, "unreadable": 0}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from napari_ifa.reading import list_series, read_volume
-from tests.refusals import refusal
+from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
+from napari_ifa.volumes.problems import ImageProblem
+from tests.refusals import refused
 
 Save = Callable[..., Path]
 CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
@@ -19,9 +21,7 @@ CUBE = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 
 def test_no_orientation_opens_with_a_warning(save_nifti: Save) -> None:
     volume = read_volume(save_nifti(CUBE, sform_code=0))
-    assert volume.report.notes == (
-        "image.nii.gz: no orientation stored; left and right are unverified.",
-    )
+    assert volume.report.kinds == (NiftiNote.NO_ORIENTATION,)
 
 
 def two_forms(path: Path, sform: Any, qform: Any, codes: tuple[int, int]) -> Path:
@@ -45,10 +45,7 @@ def test_orientations_that_contradict_each_other_are_unverified(
 ) -> None:
     volume = read_volume(two_forms(tmp_path, (2, 3, 4), qform, codes))
     assert volume.report.unverified
-    assert volume.report.notes == (
-        "image.nii: its two orientations (sform and qform) contradict each other; shown by the"
-        " first, left and right are unverified.",
-    )
+    assert volume.report.kinds == (NiftiNote.TWO_ORIENTATIONS,)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +76,15 @@ def test_a_negative_voxel_size_leaves_the_sides_open(
         file.write(np.array(-2, "<f4").tobytes())
     report = read_volume(path).report
     assert report.unverified == unverified
-    sentence = "image.nii: its voxel size is negative; left and right are unverified."
-    assert (sentence in report.notes) == unverified
+    assert (NiftiNote.NEGATIVE_VOXEL_SIZE in report.kinds) == unverified
 
 
 def test_voxel_sizes_that_differ_are_named(tmp_path: Path) -> None:
     volume = read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (1, 1)))
     assert volume.spacing == (4, 3, 2)
-    assert volume.report.notes == (
-        "image.nii: its two voxel sizes (sform 2 × 3 × 4, pixdim 1 × 1 × 1) differ; shown by the"
-        " first, check a length before you measure.",
-    )
+    (note,) = volume.report.notes
+    assert note.kind is NiftiNote.TWO_VOXEL_SIZES
+    assert note.facts == {"sform": (2, 3, 4), "pixdim": (1, 1, 1)}
     # An atlas may be larger than the patient.
     assert read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (4, 1))).report.notes == ()
 
@@ -100,7 +95,7 @@ def test_size_that_no_header_states_is_not_made_up(save_nifti: Save) -> None:
         # pixdim[3] stands at byte 88.
         file.seek(88)
         file.write(bytes(4))
-    assert refusal(path) == "image.nii: no voxel size stored; lengths are unknown. Not opened."
+    assert refused(path).kind is NiftiProblem.NO_VOXEL_SIZE
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 1), (6, 5)])
@@ -135,7 +130,7 @@ def test_singular_affine_is_refused(save_nifti: Save, matrix: list[list[float]])
         # srow_x, srow_y and srow_z stand at byte 280.
         file.seek(280)
         file.write(rows.tobytes())
-    assert refusal(path) == "image.nii: the orientation matrix is invalid. Not opened."
+    assert refused(path).kind is NiftiProblem.INVALID_ORIENTATION
 
 
 def test_sheared_image_is_straightened_and_says_so(save_nifti: Save) -> None:
@@ -147,10 +142,9 @@ def test_sheared_image_is_straightened_and_says_so(save_nifti: Save) -> None:
     assert volume.report.sheared
     assert volume.report.resampled
     assert volume.report.badge == "shear corrected"
-    assert volume.report.notes == (
-        "image.nii.gz: the axes miss the right angle by 45.0° (sheared); shown straightened by"
-        " interpolation, do not measure on it.",
-    )
+    (note,) = volume.report.notes
+    assert note.kind is NiftiNote.STRAIGHTENED
+    assert note.facts["degrees"] == pytest.approx(45)
     array, straight = volume.in_source_order()
     np.testing.assert_allclose(straight, np.eye(4), atol=1e-6)
     expected = np.full((5, 3, 4), 7)
@@ -174,7 +168,5 @@ def test_axes_that_nearly_coincide_are_refused(save_nifti: Save) -> None:
     affine = np.eye(4)
     # Each row of 20 voxels begins where the last one ended.
     affine[:3, 1] = 20, 0.01, 0
-    assert refusal(save_nifti(np.zeros((20, 20, 20), np.int16), affine)) == (
-        "image.nii.gz: the axes are too far from right angles (sheared) to be straightened. Not"
-        " opened."
-    )
+    path = save_nifti(np.zeros((20, 20, 20), np.int16), affine)
+    assert refused(path).kind is ImageProblem.SHEARED

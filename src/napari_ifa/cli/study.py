@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.streams import say
-from napari_ifa.errors import AnalysisError, ExplanationError, IfaError
+from napari_ifa.errors import AnalysisError, ExplanationError, IfaError, UnsupportedStudyError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.store import Basis
@@ -95,6 +97,21 @@ def _in_words(series: Series) -> list[str]:
     return lines + [f"note: {note}" for note in series.notes]
 
 
+@contextmanager
+def _choice_by_option() -> Iterator[None]:
+    """Add to a sentence about choices how one is made here."""
+    from napari_ifa.reading.problems import StudyProblem
+
+    try:
+        yield
+    except UnsupportedStudyError as error:
+        if error.kind not in (StudyProblem.SEVERAL_SERIES, StudyProblem.ASKS_FIRST):
+            raise
+        raise UnsupportedStudyError(
+            f"{error} The option for that is --series KEY.", error.kind, **error.facts
+        ) from error
+
+
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
     from napari_ifa.analysis.store import checked_percentiles
@@ -124,7 +141,8 @@ def run_explain(options: argparse.Namespace) -> None:
         low, high = options.percentiles
         checked_percentiles(low, high, options.basis, options.scope)
     options.features.check(classifier.features, analysis)
-    volume = read_volume(options.image, options.series)
+    with _choice_by_option():
+        volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
     if volume.report.missing and not options.allow_missing:

@@ -20,6 +20,7 @@ from napari_ifa.disk import WorkFolder
 from napari_ifa.disk.reasons import size_in_words
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.problems import StudyProblem, not_read
 from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE, archive_kind
 from napari_ifa.reading.series_list import SkippedFiles
 
@@ -28,7 +29,7 @@ SPECIAL_MEMBER = "link or device in the archive"
 
 #: Bytes of an archive's table of contents: some 200,000 files.
 _MOST_CONTENTS = 32 * 2**20
-_MOST_MEMBERS = 200_000
+MOST_MEMBERS = 200_000
 #: An archive may grow to this many bytes, or to this many times its size where that is more.
 _ALWAYS_ALLOWED, _MOST_GROWTH = 2 * 2**30, 100
 _SHARE_OF_DISK = 0.8
@@ -81,8 +82,8 @@ def unpack(
 
     Parameters
     ----------
-    skipped : is told of the members that are left out.
-    progress : told (members done, in all).
+    skipped : is given the members that are left out.
+    progress : is given (members done, in all).
 
     Raises
     ------
@@ -106,15 +107,22 @@ def unpack(
             if progress is not None:
                 progress(len(members), len(members))
             return unpacked
+    except NotImplementedError as error:
+        raise UnsupportedStudyError(
+            f"{path.name}: packed in a way that is not read; unpack it first and open the folder.",
+            StudyProblem.COMPRESSION,
+        ) from error
     except PermissionError as error:
-        raise UnsupportedStudyError(f"{path.name}: no permission to read it.") from error
+        raise not_read(path, error) from error
     except (zipfile.BadZipFile, EOFError, zlib.error, ValueError) as error:
         raise UnsupportedStudyError(
-            f"{path.name}: the zip archive is damaged or incomplete; fetch it again."
+            f"{path.name}: the zip archive is damaged or incomplete; fetch it again.",
+            StudyProblem.DAMAGED,
         ) from error
     except OSError as error:
         raise UnsupportedStudyError(
-            f"{path.name}: the zip archive cannot be unpacked ({error.strerror or 'read error'})."
+            f"{path.name}: the zip archive cannot be unpacked ({error.strerror or 'read error'}).",
+            StudyProblem.UNREADABLE,
         ) from error
 
 
@@ -130,32 +138,37 @@ def _refuse_long_contents(path: Path) -> None:
         at = tail.rfind(_END64_MARK)
         contents = int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else 0
     if contents > _MOST_CONTENTS:
-        raise UnsupportedStudyError(_too_many(path))
+        raise _too_many(path)
 
 
 def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
-    if len(members) > _MOST_MEMBERS:
-        raise UnsupportedStudyError(_too_many(path))
+    if len(members) > MOST_MEMBERS:
+        raise _too_many(path)
     claimed = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder).free * _SHARE_OF_DISK
     growth = max(_ALWAYS_ALLOWED, _MOST_GROWTH * path.stat().st_size)
     if claimed > growth:
         raise UnsupportedStudyError(
             f"{path.name}: the archive claims {claimed / 2**30:,.0f} GiB of content, far more than"
-            " its size allows for. Not opened."
+            " its size allows for. Not opened.",
+            StudyProblem.TOO_LARGE,
+            bytes_claimed=claimed,
         )
     if claimed > free:
         raise UnsupportedStudyError(
             f"{path.name}: unpacking needs {size_in_words(claimed)}, but only"
             f" {size_in_words(free)} of the disk for temporary files can be used; unpack it"
-            " elsewhere and open the folder."
+            " elsewhere and open the folder.",
+            StudyProblem.NO_SPACE,
+            bytes_needed=claimed,
         )
 
 
-def _too_many(path: Path) -> str:
-    return (
-        f"{path.name}: more than {_MOST_MEMBERS:,} files in one archive; unpack it first and open"
-        " the folder of the study."
+def _too_many(path: Path) -> UnsupportedStudyError:
+    return UnsupportedStudyError(
+        f"{path.name}: more than {MOST_MEMBERS:,} files in one archive; unpack it first and open"
+        " the folder of the study.",
+        StudyProblem.TOO_LARGE,
     )
 
 
@@ -182,12 +195,15 @@ def _unpack_member(
     if member.flag_bits & _ENCRYPTED:
         raise UnsupportedStudyError(
             f"{path.name}: the archive is encrypted; unpack it with its password and open the"
-            " folder."
+            " folder.",
+            StudyProblem.ENCRYPTED,
         )
     if member.compress_type not in _READ:
         raise UnsupportedStudyError(
             f"{path.name}: compressed in a way that is not read (zip method"
-            f" {member.compress_type}); unpack it first and open the folder."
+            f" {member.compress_type}); unpack it first and open the folder.",
+            StudyProblem.COMPRESSION,
+            method=member.compress_type,
         )
     try:
         with archive.open(member) as source:
@@ -203,11 +219,10 @@ def _unpack_member(
                     target.write(chunk)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UnsupportedStudyError(
-            f"{path.name}: a file in the zip archive is damaged ({shown}); fetch the archive again."
-        ) from error
-    except NotImplementedError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: packed in a way that is not read; unpack it first and open the folder."
+            f"{path.name}: a file in the zip archive is damaged ({shown}); fetch the archive"
+            " again.",
+            StudyProblem.DAMAGED,
+            file=shown,
         ) from error
 
 
@@ -260,7 +275,7 @@ def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
 
 
 def _created(folder: Path, place: PurePosixPath, index: int) -> IO[bytes]:
-    """A new file at its place; in a folder of its own where that is taken already.
+    """A new file at its place; in another folder where that is taken already.
 
     Two names may differ in case alone, or one may be a folder for others.
     """

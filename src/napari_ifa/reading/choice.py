@@ -1,81 +1,81 @@
-"""Which series is meant, where nobody points at one."""
+"""Which series is meant, where nobody points at one: for the reader, the viewer and the command
+line alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.problems import StudyProblem
 from napari_ifa.reading.series import Series
 
 #: Choices named in one message.
 _MOST_LISTED = 12
 
 
-def choose(found: Sequence[Series], wanted: str | int | None) -> Series:
-    """The series with this key or DICOM series number; without either, the only one that opens.
+def candidates(found: Sequence[Series]) -> list[Series]:
+    """Those among which a person has to choose.
+
+    Another way to see an image that is listed too is none of them. One that asks first counts only
+    where none opens without a question, and a picture only where there is nothing else: a study on
+    a disc comes with its viewer's icons.
+    """
+    able = [series for series in found if series.unsupported is None and not series.alternative]
+    able = [series for series in able if series.question is None] or able
+    return [series for series in able if series.kind != "image"] or able
+
+
+def choose(found: Sequence[Series], wanted: str | int | None = None) -> Series:
+    """The series with this key or DICOM series number; without either, the only candidate.
 
     A key is an answer to a series that asks first; a number is none.
 
     Raises
     ------
     UnsupportedStudyError
-        With one sentence: what there is to choose from, or why there is nothing.
+        With one sentence: what there is to choose from, or why there is nothing. Where a person can
+        choose, ``facts["choices"]`` holds the Series.
     """
     if wanted is None:
-        # A study on a disc comes with its viewer's icons and a preview.
-        return _only_one([s for s in found if s.kind != "image"], found)
+        return _only_one(found)
     by_key = [s for s in found if s.key == str(wanted)]
     if by_key:
         return by_key[0]
     numbered = [s for s in found if s.number is not None and str(s.number) == str(wanted)]
     if not numbered:
         raise UnsupportedStudyError(
-            f"No series {wanted} here; there are {len(found)}: {_listed(found)}."
+            f"No series {wanted} here; there are {len(found)}: {_listed(found)}.",
+            StudyProblem.NO_SUCH_SERIES,
+            choices=tuple(found),
         )
-    plain = [s for s in numbered if not s.alternative and s.question is None] or numbered
-    if len(plain) > 1:
-        raise _choice(plain)
-    return _asked_for(plain[0])
+    return _only_one(numbered)
 
 
-def _only_one(preferred: Sequence[Series], found: Sequence[Series]) -> Series:
+def _only_one(found: Sequence[Series]) -> Series:
     """The one that opens without being asked for, or the sentence that says why there is none."""
-    able = [s for s in preferred if _opens(s)] or [s for s in found if _opens(s)]
+    able = candidates(found)
     if len(able) == 1:
+        if able[0].question is not None:
+            raise UnsupportedStudyError(
+                f"{able[0].question} If so, choose {able[0].key}.",
+                StudyProblem.ASKS_FIRST,
+                choices=(able[0],),
+            )
         return able[0]
-    if able:
-        raise _choice(able)
-    asking = [s for s in found if s.unsupported is None]
-    if any(not s.alternative for s in asking):
-        if len(asking) == 1:
-            return _asked_for(asking[0])
-        raise _choice(asking)
     refused = [s for s in found if s.unsupported is not None]
-    reasons = [str(s.unsupported) for s in [s for s in refused if not s.alternative] or refused]
-    if not reasons:
-        raise _choice(found)
-    if len(reasons) == 1:
-        raise UnsupportedStudyError(reasons[0])
-    more = f" (and {len(reasons) - 1} more series that cannot be opened)."
-    raise UnsupportedStudyError(reasons[0].rstrip(".") + more)
-
-
-def _opens(series: Series) -> bool:
-    return series.unsupported is None and series.question is None and not series.alternative
-
-
-def _asked_for(series: Series) -> Series:
-    if series.question is not None:
+    refusals = [s.refusal for s in [s for s in refused if not s.alternative] or refused]
+    if able or not refusals:
+        choices = tuple(able or found)
         raise UnsupportedStudyError(
-            f"{series.question} If so, choose it with --series {series.key}."
+            f"{len(choices)} series found; choose one of them: {_listed(choices)}.",
+            StudyProblem.SEVERAL_SERIES,
+            choices=choices,
         )
-    return series
-
-
-def _choice(series: Sequence[Series]) -> UnsupportedStudyError:
-    return UnsupportedStudyError(
-        f"{len(series)} series found; choose one with --series KEY: {_listed(series)}."
-    )
+    first = refusals[0]
+    if len(refusals) == 1:
+        raise first
+    more = f" (and {len(refusals) - 1} more series that cannot be opened)."
+    raise UnsupportedStudyError(str(first).rstrip(".") + more, first.kind, **first.facts)
 
 
 def _listed(series: Sequence[Series]) -> str:

@@ -41,7 +41,7 @@ def referenced_files(path: Path, skipped: SkippedFiles, stop: Stop | None = None
 
     Parameters
     ----------
-    skipped : is told of files that are named and missing, or that lie elsewhere.
+    skipped : is given the files that are named and missing, or that lie elsewhere.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class _Folder:
         return place if place.is_file() else None
 
     def _inside(self, folder: Path) -> dict[str, str]:
-        """Name as any disc may spell it → name as it stands here."""
+        """Name as any disc may spell it → name as it is here."""
         if folder not in self._names:
             try:
                 names = sorted(entry.name for entry in folder.iterdir())

@@ -37,7 +37,7 @@ def files_below(
         When ``stop`` says so.
     """
     files: list[Path] = []
-    # A list of its own, for a tree may be deeper than functions may call each other.
+    # A list of folders, because a tree may be deeper than functions may call each other.
     waiting = [os.fspath(root)]
     seen = 0
     while waiting:

@@ -1,6 +1,6 @@
 """Pictures: PNG and JPEG files, and plain 2D arrays, as images of one slice.
 
-A picture stands as any picture viewer shows it, with the values that MONAI's ``PILReader`` gives:
+A picture is shown as any picture viewer shows it, with the values that MONAI's ``PILReader`` gives:
 what the person sees is what a network gets.
 """
 
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.problems import PictureNote, StudyProblem, not_read
 from napari_ifa.reading.series import Series
-from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.geometry_report import GeometryReport, Note
 from napari_ifa.volumes.volume import SourceOrder, Volume, Window, volume_from_file_order
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ _CHANNELS = {
     "RGB": 3,
     "RGBA": 3,
 }
-_UNPLACED = "The patient's position and the size of a pixel are not known; 1 mm stands for a pixel."
+_UNPLACED = Note(
+    "The patient's position and the size of a pixel are not known; a pixel is shown as 1 mm.",
+    PictureNote.UNPLACED,
+)
 _FULL_8_BIT = Window(127.5, 255.0, "full range")
 
 
@@ -75,12 +79,17 @@ def picture_volume(
     colour = array.ndim == 3 and array.shape[2] == 3
     if not (array.ndim == 2 or colour) or 0 in array.shape:
         raise UnsupportedStudyError(
-            f"An array of shape {array.shape} is no picture; give [rows, columns], or"
-            " [rows, columns, 3] in colour."
+            f"An array of shape {array.shape} is not a picture; give [rows, columns], or"
+            " [rows, columns, 3] in colour.",
+            StudyProblem.NO_PICTURE,
+            shape=array.shape,
         )
     if array.dtype.kind not in "biuf":
         raise UnsupportedStudyError(
-            f"An array of {array.dtype} is no picture; give real numbers, such as uint8 or float32."
+            f"An array of {array.dtype} is not a picture; give real numbers, such as uint8 or"
+            " float32.",
+            StudyProblem.NO_PICTURE,
+            dtype=array.dtype,
         )
     # torch refuses other byte orders, and napari half precision.
     dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
@@ -123,7 +132,7 @@ def picture_series(path: Path, root: Path) -> Series:
         with _opened(path) as image:
             shape = (1, image.height, image.width)
     except UnsupportedStudyError as error:
-        unsupported = str(error)
+        unsupported = Note.of(error)
     return Series(
         key=hashlib.sha256(os.fsencode(f"image|{place}")).hexdigest()[:8],
         path=path,
@@ -146,13 +155,13 @@ def read_picture(path: Path) -> Volume:
     Raises
     ------
     UnsupportedStudyError
-        With one sentence, where the file cannot be opened rightly.
+        With one sentence, where the file cannot be opened correctly.
     """
     with _opened(path) as image:
         try:
             values = np.asarray(image)
         except Exception as error:  # Pillow's decoders raise what they like
-            raise UnsupportedStudyError(_damaged(path)) from error
+            raise not_read(path, error) from error
         notes = tuple(_notes(path, image, values))
         if image.mode == "LA":
             values = values[..., 0]
@@ -168,14 +177,10 @@ def _opened(path: Path) -> Iterator[Image]:
 
     try:
         image = Image.open(path, formats=("PNG", "JPEG"))
-    except PermissionError as error:
-        raise UnsupportedStudyError(f"{path.name}: no permission to read it.") from error
-    except FileNotFoundError as error:
-        raise UnsupportedStudyError(f"{path.name}: there is no such file or folder.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnsupportedStudyError(_too_large(path)) from error
+        raise _too_large(path) from error
     except Exception as error:  # Pillow's decoders raise what they like
-        raise UnsupportedStudyError(_damaged(path)) from error
+        raise not_read(path, error) from error
     with image:
         _refuse(path, image)
         yield image
@@ -183,38 +188,51 @@ def _opened(path: Path) -> Iterator[Image]:
 
 def _refuse(path: Path, image: Image) -> None:
     if image.width * image.height > MOST_PIXELS:
-        raise UnsupportedStudyError(_too_large(path))
+        raise _too_large(path)
     if image.mode == "CMYK":
         raise UnsupportedStudyError(
-            f"{path.name}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened."
+            f"{path.name}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened.",
+            StudyProblem.COLOURS,
+            mode=image.mode,
         )
     if image.mode not in _CHANNELS:
         raise UnsupportedStudyError(
-            f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB."
+            f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB.",
+            StudyProblem.COLOURS,
+            mode=image.mode,
         )
     least = image.width * image.height / 8
     if image.format == "PNG" and least > path.stat().st_size * _DEFLATE_BEST_RATIO:
-        raise UnsupportedStudyError(_damaged(path))
+        raise not_read(path, ValueError("too small for its size"))
 
 
 def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
     """What a person may see otherwise in another program; one sentence each."""
     if image.mode in ("LA", "RGBA"):
-        yield "The picture's transparency (alpha channel) is left out."
+        yield Note(
+            "The picture's transparency (alpha channel) is left out.", PictureNote.NO_TRANSPARENCY
+        )
     if image.mode == "P" and not _is_plain_grey(image, values):
-        yield (
+        yield Note(
             "The picture's colours are a palette; the numbers of its entries are shown, as MONAI's"
-            " reader gives them to a network."
+            " reader gives them to a network.",
+            PictureNote.PALETTE,
         )
     if getattr(image, "n_frames", 1) > 1:
-        yield "The file holds several pictures; the first is opened."
+        yield Note(
+            "The file holds several pictures; the first is opened.", PictureNote.FIRST_OF_SEVERAL
+        )
     if _exif_orientation(image) not in (0, 1):
-        yield (
+        yield Note(
             "The file asks to be turned or mirrored (EXIF orientation); it is shown as stored, as"
-            " MONAI's reader gives it to a network."
+            " MONAI's reader gives it to a network.",
+            PictureNote.NOT_TURNED,
         )
     if image.format == "PNG" and _CHANNELS[image.mode] == 3 and _png_depth(path) > 8:
-        yield "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does."
+        yield Note(
+            "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does.",
+            PictureNote.EIGHT_BITS,
+        )
 
 
 def _is_plain_grey(image: Image, indices: NDArray[Any]) -> bool:
@@ -237,12 +255,9 @@ def _png_depth(path: Path) -> int:
         return file.read(_PNG_DEPTH_BYTE + 1)[_PNG_DEPTH_BYTE]
 
 
-def _damaged(path: Path) -> str:
-    return f"{path.name}: image data incomplete or damaged; not opened."
-
-
-def _too_large(path: Path) -> str:
-    return (
+def _too_large(path: Path) -> UnsupportedStudyError:
+    return UnsupportedStudyError(
         f"{path.name}: the header claims more than {MOST_PIXELS // 10**6} million pixels, the most"
-        " that are opened; make the picture smaller."
+        " that are opened; make the picture smaller.",
+        StudyProblem.TOO_LARGE,
     )

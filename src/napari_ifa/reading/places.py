@@ -10,9 +10,11 @@ from pathlib import Path
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.folder import files_below, files_beside
+from napari_ifa.reading.problems import DiscNote, StudyProblem
 from napari_ifa.reading.scan import NO_IMAGE, archive_kind, start_of
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
+from napari_ifa.volumes.geometry_report import Note
 
 OnePath = str | os.PathLike[str]
 
@@ -48,7 +50,7 @@ class Places:
 
     def shown(self, series: list[Series]) -> list[Series]:
         """Those of the series that a person pointed at."""
-        # A dropped duplicate has no series of its own: its twin has.
+        # A dropped duplicate has no series: its twin has one.
         return [self._noted(s) for s in self._mine(series) or series]
 
     def only_shown(self, found: Found | None) -> Found | None:
@@ -107,7 +109,7 @@ def places_of(
         elif reason := _no_image(path):
             if not _add_dicomdir(path, places, skipped, stop):
                 if len(paths) == 1:
-                    raise UnsupportedStudyError(reason)
+                    raise reason
                 skipped.add(NO_IMAGE, path.name)
         else:
             places.add([path])
@@ -128,9 +130,11 @@ def _add_dicomdir(path: Path, places: Places, skipped: SkippedFiles, stop: Stop 
     places.fall_back = path.parent
     missing = skipped.count(MISSING) - before
     if missing:
-        places.note = (
+        places.note = Note(
             f"The DICOMDIR names {missing} file{'' if missing == 1 else 's'} that"
-            f" {'is' if missing == 1 else 'are'} not there; the series may be incomplete."
+            f" {'is' if missing == 1 else 'are'} not there; the series may be incomplete.",
+            DiscNote.FILES_MISSING,
+            count=missing,
         )
     return True
 
@@ -155,36 +159,45 @@ def existing_path(path: OnePath) -> Path:
     try:
         exists = path.exists()
     except PermissionError as error:
-        raise UnsupportedStudyError(_NO_PERMISSION) from error
+        raise UnsupportedStudyError(_NO_PERMISSION, StudyProblem.NO_PERMISSION) from error
     except (OSError, ValueError):
         exists = False
     if not exists:
-        raise UnsupportedStudyError("There is no such file or folder; check the path of the study.")
+        raise UnsupportedStudyError(
+            "There is no such file or folder; check the path of the study.",
+            StudyProblem.NO_SUCH_PLACE,
+        )
     if not os.access(path, os.R_OK):
         raise UnsupportedStudyError(
-            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION
+            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION,
+            StudyProblem.NO_PERMISSION,
         )
     if not path.is_dir() and not path.is_file():
-        raise UnsupportedStudyError(f"{path.name}: neither a file nor a folder.")
+        raise UnsupportedStudyError(
+            f"{path.name}: neither a file nor a folder.", StudyProblem.SPECIAL_FILE
+        )
     return path
 
 
-def _no_image(path: Path) -> str:
-    """Why a file is no DICOM image, in a sentence; empty where it is one."""
+def _no_image(path: Path) -> UnsupportedStudyError | None:
+    """Why a file is not a DICOM image; None where it is one."""
     from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
     from napari_ifa.reading.picture import is_picture_name
 
     row = read_frames(path)
     if row is NotAnImage.OTHER_OBJECT:
-        return (
-            f"{path.name}: a DICOM object without an image; open the folder of the images instead."
-        )
-    if row is NotAnImage.UNREADABLE:
-        return f"{path.name}: cannot be read as DICOM; it may be damaged."
-    if row is NotAnImage.OTHER_FILE:
-        if kind := archive_kind(start_of(path)):
-            return f"{path.name}: {kind} archives are not opened, only zip; unpack it first."
-        if is_picture_name(path):
-            return f"{path.name}: not a PNG or JPEG picture, in spite of its name."
-        return f"{path.name}: neither a DICOM, NIfTI, PNG nor JPEG file."
-    return ""
+        kind = StudyProblem.DICOM_WITHOUT_IMAGE
+        reason = "a DICOM object without an image; open the folder of the images instead."
+    elif row is NotAnImage.UNREADABLE:
+        kind = StudyProblem.DAMAGED_DICOM
+        reason = "cannot be read as DICOM; it may be damaged."
+    elif row is not NotAnImage.OTHER_FILE:
+        return None
+    elif archive := archive_kind(start_of(path)):
+        kind = StudyProblem.OTHER_ARCHIVE
+        reason = f"{archive} archives are not opened, only zip; unpack it first."
+    elif is_picture_name(path):
+        kind, reason = StudyProblem.NO_IMAGE, "not a PNG or JPEG picture, in spite of its name."
+    else:
+        kind, reason = StudyProblem.NO_IMAGE, "neither a DICOM, NIfTI, PNG nor JPEG file."
+    return UnsupportedStudyError(f"{path.name}: {reason}", kind)

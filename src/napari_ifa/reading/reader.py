@@ -14,6 +14,7 @@ from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.choice import choose
 from napari_ifa.reading.folder import files_below
 from napari_ifa.reading.places import OnePath, existing_path, places_of
+from napari_ifa.reading.problems import StudyProblem
 from napari_ifa.reading.scan import Scan, place_in_list
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SeriesList, SkippedFiles
@@ -40,10 +41,10 @@ def list_series(
     Parameters
     ----------
     path : a file or folder, or several of them.
-    progress : told (files done, files in all); an archive's files are counted twice, unpacked
+    progress : is given (files done, files in all); an archive's files are counted twice, unpacked
         and looked into.
     stop : True ends the scan.
-    found : told of the series found so far, while the scan goes on. Those of a DICOM series may
+    found : is given the series found so far, while the scan goes on. Those of a DICOM series may
         grow until it ends.
 
     Returns
@@ -60,7 +61,7 @@ def list_series(
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
-        raise UnsupportedStudyError("No file or folder was given.")
+        raise UnsupportedStudyError("No file or folder was given.", StudyProblem.NOTHING_GIVEN)
     existing = list(dict.fromkeys(existing_path(one) for one in paths))
     skipped = SkippedFiles()
     places, archives = places_of(existing, skipped, progress, stop)
@@ -80,7 +81,7 @@ def list_series(
     if not series and places.fall_back is not None:
         return list_series(places.fall_back, progress=progress, stop=stop, found=found)
     if not series:
-        raise UnsupportedStudyError(_nothing_found(existing, files, archives, skipped))
+        raise _nothing_found(existing, files, archives, skipped)
     return SeriesList(sorted(series, key=place_in_list), skipped.entries())
 
 
@@ -101,7 +102,7 @@ def read_volume(
         that can be opened as it is; pictures beside a DICOM or NIfTI study do not count, nor do
         alternative ways to see an image that is listed too. One that asks a question first is
         opened only by its key or as a Series.
-    progress : told (done, in all) while headers are scanned, then again while slices are read.
+    progress : is given (done, in all) while headers are scanned, then again while slices are read.
     stop : True ends the work.
 
     Raises
@@ -118,7 +119,7 @@ def read_volume(
     else:
         chosen = choose(list_series(path, progress=progress, stop=stop), series)
     if chosen.unsupported is not None:
-        raise UnsupportedStudyError(chosen.unsupported)
+        raise chosen.refusal
     with memory_said(UnsupportedStudyError, "open this image", _SMALLER):
         volume = _read(chosen, progress, stop)
     notes = [note for note in chosen.notes if note not in volume.report.notes]
@@ -158,7 +159,7 @@ def _with(before: list[Series], found: Found | None) -> Found | None:
 
 def _nothing_found(
     paths: Sequence[Path], files: Sequence[Path], archives: Sequence[Path], skipped: SkippedFiles
-) -> str:
+) -> UnsupportedStudyError:
     from napari_ifa.reading.dicom.header.frame_table import NotAnImage
 
     # A folder may be called by the patient, so it is not named.
@@ -166,11 +167,18 @@ def _nothing_found(
     entries = skipped.entries()
     total = len(files) or sum(entry.count for entry in entries)
     if not total:
-        return f"{named}the archive is empty." if archives else "The folder is empty."
+        empty = f"{named}the archive is empty." if archives else "The folder is empty."
+        return UnsupportedStudyError(empty, StudyProblem.EMPTY)
     details = [f"{total} file{'' if total == 1 else 's'}"]
     if objects := skipped.count(NotAnImage.OTHER_OBJECT.value):
         details.append(f"{objects} DICOM object{'' if objects == 1 else 's'} without an image")
     if unreadable := skipped.count(NotAnImage.UNREADABLE.value):
         details.append(f"{unreadable} that cannot be read")
     begun = f"{named}no" if named else "No"
-    return f"{begun} DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}."
+    return UnsupportedStudyError(
+        f"{begun} DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}.",
+        StudyProblem.NO_IMAGE,
+        files=total,
+        without_image=objects,
+        unreadable=unreadable,
+    )

@@ -42,7 +42,7 @@ class Scan:
     Parameters
     ----------
     root : folder from which the places of files count.
-    skipped : is told of the files without an image.
+    skipped : is given the files without an image.
     archive : what the files were unpacked from; every Series keeps it.
     beside : files that count only as a part of a DICOM series, and are not missed otherwise.
     """
@@ -70,7 +70,7 @@ class Scan:
         stop: Stop | None = None,
         found: Found | None = None,
     ) -> None:
-        """Look into the files; ``found`` is told of what there is now and then.
+        """Look into the files; ``found`` is given what there is, now and then.
 
         Raises
         ------

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes.geometry_report import Note
+
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
 
-#: Told now and then what a scan that still runs has found so far.
+#: Is given now and then what a scan that still runs has found so far.
 Found = Callable[[list["Series"]], None]
 
 
@@ -39,6 +42,7 @@ class Series:
     files : all files it consists of.
     frames : rows of the DICOM frame table, in no particular order.
     volume_index : which of the images of a NIfTI file, counted from 0.
+    parsed : what the scan found out of a NIfTI file and its header, for the reading.
     archive : keeps what was unpacked from an archive on disk for as long as it is needed.
     """
 
@@ -62,7 +66,16 @@ class Series:
     files: tuple[Path, ...] = ()
     frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)
     volume_index: int = 0
+    parsed: Any = field(default=None, repr=False, compare=False)
     archive: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def refusal(self) -> UnsupportedStudyError:
+        """``unsupported`` as an error to raise, with its kind and facts."""
+        reason = self.unsupported or ""
+        if isinstance(reason, Note):
+            return UnsupportedStudyError(reason, reason.kind, **reason.facts)
+        return UnsupportedStudyError(reason)
 
     @property
     def study_words(self) -> str:

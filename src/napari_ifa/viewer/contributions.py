@@ -16,7 +16,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 #: What npe2 takes for "read, and there is nothing to add".
 _NOTHING: list[Any] = [(None,)]
 #: Series named in one message.
-_MOST_NAMED = 12
 
 
 # ------------------------------------------------------------------------ reader
@@ -67,25 +66,12 @@ def _listed(path: str | Sequence[str]) -> list[str]:
 
 
 def _read_study(paths: list[Path]) -> LayerData:
-    from napari_ifa.errors import UnsupportedStudyError
     from napari_ifa.reading import list_series, read_volume
+    from napari_ifa.reading.choice import choose
     from napari_ifa.viewer.scene.study_layer import image_layer_data
-    from napari_ifa.viewer.state.study_browser import openable
 
-    where: Any = paths[0] if len(paths) == 1 else paths
-    found = list_series(where)
-    able = openable(found)
-    if not able:
-        raise UnsupportedStudyError(str(found[0].unsupported or found[0].question))
-    if len(able) > 1:
-        titles = "; ".join(series.title for series in able[:_MOST_NAMED])
-        more = f"; and {len(able) - _MOST_NAMED} more" if len(able) > _MOST_NAMED else ""
-        raise UnsupportedStudyError(
-            f"{len(able)} series found; open one of them by a file of its own: {titles}{more}."
-        )
-    if able[0].question is not None:
-        raise UnsupportedStudyError(able[0].question)
-    return image_layer_data(read_volume(able[0]), able[0])
+    series = choose(list_series(paths))
+    return image_layer_data(read_volume(series), series)
 
 
 # ----------------------------------------------------------------------- samples

@@ -3,7 +3,7 @@
 In the order of the data: ``volume`` (values, affine, where they came from), ``geometry_report``
 (what was corrected or is missing), ``value_range`` and ``windowing`` (how it is shown), ``grid``
 (the feature grid in the patient), ``shear`` (axes that are not at right angles), ``memory``
-(whether it fits the computer).
+(whether it fits the computer). ``problems`` holds the kinds of what can be wrong.
 """
 
 from __future__ import annotations

@@ -3,7 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import Any
+
+from napari_ifa.errors import IfaError
+
+
+class Note(str):
+    """One sentence for a person, which also says to code what it is about.
+
+    Attributes
+    ----------
+    kind : what is said; None where nothing depends on it.
+    facts : the numbers and names that the sentence is made of, by name.
+    """
+
+    kind: Enum | None
+    facts: dict[str, Any]
+
+    def __new__(cls, text: str, kind: Enum | None = None, **facts: Any) -> Note:
+        """A sentence, its kind, and its facts."""
+        note = super().__new__(cls, text)
+        note.kind, note.facts = kind, facts
+        return note
+
+    @classmethod
+    def of(cls, error: IfaError) -> Note:
+        """The sentence of an error, with its kind and facts."""
+        return cls(str(error), error.kind, **error.facts)
 
 
 @dataclass(frozen=True)
@@ -37,6 +64,11 @@ class GeometryReport:
     missing: tuple[int, ...] = ()
     unverified: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Enum, ...]:
+        """What the notes are about, of those that say it to code."""
+        return tuple(n.kind for n in self.notes if isinstance(n, Note) and n.kind is not None)
 
     @property
     def resampled(self) -> bool:

@@ -152,12 +152,17 @@ class Sampler:
 
     def _gather(self, values: NDArray[np.float32], key: Key) -> NDArray[np.float32]:
         """Trilinear interpolation at any rotation, one image slice at a time to bound memory."""
+        from scipy.ndimage import map_coordinates
+
         ranges = [np.arange(n, dtype=float)[k] for n, k in zip(self.shape, key, strict=True)]
         out = np.empty([len(r) for r in ranges], dtype=np.float32)
         plane = np.stack(np.meshgrid(ranges[1], ranges[2], indexing="ij"))
         within = np.tensordot(self.to_grid[:3, 1:3], plane, 1) + self.to_grid[:3, 3, None, None]
         for row, i in enumerate(ranges[0]):
-            out[row] = _trilinear(values, within + (self.to_grid[:3, 0] * i)[:, None, None])
+            position = within + (self.to_grid[:3, 0] * i)[:, None, None]
+            map_coordinates(values, position, out[row], order=1, mode="nearest")
+            inside = [_is_inside(p, n) for p, n in zip(position, values.shape, strict=True)]
+            out[row][~np.logical_and.reduce(inside)] = np.nan
         return out
 
 
@@ -173,30 +178,16 @@ class _Taps:
     @classmethod
     def at(cls, position: NDArray[np.float64], size: int) -> _Taps:
         """At fractional indices, clamped at the border voxels' centres."""
-        inside = (position >= -0.5 - 1e-6) & (position <= size - 0.5 + 1e-6)
         clamped = np.clip(position, 0.0, size - 1.0)
         lower = np.minimum(clamped.astype(np.intp), max(size - 2, 0))
         upper = np.minimum(lower + 1, size - 1)
-        return cls(lower, upper, (clamped - lower).astype(np.float32), inside)
+        return cls(lower, upper, (clamped - lower).astype(np.float32), _is_inside(position, size))
 
     def __getitem__(self, key: slice) -> _Taps:
         return _Taps(self.lower[key], self.upper[key], self.fraction[key], self.inside[key])
 
 
-def _trilinear(values: NDArray[np.float32], position: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Values at feature indices ``position [3, P, L]``."""
-    flat = values.ravel()
-    total = np.zeros(position.shape[1:], dtype=np.float32)
-    inside = np.ones(position.shape[1:], dtype=bool)
-    taps = [_Taps.at(p, n) for p, n in zip(position, values.shape, strict=True)]
-    for tap in taps:
-        inside &= tap.inside
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.ones(position.shape[1:], dtype=np.float32)
-        index = np.zeros(position.shape[1:], dtype=np.intp)
-        for tap, high, n in zip(taps, corner, values.shape, strict=True):
-            weight = weight * (tap.fraction if high else 1 - tap.fraction)
-            index = index * n + (tap.upper if high else tap.lower)
-        total += weight * flat[index]
-    total[~inside] = np.nan
-    return total
+def _is_inside(position: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Where fractional indices lie in the field of view, half a voxel beyond the outer centres."""
+    inside: NDArray[np.bool_] = (position >= -0.5 - 1e-6) & (position <= size - 0.5 + 1e-6)
+    return inside

@@ -6,6 +6,7 @@ from math import prod
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.memory import in_gib, total_memory
+from napari_ifa.volumes.problems import ImageProblem
 
 #: The rest is left to the system and the viewer.
 _SHARE_OF_MEMORY = 0.8
@@ -19,5 +20,8 @@ def refuse_if_too_large(shape: tuple[int, ...], bytes_per_voxel: int, label: str
         size = " × ".join(str(int(n)) for n in shape)
         raise UnsupportedStudyError(
             f"{label}: the header claims {size} voxels, which need {in_gib(needed)}; "
-            f"this computer has {in_gib(total)}. Not opened."
+            f"this computer has {in_gib(total)}. Not opened.",
+            ImageProblem.TOO_LARGE,
+            shape=tuple(int(n) for n in shape),
+            bytes_needed=needed,
         )

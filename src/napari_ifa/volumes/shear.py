@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
+from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.volume import Affine
 
 #: Largest cosine between two axes of an unsheared grid.
@@ -86,7 +87,8 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
     if prod(grid_shape) > _MOST_GROWTH * max(prod(shape), 64):
         raise UnsupportedStudyError(
             f"{name}: the axes are too far from right angles (sheared) to be straightened. Not"
-            " opened."
+            " opened.",
+            ImageProblem.SHEARED,
         )
     straight = np.eye(4)
     straight[:3, :3] = rotation * np.diag(lengths)
@@ -102,7 +104,7 @@ def straightened(
 ) -> NDArray[np.generic]:
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
-    Outside the source's field of view stands its lowest value. Grey values become float32, colours
+    Outside the source's field of view the value is its lowest. Grey values become float32, colours
     keep their type. What is not a number is blended with nothing.
 
     Raises

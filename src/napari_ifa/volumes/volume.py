@@ -1,7 +1,7 @@
 """One image in patient space, with one convention for its axes.
 
 Axes are (I, P, L): the index grows towards the patient's inferior, posterior and left, so that
-axial, coronal and sagittal planes stand as a radiologist expects them without any flip.
+axial, coronal and sagittal planes appear as a radiologist expects them without any flip.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Window:
 
 @dataclass(frozen=True)
 class SourceOrder:
-    """How the canonical axes stand in the file: its axis order, and what its writer needs.
+    """How the canonical axes lie in the file: its axis order, and what its writer needs.
 
     Canonical axis ``a`` is the file's axis ``axes[a]``, reversed where ``flips[a]``.
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.reading.nifti.problems import NiftiProblem
 
 _NIFTI = (".nii.gz", ".nii")
 #: One file holds all.
@@ -21,7 +22,7 @@ _PAIRS = {
 _DATA = {data: header for header, datas in reversed(_PAIRS.items()) for data in datas}
 #: Longest first, so that ".img.gz" is not taken for another.
 _SUFFIXES = sorted((*_SINGLE, *_PAIRS, *_DATA), key=len, reverse=True)
-#: A DICOM file may have any name; its mark stands behind 128 bytes.
+#: A DICOM file may have any name; its mark follows 128 bytes.
 _DICOM_MARK = slice(128, 132)
 #: An old one without the mark starts with its first group, 2 or 8.
 _DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
@@ -87,7 +88,8 @@ def data_of(header: Path) -> Path:
     if suffix in _DATA:
         raise UnsupportedStudyError(
             f"{header.name}: its header {stem_of(header)}{_cased(_DATA[suffix], header)} is"
-            " missing; put both files into one folder."
+            " missing; put both files into one folder.",
+            NiftiProblem.NO_PARTNER,
         )
     if suffix not in _PAIRS:
         return header
@@ -97,20 +99,20 @@ def data_of(header: Path) -> Path:
             return found
     raise UnsupportedStudyError(
         f"{header.name}: its image data {stem_of(header)}{_cased(_PAIRS[suffix][0], header)} is"
-        " missing; put both files into one folder."
+        " missing; put both files into one folder.",
+        NiftiProblem.NO_PARTNER,
     )
 
 
 def _beside(path: Path, suffix: str) -> Path | None:
     """The file of the same name with another suffix, written as on this file or otherwise."""
-    stem = stem_of(path)
-    for text in dict.fromkeys((_cased(suffix, path), suffix, suffix.upper())):
-        found = path.with_name(stem + text)
+    capital = suffix.upper()
+    # "image.BRIK.gz" beside "image.HEAD": capitals in one part only.
+    for text in (_cased(suffix, path), suffix, capital, capital.replace(".GZ", ".gz")):
+        found = path.with_name(stem_of(path) + text)
         if found.is_file():
             return found
-    # "image.BRIK.gz" beside "image.HEAD": capitals in one part only.
-    capital = path.with_name(stem + suffix.upper().replace(".GZ", ".gz"))
-    return capital if capital.is_file() else None
+    return None
 
 
 def _cased(suffix: str, like: Path) -> str:

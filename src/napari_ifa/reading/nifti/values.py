@@ -1,4 +1,4 @@
-"""The values of one image, plane by plane into one array of the smallest type that holds them."""
+"""The values of one image, part by part into one array of the smallest type that holds them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled
 from napari_ifa.progress import Progress, Stop
+from napari_ifa.reading.nifti.gzipped import has_other_bytes
+from napari_ifa.reading.nifti.problems import NiftiNote
 from napari_ifa.reading.nifti.stored import StoredImages
+from napari_ifa.volumes.geometry_report import Note
 
 _INT16 = np.iinfo(np.int16)
+#: Stored bytes that are read at once, where a plane is smaller.
+_SLAB = 2**18
 _COLOURS = ("R", "G", "B")
 #: What is shown of complex numbers, in this order.
 COMPLEX_PARTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -43,8 +48,8 @@ def read_values(
     part: str = "",
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> NDArray[Any]:
-    """One image as ``[x, y, z]``, or ``[x, y, z, 3]`` uint8 in colour.
+) -> tuple[NDArray[Any], list[str]]:
+    """One image as ``[x, y, z]``, or ``[x, y, z, 3]`` uint8 in colour, and what is to be said.
 
     Integers that are not scaled become int16 where all of them fit, anything else float32;
     infinities and NaN are kept.
@@ -52,44 +57,51 @@ def read_values(
     Parameters
     ----------
     part : of complex numbers: ``"magnitude"`` or ``"phase"`` (radians).
-    progress : told (planes read, planes in all).
+    progress : is given (planes read, planes in all).
 
     Raises
     ------
     Cancelled
         When ``stop`` says so. A damaged file raises whatever the library that reads it does.
     """
-    values: NDArray[Any] | None = None
+    x, y, z = stored.shape
+    slab = max(1, _SLAB // (x * y * stored.dtype.itemsize)) if stored.in_slabs else z
     of_complex = COMPLEX_PARTS.get(part)
-    slices = stored.shape[2]
-    for z, plane in enumerate(stored.pixels.planes(image)):
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
-        if of_complex is not None:
-            plane = of_complex(plane)
-        elif plane.dtype.names is not None:
-            plane = np.stack([plane[colour] for colour in _COLOURS], axis=-1)
-        if values is None:
-            shape = (*stored.shape, *plane.shape[2:])
-            values = np.empty(shape, _first_type(plane), order="F")
-        if values.dtype == np.int16 and not _fits_int16(plane):
-            values = values.astype(np.float32, order="F")
-        values[:, :, z] = plane
-        if progress is not None:
-            progress(z + 1, slices)
+    values: NDArray[Any] | None = None
+    said: list[str] = []
+    with stored.opened() as (proxy, file):
+        which = (image,) if len(proxy.shape) == 4 else ()
+        for k in range(0, z, slab):
+            if stop is not None and stop():
+                raise Cancelled("Reading was stopped.")
+            planes = proxy[(slice(None), slice(None), slice(k, min(k + slab, z)), *which)]
+            if of_complex is not None:
+                planes = of_complex(planes)
+            elif planes.dtype.names is not None:
+                planes = np.stack([planes[colour] for colour in _COLOURS], axis=-1)
+            if values is None:
+                values = np.empty((x, y, z, *planes.shape[3:]), _first_type(planes), order="F")
+            if values.dtype == np.int16 and not _fits_int16(planes):
+                values = values.astype(np.float32, order="F")
+            values[:, :, k : k + slab] = planes
+            if progress is not None:
+                progress(min(k + slab, z), z)
+        if file is not None and image == stored.count - 1 and has_other_bytes(file):
+            sentence = "other bytes follow the compressed image; they are left out."
+            said.append(Note(f"{stored.files[-1].name}: {sentence}", NiftiNote.OTHER_BYTES))
     assert values is not None
-    return values
+    return values, said
 
 
-def _first_type(plane: NDArray[Any]) -> type[np.generic]:
-    if plane.ndim == 3:
+def _first_type(planes: NDArray[Any]) -> type[np.generic]:
+    if planes.ndim == 4:
         return np.uint8
-    return np.float32 if plane.dtype.kind == "f" else np.int16
+    return np.float32 if planes.dtype.kind == "f" else np.int16
 
 
-def _fits_int16(plane: NDArray[Any]) -> bool:
-    if plane.dtype.kind == "f":
+def _fits_int16(planes: NDArray[Any]) -> bool:
+    if planes.dtype.kind == "f":
         return False
-    if np.can_cast(plane.dtype, np.int16):
+    if np.can_cast(planes.dtype, np.int16):
         return True
-    return int(plane.min()) >= _INT16.min and int(plane.max()) <= _INT16.max
+    return int(planes.min()) >= _INT16.min and int(planes.max()) <= _INT16.max

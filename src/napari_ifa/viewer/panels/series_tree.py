@@ -9,9 +9,9 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 
+from napari_ifa.reading.choice import candidates
 from napari_ifa.viewer.panels.panel import plain
 from napari_ifa.viewer.state.series_groups import SeriesGroup, group_series
-from napari_ifa.viewer.state.study_browser import openable
 
 if TYPE_CHECKING:
     from napari_ifa.reading import Series
@@ -107,7 +107,7 @@ class SeriesTree(QTreeWidget):
         # A series of several images is no choice yet, so it is not unfolded for the person.
         for item in self._groups():
             series: Series | None = item.data(0, _SERIES)
-            if series is not None and series in openable([series]) and series.question is None:
+            if series is not None and series in candidates([series]) and series.question is None:
                 return item
         return next(iter(self._groups()), None)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from psygnal import Signal
 
 from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.reading.choice import candidates
 from napari_ifa.viewer.state.series_groups import group_series
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class StudyBrowser:
         wanted, self._wanted = self._wanted, None
         self._take(list(found), _skipped(found))
         chosen = next((series for series in found if series.key == wanted), None)
-        able = openable(found)
+        able = candidates(found)
         if chosen is not None:
             self.open_series(chosen)
         elif len(able) == 1:
@@ -153,8 +154,8 @@ class StudyBrowser:
             count = len(group_series(able))
             images = "" if count == len(able) else f" with {len(able)} images"
             self._say("note", f"{count} series{images} found: choose one to open.")
-        elif len(found) == 1:
-            self._say("error", str(found[0].unsupported or found[0].question))
+        elif len(found) == 1 and found[0].unsupported is not None:
+            self._say("error", found[0].unsupported)
         elif found:
             self._say("error", f"None of the {len(found)} series can be opened; each says why.")
         else:
@@ -168,18 +169,6 @@ class StudyBrowser:
 
     def _fail(self, error: IfaError) -> None:
         self._say("note" if isinstance(error, Cancelled) else "error", str(error))
-
-
-def openable(found: Sequence[Series]) -> list[Series]:
-    """Those among which a person has to choose.
-
-    Another way to see an image that is listed too is none of them. One that asks first counts only
-    where none opens without a question, and a picture only where there is nothing else: a study on
-    a disc comes with its viewer's icons.
-    """
-    able = [series for series in found if series.unsupported is None and not series.alternative]
-    able = [series for series in able if series.question is None] or able
-    return [series for series in able if series.kind != "image"] or able
 
 
 def _list(places: list[Path], progress: Any, stop: Any, found: Any) -> list[Series]:

@@ -1,0 +1,62 @@
+"""Kinds of what can be wrong with a place where images are looked for, or with a choice of one,
+and of what is said of pictures and discs."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+from napari_ifa.errors import UnsupportedStudyError
+
+
+class StudyProblem(Enum):
+    """Why nothing is opened."""
+
+    SEVERAL_SERIES = "a person has to choose; choices: the Series"
+    NO_SUCH_SERIES = "no series has this key or number; choices: the Series"
+    ASKS_FIRST = "a person has to agree to a question; choices: the Series that asks it"
+    NOTHING_GIVEN = "no file or folder was given"
+    NO_SUCH_PLACE = "there is no such file or folder"
+    NO_PERMISSION = "a file or folder may not be read"
+    SPECIAL_FILE = "neither a file nor a folder"
+    NO_IMAGE = "files, but no image among them"
+    EMPTY = "a folder or an archive without a file"
+    DICOM_WITHOUT_IMAGE = "a DICOM object without an image"
+    DAMAGED_DICOM = "DICOM that cannot be read"
+    OTHER_ARCHIVE = "an archive that is not zip"
+    TOO_LARGE = "more than is unpacked or opened"
+    NO_SPACE = "too little room on the disk"
+    ENCRYPTED = "an archive with a password"
+    COMPRESSION = "an archive packed in a way that is not read"
+    DAMAGED = "a file that is incomplete or damaged"
+    UNREADABLE = "the system cannot read it"
+    COLOURS = "pixels of a kind that is not opened"
+    NO_PICTURE = "an array that is not a picture"
+
+
+class PictureNote(Enum):
+    """What a person should know of a picture that is opened."""
+
+    UNPLACED = "neither the place in the patient nor the size of a pixel is known"
+    NO_TRANSPARENCY = "the alpha channel is left out"
+    PALETTE = "numbers of a palette's entries"
+    FIRST_OF_SEVERAL = "the first of several pictures"
+    NOT_TURNED = "shown as stored, although EXIF asks for another orientation"
+    EIGHT_BITS = "16 bits for a colour are reduced to 8"
+
+
+class DiscNote(Enum):
+    """What a person should know of a series that a DICOMDIR names."""
+
+    FILES_MISSING = "files are named that are not there"
+
+
+def not_read(path: Path, error: Exception) -> UnsupportedStudyError:
+    """Of a file that is not there, may not be read, or else is damaged; ``error`` says which."""
+    if isinstance(error, FileNotFoundError):
+        kind, reason = StudyProblem.NO_SUCH_PLACE, "there is no such file or folder."
+    elif isinstance(error, PermissionError):
+        kind, reason = StudyProblem.NO_PERMISSION, "no permission to read it."
+    else:
+        kind, reason = StudyProblem.DAMAGED, "image data incomplete or damaged; not opened."
+    return UnsupportedStudyError(f"{path.name}: {reason}", kind)
