@@ -10,6 +10,7 @@ import xarray as xr
 
 from napari_ifa.analysis import Analysis, analyze, load_analysis
 from napari_ifa.cohorts import Cohort, read_cohort
+from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 from tests.tiny import tiny_classifier, write_cohort
@@ -288,8 +289,10 @@ def test_a_cohort_in_which_nothing_can_be_used_says_why(tmp_path: Path) -> None:
         analyze(tiny_classifier(), read_cohort(many(tmp_path, list(range(20)))))
     (tmp_path / "all").mkdir()
     none = read_cohort(many(tmp_path / "all", list(range(20))))
-    with pytest.raises(AnalysisError, match="None of the cohort's cases"):
+    with pytest.raises(CohortError) as caught:
         analyze(tiny_classifier(), none, skip_up_to=1)
+    assert caught.value.kind is CohortProblem.NONE_USABLE
+    assert caught.value.facts["case"] == "case_0.nii"
 
 
 def test_a_method_that_there_is_not_is_said_to_be_none(cohort) -> None:

@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from napari_ifa.analysis.shard import Shard
-from napari_ifa.analysis.shard_run import PassOptions, ShardTask, Stop, compute_shard
-from napari_ifa.cohorts.loading import loaded_cases
+from napari_ifa.analysis.shard_run import PassOptions, ShardTask, compute_shard, seen
+from napari_ifa.cohorts.batches import read_ahead
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import BundleSource, Classifier
+from napari_ifa.progress import Stop
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -229,7 +230,7 @@ def _shard_on_worker(
         raise AnalysisMismatchError(
             "A worker sees another bundle under the model's path; make it the same for all."
         )
-    inputs = loaded_cases(classifier, zip(task.positions, task.cases, strict=True))
+    inputs = read_ahead(classifier, zip(task.positions, task.cases, strict=True), seen)
     with closing(inputs):
         return compute_shard(classifier, task, inputs, options)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_ifa.analysis.fit.statistics import CaseStatistics
-from napari_ifa.analysis.shard import Rows, Shard, load_measured, load_rows
+from napari_ifa.analysis.shard import Rows, Shard, cases_in, load_measured, load_rows
 from napari_ifa.disk import Claim, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -22,6 +22,18 @@ _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFi
 def finished_parts(folder: Path) -> list[Path]:
     """The files of the finished shards in a folder; none where there is no folder."""
     return sorted(file for file in folder.glob("shard_*.npz") if _SHARD.fullmatch(file.name))
+
+
+def finished_cases(folder: Path) -> int:
+    """Cases of the finished shards in a folder, the skipped ones among them."""
+
+    def of(file: Path) -> int:
+        try:
+            return cases_in(file)
+        except _DAMAGE:
+            return 0
+
+    return sum(map(of, finished_parts(folder)))
 
 
 def remove_parts(folder: Path) -> None:
