@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.cohorts import read_cohort
-from napari_ifa.cohorts.batches import SkippedCase
+from napari_ifa.cohorts.skipped import SkippedCase
 from tests.tiny import tiny_classifier, write_cohort
 
 CASES = 17

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.cohorts import Case, Cohort
-from napari_ifa.cohorts.batches import ReadCase, SkippedCase, read_ahead
+from napari_ifa.cohorts.batches import ReadCase, read_ahead
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from tests.benchmarks import networks

@@ -29,8 +29,8 @@ from napari_ifa.analysis.variables import (
     described,
     description,
 )
-from napari_ifa.cohorts.batches import SkippedCase, none_usable
 from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.skipped import SkippedCase, none_usable
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError

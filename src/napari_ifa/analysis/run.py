@@ -18,14 +18,9 @@ from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard, seen
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.cohorts.batches import (
-    BatchSize,
-    SkippedCases,
-    check_not_empty,
-    most_skipped,
-    read_ahead,
-)
+from napari_ifa.cohorts.batches import BatchSize, read_ahead
 from napari_ifa.cohorts.cohort import Case, Cohort
+from napari_ifa.cohorts.skipped import SkippedCases, check_not_empty, most_skipped
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import WorkFolder, reason_of
 from napari_ifa.errors import AnalysisError, Cancelled

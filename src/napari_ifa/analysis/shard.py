@@ -15,7 +15,7 @@ from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics
-from napari_ifa.cohorts.batches import SkippedCase
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.disk import whole_file
 
 

@@ -16,8 +16,9 @@ from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics, centres
 from napari_ifa.analysis.seen import Seen
 from napari_ifa.analysis.shard import Rows, Shard, Sums
-from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase, SkippedCase, SkippedCases
+from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase
 from napari_ifa.cohorts.cohort import Case
+from napari_ifa.cohorts.skipped import SkippedCase, SkippedCases
 from napari_ifa.cohorts.truth import cases_of_class, decisive, predicted_classes
 from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier

@@ -14,8 +14,9 @@ from napari_ifa.analysis.given import Source, given_analysis, given_classifier, 
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.analysis.store import Analysis, Basis, Kind
-from napari_ifa.cohorts.batches import CohortPass, SkippedCase
+from napari_ifa.cohorts.batches import CohortPass
 from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.evaluation_pass import (

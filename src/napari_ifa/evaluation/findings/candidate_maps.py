@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.case_activation import CaseActivation
 from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase, SkippedCase
+from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.case import Case
 from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.findings.findings import Findings

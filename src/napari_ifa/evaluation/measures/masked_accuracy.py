@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase, SkippedCase
+from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.groups import group_numbers
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.measures.set_measures import SetAccuracy, SetFit
