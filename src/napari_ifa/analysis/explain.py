@@ -10,7 +10,8 @@ from napari_ifa.analysis.case_activation import CaseActivation
 from napari_ifa.analysis.explanation import Explanation, other_features
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.store import Analysis, Basis, Scope, checked_percentiles
+from napari_ifa.analysis.scale import Basis, Scope, checked_percentiles
+from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier

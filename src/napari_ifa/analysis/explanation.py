@@ -12,8 +12,8 @@ from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
 from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
 from napari_ifa.analysis.fit.comparison import compared
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, Basis, Scope
+from napari_ifa.analysis.scale import Basis, CommonScale, Scope
+from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError
 from napari_ifa.volumes import FeatureGrid, Volume
 

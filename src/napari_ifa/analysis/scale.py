@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_ifa.errors import AnalysisError
+
+Basis = Literal["voxels", "extremes"]
+Scope = Literal["class", "all"]
 
 _ATANH_LOW = float(np.arctanh(0.1))
 _ATANH_HIGH = float(np.arctanh(0.9))
@@ -94,3 +98,30 @@ class CommonScale:
         near, rest, factor, at_low = map(dtype.type, self.float32_steps)
         result: np.ndarray = np.tanh((values - near - rest) * factor + at_low, dtype=dtype)
         return result
+
+
+def checked_percentiles(
+    low: float | None, high: float, basis: Basis, scope: Scope
+) -> tuple[float, float]:
+    """A scale's two percentiles, the lower one by its basis where it is not given.
+
+    Raises
+    ------
+    AnalysisError
+        For an unknown basis or scope, and percentiles out of order.
+    """
+    check_choice(basis, "basis", get_args(Basis))
+    check_choice(scope, "scope", get_args(Scope))
+    if low is None:
+        low = 50.0 if basis == "extremes" else 10.0
+    if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
+        raise AnalysisError(
+            f"The percentiles {low:g} and {high:g} are not in order between 0 and 100."
+        )
+    return low, high
+
+
+def check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
+    """AnalysisError where the one given is not among the known ones."""
+    if given not in known:
+        raise AnalysisError(f"There is no {what} '{given}'; choose one of {', '.join(known)}.")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import FeatureMask, Ranking
-from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, Basis, Kind
+from napari_ifa.analysis.scale import Basis, CommonScale
+from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.batches import CohortPass
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.skipped import SkippedCase
