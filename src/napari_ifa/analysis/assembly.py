@@ -19,6 +19,7 @@ from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Rows, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
@@ -97,7 +98,8 @@ def assemble(
     except OSError as error:
         raise AnalysisError(
             f"The analysis cannot be written{reason_of(error)}; what was finished is kept, so make"
-            " space and resume."
+            " space and resume.",
+            AnalysisProblem.NOT_WRITTEN,
         ) from error
 
 

@@ -10,6 +10,7 @@ from napari_ifa.analysis.case_activation import CaseActivation
 from napari_ifa.analysis.explanation import Explanation, other_features
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import Basis, Scope, checked_percentiles
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError, ExplanationError
@@ -91,7 +92,10 @@ def explain(
         if method is not None and method != analysis.method:
             raise AnalysisError(
                 f"The analysis was made with '{analysis.method}'; its scale does not hold for"
-                f" '{method}'."
+                f" '{method}'.",
+                AnalysisProblem.OTHER_METHOD,
+                method=method,
+                made_with=analysis.method,
             )
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
     with _misfit_said(classifier, volume):

@@ -12,6 +12,7 @@ from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
 from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
 from napari_ifa.analysis.fit.comparison import compared
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import Basis, CommonScale, Scope
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError
@@ -201,7 +202,8 @@ class Explanation:
         """
         if self.scale is None:
             raise AnalysisError(
-                "There is no common scale without a cohort's analysis; run or open one."
+                "There is no common scale without a cohort's analysis; run or open one.",
+                AnalysisProblem.NO_ANALYSIS,
             )
         array = self.scale(self.class_activation.array)
         return self.volume.with_array(array, f"S-CAM, {self._class_name}")

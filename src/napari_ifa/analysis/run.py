@@ -14,6 +14,7 @@ from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.given import Source, given_classifier, given_cohort
 from napari_ifa.analysis.opening import load_analysis
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard, seen
@@ -180,7 +181,8 @@ def _new_folder(near: Path | None) -> WorkFolder:
         return WorkFolder.temporary() if near is None else WorkFolder.near(near)
     except OSError as error:
         raise AnalysisError(
-            f"The analysis cannot be written{reason_of(error)}; make space and resume."
+            f"The analysis cannot be written{reason_of(error)}; make space and resume.",
+            AnalysisProblem.NOT_WRITTEN,
         ) from error
 
 
@@ -240,10 +242,20 @@ def _check_options(method: str, shard_size: int | None, profiles: str) -> None:
     from napari_ifa.cam import METHODS
 
     if method not in METHODS:
-        raise AnalysisError(f"There is no method '{method}'; choose one of {', '.join(METHODS)}.")
+        raise AnalysisError(
+            f"There is no method '{method}'; choose one of {', '.join(METHODS)}.",
+            AnalysisProblem.NO_METHOD,
+            method=method,
+        )
     if shard_size is not None and shard_size < 1:
-        raise AnalysisError(f"A shard needs 1 case or more, and {shard_size} were asked for.")
+        raise AnalysisError(
+            f"A shard needs 1 case or more, and {shard_size} were asked for.",
+            AnalysisProblem.NO_SHARD,
+            size=shard_size,
+        )
     if profiles not in ("float32", "float16", "none"):
         raise AnalysisError(
-            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none."
+            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none.",
+            AnalysisProblem.NO_PROFILES,
+            profiles=profiles,
         )

@@ -14,6 +14,7 @@ from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics, centres
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.seen import Seen
 from napari_ifa.analysis.shard import Rows, Shard, Sums
 from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase
@@ -307,7 +308,8 @@ def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[n
     if contributions.size and np.abs(contributions).max() > np.finfo(np.float16).max:
         raise AnalysisError(
             "The contributions are too large for float16, which ends at 65504; keep the profiles"
-            " as float32, or leave them out."
+            " as float32, or leave them out.",
+            AnalysisProblem.TOO_LARGE_FOR_FLOAT16,
         )
     return contributions.astype(np.float16)
 

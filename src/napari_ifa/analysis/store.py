@@ -20,6 +20,7 @@ from napari_ifa.analysis.fit.reference import FitReference
 from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import (
     Basis,
     CommonScale,
@@ -300,7 +301,8 @@ class Analysis:
                 raise AnalysisError(
                     f"The counts of this analysis are too coarse for its scale: P{low:g} and"
                     f" P{high:g} of the class activation are both {p_low:.6g} within"
-                    f" {off:.2g}; run the analysis again with this version."
+                    f" {off:.2g}; run the analysis again with this version.",
+                    AnalysisProblem.TOO_COARSE,
                 )
             return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
         return CommonScale(p_low, p_high, low, high, basis, scope)
@@ -350,7 +352,9 @@ class Analysis:
         if different:
             raise AnalysisMismatchError(
                 f"This analysis was made with another model: {', '.join(different)} differ;"
-                " run the analysis again with this model, or open the model it was made with."
+                " run the analysis again with this model, or open the model it was made with.",
+                AnalysisProblem.OTHER_MODEL,
+                different=different,
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -380,7 +384,9 @@ class Analysis:
         except OSError as error:
             raise AnalysisError(
                 f"{target.name} cannot be written there{reason_of(error)}; make space or choose"
-                " another folder."
+                " another folder.",
+                AnalysisProblem.NOT_WRITTEN,
+                file=target.name,
             ) from error
 
     def kept_in(self, home: WorkFolder) -> Analysis:
@@ -403,5 +409,7 @@ class Analysis:
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
             raise AnalysisError(
-                f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes."
+                f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes.",
+                AnalysisProblem.NO_CLASS,
+                class_idx=class_idx,
             )
