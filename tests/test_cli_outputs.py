@@ -11,8 +11,7 @@ import pytest
 
 import napari_ifa.cli.cohort as cohort_commands
 from napari_ifa import samples
-from napari_ifa.analysis import load_analysis
-from napari_ifa.analysis.shard_folder import finished_parts
+from napari_ifa.analysis import finished_parts, load_analysis
 from napari_ifa.cli import main
 from napari_ifa.disk import claimed
 from napari_ifa.disk.claim import Claim

@@ -111,6 +111,65 @@ def is_print(node: ast.AST) -> bool:
     )
 
 
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    return {
+        ".".join(["napari_ifa", *file.relative_to(SOURCE).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        ): file
+        for file in FILES
+    }
+
+
+def circles(imports: dict[str, set[str]]) -> list[set[str]]:
+    """Sets of modules that import one another, directly or over others (Tarjan, 1972)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = lowest[module] = len(number)
+        path.append(module)
+        for other in sorted(imports[module]):
+            if other not in number:
+                visit(other)
+            if other in path:
+                lowest[module] = min(lowest[module], lowest[other])
+        if lowest[module] == number[module]:
+            place = path.index(module)
+            found.append(set(path[place:]))
+            del path[place:]
+
+    for module in sorted(imports):
+        if module not in number:
+            visit(module)
+    return [one for one in found if len(one) > 1]
+
+
+def test_no_files_import_one_another_in_a_circle():
+    known = modules()
+    imports: dict[str, set[str]] = {}
+    for name, file in known.items():
+        # "a.b" is the module b, or a name in a.
+        whole = {one if one in known else one.rpartition(".")[0] for one in imports_of(file)}
+        imports[name] = (whole & known.keys()) - {name}
+    assert circles(imports) == []
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [{"a", "b"}]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}}, ["abc", "de"]),
+        ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, []),
+    ],
+)
+def test_every_circle_is_found(imports, expected):
+    assert sorted(map(sorted, circles(imports))) == sorted(map(sorted, expected))
+
+
 @pytest.mark.parametrize(
     ("line", "package", "expected"),
     [

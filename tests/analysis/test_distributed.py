@@ -12,6 +12,7 @@ import pytest
 import napari_ifa.analysis.distributed as distributed
 from napari_ifa import samples
 from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError, Cancelled
 from napari_ifa.models import Classifier, load_classifier
@@ -109,12 +110,16 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(classifier, cohort, mo
 def test_a_model_that_is_no_bundles_cannot_be_shared(tmp_path) -> None:
     cohort = read_cohort(write_cohort(tmp_path, [([1.0] * 8, 0)]))
 
-    with pytest.raises(AnalysisError, match="it has to be a bundle's"):
+    with pytest.raises(AnalysisError) as caught:
         analyze(tiny_classifier(), cohort, workers=2)
+    assert caught.value.kind is AnalysisProblem.NO_BUNDLE
 
 
 def test_workers_and_a_scheduler_are_not_given_together(classifier, cohort) -> None:
-    with pytest.raises(AnalysisError, match="give one"):
+    with pytest.raises(AnalysisError) as caught:
         analyze(classifier, cohort, workers=2, scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(AnalysisError, match="0 workers"):
+    assert caught.value.kind is AnalysisProblem.TWO_WAYS_TO_SHARE
+    with pytest.raises(AnalysisError) as caught:
         analyze(classifier, cohort, workers=0)
+    assert caught.value.kind is AnalysisProblem.NO_WORKER
+    assert caught.value.facts["workers"] == 0

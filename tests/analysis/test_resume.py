@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled
 from tests.tiny import tiny_classifier, write_cohort, write_image
@@ -151,18 +152,24 @@ def test_a_stop_keeps_what_was_finished(cohort, whole, tmp_path) -> None:
 def test_shards_of_another_analysis_are_refused(change, different, cohort, tmp_path) -> None:
     analyze(tiny_classifier(), cohort, shard_size=3, resume_dir=tmp_path)
 
-    with pytest.raises(AnalysisMismatchError, match=f"another {different};"):
+    with pytest.raises(AnalysisMismatchError) as caught:
         analyze(tiny_classifier(), cohort, resume_dir=tmp_path, **({"shard_size": 3} | change))
+    assert caught.value.kind is AnalysisProblem.OTHER_PLAN
+    assert caught.value.facts["different"] == [different]
 
 
 def test_another_model_or_cohort_does_not_go_on(cohort, tmp_path) -> None:
     analyze(tiny_classifier(), cohort, shard_size=3, resume_dir=tmp_path)
 
-    with pytest.raises(AnalysisMismatchError, match="another weights"):
+    with pytest.raises(AnalysisMismatchError) as caught:
         analyze(tiny_classifier(bent=True), cohort, shard_size=3, resume_dir=tmp_path)
+    assert caught.value.kind is AnalysisProblem.OTHER_PLAN
+    assert caught.value.facts["different"][0] == "weights"
     fewer = Cohort("tiny", cohort.cases[1:], "training")
-    with pytest.raises(AnalysisMismatchError, match="another cohort"):
+    with pytest.raises(AnalysisMismatchError) as caught:
         analyze(tiny_classifier(), fewer, shard_size=3, resume_dir=tmp_path)
+    assert caught.value.kind is AnalysisProblem.OTHER_PLAN
+    assert caught.value.facts["different"] == ["cohort"]
 
 
 def test_images_that_changed_are_analysed_again(tmp_path) -> None:
@@ -187,8 +194,9 @@ def test_images_that_changed_are_analysed_again(tmp_path) -> None:
 def test_a_folder_of_something_else_is_refused(cohort, tmp_path) -> None:
     (tmp_path / "plan.json").write_text("no plan")
 
-    with pytest.raises(AnalysisError, match="does not hold the finished part"):
+    with pytest.raises(AnalysisError) as caught:
         analyze(tiny_classifier(), cohort, resume_dir=tmp_path)
+    assert caught.value.kind is AnalysisProblem.NO_PARTS_FOLDER
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, tmp_path, monkeypatch) -> None:
@@ -213,5 +221,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(cohort, tmp_path, monkeypa
 
     monkeypatch.setattr(np, "savez", filling)
 
-    with pytest.raises(AnalysisError, match="the first 2 parts are kept, so make space and resume"):
+    with pytest.raises(AnalysisError) as caught:
         analyze(tiny_classifier(), cohort, shard_size=3, resume_dir=tmp_path)
+    assert caught.value.kind is AnalysisProblem.NOT_WRITTEN
+    assert caught.value.facts["kept"] == 2

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ifa.analysis import Analysis, analyze
-from napari_ifa.analysis.shard import Shard, Skipped
+from napari_ifa.analysis.shard import Shard
 from napari_ifa.cohorts import read_cohort
+from napari_ifa.cohorts.skipped import SkippedCase
 from tests.tiny import tiny_classifier, write_cohort
 
 CASES = 17
@@ -81,7 +82,8 @@ def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:
 
 
 def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
-    shard = Shard(4, None, None, (Skipped(9, "It is damaged."), Skipped(10, "It is no image.")))
+    skipped = (SkippedCase(9, "i", "It is damaged."), SkippedCase(10, "j", "It is no image."))
+    shard = Shard(4, None, None, None, skipped)
 
     shard.save(tmp_path / "shard.npz")
     again = Shard.load(tmp_path / "shard.npz")

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.cohorts import Case, Cohort
-from napari_ifa.cohorts.loading import Loaded, loaded_cases
+from napari_ifa.cohorts.batches import ReadCase, read_ahead
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from tests.benchmarks import networks
@@ -82,7 +83,7 @@ class Task:
         """Logits alone, `[N, C]`."""
         classifier = self.classifier
         logits = []
-        with closing(loaded_cases(classifier, enumerate(self.cohort.cases))) as inputs:
+        with closing(read_ahead(classifier, enumerate(self.cohort.cases))) as inputs:
             while batch := list(islice(inputs, self.batch)):
                 with torch.inference_mode():
                     x = torch.stack([_image(item) for item in batch]).to(classifier.device)
@@ -131,6 +132,6 @@ def _write_picture(path: Path, seed: int) -> None:
     Image.fromarray(values).save(path)
 
 
-def _image(item: Loaded) -> Tensor:
-    assert item.image is not None, item.reason
+def _image(item: ReadCase[None] | SkippedCase) -> Tensor:
+    assert isinstance(item, ReadCase), item.reason
     return item.image

@@ -33,8 +33,8 @@ from napari_ifa.analysis.fit.comparison import compared
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
+from napari_ifa.analysis.seen import content_of
 from napari_ifa.cam import CutNetwork
-from napari_ifa.cohorts.loading import content_of
 from tests.benchmarks import fit_probes as probes
 from tests.benchmarks import machine
 from tests.benchmarks.paper.datasets import SETS

@@ -185,7 +185,7 @@ def test_an_analysis_of_another_model_is_refused(cohort: Cohort, analysis: Analy
         ({"top": 5}, "not between 0 and 1"),
         ({"fractions": ()}, "no share of features"),
         ({"fractions": (0.5, 0)}, "not between 0 and 1"),
-        ({"batch_size": 0}, "A batch of 0 cases is none"),
+        ({"batch_size": 0}, "A batch needs 1 case or more"),
         ({"by": "size"}, "ranked by 'size'"),
     ],
 )

@@ -19,7 +19,8 @@ from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
-from napari_ifa.analysis.shard import Rows, Skipped, Sums
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.shard import Rows, Sums
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
@@ -30,6 +31,7 @@ from napari_ifa.analysis.variables import (
     description,
 )
 from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.skipped import SkippedCase, none_usable
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError
@@ -55,10 +57,12 @@ def assemble(
 
     Raises
     ------
+    CohortError
+        No case was analysed.
     AnalysisError
-        No case was analysed, a shard is gone, or there is no space.
+        A shard is gone, or there is no space.
     """
-    skipped: list[Skipped] = []
+    skipped: list[SkippedCase] = []
     known: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]] = []
 
     def sums() -> Iterator[Sums]:
@@ -70,11 +74,7 @@ def assemble(
 
     found = list(_running(sums()))
     if not found:
-        first = min(skipped, key=lambda case: case.position)
-        raise AnalysisError(
-            f"None of the cohort's cases could be analysed; the first, case"
-            f" {cohort.cases[first.position].id}, cannot be used: {first.reason}"
-        )
+        raise none_usable(skipped)
     analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
 
     def measured() -> Iterator[CaseStatistics]:
@@ -98,7 +98,8 @@ def assemble(
     except OSError as error:
         raise AnalysisError(
             f"The analysis cannot be written{reason_of(error)}; what was finished is kept, so make"
-            " space and resume."
+            " space and resume.",
+            AnalysisProblem.NOT_WRITTEN,
         ) from error
 
 
@@ -142,7 +143,7 @@ def _append_cases(
     cohort: Cohort,
     truth: Truth,
     analysed: NDArray[np.int64],
-    skipped: Sequence[Skipped],
+    skipped: Sequence[SkippedCase],
     reference: FitReference,
 ) -> None:
     import h5netcdf
@@ -152,7 +153,7 @@ def _append_cases(
         opened.dimensions["skipped"] = len(skipped)
         opened.dimensions["statistic"] = reference.distances.shape[1]
         _append_texts(opened, "case", [cohort.cases[n].id for n in analysed])
-        _append_texts(opened, "skipped", [cohort.cases[case.position].id for case in skipped])
+        _append_texts(opened, "skipped", [case.id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
         start = 0
         for rows in map(folder.kept_rows, numbers):

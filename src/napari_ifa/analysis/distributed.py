@@ -10,12 +10,14 @@ from contextlib import ExitStack, closing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Shard
-from napari_ifa.analysis.shard_run import PassOptions, ShardTask, Stop, compute_shard
-from napari_ifa.cohorts.loading import loaded_cases
+from napari_ifa.analysis.shard_run import PassOptions, ShardTask, compute_shard, seen
+from napari_ifa.cohorts.batches import read_ahead
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import BundleSource, Classifier
+from napari_ifa.progress import Stop
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -87,14 +89,20 @@ def _checked_source(
 ) -> BundleSource:
     if workers is not None and scheduler is not None:
         raise AnalysisError(
-            "Workers of this machine and a scheduler's are two ways to share the work; give one."
+            "Workers of this machine and a scheduler's are two ways to share the work; give one.",
+            AnalysisProblem.TWO_WAYS_TO_SHARE,
         )
     if workers is not None and workers < 1:
-        raise AnalysisError(f"{workers} workers compute nothing; give 1 or more.")
+        raise AnalysisError(
+            f"{workers} workers compute nothing; give 1 or more.",
+            AnalysisProblem.NO_WORKER,
+            workers=workers,
+        )
     if classifier.source is None:
         raise AnalysisError(
             "Workers load the model by themselves, so it has to be a bundle's; save it as a MONAI"
-            " bundle and open that with load_classifier."
+            " bundle and open that with load_classifier.",
+            AnalysisProblem.NO_BUNDLE,
         )
     return classifier.source
 
@@ -104,7 +112,8 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise AnalysisError(
-            "Sharing the work needs Dask; install 'napari-ifa[distributed]'."
+            "Sharing the work needs Dask; install 'napari-ifa[distributed]'.",
+            AnalysisProblem.NO_DASK,
         ) from error
     if scheduler is None:
         cluster = LocalCluster(
@@ -188,7 +197,8 @@ def _result(future: Future, scheduler: str | None) -> Shard:
     except KilledWorker as error:
         raise AnalysisError(
             "Workers died again and again on the same cases, most likely for want of memory; what"
-            " was finished is kept, so resume with a smaller batch or fewer workers."
+            " was finished is kept, so resume with a smaller batch or fewer workers.",
+            AnalysisProblem.WORKERS_DIE,
         ) from error
     except CancelledError as error:
         raise _lost() from error
@@ -196,7 +206,8 @@ def _result(future: Future, scheduler: str | None) -> Shard:
         where = f"A worker of {scheduler}" if scheduler else "A worker"
         raise AnalysisError(
             f"{where} cannot load the model: {error} Bundle and images must lie under the same"
-            " paths for all workers."
+            " paths for all workers.",
+            AnalysisProblem.WORKER_WITHOUT_MODEL,
         ) from error
     return shard
 
@@ -227,9 +238,10 @@ def _shard_on_worker(
         classifier = _classifier(source, layer, threading.get_ident())
     if classifier.identity() != identity:
         raise AnalysisMismatchError(
-            "A worker sees another bundle under the model's path; make it the same for all."
+            "A worker sees another bundle under the model's path; make it the same for all.",
+            AnalysisProblem.OTHER_MODEL,
         )
-    inputs = loaded_cases(classifier, zip(task.positions, task.cases, strict=True))
+    inputs = read_ahead(classifier, zip(task.positions, task.cases, strict=True), seen)
     with closing(inputs):
         return compute_shard(classifier, task, inputs, options)
 

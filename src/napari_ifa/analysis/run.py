@@ -14,15 +14,17 @@ from napari_ifa.analysis.assembly import assemble
 from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.given import Source, given_classifier, given_cohort
 from napari_ifa.analysis.opening import load_analysis
-from napari_ifa.analysis.shard import Shard, Skipped, most_skipped
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_folder import ShardFolder
-from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard
+from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard, seen
 from napari_ifa.analysis.store import Analysis
+from napari_ifa.cohorts.batches import BatchSize, read_ahead
 from napari_ifa.cohorts.cohort import Case, Cohort
-from napari_ifa.cohorts.loading import loaded_cases
+from napari_ifa.cohorts.skipped import SkippedCases, check_not_empty, most_skipped
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import WorkFolder, reason_of
-from napari_ifa.errors import AnalysisError, Cancelled, CohortError
+from napari_ifa.errors import AnalysisError, Cancelled
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.progress import Progress, Stop
@@ -77,7 +79,7 @@ def analyze(
     scheduler : address of a Dask scheduler whose workers do; they must see the bundle and the
         images under the same paths.
     progress : called with cases done and cases in all.
-    stop : asked before every batch; True ends the work.
+    stop : asked before every case; True ends the work.
 
     Raises
     ------
@@ -93,12 +95,13 @@ def analyze(
         ``stop`` returned True; finished shards are kept.
     """
     classifier, cohort = given_classifier(classifier), given_cohort(cohort)
-    if not cohort.cases:
-        raise CohortError("The cohort holds no case; choose a split that does.")
-    _check_options(method, batch_size, shard_size, skip_up_to, profiles)
+    check_not_empty(cohort)
+    _check_options(method, shard_size, profiles)
+    BatchSize(batch_size)
+    most = most_skipped(skip_up_to, len(cohort))
     truth = Truth.of(classifier, cohort.cases)
     size = shard_size or _suitable_size(len(cohort), len(classifier.class_names))
-    options = PassOptions(method, batch_size, profiles, most_skipped(skip_up_to, len(cohort)))
+    options = PassOptions(method, batch_size, profiles, most)
     tasks = _tasks(cohort, truth, size)
     with ExitStack() as stack:
         parts = stack.enter_context(_new_folder(None)) if resume_dir is None else Path(resume_dir)
@@ -135,8 +138,7 @@ class _Done:
     def __init__(self, cohort: Cohort, most_skipped: int, progress: Progress | None) -> None:
         self.cases = 0
         self._cohort = cohort
-        self._most_skipped = most_skipped
-        self._skipped: list[Skipped] = []
+        self._skipped = SkippedCases(most_skipped)
         self._progress = progress
 
     def found(self, shard: Shard | None, task: ShardTask) -> bool:
@@ -155,12 +157,7 @@ class _Done:
 
     def check(self, shard: Shard) -> None:
         """CohortError where more cases had to be skipped than may be."""
-        self._skipped += shard.skipped
-        if len(self._skipped) > self._most_skipped:
-            first = min(self._skipped, key=lambda case: case.position)
-            raise first.too_many(
-                self._cohort.cases[first.position].id, len(self._skipped), self._most_skipped
-            )
+        self._skipped.add(*shard.skipped)
 
 
 def _computed_here(
@@ -173,7 +170,7 @@ def _computed_here(
 ) -> Iterator[Shard]:
     """The shards one after the other; images are read ahead across their borders."""
     wanted = (entry for task in tasks for entry in zip(task.positions, task.cases, strict=True))
-    inputs = loaded_cases(classifier, wanted, loaders)
+    inputs = read_ahead(classifier, wanted, seen, loaders)
     with closing(inputs):
         for task in tasks:
             yield compute_shard(classifier, task, inputs, options, progress=advance, stop=stop)
@@ -184,7 +181,8 @@ def _new_folder(near: Path | None) -> WorkFolder:
         return WorkFolder.temporary() if near is None else WorkFolder.near(near)
     except OSError as error:
         raise AnalysisError(
-            f"The analysis cannot be written{reason_of(error)}; make space and resume."
+            f"The analysis cannot be written{reason_of(error)}; make space and resume.",
+            AnalysisProblem.NOT_WRITTEN,
         ) from error
 
 
@@ -240,22 +238,24 @@ def _plan(
     }
 
 
-def _check_options(
-    method: str, batch_size: int | None, shard_size: int | None, skip_up_to: float, profiles: str
-) -> None:
+def _check_options(method: str, shard_size: int | None, profiles: str) -> None:
     from napari_ifa.cam import METHODS
 
     if method not in METHODS:
-        raise AnalysisError(f"There is no method '{method}'; choose one of {', '.join(METHODS)}.")
-    for number, what in ((batch_size, "batch"), (shard_size, "shard")):
-        if number is not None and number < 1:
-            raise AnalysisError(f"A {what} of {number} cases is none; give 1 or more.")
-    if not 0 <= skip_up_to <= 1:
         raise AnalysisError(
-            f"A share of {skip_up_to:g} of the cases is not between 0 and 1; give for example 0.05"
-            " to skip up to 5 %."
+            f"There is no method '{method}'; choose one of {', '.join(METHODS)}.",
+            AnalysisProblem.NO_METHOD,
+            method=method,
+        )
+    if shard_size is not None and shard_size < 1:
+        raise AnalysisError(
+            f"A shard needs 1 case or more, and {shard_size} were asked for.",
+            AnalysisProblem.NO_SHARD,
+            size=shard_size,
         )
     if profiles not in ("float32", "float16", "none"):
         raise AnalysisError(
-            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none."
+            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none.",
+            AnalysisProblem.NO_PROFILES,
+            profiles=profiles,
         )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.errors import AnalysisError
+
+Basis = Literal["voxels", "extremes"]
+Scope = Literal["class", "all"]
 
 _ATANH_LOW = float(np.arctanh(0.1))
 _ATANH_HIGH = float(np.arctanh(0.9))
@@ -48,7 +53,10 @@ class CommonScale:
             raise AnalysisError(
                 f"The cohort's P{self.low:g} and P{self.high:g} of the class activation are"
                 f" {self.p_low:g} and {self.p_high:g}; a common scale needs two different"
-                " values, so use a cohort in which the activation varies."
+                " values, so use a cohort in which the activation varies.",
+                AnalysisProblem.NO_SCALE,
+                low=self.p_low,
+                high=self.p_high,
             )
 
     @property
@@ -94,3 +102,38 @@ class CommonScale:
         near, rest, factor, at_low = map(dtype.type, self.float32_steps)
         result: np.ndarray = np.tanh((values - near - rest) * factor + at_low, dtype=dtype)
         return result
+
+
+def checked_percentiles(
+    low: float | None, high: float, basis: Basis, scope: Scope
+) -> tuple[float, float]:
+    """A scale's two percentiles, the lower one by its basis where it is not given.
+
+    Raises
+    ------
+    AnalysisError
+        For an unknown basis or scope, and percentiles out of order.
+    """
+    check_choice(basis, "basis", get_args(Basis))
+    check_choice(scope, "scope", get_args(Scope))
+    if low is None:
+        low = 50.0 if basis == "extremes" else 10.0
+    if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
+        raise AnalysisError(
+            f"The percentiles {low:g} and {high:g} are not in order between 0 and 100.",
+            AnalysisProblem.PERCENTILES,
+            low=low,
+            high=high,
+        )
+    return low, high
+
+
+def check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
+    """AnalysisError where the one given is not among the known ones."""
+    if given not in known:
+        raise AnalysisError(
+            f"There is no {what} '{given}'; choose one of {', '.join(known)}.",
+            AnalysisProblem.NO_CHOICE,
+            what=what,
+            given=given,
+        )

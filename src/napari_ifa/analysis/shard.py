@@ -15,8 +15,8 @@ from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.disk import whole_file
-from napari_ifa.errors import CohortError
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,28 +81,6 @@ class Sums:
         )
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A case that could not be analysed: its place in the cohort, and why in one sentence."""
-
-    position: int
-    reason: str
-
-    def too_many(self, case_id: str, count: int, most: int) -> CohortError:
-        """The error where ``count`` cases, of which this is one, are more than may be skipped."""
-        such = "case" if count == 1 else "cases"
-        return CohortError(
-            f"Case {case_id} cannot be used: {self.reason.rstrip('.')}; {count} such {such} where"
-            f" up to {most} may be skipped, so correct them or leave them out of the cohort."
-        )
-
-
-def most_skipped(share: float, cases: int) -> int:
-    """How many of so many cases may be skipped."""
-    # 0.29 · 100 is a hair below 29.
-    return int(share * cases + 1e-9)
-
-
 @dataclass(frozen=True, eq=False)
 class Shard:
     """The outcome of one run of cases.
@@ -120,7 +98,7 @@ class Shard:
     sums: Sums | None
     rows: Rows | None
     measured: CaseStatistics | None
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedCase, ...] = ()
     files: str = ""
 
     def save(self, path: Path) -> None:
@@ -129,6 +107,7 @@ class Shard:
             "number": np.array(self.number),
             "files": np.array(self.files, str),
             "skipped_position": np.array([s.position for s in self.skipped], np.int64),
+            "skipped_id": np.array([s.id for s in self.skipped], str),
             "skipped_reason": np.array([s.reason for s in self.skipped], str),
         }
         if self.rows is not None and self.sums is not None and self.measured is not None:
@@ -153,9 +132,10 @@ class Shard:
         """
         with np.load(path, allow_pickle=False) as stored:
             skipped = tuple(
-                Skipped(int(position), str(reason))
-                for position, reason in zip(
-                    stored["skipped_position"], stored["skipped_reason"], strict=True
+                SkippedCase(int(position), str(name), str(reason))
+                for position, name, reason in zip(
+                    *(stored[f"skipped_{name}"] for name in ("position", "id", "reason")),
+                    strict=True,
                 )
             )
             number, files = int(stored["number"]), str(stored["files"])
@@ -167,6 +147,13 @@ class Shard:
             )
             sums = Sums(_distribution_of(stored), all_cases, true, correct, _position_of(stored))
             return cls(number, sums, rows, _measured_of(stored), skipped, files)
+
+
+def cases_in(path: Path) -> int:
+    """How many cases a shard's file is of, the skipped ones among them; errors as `Shard.load`."""
+    with np.load(path, allow_pickle=False) as stored:
+        analysed = stored["rows_position"].size if "rows_position" in stored else 0
+        return int(analysed + stored["skipped_position"].size)
 
 
 def load_rows(path: Path) -> Rows | None:

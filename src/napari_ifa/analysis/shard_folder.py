@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_ifa.analysis.fit.statistics import CaseStatistics
-from napari_ifa.analysis.shard import Rows, Shard, load_measured, load_rows
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.shard import Rows, Shard, cases_in, load_measured, load_rows
 from napari_ifa.disk import Claim, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 
@@ -22,6 +23,18 @@ _DAMAGE = (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFi
 def finished_parts(folder: Path) -> list[Path]:
     """The files of the finished shards in a folder; none where there is no folder."""
     return sorted(file for file in folder.glob("shard_*.npz") if _SHARD.fullmatch(file.name))
+
+
+def finished_cases(folder: Path) -> int:
+    """Cases of the finished shards in a folder, the skipped ones among them."""
+
+    def of(file: Path) -> int:
+        try:
+            return cases_in(file)
+        except _DAMAGE:
+            return 0
+
+    return sum(map(of, finished_parts(folder)))
 
 
 def remove_parts(folder: Path) -> None:
@@ -74,13 +87,17 @@ class ShardFolder:
             self.close()
             raise AnalysisError(
                 f"{folder.name} does not hold the finished part of an analysis; give an empty"
-                " folder."
+                " folder.",
+                AnalysisProblem.NO_PARTS_FOLDER,
+                folder=folder.name,
             ) from error
         except OSError as error:
             self.close()
             raise AnalysisError(
                 f"{folder.name}: cannot be written{reason_of(error)}; make space or choose another"
-                " folder."
+                " folder.",
+                AnalysisProblem.NOT_WRITTEN,
+                folder=folder.name,
             ) from error
         except AnalysisError:
             self.close()
@@ -106,7 +123,9 @@ class ShardFolder:
         if finished_parts(self.folder):
             raise AnalysisMismatchError(
                 f"{self.folder.name} holds parts of an analysis, but not {_PLAN}, which says of"
-                " what analysis they are; remove the folder, or choose another one."
+                " what analysis they are; remove the folder, or choose another one.",
+                AnalysisProblem.NO_PLAN,
+                folder=self.folder.name,
             )
         with whole_file(file, None) as part:
             part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
@@ -173,7 +192,10 @@ class ShardFolder:
             hint = f"the first {kept} parts are kept, so make space and resume"
             raise AnalysisError(
                 f"{self.folder.name}: cannot be written{reason_of(error)};"
-                f" {hint if kept else 'make space or choose another folder'}."
+                f" {hint if kept else 'make space or choose another folder'}.",
+                AnalysisProblem.NOT_WRITTEN,
+                folder=self.folder.name,
+                kept=kept,
             ) from error
 
     def size(self, numbers: Iterable[int]) -> int:
@@ -196,5 +218,7 @@ class ShardFolder:
         if different:
             raise AnalysisMismatchError(
                 f"The interrupted analysis in {self.folder.name} was begun with another"
-                f" {', '.join(different)}; go on with the same, or begin anew in another folder."
+                f" {', '.join(different)}; go on with the same, or begin anew in another folder.",
+                AnalysisProblem.OTHER_PLAN,
+                different=different,
             )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +14,35 @@ from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics, centres
-from napari_ifa.analysis.shard import Rows, Shard, Skipped, Sums
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.seen import Seen
+from napari_ifa.analysis.shard import Rows, Shard, Sums
+from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase
 from napari_ifa.cohorts.cohort import Case
-from napari_ifa.cohorts.loading import Loaded
+from napari_ifa.cohorts.skipped import SkippedCase, SkippedCases
 from napari_ifa.cohorts.truth import cases_of_class, decisive, predicted_classes
-from napari_ifa.errors import AnalysisError, Cancelled, ExplanationError
+from napari_ifa.errors import AnalysisError
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.progress import Stop
+from napari_ifa.volumes import Volume
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
     from torch import Tensor
 
-    from napari_ifa.cam import ClassActivation, CutNetwork
+    from napari_ifa.cam import ClassActivation
 
 Profiles = Literal["float32", "float16", "none"]
+#: A case with what an analysis keeps of its image.
+SeenCase: TypeAlias = ReadCase[Seen]
 
-#: Numbers of a batch where its size is not given: more gains nothing on a CPU.
-_BATCH_NUMBERS_CPU = 2**20
-_BATCH_NUMBERS_GPU = 2**26
-_LARGEST_BATCH = 64
 #: Numbers that wait to be counted together, 16 MiB of float32.
 _WAITING_NUMBERS = 2**22
+
+
+def seen(case: Case, volume: Volume, prepared: MetaTensor) -> Seen:
+    """What an analysis keeps of a case while its image is at hand."""
+    return Seen.of(volume, prepared)
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class ShardTask:
 def compute_shard(
     classifier: Classifier,
     task: ShardTask,
-    inputs: Iterator[Loaded],
+    inputs: Iterator[SeenCase | SkippedCase],
     options: PassOptions,
     *,
     progress: Callable[[int], None] | None = None,
@@ -80,7 +89,7 @@ def compute_shard(
 ) -> Shard:
     """Take the task's cases from ``inputs``, which yields them in their order.
 
-    ``progress`` is told how many more cases are done; ``stop`` is asked before every batch.
+    ``progress`` is told how many more cases are done; ``stop`` is asked before every case.
 
     Raises
     ------
@@ -89,101 +98,115 @@ def compute_shard(
     Cancelled
         ``stop`` returned True.
     """
-    from napari_ifa.cam import CutNetwork
+    from napari_ifa.cam import CutNetwork, class_activation
 
     labels = dict(zip(task.positions, task.labels.tolist(), strict=True))
-    sums = _RunningSums(options.profiles, classifier.output_activation)
-    skipped: list[Skipped] = []
+    sums = _RunningSums(classifier.output_activation)
+    skipped = SkippedCases(options.most_skipped)
+    size = BatchSize(options.batch_size)
+    batches: Batches[Seen] = Batches(classifier.device, size, skipped, progress, stop)
     # Cut anew for every shard: what is learnt about the head depends on the first batch, and a
     # shard must not depend on those before it.
     with CutNetwork(classifier.network, classifier.target_layer, early=True) as cut:
-        for batch, failed in _batches(inputs, len(task.cases), classifier, options.batch_size):
-            if stop is not None and stop():
-                raise Cancelled("The analysis was stopped.")
-            skipped += failed
-            done = len(failed) + len(batch)
-            for part, activation in _explained(cut, batch, classifier, options.method, stop):
-                if isinstance(activation, str):
-                    skipped.append(Skipped(part[0].position, activation))
-                else:
-                    sums.add(activation, part, [labels[item.position] for item in part])
-            if len(skipped) > options.most_skipped:
-                first = min(skipped, key=lambda case: case.position)
-                name = task.cases[task.positions.index(first.position)].id
-                raise first.too_many(name, len(skipped), options.most_skipped)
-            if progress is not None:
-                progress(done)
-    skipped.sort(key=lambda case: case.position)
-    return Shard(task.number, *sums.finished(), tuple(skipped), task.files)
+
+        def compute(images: Tensor, batch: list[SeenCase]) -> _BatchSums:
+            activation = class_activation(
+                cut, images, method=options.method, class_idx="all", stop=stop
+            )
+            own = [labels[case.position] for case in batch]
+            return _BatchSums.of(
+                activation, batch, own, classifier.output_activation, options.profiles
+            )
+
+        for _, found in batches.computed(islice(inputs, len(task.cases)), compute):
+            sums.add(found)
+    return Shard(task.number, *sums.finished(), tuple(skipped.cases), task.files)
 
 
-def _batches(
-    inputs: Iterator[Loaded], count: int, classifier: Classifier, size: int | None
-) -> Iterator[tuple[list[Loaded], list[Skipped]]]:
-    """Runs of inputs of one shape, each with the cases that failed on the way to it."""
-    batch: list[Loaded] = []
-    failed: list[Skipped] = []
-    for _ in range(count):
-        item = next(inputs)
-        if item.image is None:
-            failed.append(Skipped(item.position, item.reason))
-            continue
-        first = batch[0].image if batch else None
-        if first is not None and (
-            len(batch) >= (size or _fitting(first, classifier)) or item.image.shape != first.shape
-        ):
-            yield batch, failed
-            batch, failed = [], []
-        batch.append(item)
-    if batch or failed:
-        yield batch, failed
+@dataclass(frozen=True, eq=False)
+class _BatchSums:
+    """What one batch adds; the images' features are not kept.
 
+    Attributes
+    ----------
+    labels : class numbers of the n cases.
+    rows, measured : of the cases.
+    maps : ``[C, n · voxels]``, every class activation.
+    own : ``[n, F]``, contributions to the class that is explained.
+    contributions : ``[n, C, F]``, to all classes; None where the weights are shared.
+    weights, sums : ``[C, F]``, the same for all cases, and the features' sums ``[n, F]``; None
+        where every case has other weights.
+    centres : of the features.
+    of_class : ``[n, C]``, which cases are of which class.
+    """
 
-def _fitting(image: Tensor, classifier: Classifier) -> int:
-    """How many inputs of this size go through the network together."""
-    numbers = _BATCH_NUMBERS_CPU if classifier.device.type == "cpu" else _BATCH_NUMBERS_GPU
-    return int(np.clip(numbers // max(1, image.numel()), 1, _LARGEST_BATCH))
+    labels: list[int]
+    rows: Rows
+    measured: CaseStatistics
+    maps: Tensor
+    own: NDArray[np.float64]
+    contributions: Tensor | None
+    weights: Tensor | None
+    sums: Tensor | None
+    centres: NDArray[np.float64]
+    of_class: NDArray[np.bool_]
 
-
-def _explained(
-    cut: CutNetwork, batch: list[Loaded], classifier: Classifier, method: str, stop: Stop | None
-) -> Iterable[tuple[list[Loaded], ClassActivation | str]]:
-    """The batch's class activation; or, where it fails, each case's own, or why it has none."""
-    import torch
-
-    from napari_ifa.cam import class_activation
-    from napari_ifa.cam.memory import NoMemoryError
-
-    if not batch:
-        return
-    images = [item.image for item in batch if item.image is not None]
-    try:
-        activation = class_activation(
-            cut,
-            torch.stack(images).to(classifier.device),
-            method=method,
-            class_idx="all",
-            stop=stop,
+    @classmethod
+    def of(
+        cls,
+        activation: ClassActivation,
+        batch: list[SeenCase],
+        labels: list[int],
+        output_activation: str,
+        profiles: Profiles,
+    ) -> _BatchSums:
+        """Of a batch's class activation of all classes, and its cases' class numbers."""
+        maps = activation.maps().flatten(2)
+        logits = activation.logits.double().cpu().numpy()
+        known = np.array(labels)
+        answered = predicted_classes(decisive(logits, output_activation))
+        explained = np.where(known >= 0, known, answered)
+        # Of a single output the profile is its own, whether it is present or absent.
+        columns = np.minimum(explained, logits.shape[1] - 1).tolist()
+        weights, contributions, sums = _shared_weights(activation), None, None
+        if weights is None:
+            contributions = activation.contributions()
+            own = _numpy(contributions[range(len(columns)), columns])
+        else:
+            sums = activation.features.flatten(2).sum(-1)
+            own = _numpy(weights[columns] * sums)
+        kept = own[:, : 0 if profiles == "none" else None]
+        at_hand = [case.kept for case in batch if case.kept is not None]
+        return cls(
+            labels=labels,
+            rows=Rows(
+                position=np.array([case.position for case in batch], np.int64),
+                content=np.array([one.content for one in at_hand], np.uint64),
+                group=np.array([case.group for case in batch], np.uint64),
+                logits=logits,
+                activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
+                activation_minimum=_numpy(maps.amin(2)),
+                activation_maximum=_numpy(maps.amax(2)),
+                contribution=_stored(kept, profiles),
+            ),
+            measured=CaseStatistics.of(
+                [one.intensities for one in at_hand], [one.header for one in at_hand], activation
+            ),
+            maps=maps.movedim(1, 0).flatten(1),
+            own=own,
+            contributions=contributions,
+            weights=weights,
+            sums=sums,
+            centres=centres(activation.features),
+            of_class=cases_of_class(known, logits.shape[1]),
         )
-    except NoMemoryError:
-        raise
-    except ExplanationError as error:
-        if len(batch) == 1:
-            yield batch, str(error)
-            return
-    else:
-        yield batch, activation
-        return
-    for item in batch:
-        yield from _explained(cut, [item], classifier, method, stop)
 
 
 class _RunningSums:
     """Accumulates batches; what waits to be counted stays below a fixed size."""
 
-    def __init__(self, profiles: Profiles, output_activation: str) -> None:
+    def __init__(self, output_activation: str) -> None:
         self._output_activation = output_activation
-        self._profiles: Profiles = profiles
         self._maps: list[Tensor] = []
         self._contributions: list[Tensor] = []
         self._weights: Tensor | None = None
@@ -197,39 +220,23 @@ class _RunningSums:
         self._rows: list[Rows] = []
         self._measured: list[CaseStatistics] = []
 
-    def add(self, activation: ClassActivation, batch: list[Loaded], labels: list[int]) -> None:
-        """A batch's class activation of all classes, and its cases' class numbers."""
-        maps = activation.maps().flatten(2)
-        logits = activation.logits.double().cpu().numpy()
-        known = np.array(labels)
-        answered = predicted_classes(decisive(logits, self._output_activation))
-        explained = np.where(known >= 0, known, answered)
-        # Of a single output the profile is its own, whether it is present or absent.
-        column = np.minimum(explained, logits.shape[1] - 1)
-        own = self._contributed(activation, column.tolist())
-        self._own.append(own)
-        self._labels += labels
-        of_class = cases_of_class(known, logits.shape[1])
-        self._centres.append((centres(activation.features), of_class))
+    def add(self, found: _BatchSums) -> None:
+        """Another batch."""
+        self._labels += found.labels
+        self._own.append(found.own)
+        self._rows.append(found.rows)
+        self._measured.append(found.measured)
+        self._centres.append((found.centres, found.of_class))
         if sum(part.size for part, _ in self._centres) >= _WAITING_NUMBERS:
             self._count_centres()
-        kept = own[:, : 0 if self._profiles == "none" else None]
-        self._rows.append(
-            Rows(
-                position=np.array([item.position for item in batch], np.int64),
-                content=np.array([item.content for item in batch], np.uint64),
-                group=np.array([item.group for item in batch], np.uint64),
-                logits=logits,
-                activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
-                activation_minimum=_numpy(maps.amin(2)),
-                activation_maximum=_numpy(maps.amax(2)),
-                contribution=_stored(kept, self._profiles),
-            )
-        )
-        quantiles = [item.intensities for item in batch if item.intensities is not None]
-        headers = [item.header for item in batch if item.header is not None]
-        self._measured.append(CaseStatistics.of(quantiles, headers, activation))
-        self._maps.append(maps.movedim(1, 0).flatten(1))
+        if found.contributions is not None:
+            self._contributions.append(found.contributions)
+        if found.weights is not None and found.sums is not None:
+            if self._weights is not None and not self._weights.equal(found.weights):
+                self._count_contributions()
+            self._weights = found.weights
+            self._sums.append(found.sums)
+        self._maps.append(found.maps)
         if sum(part.numel() for part in self._maps) >= _WAITING_NUMBERS:
             self._count_maps()
         waiting = (*self._contributions, *self._sums)
@@ -254,20 +261,6 @@ class _RunningSums:
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
         sums = Sums(self._distribution, self._all, true, correct, self._position)
         return sums, rows, CaseStatistics.joined(self._measured)
-
-    def _contributed(self, activation: ClassActivation, columns: list[int]) -> NDArray[np.float64]:
-        """Each case's contributions to one class, ``[B, F]``; those to all wait to be counted."""
-        weights = _shared_weights(activation)
-        if weights is None:
-            contributions = activation.contributions()
-            self._contributions.append(contributions)
-            return _numpy(contributions[range(len(columns)), columns])
-        sums = activation.features.flatten(2).sum(-1)
-        if self._weights is not None and not self._weights.equal(weights):
-            self._count_contributions()
-        self._weights = weights
-        self._sums.append(sums)
-        return _numpy(weights[columns] * sums)
 
     def _count_maps(self) -> None:
         import torch
@@ -315,7 +308,8 @@ def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[n
     if contributions.size and np.abs(contributions).max() > np.finfo(np.float16).max:
         raise AnalysisError(
             "The contributions are too large for float16, which ends at 65504; keep the profiles"
-            " as float32, or leave them out."
+            " as float32, or leave them out.",
+            AnalysisProblem.TOO_LARGE_FOR_FLOAT16,
         )
     return contributions.astype(np.float16)
 

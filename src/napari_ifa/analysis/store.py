@@ -20,7 +20,14 @@ from napari_ifa.analysis.fit.reference import FitReference
 from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
-from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.scale import (
+    Basis,
+    CommonScale,
+    Scope,
+    check_choice,
+    checked_percentiles,
+)
 from napari_ifa.analysis.variables import FINE
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
@@ -30,8 +37,6 @@ from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
 
-Basis = Literal["voxels", "extremes"]
-Scope = Literal["class", "all"]
 Kind = Literal["all", "true", "true_correct"]
 Values = Literal["voxels", "valleys", "peaks"]
 
@@ -200,7 +205,7 @@ class Analysis:
         cases that are answered rightly alone.
         """
         self._check_class(class_idx)
-        _check_choice(kind, "importance", get_args(Kind))
+        check_choice(kind, "importance", get_args(Kind))
         result: NDArray[np.float64] = self.dataset[f"importance_{kind}"].values[:, class_idx]
         return result
 
@@ -296,7 +301,8 @@ class Analysis:
                 raise AnalysisError(
                     f"The counts of this analysis are too coarse for its scale: P{low:g} and"
                     f" P{high:g} of the class activation are both {p_low:.6g} within"
-                    f" {off:.2g}; run the analysis again with this version."
+                    f" {off:.2g}; run the analysis again with this version.",
+                    AnalysisProblem.TOO_COARSE,
                 )
             return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
         return CommonScale(p_low, p_high, low, high, basis, scope)
@@ -321,8 +327,8 @@ class Analysis:
             For an unknown class, or one without a finite activation.
         """
         self._check_class(class_idx)
-        _check_choice(values, "set of values", get_args(Values))
-        _check_choice(scope, "scope", get_args(Scope))
+        check_choice(values, "set of values", get_args(Values))
+        check_choice(scope, "scope", get_args(Scope))
         row = 0 if scope == "all" else class_idx
         if values == "voxels":
             found = self.distribution()
@@ -346,7 +352,9 @@ class Analysis:
         if different:
             raise AnalysisMismatchError(
                 f"This analysis was made with another model: {', '.join(different)} differ;"
-                " run the analysis again with this model, or open the model it was made with."
+                " run the analysis again with this model, or open the model it was made with.",
+                AnalysisProblem.OTHER_MODEL,
+                different=different,
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -376,7 +384,9 @@ class Analysis:
         except OSError as error:
             raise AnalysisError(
                 f"{target.name} cannot be written there{reason_of(error)}; make space or choose"
-                " another folder."
+                " another folder.",
+                AnalysisProblem.NOT_WRITTEN,
+                file=target.name,
             ) from error
 
     def kept_in(self, home: WorkFolder) -> Analysis:
@@ -399,31 +409,7 @@ class Analysis:
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
             raise AnalysisError(
-                f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes."
+                f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes.",
+                AnalysisProblem.NO_CLASS,
+                class_idx=class_idx,
             )
-
-
-def checked_percentiles(
-    low: float | None, high: float, basis: Basis, scope: Scope
-) -> tuple[float, float]:
-    """A scale's two percentiles, the lower one by its basis where it is not given.
-
-    Raises
-    ------
-    AnalysisError
-        For an unknown basis or scope, and percentiles out of order.
-    """
-    _check_choice(basis, "basis", get_args(Basis))
-    _check_choice(scope, "scope", get_args(Scope))
-    if low is None:
-        low = 50.0 if basis == "extremes" else 10.0
-    if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
-        raise AnalysisError(
-            f"The percentiles {low:g} and {high:g} are not in order between 0 and 100."
-        )
-    return low, high
-
-
-def _check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise AnalysisError(f"There is no {what} '{given}'; choose one of {', '.join(known)}.")

@@ -140,7 +140,9 @@ def _in_one_batch(
         except NoMemoryError:
             if len(block) == 1:
                 raise
+            # Memory may be short before the layer, where no other block is chosen.
             limit = len(block) // 2
+            block = block[:limit]
             continue
         logits.append(rows.reshape(cases, len(block), -1))
         done += len(block)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from napari_ifa.errors import AnalysisError, Cancelled
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis
     from napari_ifa.cohorts import Cohort
-    from napari_ifa.evaluation.findings import Findings
+    from napari_ifa.evaluation.findings import Findings, ModelFindings
     from napari_ifa.evaluation.section import Section
     from napari_ifa.evaluation.summary.provenance import Command
     from napari_ifa.export.tables import TracedSections
@@ -28,9 +27,13 @@ _MOST_NAMED = 5
 
 def run_analyze(options: argparse.Namespace) -> None:
     """Analyse a cohort; what is finished of an interrupted analysis is kept beside its file."""
-    from napari_ifa.analysis import analyze
-    from napari_ifa.analysis.assembly import is_same_work
-    from napari_ifa.analysis.shard_folder import finished_parts, remove_parts
+    from napari_ifa.analysis import (
+        analyze,
+        finished_cases,
+        finished_parts,
+        is_same_work,
+        remove_parts,
+    )
 
     reserve_file(options, options.out, "analysis", "cohort.nc")
     cohort = _cohort(options)
@@ -65,7 +68,7 @@ def run_analyze(options: argparse.Namespace) -> None:
             )
         analysis.save(options.out, overwrite=True)
     except KeyboardInterrupt:
-        kept = _cases_kept(parts, len(cohort))
+        kept = finished_cases(parts)
         if not kept:
             raise
         raise Cancelled(
@@ -109,7 +112,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 def run_findings(options: argparse.Namespace) -> None:
     """Say what an analysis shows of its model: tables and figures in a folder."""
     from napari_ifa.analysis import load_analysis
-    from napari_ifa.evaluation.findings import findings
+    from napari_ifa.evaluation.findings import findings, findings_with_model
     from napari_ifa.evaluation.summary.provenance import provenance_of
 
     if (options.bundle is None) != (options.cohort is None):
@@ -122,44 +125,28 @@ def run_findings(options: argparse.Namespace) -> None:
     other = load_analysis(options.other) if options.other else None
     provenance = provenance_of("findings", analysis, other, options.top)
     _check_folder(options, options.out, provenance)
-    found = findings(analysis, other, top=options.top)
-    more: list[Section] = []
-    if options.bundle is not None:
-        found, more = _with_model(options, analysis, found)
-    elif not analysis.is_regression:
-        print(
-            "Redundancy is not measured: that takes the model and labelled cases, best ones that it"
-            " was not trained on; give --bundle and --cohort."
-        )
-    _write([*found.sections, *more], options.out, provenance)
-
-
-def _with_model(
-    options: argparse.Namespace, analysis: Analysis, found: Findings
-) -> tuple[Findings, list[Section]]:
-    """What needs the model: what accuracy loses without features, the candidates' maps."""
-    from napari_ifa.evaluation.findings.confounder_maps import confounder_maps_section
-    from napari_ifa.evaluation.measures.feature_removal import feature_removal
-
-    cohort = _cohort(options)
-    classifier = loaded_classifier(options)
-    analysis.check(classifier)
-    try:
-        with Bar("cases, each twice") as bar:
-            removal = feature_removal(
-                classifier, cohort, skip_up_to=options.skip_up_to, progress=bar
+    if options.bundle is None:
+        found: Findings | ModelFindings = findings(analysis, other, top=options.top)
+        if not analysis.is_regression:
+            print(
+                "Redundancy is not measured: that takes the model and labelled cases, best ones"
+                " that it was not trained on; give --bundle and --cohort."
             )
-        found = found.with_removal(removal)
-    except AnalysisError as error:
-        found = found.without_removal(str(error))
-    if not found.confounders.ranked:
-        return found, []
-    try:
-        return found, [confounder_maps_section(classifier, cohort, found)]
-    except AnalysisError as error:
-        # The findings stand without their pictures.
-        say(f"Maps of the candidates are left out: {error}")
-        return found, []
+    else:
+        cohort, classifier = _cohort(options), loaded_classifier(options)
+        with Bar("cases, each twice") as bar:
+            found = findings_with_model(
+                classifier,
+                analysis,
+                cohort,
+                other,
+                top=options.top,
+                skip_up_to=options.skip_up_to,
+                progress=bar,
+            )
+        if found.maps_left_out:
+            say(f"Maps of the candidates are left out: {found.maps_left_out}")
+    _write(found.sections, options.out, provenance)
 
 
 def run_report(options: argparse.Namespace) -> None:
@@ -211,16 +198,6 @@ def _check_folder(options: argparse.Namespace, folder: Path, provenance: Mapping
 
     if not options.overwrite:
         check_sections(folder, provenance)
-
-
-def _cases_kept(parts: Path, cases: int) -> int:
-    """Cases of the finished shards in a folder; all shards but the last are of one size."""
-    try:
-        size = int(json.loads((parts / "plan.json").read_text(encoding="utf-8"))["shard size"])
-        numbers = [int(file.stem.removeprefix("shard_")) for file in parts.glob("shard_*.npz")]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-    return sum(max(0, min(size, cases - number * size)) for number in numbers)
 
 
 def _read(folder: Path, command: Command, analysis: Analysis) -> TracedSections:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_ifa import samples
 from napari_ifa.analysis import Explanation, analyze, explain
 from napari_ifa.analysis.colour import evidence_strength
-from napari_ifa.analysis.store import Basis
+from napari_ifa.analysis.scale import Basis
 from napari_ifa.cohorts import Case, read_cohort
 from napari_ifa.disk import whole_folder
 from napari_ifa.evaluation.measures.localisation import localise

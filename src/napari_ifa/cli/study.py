@@ -17,7 +17,7 @@ from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, ExplanationError, IfaError, UnsupportedStudyError
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis.store import Basis
+    from napari_ifa.analysis.scale import Basis
     from napari_ifa.reading import Series
 
 

@@ -12,29 +12,26 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import FeatureMask, Ranking
-from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.analysis.store import Analysis, Basis, Kind
+from napari_ifa.analysis.scale import Basis, CommonScale
+from napari_ifa.analysis.store import Analysis, Kind
+from napari_ifa.cohorts.batches import CohortPass
 from napari_ifa.cohorts.cohort import Cohort
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.evaluation_pass import (
     SETS,
     BatchMeasures,
     CaseMeasures,
+    MarkedCase,
     explained_classes,
+    lesion_of,
 )
 from napari_ifa.evaluation.measures.average_drop import AverageDrop
-from napari_ifa.evaluation.measures.case_batches import (
-    CaseBatches,
-    Progress,
-    ReadCase,
-    SkippedCase,
-    Stop,
-)
 from napari_ifa.evaluation.measures.consistency import Consistency, pooling_scale
 from napari_ifa.evaluation.measures.feature_order import FRACTIONS, CurveMasks, FeatureOrder
 from napari_ifa.evaluation.measures.localisation import CohortLocalisation
-from napari_ifa.evaluation.measures.masked_accuracy import MaskedAccuracy
+from napari_ifa.evaluation.measures.masked_accuracy import MaskedAccuracy, masked_batches
 from napari_ifa.evaluation.measures.masking_curve import MaskingCurve, accuracy_curve, fit_curve
 from napari_ifa.evaluation.measures.set_measures import (
     SetAccuracy,
@@ -46,6 +43,7 @@ from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -182,7 +180,15 @@ def evaluate(
     analysis.check(classifier)
     if not len(fractions):
         raise AnalysisError("The masking curve has no share of features; give one or more.")
-    batches = CaseBatches(classifier, cohort, batch_size, True, progress, stop, skip_up_to)
+    batches = CohortPass(
+        classifier,
+        cohort,
+        lesion_of,
+        masked_batches(batch_size),
+        skip_up_to,
+        progress,
+        stop,
+    )
     truth = Truth.of(classifier, cohort.cases)
     order = FeatureOrder.of(analysis, by, kind)
     masks = CurveMasks.of(order, top, tuple(fractions), seed)
@@ -200,7 +206,7 @@ def evaluate(
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
-        def compute(x: Tensor, cases: list[ReadCase]) -> BatchMeasures:
+        def compute(x: Tensor, cases: list[MarkedCase]) -> BatchMeasures:
             activation = class_activation(
                 cut, x, method=analysis.method, class_idx="all", stop=stop
             )
@@ -219,7 +225,7 @@ def evaluate(
     notes = _notes(found, truth, order, kind)
     return Evaluation(
         cases=len(logits),
-        skipped=tuple(batches.skipped),
+        skipped=batches.skipped,
         unlabelled=unlabelled,
         notes=(*notes, *_skipped_notes(batches.skipped)),
         consistency=Consistency(

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.scale import CommonScale
+from napari_ifa.cohorts.batches import ReadCase, mask_problems_said
+from napari_ifa.cohorts.case import Case
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.evaluation.measures.average_drop import masked_input_logits
-from napari_ifa.evaluation.measures.case_batches import ReadCase
 from napari_ifa.evaluation.measures.consistency import map_sums
-from napari_ifa.evaluation.measures.localisation import Localisation, localised
+from napari_ifa.evaluation.measures.localisation import Localisation, localised, on_image_grid
 from napari_ifa.evaluation.measures.masked_accuracy import batch_masked_logits
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine
-from napari_ifa.volumes import FeatureGrid
+from napari_ifa.reading import read_volume
+from napari_ifa.volumes import FeatureGrid, Volume
+from napari_ifa.volumes.volume import Affine
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
     from torch import Tensor
 
     from napari_ifa.cam import ClassActivation, CutNetwork
@@ -30,6 +34,34 @@ if TYPE_CHECKING:
 
 #: Masks whose logits are kept: all features, the principal ones, the others.
 SETS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """A case's lesion mask, with the image that it was drawn on.
+
+    Attributes
+    ----------
+    volume : the image as it was opened.
+    mask : ``[I, P, L]`` bool on the image's grid.
+    input_affine : index of the network's input → LPS mm, ``[4, 4]``.
+    """
+
+    volume: Volume
+    mask: NDArray[np.bool_]
+    input_affine: Affine
+
+
+MarkedCase: TypeAlias = ReadCase[Lesion | None]
+
+
+def lesion_of(case: Case, volume: Volume, prepared: MetaTensor) -> Lesion | None:
+    """A case's lesion mask; None where it has none."""
+    if case.mask is None:
+        return None
+    with mask_problems_said():
+        mask = on_image_grid(read_volume(case.mask), volume)
+    return Lesion(volume, mask, input_lps_affine(prepared))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +121,7 @@ class CaseMeasures:
         return self.classifier.output_activation == "none"
 
     def of_batch(
-        self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[ReadCase]
+        self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[MarkedCase]
     ) -> BatchMeasures:
         """Of a batch: its images, their class activation of all classes, and the cases."""
         logits: NDArray[np.float64] = activation.logits.double().cpu().numpy()
@@ -112,12 +144,12 @@ class CaseMeasures:
             set_logits=answers[:, :SETS].copy(),
             masked_inputs=masked_inputs,
             found=tuple(
-                self._localised(case, maps[row], int(explained[row]))
+                self._localised(case, x[row : row + 1], maps[row], int(explained[row]))
                 for row, case in enumerate(batch)
             ),
         )
 
-    def add(self, batch: list[ReadCase], found: BatchMeasures) -> None:
+    def add(self, batch: list[MarkedCase], found: BatchMeasures) -> None:
         """Keep the measures of a batch."""
         self.positions.extend(case.position for case in batch)
         self.pseudonyms.extend(case.group for case in batch)
@@ -139,27 +171,25 @@ class CaseMeasures:
         return [one for part in self.parts for one in part.found]
 
     def _localised(
-        self, case: ReadCase, maps: Tensor, predicted: int
+        self, case: MarkedCase, x: Tensor, maps: Tensor, predicted: int
     ) -> tuple[int, Localisation | None] | None:
-        if case.lesion is None or case.volume is None:
+        lesion = case.kept
+        if lesion is None:
             return None
         label = int(self.labels[case.position])
         chosen = label if label >= 0 and len(maps) > 1 else predicted
-        if not case.lesion.any():
+        if not lesion.mask.any():
             return chosen, None
-        shape, size = tuple(maps.shape[1:]), tuple(case.image.shape[1:])
+        shape, size = tuple(maps.shape[1:]), tuple(x.shape[2:])
         if size not in self.steps:
             from napari_ifa.models.reach import feature_steps
 
-            given = case.image.as_tensor().float()[None].to(maps.device)
             layer = self.classifier.target_layer
-            self.steps[size] = feature_steps(self.classifier.network, given, layer, shape)
-        grid = FeatureGrid.from_network_input(
-            input_lps_affine(case.image), size, shape, self.steps[size]
-        )
+            self.steps[size] = feature_steps(self.classifier.network, x, layer, shape)
+        grid = FeatureGrid.from_network_input(lesion.input_affine, size, shape, self.steps[size])
         activation = maps[chosen].float().cpu().numpy().reshape(grid.shape)
-        on_image = grid.onto(case.volume).volume(activation)
-        return chosen, localised(on_image, case.lesion, self.scales[chosen])
+        on_image = grid.onto(lesion.volume).volume(activation)
+        return chosen, localised(on_image, lesion.mask, self.scales[chosen])
 
 
 def explained_classes(logits: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.colour import diverging_colours
-from napari_ifa.analysis.explain import Explanation
+from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.disk import whole_file
 from napari_ifa.volumes.volume import Volume
 from napari_ifa.volumes.windowing import default_window

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari
 
-    from napari_ifa.analysis.store import Basis
+    from napari_ifa.analysis.scale import Basis
     from napari_ifa.models.answers import ToldActivation
 
 LayerData = tuple[Any, dict[str, Any], str]

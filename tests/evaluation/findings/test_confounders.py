@@ -11,8 +11,8 @@ from napari_ifa import samples
 from napari_ifa.analysis import Analysis, FeatureMask, analyze, explain
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.findings.candidate_maps import candidate_cases, candidate_maps
 from napari_ifa.evaluation.findings.confounder_maps import (
-    candidate_cases,
     confounder_maps,
     confounder_maps_section,
 )
@@ -271,7 +271,8 @@ def test_the_maps_show_the_cases_in_which_the_feature_contributes_most(analysed,
     found = findings(analysis)
     feature, class_idx = found.confounders.ranked[0]
 
-    figure = confounder_maps(classifier, cohort, found, features=1, cases=2)
+    maps = candidate_maps(classifier, cohort, found, features=1, cases=2)
+    figure = confounder_maps(classifier, found, maps)
 
     data = analysis.dataset
     own = data["contribution"].values[data["label"].values == class_idx, feature]
@@ -298,7 +299,9 @@ def test_the_maps_show_the_cases_in_which_the_feature_contributes_most(analysed,
 def test_the_section_says_whether_what_it_shows_are_candidates(analysed, version, title, meaning):
     classifier, cohort, analysis = analysed[version]
 
-    section = confounder_maps_section(classifier, cohort, findings(analysis), features=1, cases=1)
+    found = findings(analysis)
+    maps = candidate_maps(classifier, cohort, found, features=1, cases=1)
+    section = confounder_maps_section(classifier, found, maps)
 
     assert section.title == title
     assert section.meaning.startswith(meaning)
@@ -319,4 +322,4 @@ def test_maps_need_the_cohort_that_was_analysed(analysed):
     classifier, cohort, analysis = analysed["confounded"]
 
     with pytest.raises(AnalysisError, match="give the cohort that was analysed"):
-        confounder_maps(classifier, replace(cohort, cases=()), findings(analysis))
+        candidate_maps(classifier, replace(cohort, cases=()), findings(analysis))

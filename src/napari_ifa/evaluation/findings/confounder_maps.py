@@ -9,16 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.colour import diverging_colours
-from napari_ifa.analysis.explain import Explanation, explain
-from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.cohorts.cohort import Case, Cohort
-from napari_ifa.cohorts.truth import cases_of_class
-from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.drawing import plain_label
+from napari_ifa.evaluation.findings.candidate_maps import CandidateMap, CandidateMaps
 from napari_ifa.evaluation.findings.findings import Findings
 from napari_ifa.evaluation.section import Section
 from napari_ifa.models.classifier import Classifier
-from napari_ifa.volumes.windowing import default_window
 from napari_ifa.wording import percent
 
 if TYPE_CHECKING:
@@ -32,135 +27,75 @@ _OVERLAY_OPACITY, _OPACITY_POWER = 0.9, 0.45
 _ID_LENGTH = 22
 
 
-def confounder_maps(
-    classifier: Classifier,
-    cohort: Cohort,
-    findings: Findings,
-    *,
-    features: int = 3,
-    cases: int = 4,
-) -> Figure:
-    """FS-S-CAM (eq. 5) of the first features in rank, each alone, on cases of the class.
-
-    One row per feature, on the cases in which it contributes most; each image shows the slice where
-    it is strongest. The scale is the common one of all features together, by the cases' extremes,
-    since a confounder often fills a small part of the image.
-
-    Parameters
-    ----------
-    features : of the first in rank; fewer where there are fewer.
-    cases : of the class, for each feature.
-
-    Raises
-    ------
-    AnalysisError
-        No class has a case in the cohort, so there is nothing to show.
-    AnalysisMismatchError
-        The findings are of another model.
-    """
+def confounder_maps(classifier: Classifier, findings: Findings, maps: CandidateMaps) -> Figure:
+    """One row per feature, on the cases in which it contributes most."""
     from matplotlib.figure import Figure as Mpl
 
-    number = len(findings.confounders.share)
-    rows: list[tuple[int, int, list[tuple[Case, Explanation]]]] = []
-    for f, c in findings.confounders.ranked[:features]:
-        mask = FeatureMask.only(number, [f])
-        explained = [
-            (case, explain(classifier, case.read(), findings.analysis, c, mask, basis="extremes"))
-            for case in candidate_cases(cohort, findings, f, c)[:cases]
-        ]
-        if explained:
-            rows.append((f, c, explained))
-    if not rows:
-        raise AnalysisError(
-            "The cohort has no case of a class with confounder candidates; give the cohort that was"
-            " analysed."
-        )
-    columns = max(len(explained) for _, _, explained in rows)
+    columns = max(len(row) for row in maps.rows)
     figure = Mpl(
-        figsize=(2.3 * columns + 2.2, 2.7 * len(rows) + 0.7),
+        figsize=(2.3 * columns + 2.2, 2.7 * len(maps.rows) + 0.7),
         facecolor="white",
         layout="constrained",
     )
-    grid = figure.add_gridspec(len(rows), columns)
-    for row, (f, c, explained) in enumerate(rows):
-        for column, (case, explanation) in enumerate(explained):
+    grid = figure.add_gridspec(len(maps.rows), columns)
+    for row, shown in enumerate(maps.rows):
+        for column, one in enumerate(shown):
             panel = figure.add_subplot(grid[row, column])
-            _draw(panel, explanation)
+            _draw(panel, one)
             panel.set_title(
-                f"{_short_id(case.id)}\nk = {explanation.contributions[f]:+.2g} logit", fontsize=9
+                f"{_short_id(one.case_id)}\nk = {one.contribution:+.2g} logit", fontsize=9
             )
             if column == 0:
+                f, c = one.feature, one.class_idx
                 share = percent(findings.confounders.share[f, c])
                 name = plain_label(classifier.class_names[c], 24)
                 standing = "candidate" if findings.confounders.candidate[f, c] else "no candidate"
                 text = f"feature {f} alone, for\n{name}\n{share}, {standing}"
                 panel.set_ylabel(text, fontsize=9.5)
     _colour_bar(figure)
-    solid = any(_slices(explanation) > 1 for _, _, shown in rows for _, explanation in shown)
-    if solid:
+    if any(one.slices > 1 for shown in maps.rows for one in shown):
         figure.supxlabel("Each picture is the slice of most evidence.", fontsize=9)
     return figure
 
 
 def confounder_maps_section(
-    classifier: Classifier, cohort: Cohort, findings: Findings, *, features: int = 3, cases: int = 4
+    classifier: Classifier, findings: Findings, maps: CandidateMaps
 ) -> Section:
-    """`confounder_maps` as a section, with the cases that are shown as its table."""
-    figure = confounder_maps(classifier, cohort, findings, features=features, cases=cases)
-    shown, candidate = findings.confounders.ranked[:features], findings.confounders.candidate
-    rows = tuple(
-        {
-            "feature": f,
-            "class": classifier.class_names[c],
-            "case": case.id,
-            "candidate": bool(candidate[f, c]),
-        }
-        for f, c in shown
-        for case in candidate_cases(cohort, findings, f, c)[:cases]
-    )
+    """The maps as a section, with the cases that are shown as its table."""
+    candidate = findings.confounders.candidate
+    are_candidates = [bool(candidate[row[0].feature, row[0].class_idx]) for row in maps.rows]
+    skipped = "".join(f" {one.id} is left out: {one.reason}" for one in maps.skipped)
     return Section(
         key="confounder_maps",
         title=(
             "Where the first confounder candidates answer"
-            if all(candidate[f, c] for f, c in shown)
+            if all(are_candidates)
             else "Where the first features in rank answer"
         ),
-        meaning=_which_are_candidates([bool(candidate[f, c]) for f, c in shown])
+        meaning=_which_are_candidates(are_candidates)
         + " Each picture shows one feature alone, on the cases in which it contributes most:"
-        " evidence outside the organ, on a marker, a border or a device is no sign of a disease.",
+        " evidence outside the organ, on a marker, a border or a device is no sign of a disease."
+        + skipped,
         limits="A place inside the organ clears no feature, and a place outside convicts none:"
         " switch the feature off and see whether the answer still holds.",
-        rows=rows,
+        rows=tuple(
+            {
+                "feature": one.feature,
+                "class": classifier.class_names[one.class_idx],
+                "case": one.case_id,
+                "candidate": bool(candidate[one.feature, one.class_idx]),
+            }
+            for row in maps.rows
+            for one in row
+        ),
         columns={
             "feature": "number of the feature",
             "class": "the class whose evidence it carries",
             "case": "the case that is shown",
             "candidate": "whether it is a candidate, by its share or by its place",
         },
-        draw=lambda: figure,
+        draw=lambda: confounder_maps(classifier, findings, maps),
     )
-
-
-def candidate_cases(
-    cohort: Cohort, findings: Findings, feature: int, class_idx: int
-) -> tuple[Case, ...]:
-    """The cases of a class, those first in which a feature contributes most, for or against.
-
-    Without any label they are those that the model answers so, and all where it answers with
-    values. Where the analysis holds no contributions of single cases, they are in the cohort's
-    order.
-    """
-    analysis = findings.analysis
-    size = np.zeros(len(analysis.case_ids))
-    if "contribution" in analysis.dataset:
-        size = np.abs(analysis.dataset["contribution"].values[:, feature].astype(float))
-    labels = analysis.labels if (analysis.labels >= 0).any() else analysis.predicted
-    chosen = cases_of_class(labels, len(analysis.class_names))[:, class_idx]
-    if analysis.is_regression:
-        chosen = np.ones(len(size), bool)
-    of_class = {analysis.case_ids[n]: size[n] for n in np.flatnonzero(chosen)}
-    members = [case for case in cohort.cases if case.id in of_class]
-    return tuple(sorted(members, key=lambda case: -of_class[case.id]))
 
 
 def _which_are_candidates(candidate: Sequence[bool]) -> str:
@@ -176,32 +111,15 @@ def _which_are_candidates(candidate: Sequence[bool]) -> str:
     )
 
 
-def _draw(panel: Axes, explanation: Explanation) -> None:
-    volume, scale = explanation.volume, explanation.scale
-    assert scale is not None
-    axis = volume.source.axes.index(2)
-    index = _strongest_slice(explanation.class_activation.array, axis)
-    low, high = default_window(volume).limits
-    rows, columns = (s for a, s in enumerate(volume.spacing) if a != axis)
-    image = volume.array.take(index, axis)
-    panel.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=rows / columns)
-    colours = _overlay(explanation.s_cam.array.take(index, axis), scale.neutral)
-    panel.imshow(colours, aspect=rows / columns)
+def _draw(panel: Axes, one: CandidateMap) -> None:
+    low, high = one.limits
+    panel.imshow(one.image, cmap="gray", vmin=low, vmax=high, aspect=one.aspect)
+    panel.imshow(_overlay(one.s_cam, one.neutral), aspect=one.aspect)
     panel.set_xticks([])
     panel.set_yticks([])
 
 
-def _strongest_slice(activation: NDArray[np.float32], axis: int) -> int:
-    other: Sequence[int] = [a for a in range(3) if a != axis]
-    return int(np.nan_to_num(np.abs(activation)).max(axis=tuple(other)).argmax())
-
-
-def _slices(explanation: Explanation) -> int:
-    volume = explanation.volume
-    return int(volume.array.shape[volume.source.axes.index(2)])
-
-
-def _overlay(s_cam: NDArray[np.float32] | NDArray[np.float64], neutral: float) -> NDArray[Any]:
+def _overlay(s_cam: NDArray[np.floating], neutral: float) -> NDArray[Any]:
     colours = diverging_colours(s_cam, neutral)
     colours[..., 3] = _OVERLAY_OPACITY * colours[..., 3] ** _OPACITY_POWER
     return colours

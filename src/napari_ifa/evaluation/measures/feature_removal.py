@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.cohorts.batches import CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
-from napari_ifa.evaluation.measures.case_batches import CaseBatches, Progress, ReadCase, Stop
+from napari_ifa.evaluation.measures.masked_accuracy import masked_batches
 from napari_ifa.evaluation.measures.removal_order import (
     FOLDS,
     FoldOrder,
@@ -27,6 +28,7 @@ from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.evaluation.statistics.shares import of_lost_share
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -224,14 +226,14 @@ def feature_removal(
             return None
         return lambda done, number: progress(start + done, 2 * number)
 
-    def batches(start: int) -> CaseBatches:
-        return CaseBatches(
+    def batches(start: int) -> CohortPass[None]:
+        return CohortPass(
             classifier,
             cohort,
-            batch_size,
+            size=masked_batches(batch_size),
+            skip_up_to=skip_up_to,
             progress=told(start),
             stop=stop,
-            skip_up_to=skip_up_to,
         )
 
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
@@ -249,7 +251,7 @@ def feature_removal(
         stacks = [_masks_of(one, counts) for one in orders]
         around: list[bool] = []
 
-        def compute(x: Tensor, cases: list[ReadCase]) -> NDArray[np.bool_]:
+        def compute(x: Tensor, cases: list[ReadCase[None]]) -> NDArray[np.bool_]:
             if not around:
                 around.append(bypassed(cut, x[:1]))
             places = [case.position for case in cases]
@@ -335,7 +337,7 @@ def _masks_of(
 def _layer_answers(
     classifier: Classifier,
     cut: CutNetwork,
-    batches: CaseBatches,
+    batches: CohortPass[None],
     labels: NDArray[np.int64],
     cases: int,
 ) -> tuple[LayerAnswers, list[int], Groups]:
@@ -348,8 +350,14 @@ def _layer_answers(
     slope: list[int] = []
     plan: list[_Plan] = []
 
-    def compute(x: Tensor, read: list[ReadCase]) -> list[ReadCase]:
-        found = class_activation(cut, x, method="gradcam", class_idx="all", stop=batches.stop)
+    def compute(x: Tensor, read: list[ReadCase[None]]) -> ClassActivation:
+        return class_activation(cut, x, method="gradcam", class_idx="all", stop=batches.stop)
+
+    positions: list[int] = []
+    pseudonyms: list[int] = []
+    for read, found in batches.computed(compute):
+        positions += [case.position for case in read]
+        pseudonyms += [case.group for case in read]
         if not plan:
             plan.append(_Plan.of(found, cases))
         best = found.logits.topk(plan[0].classes, dim=1).indices.sort(dim=1).values
@@ -364,13 +372,6 @@ def _layer_answers(
                 voxels = found.features[0, 0].numel()
                 slope.append(len(slopes))
                 slopes.append((voxels * found.weights[row, best[row]].float()).cpu().numpy())
-        return read
-
-    positions: list[int] = []
-    pseudonyms: list[int] = []
-    for read, _ in batches.computed(compute):
-        positions += [case.position for case in read]
-        pseudonyms += [case.group for case in read]
     return (
         LayerAnswers(
             labels=labels[positions],

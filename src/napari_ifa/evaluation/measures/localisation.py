@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.explain import Explanation
+from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.errors import ExplanationError
 from napari_ifa.evaluation.section import Row, Section

@@ -10,23 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.groups import group_numbers
+from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
-from napari_ifa.evaluation.measures.case_batches import (
-    CaseBatches,
-    Progress,
-    ReadCase,
-    SkippedCase,
-    Stop,
-)
 from napari_ifa.evaluation.measures.set_measures import SetAccuracy, SetFit
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.statistics.certainty import LEAST_P_TOLD
 from napari_ifa.evaluation.statistics.independence import Groups, said_of
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
@@ -122,8 +118,13 @@ def masked_predictions(
 
     if not masks:
         raise AnalysisError("There is no feature mask; give one or more.")
-    batches = CaseBatches(
-        classifier, cohort, batch_size, progress=progress, stop=stop, skip_up_to=skip_up_to
+    batches: CohortPass[None] = CohortPass(
+        classifier,
+        cohort,
+        size=masked_batches(batch_size),
+        skip_up_to=skip_up_to,
+        progress=progress,
+        stop=stop,
     )
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
@@ -135,7 +136,7 @@ def masked_predictions(
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
-        def compute(x: Tensor, cases: list[ReadCase]) -> NDArray[np.float32]:
+        def compute(x: Tensor, cases: list[ReadCase[None]]) -> NDArray[np.float32]:
             if not around:
                 _check_size(stack, int(cut.run(x[:1]).features.shape[1]))
             found = _float32(masked_logits(cut, x, masks=stack))
@@ -153,10 +154,15 @@ def masked_predictions(
         targets=truth.targets[positions],
         masks=tuple(masks),
         case_ids=tuple(cohort.cases[n].id for n in positions),
-        skipped=tuple(batches.skipped),
+        skipped=batches.skipped,
         bypassed=around[0],
         groups=group_numbers(np.array(pseudonyms, np.uint64)),
     )
+
+
+def masked_batches(given: int | None) -> BatchSize:
+    """For passes that hold the answers to many masks beside each case's features."""
+    return BatchSize(given, numbers_cpu=2**19, numbers_gpu=2**25, most=16)
 
 
 def batch_masked_logits(

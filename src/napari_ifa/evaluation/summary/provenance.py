@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from napari_ifa.analysis.identity import IDENTITY, differing
-from napari_ifa.analysis.store import Analysis, Basis
+from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
 

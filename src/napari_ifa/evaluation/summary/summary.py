@@ -9,7 +9,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.store import Analysis, Basis, Kind
+from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.evaluation.importance_figure import importance_figure

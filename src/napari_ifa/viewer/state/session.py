@@ -28,7 +28,7 @@ from napari_ifa.viewer.state.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
-    from napari_ifa.analysis.store import Basis
+    from napari_ifa.analysis.scale import Basis
     from napari_ifa.models import Classifier
     from napari_ifa.models.answers import ToldActivation
     from napari_ifa.reading import Series

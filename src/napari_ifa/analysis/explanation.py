@@ -1,0 +1,220 @@
+"""A case on its cohort's scale: maps in patient space, from all features or from chosen ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
+from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
+from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.problems import AnalysisProblem
+from napari_ifa.analysis.scale import Basis, CommonScale, Scope
+from napari_ifa.analysis.store import Analysis
+from napari_ifa.errors import AnalysisError
+from napari_ifa.volumes import FeatureGrid, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A case's class activation and answer, for one class and one choice of features.
+
+    Attributes
+    ----------
+    volume : the image explained.
+    case : what the network made of it.
+    analysis : gives the common scale; None where there is none.
+    class_idx : the class explained.
+    mask : the features kept.
+    basis, low, high, scope : of the common scale, see `Analysis.scale`.
+    """
+
+    volume: Volume
+    case: CaseActivation
+    analysis: Analysis | None
+    class_idx: int
+    mask: FeatureMask
+    basis: Basis = "voxels"
+    low: float | None = None
+    high: float = 90
+    scope: Scope = "class"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One per class."""
+        return self.case.classifier.class_names
+
+    @property
+    def features(self) -> int:
+        """Features of the target layer."""
+        return self.case.features
+
+    @property
+    def grid(self) -> FeatureGrid:
+        """Where the features lie in the patient."""
+        return self.case.grid
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """``[C]``, the model's own output."""
+        return self.case.logits
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about the model, this case and its map; one sentence each."""
+        without = self.case.classifier.no_probabilities
+        said = (f"{without[0].upper()}{without[1:]}.",) if without else ()
+        return (*said, *self.case.classifier.notes, *self.case.notes, *self.map_notes)
+
+    @cached_property
+    def fit(self) -> CohortFit | None:
+        """Whether anything was seen in which the case differs from the cohort of the scale.
+
+        None without an analysis. It never blocks an explanation.
+        """
+        if self.analysis is None:
+            return None
+        reference = self.analysis.reference
+        if reference is None or self.case.measured is None:
+            return NOT_KEPT
+        return compared(
+            reference,
+            self.case.measured,
+            self.analysis.place_of(self.case.content),
+            self.case.classifier.modality,
+        )
+
+    @property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """``[C]``; None where the model has none, see `Classifier.no_probabilities`."""
+        return self.case.classifier.probabilities(self.logits)
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """``[F]``: each feature's contribution to the class explained, in logits."""
+        column: NDArray[np.float64] = self.case.contributions[:, self.class_idx]
+        return column
+
+    @property
+    def weighted_features(self) -> NDArray[np.float32]:
+        """``[F, *grid]``: every feature times its weight for the class explained."""
+        return self.case.weighted_features(self.class_idx)
+
+    @cached_property
+    def map_notes(self) -> tuple[str, ...]:
+        """What is to be known about the map and its scale, one sentence each."""
+        found = []
+        layer = self.case.classifier.target_layer
+        if bool(self.case.activation.silent[0]):
+            found.append(
+                f"Every feature of layer '{layer}' is exactly zero in this image: the map is zero"
+                " everywhere, for every class, and shows nothing of what the answer rests on."
+            )
+        elif not self.weighted_features.any():
+            found.append(
+                f"The weights of layer '{layer}' are exactly zero for class '{self._class_name}':"
+                " the map is zero everywhere and shows nothing of what the answer rests on."
+            )
+        if self.scale is not None and self.scale.note:
+            found.append(self.scale.note)
+        return tuple(found)
+
+    @property
+    def follows_contributions(self) -> bool:
+        """Whether masked logits are exact sums of contributions, so that no pass is needed."""
+        return self.case.offset is not None
+
+    def select(
+        self,
+        class_idx: int | str | None = None,
+        mask: FeatureMask | None = None,
+        basis: Basis | None = None,
+    ) -> Explanation:
+        """The same case for another class, other features or on a scale of another basis.
+
+        The network does not run again.
+
+        Raises
+        ------
+        AnalysisError
+            Where the mask has another number of features.
+        """
+        classifier = self.case.classifier
+        chosen = self.class_idx if class_idx is None else classifier.class_index(class_idx)
+        kept = self.mask if mask is None else mask
+        if kept.keep.shape != (self.features,):
+            raise other_features(kept, self.features)
+        return replace(self, class_idx=chosen, mask=kept, basis=basis or self.basis)
+
+    @cached_property
+    def masked_logits(self) -> NDArray[np.float64]:
+        """``[C]``, what the model answers from the kept features alone.
+
+        Instant where ``follows_contributions``; otherwise one pass through the network.
+        """
+        if self.mask.keep.all():
+            return self.logits
+        if self.case.offset is not None:
+            kept = self.case.contributions[self.mask.keep].sum(axis=0)
+            return np.asarray(self.case.offset + kept)
+        return predict_masked(self.case, [self.mask])[0]
+
+    @cached_property
+    def masked_probabilities(self) -> NDArray[np.float64] | None:
+        """``[C]``; None where the model has none."""
+        return self.case.classifier.probabilities(self.masked_logits)
+
+    @cached_property
+    def scale(self) -> CommonScale | None:
+        """The cohort's scale for this class; None without an analysis."""
+        if self.analysis is None:
+            return None
+        return self.analysis.scale(
+            self.class_idx, self.low, self.high, basis=self.basis, scope=self.scope
+        )
+
+    @cached_property
+    def activation_map(self) -> NDArray[np.float32]:
+        """The class activation of the kept features on the feature grid, three-dimensional."""
+        kept: NDArray[np.float32] = self.weighted_features[self.mask.keep].sum(
+            axis=0, dtype=np.float32
+        )
+        return kept
+
+    @cached_property
+    def class_activation(self) -> Volume:
+        """The class activation on the image's grid, in logits; NaN outside the field of view."""
+        array = self.grid.onto(self.volume).volume(self.activation_map)
+        return self.volume.with_array(array, f"class activation, {self._class_name}")
+
+    @cached_property
+    def s_cam(self) -> Volume:
+        """S-CAM (FS-S-CAM for chosen features) on the image's grid: space first, then tanh.
+
+        Raises
+        ------
+        AnalysisError
+            Without an analysis there is no common scale.
+        """
+        if self.scale is None:
+            raise AnalysisError(
+                "There is no common scale without a cohort's analysis; run or open one.",
+                AnalysisProblem.NO_ANALYSIS,
+            )
+        array = self.scale(self.class_activation.array)
+        return self.volume.with_array(array, f"S-CAM, {self._class_name}")
+
+    @property
+    def _class_name(self) -> str:
+        return self.class_names[self.class_idx]
+
+
+def other_features(mask: FeatureMask, features: int) -> AnalysisError:
+    """The error where a mask is for another number of features than a layer has."""
+    return AnalysisError(
+        f"The feature mask is for {mask.keep.size} features; this layer has {features}."
+    )
