@@ -138,7 +138,7 @@ def _with_model(
     options: argparse.Namespace, analysis: Analysis, found: Findings
 ) -> tuple[Findings, list[Section]]:
     """What needs the model: what accuracy loses without features, the candidates' maps."""
-    from napari_ifa.evaluation.findings.confounder_maps import confounder_maps_section
+    from napari_ifa.evaluation.checks.confounder_maps import confounder_maps_section
     from napari_ifa.evaluation.measures.feature_removal import feature_removal
 
     cohort = _cohort(options)

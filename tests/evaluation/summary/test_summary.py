@@ -11,10 +11,10 @@ from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError
-from napari_ifa.evaluation.drawing import plain_label
+from napari_ifa.evaluation.figures.drawing import plain_label
+from napari_ifa.evaluation.figures.summary import binned_shares
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.summary.cases import cohort_names
-from napari_ifa.evaluation.summary.figures import binned_shares
 from napari_ifa.evaluation.summary.summary import summary_sections
 from tests.tiny import tiny_classifier, write_cohort
 

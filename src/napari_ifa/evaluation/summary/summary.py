@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.store import Analysis, Basis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
-from napari_ifa.evaluation.importance_figure import importance_figure
+from napari_ifa.evaluation.figures import summary as figures
+from napari_ifa.evaluation.figures.importance import importance_figure
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.statistics.independence import number_of, said_of
+from napari_ifa.evaluation.sections.wording import said_of
+from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
 from napari_ifa.evaluation.statistics.performance import (
     Measured,
@@ -23,7 +25,6 @@ from napari_ifa.evaluation.statistics.performance import (
     confusion_counts,
     regression_measures,
 )
-from napari_ifa.evaluation.summary import figures
 from napari_ifa.evaluation.summary.cases import (
     COHORT_COLUMN,
     Named,
