@@ -242,7 +242,7 @@ def test_an_analysis_without_labels_ranks_by_all_cases_and_says_so(tmp_path, coh
 
     assert any("ranked by their mean contribution to all cases" in note for note in found.notes)
     assert found.masked_accuracy is not None
-    assert "all cases" in found.masked_accuracy.chosen
+    assert found.masked_accuracy.kind == "all"
 
 
 def test_a_class_without_a_case_is_named(tmp_path: Path, cohort: Cohort) -> None:

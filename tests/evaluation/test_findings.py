@@ -108,8 +108,8 @@ def test_a_cohort_without_labels_is_judged_over_all_cases():
 def test_why_redundancy_was_not_measured_is_filled_in(both):
     told = both.without_removal("No case has a label.")
 
-    assert "No case has a label." in repr(told.redundancy)
-    assert "No case has a label." not in repr(both.redundancy)
+    assert "No case has a label." in told.redundancy.reason
+    assert "No case has a label." not in both.redundancy.reason
 
 
 def test_analyses_of_two_models_are_refused():

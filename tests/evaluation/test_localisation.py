@@ -100,7 +100,6 @@ def test_rows_for_each_class_explained_and_all() -> None:
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert section.draw is not None
     assert len(section.draw().axes) == 2
-    assert repr(found) == f"CohortLocalisation: {section.meaning}"
 
 
 def test_nothing_inside_is_drawn_at_0_and_has_no_interval() -> None:

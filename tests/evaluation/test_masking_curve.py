@@ -44,7 +44,6 @@ def test_the_section_says_where_part_of_the_answer_goes_around(masks: CurveMasks
         assert all(row.keys() == section.columns.keys() for row in section.rows)
         assert section.draw is not None
         assert section.draw().axes
-    assert repr(accuracy_curve(masks, right, 0.5, False)).startswith("MaskingCurve: With 1 feature")
 
 
 def test_a_regression_is_measured_by_r_squared(masks: CurveMasks) -> None:
