@@ -20,9 +20,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from napari_ifa.analysis import Analysis
-from napari_ifa.evaluation.findings.confounders import confounder_candidates
-from napari_ifa.evaluation.findings.outliers import outliers
-from napari_ifa.evaluation.findings.overfitting import overfitting
+from napari_ifa.evaluation.checks.confounders import confounder_candidates
+from napari_ifa.evaluation.checks.outliers import outliers
+from napari_ifa.evaluation.checks.overfitting import overfitting
 from napari_ifa.evaluation.measures.feature_removal import FILLINGS, FeatureRemoval
 from napari_ifa.evaluation.measures.removal_order import (
     LayerAnswers,

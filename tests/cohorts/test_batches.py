@@ -24,8 +24,8 @@ from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.cohorts.skipped import SkippedCase, most_skipped
 from napari_ifa.errors import AnalysisError, Cancelled, CohortError, ExplanationError
 from napari_ifa.evaluation import evaluate
+from napari_ifa.evaluation.checks.candidate_maps import candidate_maps
 from napari_ifa.evaluation.findings import findings
-from napari_ifa.evaluation.findings.candidate_maps import candidate_maps
 from napari_ifa.evaluation.measures.masked_accuracy import masked_predictions
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import Preprocessing

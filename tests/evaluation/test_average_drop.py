@@ -6,6 +6,7 @@ import torch
 
 from napari_ifa.cam import CutNetwork, class_activation
 from napari_ifa.evaluation.measures.average_drop import AverageDrop, masked_input_logits
+from napari_ifa.evaluation.sections import sections_of
 from tests.tiny import TinyNetwork
 
 
@@ -47,7 +48,7 @@ def test_increase_and_drop_by_hand() -> None:
     # halved; risen; the same, which is no rise; nothing to lose
     assert found.increase.tolist() == [False, True, False, False]
     np.testing.assert_allclose(found.drop, [0.5, 0, 0, 0])
-    section = found.section()
+    section = sections_of(found)[0]
     by_class = {row["class"]: row for row in section.rows}
     assert by_class["none"]["increase"] == 0.5
     assert by_class["none"]["drop"] == 0.25
@@ -62,16 +63,15 @@ def test_increase_and_drop_by_hand() -> None:
 def test_equal_cases_have_no_interval() -> None:
     found = AverageDrop(np.full(16, 0.5), np.full(16, 0.6), np.ones(16, int), ("none", "lesion"))
 
-    (row,) = found.section().rows
+    (row,) = sections_of(found)[0].rows
 
     assert row["drop"] == 0
     assert np.isnan([row["drop_low"], row["drop_high"]]).all()
     assert row["drop_interval"] == "no interval: all cases equal"
     assert "nan" not in repr(found)
-    assert repr(found).startswith("AverageDrop: With the image masked")
 
 
 def test_one_predicted_class_has_one_row() -> None:
     found = AverageDrop(np.array([0.5]), np.array([0.6]), np.array([1]), ("none", "lesion"))
 
-    assert [row["class"] for row in found.section().rows] == ["lesion"]
+    assert [row["class"] for row in sections_of(found)[0].rows] == ["lesion"]

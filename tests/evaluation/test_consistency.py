@@ -13,6 +13,7 @@ from napari_ifa.evaluation.measures.consistency import (
     map_sums,
     pooling_scale,
 )
+from napari_ifa.evaluation.sections import sections_of
 
 # α = 1 and β = 0, so that S-CAM is the tanh itself.
 PLAIN = CommonScale(float(np.arctanh(0.1)), float(np.arctanh(0.9)))
@@ -191,7 +192,7 @@ def test_a_class_is_correlated_over_all_cases_and_the_predicted_one_pooled() -> 
 
 
 def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_few() -> None:
-    section = consistency().section()
+    section = sections_of(consistency())[0]
 
     kinds = ["usual CAM", "class activation", "S-CAM", "S-CAM, one scale"]
     # sums on a scale for each class are not pooled
@@ -206,8 +207,8 @@ def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_f
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert "With 12 cases the test of normality misses much" in section.limits
     assert "no interval below 15" in section.limits
-    assert "With 40" not in consistency(40).section().limits
-    assert "no interval" not in consistency(40).section().limits
+    assert "With 40" not in sections_of(consistency(40))[0].limits
+    assert "no interval" not in sections_of(consistency(40))[0].limits
     assert section.draw is not None
     assert len(section.draw().axes) == 6
 
@@ -215,11 +216,11 @@ def test_the_section_has_a_row_for_each_class_and_kind_and_says_that_cases_are_f
 def test_the_sentence_gives_the_range_by_class_beside_the_pooled_number() -> None:
     found = consistency()
 
-    said = found.section().meaning
+    said = sections_of(found)[0].meaning
 
     assert "[by class 1.000 to 1.000]" in said
     assert "S-CAM on each class's own scale [by class" in said
-    assert repr(found) == f"Consistency: {said}"
+    assert "sums=array[12, 2, 4]" in repr(found)
 
 
 def test_a_p_value_is_never_nonsense() -> None:
@@ -229,11 +230,11 @@ def test_a_p_value_is_never_nonsense() -> None:
     assert correlate(few, few**3).spearman_p == pytest.approx(2 / 24)
     found = correlate(many, many**3)
     assert (found.spearman_p, correlate(many, 2 * many).pearson_p) == (1e-16, 1e-16)
-    assert "1e-16 stands for that or less" in consistency().section().columns["p"]
+    assert "1e-16 stands for that or less" in sections_of(consistency())[0].columns["p"]
 
 
 def test_the_figure_tells_each_panels_quantity_and_classes_coefficients() -> None:
-    figure = consistency().section().draw()
+    figure = sections_of(consistency())[0].draw()
 
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert labels[1] == "class activation, summed over voxels\n(logit × voxels)"
@@ -255,7 +256,7 @@ def test_one_output_has_no_predicted_class() -> None:
     )
 
     assert list(one.correlations) == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    assert "logit of the output" in one.section().meaning
+    assert "logit of the output" in sections_of(one)[0].meaning
 
 
 def test_the_pooling_scale_is_centred_on_zero_and_reaches_the_strongest_cases() -> None:

@@ -16,6 +16,7 @@ from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 from napari_ifa.evaluation.evaluate import Evaluation, evaluate
+from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.models import Classifier, load_classifier
 from tests.tiny import tiny_classifier, write_cohort, write_image
 
@@ -164,7 +165,7 @@ def test_the_sample_heads(tmp_path: Path) -> None:
     assert found.localisation is not None
     assert len(found.localisation.found) == (truth > 0).sum()
     assert found.localisation.empty + len(found.localisation.found) == len(test)
-    everywhere = found.localisation.section().rows[-1]
+    everywhere = sections_of(found.localisation)[0].rows[-1]
     assert everywhere["positive_share"] > 10 * everywhere["lesion_share"]
     for section in found.sections:
         assert section.draw is not None
@@ -241,7 +242,7 @@ def test_an_analysis_without_labels_ranks_by_all_cases_and_says_so(tmp_path, coh
 
     assert any("ranked by their mean contribution to all cases" in note for note in found.notes)
     assert found.masked_accuracy is not None
-    assert "all cases" in found.masked_accuracy.chosen
+    assert found.masked_accuracy.kind == "all"
 
 
 def test_a_class_without_a_case_is_named(tmp_path: Path, cohort: Cohort) -> None:
@@ -494,8 +495,4 @@ def test_patients_of_the_list_are_the_units_of_every_section(tmp_path: Path) -> 
     for section in grouped.sections:
         assert "40 cases are of 20 patients or groups" in section.limits
     assert grouped.average_drop is not None
-    assert (
-        grouped.average_drop.section()
-        .rows[-1]["drop_interval"]
-        .startswith("BCa bootstrap of groups")
-    )
+    assert grouped.average_drop.by_class[-1].drop_interval.startswith("BCa bootstrap of groups")

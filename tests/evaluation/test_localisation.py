@@ -16,6 +16,7 @@ from napari_ifa.evaluation.measures.localisation import (
     localised,
     on_image_grid,
 )
+from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.reading import read_volume
 from tests.tiny import tiny_classifier, write_image
 
@@ -83,7 +84,7 @@ def test_rows_for_each_class_explained_and_all() -> None:
         class_names=("healthy", "bright", "dark"),
     )
 
-    section = found.section()
+    section = sections_of(found)[0]
 
     by_class = {row["class"]: row for row in section.rows}
     assert list(by_class) == ["bright", "dark", "all"]
@@ -99,15 +100,14 @@ def test_rows_for_each_class_explained_and_all() -> None:
     assert all(row.keys() == section.columns.keys() for row in section.rows)
     assert section.draw is not None
     assert len(section.draw().axes) == 2
-    assert repr(found) == f"CohortLocalisation: {section.meaning}"
 
 
 def test_nothing_inside_is_drawn_at_0_and_has_no_interval() -> None:
     nothing = Localisation(0.0, 0.0, False, 0.002)
     found = CohortLocalisation((nothing,) * 16, (1,) * 16, 0, ("healthy", "bright"))
 
-    (row,) = found.section().rows
-    left, _ = found.section().draw().axes
+    (row,) = sections_of(found)[0].rows
+    left, _ = sections_of(found)[0].draw().axes
 
     assert row["positive_share"] == 0
     assert np.isnan([row["positive_low"], row["s_cam_high"]]).all()

@@ -5,6 +5,7 @@ import pytest
 
 from napari_ifa.evaluation.measures.feature_order import CurveMasks, FeatureOrder
 from napari_ifa.evaluation.measures.masking_curve import accuracy_curve, fit_curve
+from napari_ifa.evaluation.sections import sections_of
 
 
 @pytest.fixture
@@ -38,12 +39,11 @@ def test_the_section_says_where_part_of_the_answer_goes_around(masks: CurveMasks
     right = np.ones((4, len(masks.masks)), bool)
 
     for bypassed in (False, True):
-        section = accuracy_curve(masks, right, 0.5, bypassed).section()
+        section = sections_of(accuracy_curve(masks, right, 0.5, bypassed))[0]
         assert ("goes around the target layer" in section.limits) is bypassed
         assert all(row.keys() == section.columns.keys() for row in section.rows)
         assert section.draw is not None
         assert section.draw().axes
-    assert repr(accuracy_curve(masks, right, 0.5, False)).startswith("MaskingCurve: With 1 feature")
 
 
 def test_a_regression_is_measured_by_r_squared(masks: CurveMasks) -> None:
@@ -56,7 +56,7 @@ def test_a_regression_is_measured_by_r_squared(masks: CurveMasks) -> None:
     # 1 − (1 + 4 + 9 + 16) / 5
     assert found.of_order("least important first")[0].value == pytest.approx(-5)
     assert found.measure == "R²"
-    section = found.section()
+    section = sections_of(found)[0]
     assert "R²" in section.title
     assert "always the mean reaches 0.00" in section.meaning
     assert "accuracy" not in f"{section.title} {section.meaning} {section.columns}"
@@ -69,7 +69,7 @@ def test_answers_far_off_are_drawn_too(masks: CurveMasks) -> None:
 
     found = fit_curve(masks, targets, answers, bypassed=False)
 
-    low, high = found.section().draw().axes[0].get_ylim()
+    low, high = sections_of(found)[0].draw().axes[0].get_ylim()
     values = [value for p in found.points for value in (p.value, p.low, p.high)]
     assert np.nanmax(values) < -1000
     assert low < np.nanmin(values) < np.nanmax(values) < 0 < high

@@ -16,7 +16,8 @@ from napari_ifa.errors import AnalysisError, Cancelled
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis
     from napari_ifa.cohorts import Cohort
-    from napari_ifa.evaluation.findings import Findings, ModelFindings
+    from napari_ifa.evaluation.findings import Findings
+    from napari_ifa.evaluation.findings_with_model import ModelFindings
     from napari_ifa.evaluation.section import Section
     from napari_ifa.evaluation.summary.provenance import Command
     from napari_ifa.export.tables import TracedSections
@@ -112,7 +113,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
 def run_findings(options: argparse.Namespace) -> None:
     """Say what an analysis shows of its model: tables and figures in a folder."""
     from napari_ifa.analysis import load_analysis
-    from napari_ifa.evaluation.findings import findings, findings_with_model
+    from napari_ifa.evaluation.findings import findings
+    from napari_ifa.evaluation.findings_with_model import findings_with_model
     from napari_ifa.evaluation.summary.provenance import provenance_of
 
     if (options.bundle is None) != (options.cohort is None):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
-from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.importance import Ranking
 from napari_ifa.analysis.scale import Basis, CommonScale
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.batches import CohortPass
@@ -31,15 +30,18 @@ from napari_ifa.evaluation.measures.average_drop import AverageDrop
 from napari_ifa.evaluation.measures.consistency import Consistency, pooling_scale
 from napari_ifa.evaluation.measures.feature_order import FRACTIONS, CurveMasks, FeatureOrder
 from napari_ifa.evaluation.measures.localisation import CohortLocalisation
-from napari_ifa.evaluation.measures.masked_accuracy import MaskedAccuracy, masked_batches
+from napari_ifa.evaluation.measures.masked_accuracy import masked_batches
 from napari_ifa.evaluation.measures.masking_curve import MaskingCurve, accuracy_curve, fit_curve
 from napari_ifa.evaluation.measures.set_measures import (
+    MaskedAccuracy,
     SetAccuracy,
     SetFit,
     set_accuracies,
     set_fits,
 )
 from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.sections import sections_of
+from napari_ifa.evaluation.sections.left_out import left_out_sections
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
@@ -47,12 +49,7 @@ from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted, listed
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from torch import Tensor
-
-_RANKED_BY = {"value": "value", "abs": "size", "contrast": "difference to the other classes"}
-_CASES = {"true": "the class's own cases", "all": "all cases"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,44 +79,19 @@ class Evaluation:
     localisation: CohortLocalisation | None
 
     def __repr__(self) -> str:
-        said = (f"{section.title}: {section.meaning}" for section in self.sections)
-        return "\n".join((f"Evaluation of {counted(self.cases, 'case')}", *said))
+        return "\n".join((f"Evaluation of {counted(self.cases, 'case')}", *map(str, self.sections)))
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """One per measure, in the order of the attributes, and one of what was left out."""
-        parts = (
+        measures = sections_of(
             self.consistency,
             self.masked_accuracy,
             self.masking_curve,
             self.average_drop,
             self.localisation,
         )
-        sections = [part.section() for part in parts if part is not None]
-        if self.notes:
-            sections.append(self._left_out())
-        return tuple(sections)
-
-    def _left_out(self) -> Section:
-        return Section(
-            key="left_out",
-            title="What was left out",
-            meaning=" ".join(self.notes),
-            limits="What is left out of one measure may count in the others; each states its n.",
-            rows=tuple(
-                {
-                    "case": case.id,
-                    "left_out": "lesion mask" if case.mask_alone else "case",
-                    "reason": case.reason,
-                }
-                for case in self.skipped
-            ),
-            columns={
-                "case": "the case's id",
-                "left_out": "whether the case could not be used, or its lesion mask alone",
-                "reason": "why",
-            },
-        )
+        return (*measures, *left_out_sections(self.notes, self.skipped))
 
 
 @memory_said(
@@ -239,15 +211,14 @@ def evaluate(
         masked_accuracy=(
             MaskedAccuracy(
                 sets=accuracy,
-                features=order.features,
-                chosen=(
-                    f"the top {100 * top:g} %{' of each class' * order.several} by"
-                    f" {_RANKED_BY[by]} of their mean contribution to {_CASES[order.kind]}"
-                ),
+                analysis=analysis,
+                principal=order.union(top),
+                top=top,
+                by=by,
+                kind=order.kind,
                 unlabelled=unlabelled,
                 bypassed=around[0],
                 groups=of_some(groups, _known(found, truth)),
-                picture=partial(_importance_picture, analysis, order.union(top), order.kind),
             )
             if accuracy is not None
             else None
@@ -388,11 +359,3 @@ def _skipped_notes(skipped: Sequence[SkippedCase]) -> Iterator[str]:
         yield f"{len(skipped) - masks} cases could not be used; they are listed with the reason."
     if masks:
         yield f"{masks} lesion masks could not be used; they are listed with the reason."
-
-
-def _importance_picture(
-    analysis: Analysis, principal: FeatureMask, kind: Kind, above: Callable[[Axes], None]
-) -> Figure:
-    from napari_ifa.evaluation.importance_figure import importance_figure
-
-    return importance_figure(analysis, kind=kind, principal=principal, above=above)

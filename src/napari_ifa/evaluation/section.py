@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ class Section:
     limits : one plain sentence of what does not follow from it.
     rows : the table, all rows with the same columns; values are texts, numbers, truths or None.
     columns : what each column holds and its unit, by its name in the rows.
-    draw : makes the figure anew; None where a picture adds nothing.
+    draw : makes a new figure; None where a picture adds nothing.
     """
 
     key: str
@@ -34,3 +34,14 @@ class Section:
     rows: tuple[Row, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
     draw: Callable[[], Figure] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.meaning}"
+
+
+class HasSections(Protocol):
+    """An evaluation, findings, or anything else that is made of sections."""
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """In the order in which they are read."""

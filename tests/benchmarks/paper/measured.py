@@ -18,6 +18,7 @@ from napari_ifa.analysis import FeatureMask
 from napari_ifa.analysis.importance import Ranking
 from napari_ifa.evaluation import Evaluation
 from napari_ifa.evaluation.measures.consistency import KINDS, Consistency, correlate
+from napari_ifa.evaluation.sections import sections_of
 from tests.benchmarks.paper.datasets import Dataset
 
 Result = dict[str, Any]
@@ -83,7 +84,7 @@ def _evaluated(evaluation: Evaluation) -> Result:
         "consistency": consistency_by_class(evaluation.consistency),
         "average_increase": float(drop.increase.mean()),
         "average_drop": float(drop.drop.mean()),
-        "localisation": dict(located.section().rows[-1]) if located is not None else None,
+        "localisation": dict(sections_of(located)[0].rows[-1]) if located is not None else None,
     }
 
 
@@ -165,7 +166,7 @@ def _found(found: ifa.Findings) -> Result:
         "importance_distance_by_chance": overfitting.distance_by_chance.tolist(),
         "confounder_candidates": int(found.confounders.candidate.any(axis=1).sum()),
         "rare_features": int(found.redundancy.rare.sum()),
-        "duplicates": len(found.duplicates.sections[0].rows),
+        "duplicates": len(sections_of(found.duplicates)[0].rows),
     }
 
 

@@ -11,10 +11,10 @@ from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError
-from napari_ifa.evaluation.drawing import plain_label
+from napari_ifa.evaluation.figures.drawing import plain_label
+from napari_ifa.evaluation.figures.summary import binned_shares
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.summary.cases import cohort_names
-from napari_ifa.evaluation.summary.figures import binned_shares
 from napari_ifa.evaluation.summary.summary import summary_sections
 from tests.tiny import tiny_classifier, write_cohort
 
@@ -285,4 +285,4 @@ def test_bars_hold_all_but_the_zeros() -> None:
 
 def test_a_label_is_short_and_no_formula() -> None:
     assert plain_label("$x$\n y\x07") == r"\$x\$ y�"
-    assert plain_label("a" * 50, 10) == "a" * 9 + "…"
+    assert plain_label("a" * 25 + "b" * 25, 10) == "aaaaa…bbbb"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.evaluation.section import Row, Section
-from napari_ifa.evaluation.statistics.certainty import TOO_NARROW, interval_of_mean
-from napari_ifa.evaluation.statistics.independence import Groups, of_some, said_of
+from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.statistics.certainty import interval_of_mean
+from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.evaluation.statistics.shares import of_share
 
 if TYPE_CHECKING:
@@ -51,8 +51,33 @@ def masked_input_logits(
     return logits
 
 
-@dataclass(frozen=True, eq=False)
-class AverageDrop:
+@dataclass(frozen=True)
+class ClassDrop:
+    """Average increase and drop over the cases of one predicted class, or of all.
+
+    Attributes
+    ----------
+    name : of the class, or "all".
+    n : cases.
+    increase, increase_low, increase_high : share of cases that gain, and its 95 % interval
+        (Wilson).
+    drop, drop_low, drop_high : mean of the drops, and its 95 % interval (bootstrap).
+    drop_interval : how that was found, or why there is none.
+    """
+
+    name: str
+    n: int
+    increase: float
+    increase_low: float
+    increase_high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    drop_interval: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AverageDrop(Numbers):
     """Probabilities of the predicted class, of the image and of the image times its usual CAM.
 
     Average increase and drop of Chattopadhay et al. (Grad CAM++, WACV 2018).
@@ -71,9 +96,6 @@ class AverageDrop:
     class_names: tuple[str, ...]
     groups: Groups = None
 
-    def __repr__(self) -> str:
-        return f"AverageDrop: {self.section().meaning}"
-
     @property
     def increase(self) -> NDArray[np.bool_]:
         """Which cases gain, ``[N]``: p_masked > p."""
@@ -86,66 +108,26 @@ class AverageDrop:
         lost = np.clip(self.probability - self.masked, 0.0, None)
         return np.divide(lost, self.probability, out=np.zeros_like(lost), where=lost > 0)
 
-    def section(self) -> Section:
-        """The table and figure."""
-        from napari_ifa.evaluation.figures import average_drop_figure
-
+    @property
+    def by_class(self) -> tuple[ClassDrop, ...]:
+        """One of each predicted class; of all cases at the end where there are several."""
         groups = [(self.class_names[c], self.predicted == c) for c in np.unique(self.predicted)]
         if len(groups) != 1:
             groups.append(("all", np.ones(len(self.predicted), bool)))
-        rows = tuple(self._row(name, counted) for name, counted in groups)
-        total = rows[-1]
-        # With one output there is no other class to predict: cases without it count as well.
-        whose = "the predicted class's probability"
-        if len(self.class_names) == 1:
-            whose = f"the probability of '{self.class_names[0]}', present or not,"
-        return Section(
-            key="average_drop",
-            title="Average increase and average drop",
-            meaning=(
-                f"With the image masked by its usual CAM {whose} rises in"
-                f" {100 * total['increase']:.1f} % of {total['n']} cases, and falls by"
-                f" {100 * total['drop']:.1f} % of itself on average."
-            ),
-            limits=(
-                "A voxel that is masked becomes 0, which after the preprocessing may be an ordinary"
-                " value and not black; masked images are unlike those the network was trained on,"
-                " and the usual CAM hides how strong the evidence is."
-                + " Of so few cases, many without any drop, the drop's interval may be too narrow."
-                * str(total["drop_interval"]).endswith(TOO_NARROW)
-                + said_of(self.groups)
-            ),
-            rows=rows,
-            columns=_COLUMNS,
-            draw=lambda: average_drop_figure(self),
-        )
+        return tuple(self._of(name, counted) for name, counted in groups)
 
-    def _row(self, name: str, counted: NDArray[np.bool_]) -> Row:
+    def _of(self, name: str, counted: NDArray[np.bool_]) -> ClassDrop:
         increase, drop = self.increase[counted], self.drop[counted]
         groups = of_some(self.groups, counted)
         share, mean = of_share(increase, groups), interval_of_mean(drop, groups)
-        return {
-            "class": name,
-            "n": len(increase),
-            "increase": float(increase.mean()),
-            "increase_low": share.low,
-            "increase_high": share.high,
-            "drop": float(drop.mean()),
-            "drop_low": mean.low,
-            "drop_high": mean.high,
-            "drop_interval": mean.method,
-        }
-
-
-_COLUMNS = {
-    "class": "the predicted class, which is explained",
-    "n": "cases",
-    "increase": "average increase: share of cases whose probability of the class is higher for the"
-    " image times its usual CAM (0 to 1), 0 to 1",
-    "increase_low": "lower end of its 95 % interval (Wilson)",
-    "increase_high": "upper end",
-    "drop": "average drop: mean of max(0, p - p_masked) / p, 0 to 1",
-    "drop_low": "lower end of its 95 % interval (bootstrap over cases)",
-    "drop_high": "upper end",
-    "drop_interval": "how the interval was found, or why there is none",
-}
+        return ClassDrop(
+            name,
+            len(increase),
+            float(increase.mean()),
+            share.low,
+            share.high,
+            float(drop.mean()),
+            mean.low,
+            mean.high,
+            mean.method,
+        )

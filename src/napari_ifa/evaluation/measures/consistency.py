@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.evaluation.section import Row, Section
-from napari_ifa.evaluation.statistics.certainty import LEAST_P_TOLD, bounded_p, bounded_rank_p
-from napari_ifa.evaluation.statistics.independence import Groups, number_of, said_of
+from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.statistics.certainty import bounded_p, bounded_rank_p
+from napari_ifa.evaluation.statistics.independence import Groups, number_of
 from napari_ifa.evaluation.statistics.intervals import (
-    LEAST_DRAWN,
     NO_INTERVAL,
     Interval,
     bootstrapped,
+    pearson,
 )
 from napari_ifa.evaluation.statistics.normality import henze_zirkler
 
@@ -28,15 +28,8 @@ if TYPE_CHECKING:
 
 #: The kinds of map that are summed, in the order of `MapSums`.
 KINDS = ("usual CAM", "class activation", "S-CAM", "S-CAM, one scale")
-#: On which scale each kind of map is summed.
-SCALES = (
-    "of each image: its own least and greatest value",
-    "none: logits",
-    "of each class: percentiles of its voxels or extremes, as chosen",
-    "one for all classes: 0.9 at P90 of the cases' greatest |activation|, 0 at 0",
-)
 #: The kinds that can be pooled over classes: a scale for each class makes their sums incomparable.
-_USUAL, _PLAIN, _OWN_SCALE, _ONE_SCALE = range(len(KINDS))
+_USUAL, _PLAIN, OWN_SCALE, _ONE_SCALE = range(len(KINDS))
 _POOLED = (_USUAL, _PLAIN, _ONE_SCALE)
 #: Percentile of the cases' greatest |activation| that the one scale maps to 0.9.
 _STRONG = 90.0
@@ -209,7 +202,7 @@ def correlate(
         normality_p=bounded_p(normality.p),
         chosen="Pearson" if normal else "Spearman",
         interval=(
-            bootstrapped(_pearson if normal else _spearman, one, other, groups=groups, seed=seed)
+            bootstrapped(pearson if normal else _spearman, one, other, groups=groups, seed=seed)
             if interval
             else NO_INTERVAL
         ),
@@ -228,24 +221,16 @@ def _no_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> str
     return ""
 
 
-def _pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    x = x - x.mean(axis=axis, keepdims=True)
-    y = y - y.mean(axis=axis, keepdims=True)
-    size = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
-    result: NDArray[np.float64] = (x * y).sum(axis=axis) / size
-    return result
-
-
 def _spearman(
     x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1
 ) -> NDArray[np.float64]:
     from scipy.stats import rankdata
 
-    return _pearson(rankdata(x, axis=axis), rankdata(y, axis=axis), axis)
+    return pearson(rankdata(x, axis=axis), rankdata(y, axis=axis), axis)
 
 
-@dataclass(frozen=True, eq=False)
-class Consistency:
+@dataclass(frozen=True, eq=False, repr=False)
+class Consistency(Numbers):
     """The sums of four kinds of map beside the logits, and how they go together.
 
     Attributes
@@ -265,9 +250,6 @@ class Consistency:
     seed: int = 0
     groups: Groups = None
 
-    def __repr__(self) -> str:
-        return f"Consistency: {self.section().meaning}"
-
     def pair(
         self, kind: int, class_idx: int | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -276,13 +258,17 @@ class Consistency:
         column = self.predicted if class_idx is None else class_idx
         return self.sums[rows, column, kind], self.logits[rows, column]
 
+    @property
+    def resampled(self) -> bool:
+        """Whether the classes have intervals; not where there are too many pairs to resample."""
+        return self.logits.size <= _MOST_RESAMPLED
+
     @cached_property
     def correlations(self) -> dict[tuple[int | None, int], Correlation]:
         """By class and number of the kind; class None is the predicted one, pooled over cases.
 
         S-CAM is pooled on the one scale alone.
         """
-        few = self.logits.size <= _MOST_RESAMPLED
         pairs: list[tuple[int | None, int]] = [
             (c, kind) for c in range(len(self.class_names)) for kind in range(len(KINDS))
         ]
@@ -290,7 +276,10 @@ class Consistency:
             pairs = [*((None, kind) for kind in _POOLED), *pairs]
         return {
             (c, kind): correlate(
-                *self.pair(kind, c), self.groups, interval=few or c is None, seed=self.seed
+                *self.pair(kind, c),
+                self.groups,
+                interval=self.resampled or c is None,
+                seed=self.seed,
             )
             for c, kind in pairs
         }
@@ -298,120 +287,4 @@ class Consistency:
     @property
     def shown(self) -> tuple[int, ...]:
         """The kinds that the sentence and the figure tell."""
-        return _POOLED if len(self.class_names) > 1 else (_USUAL, _PLAIN, _OWN_SCALE)
-
-    def section(self) -> Section:
-        """The table and figure."""
-        from napari_ifa.evaluation.figures import consistency_figure
-
-        several = len(self.class_names) > 1
-        cases = len(self.logits)
-        limits = (
-            "A correlation says that the sum of a map goes with the logit, not that the map is"
-            " right; the class activation is summed as it is, since an affine scale cannot change"
-            " a correlation, while tanh (S-CAM) and the usual CAM's own scale for each image can."
-        )
-        if several:
-            limits += (
-                " Pooled over predicted classes, S-CAM is summed on one scale for all of them,"
-                " centred on zero; on a scale for each class its sums do not compare, and are given"
-                " class by class alone."
-            )
-        if cases < FEW:
-            limits += f" With {cases} cases the test of normality misses much."
-        if number_of(self.groups, cases) < LEAST_DRAWN:
-            limits += f" There is no interval below {LEAST_DRAWN} cases or patients."
-        if self.logits.size > _MOST_RESAMPLED:
-            limits += " Classes have no interval of their own: there are too many to resample."
-        limits += said_of(self.groups)
-        told = ", ".join(
-            f"{KINDS[kind]} {_told(self.correlations[None if several else 0, kind])}"
-            f"{self._by_class(kind)}"
-            for kind in self.shown
-        )
-        if several:
-            told += f"; S-CAM on each class's own scale{self._by_class(_OWN_SCALE)}"
-        return Section(
-            key="consistency",
-            title="Consistency of maps and answers",
-            meaning=(
-                f"Over {cases} cases the sum of a map correlates with the logit of the"
-                f" {'predicted class' if several else 'output'}: {told}."
-                + " A range by class is that of each class's own coefficient over all cases."
-                * several
-            ),
-            limits=limits,
-            rows=tuple(
-                _row(PREDICTED if c is None else self.class_names[c], kind, one)
-                for (c, kind), one in self.correlations.items()
-            ),
-            columns=_COLUMNS,
-            draw=lambda: consistency_figure(self),
-        )
-
-    def _by_class(self, kind: int) -> str:
-        if len(self.class_names) == 1:
-            return ""
-        found = [self.correlations[c, kind].coefficient for c in range(len(self.class_names))]
-        known = [value for value in found if np.isfinite(value)]
-        if not known:
-            return " [by class none]"
-        return f" [by class {min(known):.3f} to {max(known):.3f}]"
-
-
-#: What the pooled rows are called.
-PREDICTED = "predicted class of each case"
-
-_COLUMNS = {
-    "class": "whose map and logit: a class over all cases, or the predicted class of each case",
-    "map": "what is summed over the voxels of the network's input grid, where it is brought by"
-    " linear interpolation: the usual CAM (ReLU, min-max of each image), the class activation"
-    " (logit), or S-CAM (tanh on a common scale, eq. 1)",
-    "scale": "the scale that it is summed on",
-    "n": "cases",
-    "coefficient": "the chosen correlation of that sum with the logit",
-    "chosen": "Pearson where the pair may be bivariate normal (Henze-Zirkler p > 0.05), else"
-    " Spearman",
-    "low": "lower end of its 95 % interval",
-    "high": "upper end",
-    "interval": "how the interval was found; none below 15 cases or patients",
-    "p": "two-sided p of the chosen correlation, not corrected for the number of rows; none where"
-    f" several cases are of one patient; {LEAST_P_TOLD}",
-    "pearson": "Pearson's r",
-    "pearson_p": "its two-sided p",
-    "spearman": "Spearman's rho",
-    "spearman_p": "its two-sided p (t approximation, but no less than 2/n!)",
-    "normality_p": "p of the Henze-Zirkler test of bivariate normality",
-    "note": "why there is no number",
-}
-
-
-def _row(name: str, kind: int, found: Correlation) -> Row:
-    return {
-        "class": name,
-        "map": KINDS[kind],
-        "scale": SCALES[kind],
-        "n": found.n,
-        "coefficient": found.coefficient,
-        "chosen": found.chosen,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "interval": found.interval.method,
-        "p": found.p,
-        "pearson": found.pearson,
-        "pearson_p": found.pearson_p,
-        "spearman": found.spearman,
-        "spearman_p": found.spearman_p,
-        "normality_p": found.normality_p,
-        "note": found.reason,
-    }
-
-
-def _told(found: Correlation) -> str:
-    if not found.chosen:
-        return f"none ({found.reason})"
-    letter = "r" if found.chosen == "Pearson" else "rho"
-    text = f"{letter} = {found.coefficient:.3f}"
-    if found.interval.method:
-        text += f" ({found.interval.low:.3f} to {found.interval.high:.3f})"
-    return text
+        return _POOLED if len(self.class_names) > 1 else (_USUAL, _PLAIN, OWN_SCALE)

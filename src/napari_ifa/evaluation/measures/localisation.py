@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.errors import ExplanationError
-from napari_ifa.evaluation.section import Row, Section
-from napari_ifa.evaluation.statistics.certainty import LEAST_P_TOLD, bounded_p, interval_of_mean
-from napari_ifa.evaluation.statistics.independence import Groups, of_some, said_of, summed
+from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.statistics.certainty import bounded_p, interval_of_mean
+from napari_ifa.evaluation.statistics.independence import Groups, of_some, summed
+from napari_ifa.evaluation.statistics.intervals import Interval
 from napari_ifa.evaluation.statistics.shares import of_share
 from napari_ifa.volumes.volume import Volume
 
@@ -93,8 +94,38 @@ def _share_inside(evidence: NDArray[np.floating], lesion: NDArray[np.bool_]) -> 
     return float(positive[lesion].sum() / total) if total > 0 else float("nan")
 
 
-@dataclass(frozen=True, eq=False)
-class CohortLocalisation:
+@dataclass(frozen=True)
+class ClassLocalisation:
+    """The localisation over the cases explained for one class, or for any.
+
+    Attributes
+    ----------
+    name : of the class, or "all".
+    n : cases with a lesion.
+    positive_share, positive : mean share of the positive class activation inside the lesion, and
+        its 95 % interval.
+    s_cam_share, s_cam : the same of S-CAM above neutral.
+    lesion_share : mean share of the field of view that the lesion fills.
+    p : that the positive share is the lesion's share (Wilcoxon's signed-rank test).
+    hit_share, hit : share of cases whose strongest activation lies inside, and its interval.
+    without_evidence : cases without any positive activation; they have no share.
+    """
+
+    name: str
+    n: int
+    positive_share: float
+    positive: Interval
+    s_cam_share: float
+    s_cam: Interval
+    lesion_share: float
+    p: float
+    hit_share: float
+    hit: Interval
+    without_evidence: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CohortLocalisation(Numbers):
     """The localisation of every case that has a lesion.
 
     Attributes
@@ -113,46 +144,22 @@ class CohortLocalisation:
     class_names: tuple[str, ...]
     groups: Groups = None
 
-    def __repr__(self) -> str:
-        return f"CohortLocalisation: {self.section().meaning}"
-
     def of_class(self, class_idx: int | None) -> tuple[Localisation, ...]:
         """The cases explained for one class, or all."""
         pairs = zip(self.found, self.classes, strict=True)
         return tuple(one for one, c in pairs if class_idx is None or c == class_idx)
 
-    def section(self) -> Section:
-        """The table and figure."""
-        from napari_ifa.evaluation.figures import localisation_figure
-
-        present = sorted(set(self.classes))
-        groups: list[tuple[str, int | None]] = [(self.class_names[c], c) for c in present]
+    @property
+    def by_class(self) -> tuple[ClassLocalisation, ...]:
+        """One of each class explained; of all cases at the end where there are several."""
+        groups: list[tuple[str, int | None]] = [
+            (self.class_names[c], c) for c in sorted(set(self.classes))
+        ]
         if len(groups) != 1:
             groups.append(("all", None))
-        rows = tuple(self._row(name, c) for name, c in groups)
-        total = rows[-1]
-        empty = f" {self.empty} masks without a lesion are left out." if self.empty else ""
-        return Section(
-            key="localisation",
-            title="Evidence inside the lesion",
-            meaning=(
-                f"In {total['n']} cases with a lesion {_percent(total['positive_share'])} of the"
-                f" positive class activation and {_percent(total['s_cam_share'])} of S-CAM above"
-                f" neutral lie inside the lesion, which fills {_percent(total['lesion_share'])} of"
-                f" the field of view; the strongest activation lies inside it in"
-                f" {_percent(total['hit_share'])} of them.{empty}"
-            ),
-            limits=(
-                "A map on a coarse feature grid spreads beyond a small lesion, and evidence beside"
-                " a lesion may be right; p values are not corrected for the number of rows."
-                + said_of(self.groups)
-            ),
-            rows=rows,
-            columns=_COLUMNS,
-            draw=lambda: localisation_figure(self),
-        )
+        return tuple(self._of(name, c) for name, c in groups)
 
-    def _row(self, name: str, class_idx: int | None) -> Row:
+    def _of(self, name: str, class_idx: int | None) -> ClassLocalisation:
         found = self.of_class(class_idx)
         chosen = np.array([class_idx is None or c == class_idx for c in self.classes])
         groups = of_some(self.groups, chosen)
@@ -162,49 +169,19 @@ class CohortLocalisation:
         on_scale = np.isfinite(s_cam)
         lesion = np.array([one.lesion_share for one in found])
         hits = np.array([one.hit for one in found])
-        positive_interval = interval_of_mean(positive[known], of_some(groups, known))
-        s_cam_interval = interval_of_mean(s_cam[on_scale], of_some(groups, on_scale))
-        hit = of_share(hits, groups)
-        return {
-            "class": name,
-            "n": len(found),
-            "positive_share": _mean(positive),
-            "positive_low": positive_interval.low,
-            "positive_high": positive_interval.high,
-            "positive_interval": positive_interval.method,
-            "s_cam_share": _mean(s_cam),
-            "s_cam_low": s_cam_interval.low,
-            "s_cam_high": s_cam_interval.high,
-            "s_cam_interval": s_cam_interval.method,
-            "lesion_share": float(lesion.mean()),
-            "p": _signed_rank_p(positive[known] - lesion[known], of_some(groups, known)),
-            "hit_share": float(hits.mean()),
-            "hit_low": hit.low,
-            "hit_high": hit.high,
-            "without_evidence": int((~known).sum()),
-        }
-
-
-_COLUMNS = {
-    "class": "the class explained: the true one, or the predicted one of a case without a label",
-    "n": "cases with a lesion",
-    "positive_share": "mean share of the positive class activation inside the lesion, 0 to 1",
-    "positive_low": "lower end of its 95 % interval (bootstrap over cases, or patients)",
-    "positive_high": "upper end",
-    "positive_interval": "how the interval was found, or why there is none",
-    "s_cam_share": "the same of S-CAM above neutral (tanh β)",
-    "s_cam_low": "lower end of its 95 % interval (bootstrap over cases, or patients)",
-    "s_cam_high": "upper end",
-    "s_cam_interval": "how the interval was found, or why there is none",
-    "lesion_share": "mean share of the network's field of view that the lesion fills: what evidence"
-    " that is spread evenly gives",
-    "p": "that the positive share is the lesion's share (Wilcoxon's signed-rank test, two-sided; of"
-    f" patients' means where they are known); {LEAST_P_TOLD}",
-    "hit_share": "share of cases whose strongest activation lies inside the lesion, 0 to 1",
-    "hit_low": "lower end of its 95 % interval (Wilson)",
-    "hit_high": "upper end",
-    "without_evidence": "cases without any positive activation; they have no share",
-}
+        return ClassLocalisation(
+            name=name,
+            n=len(found),
+            positive_share=_mean(positive),
+            positive=interval_of_mean(positive[known], of_some(groups, known)),
+            s_cam_share=_mean(s_cam),
+            s_cam=interval_of_mean(s_cam[on_scale], of_some(groups, on_scale)),
+            lesion_share=float(lesion.mean()),
+            p=_signed_rank_p(positive[known] - lesion[known], of_some(groups, known)),
+            hit_share=float(hits.mean()),
+            hit=of_share(hits, groups),
+            without_evidence=int((~known).sum()),
+        )
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -220,7 +197,3 @@ def _signed_rank_p(difference: NDArray[np.float64], groups: Groups) -> float:
     if not difference.any():
         return float("nan")
     return bounded_p(float(wilcoxon(difference).pvalue))
-
-
-def _percent(share: float) -> str:
-    return "none" if np.isnan(share) else f"{100 * share:.3g} %"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,26 +16,16 @@ from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
-from napari_ifa.evaluation.measures.set_measures import SetAccuracy, SetFit
-from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.statistics.certainty import LEAST_P_TOLD
-from napari_ifa.evaluation.statistics.independence import Groups, said_of
+from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from torch import Tensor
 
     from napari_ifa.cam import ClassActivation, CutNetwork
-
-    DrawAbove = Callable[[Axes], None]
-
-#: Above this share the principal features are hardly a choice any more.
-_MUCH = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,145 +178,3 @@ def _check_size(masks: NDArray[np.bool_], features: int) -> None:
 
 def _float32(logits: Tensor) -> NDArray[np.float32]:
     return np.asarray(logits.float().cpu().numpy())
-
-
-@dataclass(frozen=True, eq=False)
-class MaskedAccuracy:
-    """What is left of a model's answers with the principal features, and with the others.
-
-    Attributes
-    ----------
-    sets : of all features, the principal ones, the others.
-    features : of the target layer.
-    chosen : how the principal ones were chosen, in words.
-    unlabelled : cases that are left out, for they have no label.
-    bypassed : whether part of the answer goes around the target layer.
-    groups : ``[n]``, equal for cases of one patient; None where none are known.
-    picture : draws the importance matrix that the choice rests on, below what it is given.
-    """
-
-    sets: tuple[SetAccuracy, ...] | tuple[SetFit, ...]
-    features: int
-    chosen: str
-    unlabelled: int
-    bypassed: bool
-    groups: Groups = None
-    picture: Callable[[DrawAbove], Figure] | None = None
-
-    def __repr__(self) -> str:
-        return f"MaskedAccuracy: {self.section().meaning}"
-
-    def _draw(self) -> Figure:
-        from napari_ifa.evaluation.figures import draw_sets, sets_figure
-
-        if self.picture is None:
-            return sets_figure(self.sets)
-        return self.picture(lambda axes: draw_sets(axes, self.sets))
-
-    def section(self) -> Section:
-        """The table; the figure has its accuracies above the importance matrix."""
-        every, principal, others = self.sets
-        share = principal.kept / self.features
-        if isinstance(every, SetAccuracy):
-            values = [
-                f"{100 * one.accuracy:.1f} %" for one in self.sets if isinstance(one, SetAccuracy)
-            ]
-            what, columns, lacking = "The accuracy", _ACCURACY_COLUMNS, "label"
-            title = "Accuracy after feature masking"
-        else:
-            values = [f"{one.r2:.3f}" for one in self.sets if isinstance(one, SetFit)]
-            what, columns, lacking = "R²", _FIT_COLUMNS, "target value"
-            title = "R² after feature masking"
-        limits = (
-            "Switched-off features give a network inputs that it was not trained on, and the"
-            " features chosen on one cohort are the principal ones of that cohort."
-        )
-        if share > _MUCH:
-            limits += (
-                f" The principal features are {share:.0%} of all"
-                f"{', since every class brings its own' * isinstance(every, SetAccuracy)}:"
-                " that is hardly a choice; take a smaller share."
-            )
-        if self.bypassed:
-            limits += BYPASSED
-        limits += said_of(self.groups)
-        left_out = f" {self.unlabelled} cases without a {lacking} are left out." * (
-            self.unlabelled > 0
-        )
-        return Section(
-            key="masked_accuracy",
-            title=title,
-            meaning=(
-                f"{what} over {every.n} cases is {values[0]} with all {self.features} features,"
-                f" {values[1]} with {counted(principal.kept, 'principal one')} alone"
-                f" ({self.chosen}) and"
-                f" {values[2]} with the other {others.kept}.{self._lost()}{left_out}"
-            ),
-            limits=limits,
-            rows=tuple(asdict(one) for one in self.sets),
-            columns=columns,
-            draw=self._draw,
-        )
-
-    def _lost(self) -> str:
-        """What the principal features alone, and the others alone, lose against all."""
-        told = [
-            f"{_points(one.lost)} ({_points(one.lost_low)} to {_points(one.lost_high)})"
-            for one in self.sets[1:]
-            if isinstance(one, SetAccuracy) and np.isfinite(one.lost_low)
-        ]
-        if not told:
-            return ""
-        return (
-            f" Against all features that is a loss of {' and '.join(told)} points (95 % interval"
-            " over the same cases)."
-        )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-#: What is said where a path goes around the target layer.
-BYPASSED = (
-    " Part of the answer goes around the target layer, where no feature can be switched off: the"
-    " masked answers do not show all that the answer rests on."
-)
-
-_ACCURACY_COLUMNS = {
-    "features": "which features are kept",
-    "kept": "how many",
-    "n": "labelled cases",
-    "accuracy": "share of the cases answered rightly, 0 to 1",
-    "low": "lower end of its 95 % interval (Wilson)",
-    "high": "upper end",
-    "balanced_accuracy": "mean over the classes that have cases of the share answered rightly",
-    "balanced_low": "lower end of its 95 % interval (score interval over the classes)",
-    "balanced_high": "upper end",
-    "auc": "area under the ROC curve of a class's probability against the rest, mean over the"
-    " classes",
-    "lost": "accuracy with all features less this one, over the same cases",
-    "lost_low": "lower end of its 95 % interval (MOVER of Clopper and Pearson's)",
-    "lost_high": "upper end",
-    "auc_lost": "AUC with all features less this one, over the same cases",
-    "auc_lost_low": "lower end of its 95 % interval (DeLong); none below 15 cases or patients",
-    "auc_lost_high": "upper end",
-    "p": "that the accuracy is that of all features (McNemar's exact test on the same cases; where"
-    " patients are known, of the patients); none where no case is answered otherwise;"
-    f" {LEAST_P_TOLD}",
-}
-_FIT_COLUMNS = {
-    "features": "which features are kept",
-    "kept": "how many",
-    "n": "cases with a target",
-    "r2": "R², share of the targets' variance explained; below 0 is worse than their mean",
-    "low": "lower end of its 95 % interval (bootstrap over cases); none where every resample gives"
-    " the same",
-    "high": "upper end",
-    "mae": "mean absolute error, in the target's unit",
-    "mae_low": "lower end of its 95 % interval (bootstrap over cases)",
-    "mae_high": "upper end",
-    "pearson": "Pearson's r of answer and target",
-    "pearson_low": "lower end of its 95 % interval (bootstrap over cases)",
-    "pearson_high": "upper end",
-}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.evaluation.measures.feature_order import CurveMasks
-from napari_ifa.evaluation.measures.masked_accuracy import BYPASSED
-from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.statistics.certainty import unless_equal
-from napari_ifa.evaluation.statistics.independence import Groups, said_of
-from napari_ifa.evaluation.statistics.performance import regression_measures
+from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.evaluation.statistics.performance import determination, regression_measures
 from napari_ifa.evaluation.statistics.shares import of_share
-from napari_ifa.wording import counted
 
 Order = Literal["most important first", "least important first", "random"]
 
@@ -44,8 +42,8 @@ class CurvePoint:
     high: float
 
 
-@dataclass(frozen=True, eq=False)
-class MaskingCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskingCurve(Numbers):
     """Accuracy, or R², over the share of the features kept.
 
     Attributes
@@ -68,63 +66,12 @@ class MaskingCurve:
     bypassed: bool = False
     groups: Groups = None
 
-    def __repr__(self) -> str:
-        return f"MaskingCurve: {self.section().meaning}"
-
     def of_order(self, order: Order) -> tuple[CurvePoint, ...]:
         """The points of one order, ascending."""
         return tuple(point for point in self.points if point.order == order)
 
-    def section(self) -> Section:
-        """The table and figure."""
-        from napari_ifa.evaluation.figures import masking_curve_figure
-
-        lines = [self.of_order(order) for order in ORDERS]
-        best, worst, random = (min(line, key=lambda p: abs(p.share - 0.1)) for line in lines)
-        answers_values = self.measure == "R²"
-        constant = "always the mean" if answers_values else "always the same"
-        return Section(
-            key="masking_curve",
-            title=f"Masking curve: {self.measure} over the features kept",
-            meaning=(
-                f"With {counted(best.kept, 'feature')} ({best.share:.0%}) the {self.measure} is"
-                f" {best.value:.2f} where the most important are kept, {random.value:.2f} on"
-                f" average where they are drawn at random and {worst.value:.2f} where the least"
-                f" important are kept; with all it is {self.every:.2f}, and an answer that is"
-                f" {constant} reaches {self.chance:.2f}."
-            ),
-            limits=(
-                "The order by importance means something only as far as its curve lies above the"
-                " random one; the bounds of the random orders are the least and greatest of a few,"
-                " not an interval."
-                + " R² has no lower bound: far below 0 the answers are off by more than the targets"
-                " differ." * answers_values + BYPASSED * self.bypassed + said_of(self.groups)
-            ),
-            rows=tuple(asdict(point) for point in self.points),
-            columns=_FIT_COLUMNS if answers_values else _ACCURACY_COLUMNS,
-            draw=lambda: masking_curve_figure(self),
-        )
-
 
 ORDERS: tuple[Order, ...] = ("most important first", "least important first", "random")
-
-_ACCURACY_COLUMNS = {
-    "order": "which features are kept: a feature's place is its best rank in any class",
-    "kept": "features kept",
-    "share": "of all features, 0 to 1",
-    "n": "cases with a label",
-    "value": "accuracy (0 to 1) with these features alone; mean of the random orders",
-    "low": "lower end of its 95 % interval (Wilson); least of the random orders",
-    "high": "upper end; greatest of the random orders",
-}
-_FIT_COLUMNS = {
-    **_ACCURACY_COLUMNS,
-    "order": "which features are kept: a feature's place is the rank of its importance",
-    "n": "cases with a target value",
-    "value": "R² with these features alone, at most 1; mean of the random orders",
-    "low": "lower end of its 95 % interval (bootstrap; none where every resample gives the same);"
-    " least of the random orders",
-}
 
 
 def accuracy_curve(
@@ -153,7 +100,7 @@ def fit_curve(
     groups: Groups = None,
 ) -> MaskingCurve:
     """From a regression's ``answers [N, M]``."""
-    values = np.array([_r_squared(targets, column) for column in answers.T])
+    values = np.array([float(determination(column, targets)) for column in answers.T])
 
     def bounds(number: int) -> tuple[float, float]:
         measures = regression_measures(answers[:, number], targets, groups)
@@ -162,11 +109,6 @@ def fit_curve(
 
     points = _points(masks, values, bounds, len(targets))
     return _curve(masks, points, "R²", values, 0.0, bypassed, groups)
-
-
-def _r_squared(targets: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
-    total = ((targets - targets.mean()) ** 2).sum()
-    return float(1 - ((targets - answers) ** 2).sum() / total) if total > 0 else float("nan")
 
 
 def _points(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.importance import FeatureMask, Ranking
+from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
+from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.statistics.certainty import bounded_p, unless_equal
 from napari_ifa.evaluation.statistics.independence import Groups, number_of, summed
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN, NO_INTERVAL, Interval
@@ -86,6 +88,33 @@ class SetFit:
     pearson: float
     pearson_low: float
     pearson_high: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskedAccuracy(Numbers):
+    """What is left of a model's answers with the principal features, and with the others.
+
+    Attributes
+    ----------
+    sets : of all features, the principal ones, the others.
+    analysis : the one whose importance chose the principal features.
+    principal : those features; one mask for all classes.
+    top : share of every class's features that is principal.
+    by, kind : how they are ranked, and by which importance; see `FeatureOrder`.
+    unlabelled : cases that are left out, for they have no label.
+    bypassed : whether part of the answer goes around the target layer.
+    groups : ``[n]``, equal for cases of one patient; None where none are known.
+    """
+
+    sets: tuple[SetAccuracy, ...] | tuple[SetFit, ...]
+    analysis: Analysis
+    principal: FeatureMask
+    top: float
+    by: Ranking
+    kind: Kind
+    unlabelled: int
+    bypassed: bool
+    groups: Groups = None
 
 
 def set_accuracies(

@@ -12,8 +12,6 @@ from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN, Interval, of
 
 #: Below this a p value is rounding, and no test's distribution is known so far out.
 LEAST_P = 1e-16
-#: What columns of p values say about it.
-LEAST_P_TOLD = f"{LEAST_P:g} stands for that or less"
 #: Why equal cases have no interval: resampling them cannot tell how far others would differ.
 ALL_EQUAL = "no interval: all cases equal"
 #: What is said of an interval of few cases, many of them equal.

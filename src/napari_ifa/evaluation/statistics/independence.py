@@ -67,23 +67,3 @@ def summed(values: NDArray[np.float64], groups: Groups) -> NDArray[np.float64]:
 def of_some(groups: Groups, chosen: NDArray[Any] | np.bool_) -> Groups:
     """The groups of some of the cases, which are given as truths ``[N]`` or by number."""
     return None if groups is None else groups[chosen]
-
-
-#: What is said of intervals and p values where no case's patient is known.
-INDEPENDENT_ONLY = (
-    " Intervals and p values hold for independent patients only, and nothing says which cases are"
-    " of one patient."
-)
-
-
-def said_of(groups: Groups) -> str:
-    """What intervals and p values take for independent, to end a section's limits with."""
-    if groups is None:
-        return INDEPENDENT_ONLY
-    number = len(np.unique(groups))
-    if number == len(groups):
-        return ""
-    return (
-        f" The {len(groups)} cases are of {number} patients or groups; intervals and p values take"
-        " these, not the cases, for independent."
-    )

@@ -107,6 +107,15 @@ def of_mean(values: ArrayLike, groups: NDArray[np.int64] | None = None, seed: in
     return bootstrapped(_mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
 
 
+def pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Pearson's r over an axis, as a statistic of resamples; NaN where one does not vary."""
+    one = x - x.mean(axis=axis, keepdims=True)
+    other = y - y.mean(axis=axis, keepdims=True)
+    size = np.sqrt((one**2).sum(axis=axis) * (other**2).sum(axis=axis))
+    result: NDArray[np.float64] = (one * other).sum(axis=axis) / np.where(size > 0, size, np.nan)
+    return result
+
+
 def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None:
     """The cases of each group; None where every case is on its own."""
     if groups is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.cohorts.truth import cases_of_class, predicted_classes
 from napari_ifa.evaluation.statistics.independence import Groups, independent_share, of_some
-from napari_ifa.evaluation.statistics.intervals import Interval, bootstrapped
+from napari_ifa.evaluation.statistics.intervals import Interval, bootstrapped, pearson
 from napari_ifa.evaluation.statistics.shares import of_mean_share, of_share
 
 _Z = 1.959963984540054
@@ -112,8 +112,8 @@ def regression_measures(
         return []
     measures: dict[str, Callable[..., NDArray[np.float64]]] = {
         "mean absolute error": _absolute_error,
-        "R²": _determination,
-        "Pearson's r": _correlation,
+        "R²": determination,
+        "Pearson's r": pearson,
     }
     return [
         _measured(
@@ -242,23 +242,12 @@ def _absolute_error(
     return result
 
 
-def _determination(
+def determination(
     values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
 ) -> NDArray[np.float64]:
+    """R² over an axis, as a statistic of resamples; NaN where all targets are the same."""
     centred = targets - targets.mean(axis=axis, keepdims=True)
-    return 1 - _quotient(((targets - values) ** 2).sum(axis=axis), (centred**2).sum(axis=axis))
-
-
-def _correlation(
-    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
-) -> NDArray[np.float64]:
-    one = values - values.mean(axis=axis, keepdims=True)
-    other = targets - targets.mean(axis=axis, keepdims=True)
-    size = np.sqrt((one**2).sum(axis=axis) * (other**2).sum(axis=axis))
-    return _quotient((one * other).sum(axis=axis), size)
-
-
-def _quotient(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """NaN where the divisor is 0: all values are the same."""
-    result: NDArray[np.float64] = above / np.where(below > 0, below, np.nan)
+    total = (centred**2).sum(axis=axis)
+    explained = ((targets - values) ** 2).sum(axis=axis) / np.where(total > 0, total, np.nan)
+    result: NDArray[np.float64] = 1 - explained
     return result

@@ -13,9 +13,13 @@ from napari_ifa.analysis.scale import Basis
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
-from napari_ifa.evaluation.importance_figure import importance_figure
+from napari_ifa.evaluation.checks.principal import principal_features
+from napari_ifa.evaluation.figures import summary as figures
+from napari_ifa.evaluation.figures.importance import importance_figure
+from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.statistics.independence import number_of, said_of
+from napari_ifa.evaluation.sections.wording import OVER, said_of
+from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
 from napari_ifa.evaluation.statistics.performance import (
     Measured,
@@ -24,7 +28,6 @@ from napari_ifa.evaluation.statistics.performance import (
     confusion_counts,
     regression_measures,
 )
-from napari_ifa.evaluation.summary import figures
 from napari_ifa.evaluation.summary.cases import (
     COHORT_COLUMN,
     Named,
@@ -272,17 +275,16 @@ def _importance_section(named: Named) -> Section:
     kind: Kind = "true" if all(_cases_of_classes(a).any() for _, a in named) else "all"
     rows = [row for name, analysis in named for row in _importance_rows(name, analysis, kind)]
     name, first = named[0]
-    top = max(1, int(np.ceil(_PRINCIPAL * first.features - 1e-9)))
-    shares = [
-        _principal_share(first.importance(c, kind), top) for c in range(len(first.class_names))
-    ]
+    principal = principal_features(first, top=_PRINCIPAL, kind=kind)
+    shares = [principal.share(c) for c in range(len(first.class_names))]
     known = [share for share in shares if np.isfinite(share)]
     shown = dict.fromkeys(percent(end) for end in (min(known), max(known))) if known else {}
-    over = "the cases of each class" if kind == "true" else "all cases"
+    over = OVER[kind]
     meaning = f"Importance is a feature's mean contribution over {over}."
     if known:
         meaning += (
-            f" In {name} the {top} most important of {counted(first.features, 'feature')} make"
+            f" In {name} the {kept_number(_PRINCIPAL, first.features)} most important of"
+            f" {counted(first.features, 'feature')} make"
             f" {' to '.join(shown)} of what"
             f" {'raises the answer' if first.is_regression else 'speaks for a class'}."
         )
@@ -372,13 +374,6 @@ def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> N
         return np.full(analysis.features, np.nan)
     result: NDArray[np.float64] = t.ppf(0.975, number - 1) * np.sqrt(variance)
     return result
-
-
-def _principal_share(column: NDArray[np.float64], top: int) -> float:
-    """Part of the positive importance that the ``top`` features have; NaN where none is."""
-    positive = np.sort(np.clip(np.nan_to_num(column), 0, None))
-    total = positive.sum()
-    return float(positive[-top:].sum() / total) if total > 0 else float("nan")
 
 
 def _draw_importance(named: Named, kind: Kind) -> Any:

@@ -1,0 +1,7 @@
+"""What an analysis alone shows of its model, as numbers.
+
+* `sides`: one of two cohorts that are compared.
+* `overfitting`, `principal`, `confounders`, `outliers`, `duplicates`, `redundancy`: the checks.
+* `new_case`: a new case among the stored ones of a class, by the distance of `outliers`.
+* `confounder_maps`: the maps of the first confounder candidates.
+"""
