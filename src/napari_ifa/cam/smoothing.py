@@ -12,6 +12,7 @@ from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.masked_inputs import image_rows
 from napari_ifa.cam.memory import block_numbers
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.sampling import Sampling, noise_field
 from napari_ifa.cam.weights import from_moments
 from napari_ifa.errors import ExplanationError
@@ -58,7 +59,9 @@ def smooth_weights(
     if zero:
         raise ExplanationError(
             f"The gradient with respect to layer '{cut.layer}' is exactly zero for the chosen class"
-            " and every noisy input: the answer does not depend on this layer, so choose another."
+            " and every noisy input: the answer does not depend on this layer, so choose another.",
+            ExplanationProblem.ZERO_GRADIENT,
+            layer=cut.layer,
         )
     return torch.cat(weights, 1)
 
