@@ -45,7 +45,7 @@ def test_number_of_rows_at_a_time_does_not_matter(small_network, images, same, m
     network, batch = small_network(2, "conv"), images(2, 2)
     expected = weights(network, batch, method, "all")
     for rows in (1, 5):
-        monkeypatch.setattr(masked_forward, "_MOST_ROWS", rows)
+        monkeypatch.setattr(masked_forward, "MOST_ROWS", rows)
         same(weights(network, batch, method, "all"), expected, rtol=1e-12)
 
 
@@ -92,7 +92,7 @@ def test_network_that_mixes_the_rows_of_a_batch_gets_one_at_a_time(same, monkeyp
     convolution.weight.data[1] = convolution.weight.data[0]
     x = torch.randn(1, 1, 6, 6, dtype=torch.float64)
     found = weights(network, x, layer=layer)
-    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 1)
+    monkeypatch.setattr(masked_forward, "MOST_ROWS", 1)
     same(found, weights(network, x, layer=layer), rtol=1e-12)
 
 

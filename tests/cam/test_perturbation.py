@@ -207,7 +207,7 @@ def test_segmentation_is_explained_in_the_region_of_each_case(images, same, meth
 
 @pytest.mark.parametrize(("method", "passes"), [("ss-cam", 2 * 3 * 6), ("smoothgradcam++", 2 * 4)])
 def test_progress_counts_forward_passes(small_network, images, monkeypatch, method, passes):
-    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 5)
+    monkeypatch.setattr(masked_forward, "MOST_ROWS", 5)
     told = []
     weights(
         small_network(2),
@@ -235,7 +235,7 @@ def state(network):
 def test_work_is_stopped_when_asked_and_leaves_the_network_as_it_was(
     small_network, images, monkeypatch, method
 ):
-    monkeypatch.setattr(masked_forward, "_MOST_ROWS", 2)
+    monkeypatch.setattr(masked_forward, "MOST_ROWS", 2)
     network = small_network(2, "mlp")
     before = state(network)
     weights(network, images(2, 2), method, layer="stage")
