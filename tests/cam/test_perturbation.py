@@ -146,7 +146,7 @@ def test_batch_is_its_cases_one_by_one(small_network, images, same, method, dims
 def test_classes_in_groups_give_the_same(small_network, images, same, monkeypatch):
     network, batch = small_network(2, "conv"), images(2, 2)
     expected = weights(network, batch, "smoothgradcam++", "all", "stage")
-    monkeypatch.setattr(smoothing, "_HELD_BLOCKS", 0)  # one class at a time
+    monkeypatch.setattr(smoothing, "HELD_BLOCKS", 0)  # one class at a time
     told = []
     found = weights(
         network, batch, "smoothgradcam++", "all", "stage", progress=lambda *n: told.append(n)

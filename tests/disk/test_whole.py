@@ -173,12 +173,12 @@ def test_work_of_another_disk_lies_beside_the_folder_of_the_results(
 ) -> None:
     import napari_ifa.disk.work as work
 
-    monkeypatch.setattr(work, "_same_disk", lambda one, other: "cache" not in str(one))
+    monkeypatch.setattr(work, "same_disk", lambda one, other: "cache" not in str(one))
     (tmp_path / "maps").mkdir()
     with WorkFolder.near(tmp_path / "maps") as place:
         assert place.parent == tmp_path
         assert place.name.startswith(".napari-ifa-")
-    monkeypatch.setattr(work, "_same_disk", lambda one, other: False)
+    monkeypatch.setattr(work, "same_disk", lambda one, other: False)
     with WorkFolder.near(tmp_path / "maps") as place:
         assert place.parent == tmp_path / "maps", "there is no other place on that disk"
 

@@ -422,7 +422,7 @@ def check_own(*given: Any) -> None:
 
 
 def every_case(rows: Tensor) -> Tensor:
-    """Each row is a case of its own: `[0, 1, …]`."""
+    """Each row is another case: `[0, 1, …]`."""
     return torch.arange(len(rows), device=rows.device)
 
 

@@ -20,7 +20,7 @@ from napari_ifa.models.calling import first_tensor
 
 # Three sums of gradients and what is added to them are held, of as many classes as fit into this
 # many blocks: another group of classes costs the noisy passes once more.
-_HELD_BLOCKS = 16
+HELD_BLOCKS = 16
 # Of the largest gradient: features with smaller ones share its scale, for their own may be chance.
 _SMALLEST_SCALE = 1e-6
 
@@ -37,7 +37,7 @@ def smooth_weights(
     """
     cases, device = len(result.features), result.features.device
     size = result.features.numel()
-    length = max(1, _HELD_BLOCKS * block_numbers(device) // (4 * size))
+    length = max(1, HELD_BLOCKS * block_numbers(device) // (4 * size))
     groups = list(chosen.split(length, 1))
     total = len(groups) * sampling.samples * cases
     done, zero = 0, bool(result.features.any())

@@ -1,4 +1,4 @@
-"""What building and trying a bundle's network may cost, told before it is spent.
+"""What building and trying a bundle's network may cost, known before it is spent.
 
 A line of settings can ask for 10⁹ blocks, or for a layer of terabytes. How large a network may
 be, its weights say: their file holds so many tensors and so many bytes, and the network that was

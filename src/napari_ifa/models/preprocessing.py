@@ -246,8 +246,8 @@ class Preprocessing:
         move = found_move(another, before, axes, result_axes) if len(axes) == rank else None
         if move is None:
             raise ExplanationError(
-                f"Where the preprocessing's '{type(step).__name__}' moves the image to cannot be"
-                " told, so that a map would lie in the wrong place; use MONAI's transforms, which"
+                f"Where the preprocessing's '{type(step).__name__}' moves the image to is not"
+                " known, so that a map would lie in the wrong place; use MONAI's transforms, which"
                 " keep the affine.",
                 PreprocessingProblem.POSITION_UNKNOWN,
                 transform=type(step).__name__,
