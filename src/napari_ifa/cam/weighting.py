@@ -1,4 +1,4 @@
-"""The weights of a batch: held, or computed again from the head's graph when they would be too large."""
+"""The weights of a batch: held, or computed again from the graph when they would be too large."""
 
 from __future__ import annotations
 

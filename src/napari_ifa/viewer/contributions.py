@@ -81,7 +81,8 @@ def _read_study(paths: list[Path]) -> LayerData:
         titles = "; ".join(series.title for series in able[:_MOST_NAMED])
         more = f"; and {len(able) - _MOST_NAMED} more" if len(able) > _MOST_NAMED else ""
         raise UnsupportedStudyError(
-            f"{len(able)} series found; open a file or folder that holds only one of them: {titles}{more}."
+            f"{len(able)} series found; open a file or folder that holds only one of them:"
+            f" {titles}{more}."
         )
     if able[0].question is not None:
         raise UnsupportedStudyError(able[0].question)
