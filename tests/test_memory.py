@@ -75,7 +75,7 @@ def test_a_containers_limit_is_all_the_memory_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", (str(limit),))
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (str(limit),))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2**40))
     limit.write_text("max\n")
     assert total_memory() == 2**40

@@ -6,6 +6,7 @@ import pytest
 
 from napari_ifa import samples
 from napari_ifa.errors import CohortError
+from tests.problems import refused
 
 
 @pytest.mark.parametrize("version", samples.VERSIONS)
@@ -20,7 +21,7 @@ def test_the_dicom_series_and_its_twin_are_there():
 
 
 def test_an_unknown_version_is_refused():
-    with pytest.raises(CohortError, match="choose clean or confounded"):
+    with refused(CohortError, samples.SampleProblem.NO_SUCH_VERSION):
         samples.bundle("dirty")
 
 
@@ -33,5 +34,5 @@ def test_found_in_the_package_or_beside_the_source(tmp_path, monkeypatch, place)
 
 def test_an_installation_without_them_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "_PACKAGE", tmp_path / "src" / "napari_ifa")
-    with pytest.raises(CohortError, match="install napari-ifa again"):
+    with refused(CohortError, samples.SampleProblem.MISSING):
         samples.sample_data()

@@ -34,7 +34,7 @@ class IfaError(Exception):
 
 
 class UnsupportedStudyError(IfaError):
-    """An image, series or folder that cannot be opened rightly, and why."""
+    """An image, series or folder that cannot be opened correctly, and why."""
 
 
 class BundleError(IfaError):

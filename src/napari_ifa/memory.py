@@ -24,7 +24,7 @@ _HOW_MUCH = re.compile(r"(?:allocate|allocating)\s+([\d.]+)\s*([KMGTP]?i?B|bytes
 _UNITS = {"b": 1, "bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50}
 _SAID_ALREADY = "not enough memory"
 #: What a container of this process may hold: version 2 and 1 of Linux' control groups.
-_CONTAINER_LIMITS = (
+CONTAINER_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
@@ -90,7 +90,7 @@ def free_memory() -> int:
 
 
 def _limits() -> Iterator[int]:
-    for name in _CONTAINER_LIMITS:
+    for name in CONTAINER_LIMITS:
         try:
             text = Path(name).read_text(encoding="ascii").strip()
         except OSError:

@@ -7,9 +7,18 @@ outside the head gives it away.
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
 
 from napari_ifa.errors import CohortError
+
+
+class SampleProblem(Enum):
+    """Why there is no sample."""
+
+    MISSING = "the sample data are missing"
+    NO_SUCH_VERSION = "no such version"
+
 
 VERSIONS = ("clean", "confounded")
 _PACKAGE = Path(__file__).resolve().parent
@@ -27,7 +36,8 @@ def sample_data() -> Path:
         if (folder / "bundles").is_dir():
             return folder
     raise CohortError(
-        "The sample data are missing from this installation; install napari-ifa again."
+        "The sample data are missing from this installation; install napari-ifa again.",
+        SampleProblem.MISSING,
     )
 
 
@@ -58,5 +68,9 @@ def _dicom_entry() -> dict[str, object]:
 
 def _checked(version: str) -> str:
     if version not in VERSIONS:
-        raise CohortError(f"There is no sample cohort '{version}'; choose clean or confounded.")
+        raise CohortError(
+            f"There is no sample cohort '{version}'; choose clean or confounded.",
+            SampleProblem.NO_SUCH_VERSION,
+            asked=version,
+        )
     return version

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from napari_ifa.cam import class_activation, fused_class_activation
+from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.errors import ExplanationError
+from tests.problems import refused
 
 
 class TwoLayers(nn.Module):
@@ -49,7 +51,7 @@ def test_fused_maps_lie_on_the_image_grid(small_network, images, same, dims):
 def test_layers_are_a_list():
     x = torch.zeros(1, 1, 4)
     for layers in ("twice", [], TwoLayers()):
-        with pytest.raises(ExplanationError, match="must be a list"):
+        with refused(ExplanationError, Problem.NO_LAYERS):
             fused_class_activation(TwoLayers(), x, layers)
-    with pytest.raises(ExplanationError, match="fused_class_activation"):
+    with refused(ExplanationError, Problem.SEVERAL_LAYERS):
         class_activation(TwoLayers(), x, ["twice", "thrice"])

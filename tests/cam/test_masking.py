@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from napari_ifa.cam import CutNetwork, bypassed, class_activation, masked_logits, memory
+from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.errors import ExplanationError
+from tests.problems import refused
 
 X = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).reshape(1, 1, 2, 2)
 MASKS = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 1]])
@@ -117,10 +119,10 @@ def test_a_residual_shortcut_is_a_path_around_the_layer(images):
 
 def test_masks_that_do_not_fit_are_refused(small_network, images):
     network = small_network(2)
-    with pytest.raises(ExplanationError, match="has 5 values, and layer 'stage' has 6"):
+    with refused(ExplanationError, Problem.MASK_SIZE, found=[2, 5], needed=6, layer="stage"):
         masked_logits(network, images(2), "stage", torch.ones(2, 5))
     for wrong in (torch.ones(6), torch.ones(0, 6), None):
-        with pytest.raises(ExplanationError, match=r"\[masks, features\]"):
+        with refused(ExplanationError, Problem.MASK_SHAPE):
             masked_logits(network, images(2), "stage", wrong)
 
 
@@ -171,12 +173,12 @@ def test_paths_of_every_kind_are_noticed_for_every_image(path, kind):
 def test_masked_logits_that_are_no_numbers_are_not_handed_on(small_network, images):
     batch = images(2, 2)
     batch[1, 0, 3, 3] = torch.nan
-    with pytest.raises(ExplanationError, match=r"with masked features are not finite.* in case 1"):
+    with refused(ExplanationError, Problem.NOT_FINITE, cases=[1]):
         masked_logits(small_network(2, "mlp"), batch, "stage", MASKS)
 
 
 def test_masks_that_are_no_numbers_are_a_sentence(small_network, images):
-    with pytest.raises(ExplanationError, match="a tensor or array of numbers, not a str"):
+    with refused(ExplanationError, Problem.MASK_TYPE, found="str"):
         masked_logits(small_network(2), images(2), "stage", "top")
 
 
@@ -207,5 +209,5 @@ def test_filling_in_small_blocks_gives_the_same(small_network, images, same, mon
 
 
 def test_a_filling_of_another_shape_is_refused(small_network, images):
-    with pytest.raises(ExplanationError, match=r"must be \[features\] or of the masks' shape"):
+    with refused(ExplanationError, Problem.FILL_SHAPE, found=[3, 5]):
         masked_logits(small_network(3, "mlp"), images(3, 2), "stage", MASKS, fill=torch.ones(5))

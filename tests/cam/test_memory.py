@@ -8,8 +8,10 @@ from torch import nn
 
 from napari_ifa.cam import CutNetwork, class_activation, masked_logits, memory
 from napari_ifa.cam.memory import NoMemoryError, block_length, in_blocks
+from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.cam.weighting import StreamedWeights
 from napari_ifa.memory import lacks_memory
+from tests.problems import refused
 
 CPU = torch.device("cpu")
 # What the CPU's allocator says; it has no exception of its own.
@@ -67,7 +69,7 @@ def test_a_block_that_does_not_fit_is_halved_and_the_length_kept():
 
 def test_no_room_for_one_is_a_sentence():
     compute, tried = room_for(0)
-    with pytest.raises(NoMemoryError, match="not enough memory for one of 10 classes at a time"):
+    with refused(NoMemoryError, Problem.NO_MEMORY, what="classes", count=10):
         list(in_blocks(10, 8, compute, what="classes"))
     assert tried == [8, 4, 2, 1]
 
@@ -87,7 +89,7 @@ def test_a_lack_of_memory_between_the_blocks_is_a_sentence(small_network, images
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(CutNetwork, "constant_jacobian", full)
-    with pytest.raises(NoMemoryError, match="not enough memory on cpu for this class activation"):
+    with refused(NoMemoryError, Problem.NO_MEMORY, device="cpu"):
         class_activation(small_network(2), images(2), "stage")
 
 
@@ -118,7 +120,7 @@ def test_a_batch_that_does_not_fit_is_halved(small_network, images, same, head):
 def test_one_case_that_does_not_fit_is_a_sentence(small_network, images):
     network = small_network(2)
     network.first.append(Bounded(rows=0))
-    with pytest.raises(NoMemoryError, match="not enough memory for one of 2 cases at a time"):
+    with refused(NoMemoryError, Problem.NO_MEMORY, what="cases", count=2):
         class_activation(network, images(2, 2), "stage")
 
 

@@ -9,8 +9,10 @@ from monai.networks.nets import UNet
 from torch import nn
 
 from napari_ifa.cam import CutNetwork, bypassed, class_activation, masked_logits
+from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.cam.regions import check_predicted, region_weights
 from napari_ifa.errors import ExplanationError
+from tests.problems import refused
 
 # One case, two classes, a map of 2 x 2; class 1 wins in the upper row.
 VOXELS = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [1.0, 2.0]]]])
@@ -43,26 +45,26 @@ def test_a_single_output_is_predicted_above_zero():
 
 
 @pytest.mark.parametrize(
-    ("voxels", "region", "message"),
+    ("voxels", "region", "kind", "facts"),
     [
-        (VOXELS, torch.ones(3, 3), r"output, \[2, 2\].*not the shape \[3, 3\]"),
-        (VOXELS, torch.ones(2, 2, 2), r"not the shape \[2, 2, 2\]"),
-        (VOXELS, torch.zeros(2, 2), "region of case 0 of the batch holds no voxel"),
-        (VOXELS, "lesion", "mask or 'predicted', not 'lesion'"),
-        (VOXELS, [[1, 0], [1, 0, 1]], "not a list"),
-        (VOXELS, torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), "not finite"),
-        (VOXELS[..., 0, 0], MASK, r"returns \[2\] for each case: leave the region out"),
+        (VOXELS, torch.ones(3, 3), Problem.REGION_SHAPE, {"needed": [2, 2], "found": [3, 3]}),
+        (VOXELS, torch.ones(2, 2, 2), Problem.REGION_SHAPE, {"found": [2, 2, 2]}),
+        (VOXELS, torch.zeros(2, 2), Problem.REGION_EMPTY, {"case": 0}),
+        (VOXELS, "lesion", Problem.REGION_TYPE, {"found": "lesion"}),
+        (VOXELS, [[1, 0], [1, 0, 1]], Problem.REGION_TYPE, {"found": "list"}),
+        (VOXELS, torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), Problem.REGION_NOT_FINITE, {}),
+        (VOXELS[..., 0, 0], MASK, Problem.REGION_WITHOUT_MAP, {"gives": [2]}),
     ],
 )
-def test_a_region_that_does_not_fit_is_a_sentence(voxels, region, message):
-    with pytest.raises(ExplanationError, match=message):
+def test_a_region_that_does_not_fit_is_a_sentence(voxels, region, kind, facts):
+    with refused(ExplanationError, kind, **facts):
         region_weights(voxels, region, slice(0, 1), 1)
 
 
 def test_a_class_that_is_predicted_nowhere_is_named():
     weights = region_weights(torch.cat([VOXELS, VOXELS[:, :1]], 1), "predicted", slice(0, 1), 1)
     check_predicted(weights, torch.tensor([[0, 1]]))
-    with pytest.raises(ExplanationError, match="class 2 at no voxel of case 0"):
+    with refused(ExplanationError, Problem.CLASS_NOT_PREDICTED, asked=2, case=0):
         check_predicted(weights, torch.tensor([[0, 2]]))
 
 
@@ -177,24 +179,27 @@ def test_regions_stay_with_their_cases_where_a_head_mixes_them(same):
 
 
 def test_a_segmentation_says_what_it_needs():
-    with pytest.raises(ExplanationError, match="give the region"):
+    with refused(ExplanationError, Problem.MAP_OF_LOGITS):
         class_activation(Segmenter(), IMAGE, "features")
-    with pytest.raises(ExplanationError, match="say which class"):
+    with refused(ExplanationError, Problem.CLASS_NEEDED):
         class_activation(Segmenter(), IMAGE, "features", region=np.ones((2, 2)))
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2))
-    with pytest.raises(ExplanationError, match="leave the region out"):
+    with refused(ExplanationError, Problem.REGION_WITHOUT_MAP):
         class_activation(network, IMAGE, "0", region="predicted")
-    with pytest.raises(ExplanationError, match="give one of the two"):
+    with refused(ExplanationError, Problem.REGION_AND_FUNCTION):
         class_activation(
             Segmenter(), IMAGE, "features", class_idx=lambda y: y.sum(), region="predicted"
         )
-    with CutNetwork(Segmenter(), "features") as cut, pytest.raises(ExplanationError, match="own"):
+    with (
+        CutNetwork(Segmenter(), "features") as cut,
+        refused(ExplanationError, Problem.SETTINGS_FIXED),
+    ):
         class_activation(cut, IMAGE, region="predicted")
 
 
 def test_masks_for_another_number_of_cases_are_refused():
     batch = IMAGE.expand(2, 1, 2, 2)
-    with pytest.raises(ExplanationError, match=r"each of 2, not the shape \[3, 2, 2\]"):
+    with refused(ExplanationError, Problem.REGION_SHAPE, cases=2, found=[3, 2, 2]):
         class_activation(Segmenter(), batch, "features", class_idx=0, region=torch.ones(3, 2, 2))
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from napari_ifa.cam import CutNetwork, class_activation, masked_logits
+from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.cam.targets import chosen_classes, logits_of
 from napari_ifa.errors import ExplanationError
+from tests.problems import refused
 
 LOGITS = torch.tensor([[0.0, 3.0, 1.0], [5.0, 3.0, 1.0]])
 
@@ -30,24 +32,24 @@ def test_choices_of_class(class_idx, expected):
 
 
 @pytest.mark.parametrize(
-    ("class_idx", "message"),
+    ("class_idx", "kind", "facts"),
     [
-        (3, "no class 3: the network has 3 classes, 0 to 2"),
-        (-1, "no class -1"),
-        ([0, 7], "no class 7"),
-        ([0, 1, 2], "2 cases, and classes of shape \\[3\\]"),
-        ("lesion", "not 'lesion'"),
-        (0.5, "whole number"),
-        (True, "whole number"),
+        (3, Problem.NO_SUCH_CLASS, {"asked": 3, "classes": 3}),
+        (-1, Problem.NO_SUCH_CLASS, {"asked": -1}),
+        ([0, 7], Problem.NO_SUCH_CLASS, {"asked": 7}),
+        ([0, 1, 2], Problem.CLASSES_PER_CASE, {"cases": 2, "found": [3]}),
+        ("lesion", Problem.CLASS_TYPE, {"found": "lesion"}),
+        (0.5, Problem.CLASS_TYPE, {}),
+        (True, Problem.CLASS_TYPE, {}),
     ],
 )
-def test_a_class_that_does_not_exist_is_a_sentence(class_idx, message):
-    with pytest.raises(ExplanationError, match=message):
+def test_a_class_that_does_not_exist_is_a_sentence(class_idx, kind, facts):
+    with refused(ExplanationError, kind, **facts):
         chosen_classes(LOGITS, class_idx)
 
 
 def test_single_output_has_class_zero_only():
-    with pytest.raises(ExplanationError, match="1 output, class 0"):
+    with refused(ExplanationError, Problem.NO_SUCH_CLASS, asked=1, classes=1):
         chosen_classes(LOGITS[:, :1], 1)
 
 
@@ -67,18 +69,18 @@ def test_logits_are_cases_by_classes(output, shape):
 
 
 @pytest.mark.parametrize(
-    ("output", "message"),
+    ("output", "kind", "facts"),
     [
-        (torch.zeros(()), "single number"),
-        (torch.zeros(1, 2, 8, 8), "a map of \\[2, 8, 8\\]"),
-        (torch.zeros(2, 3, dtype=torch.long), "int64"),
-        ((torch.zeros(2), torch.zeros(2)), "0, 1"),
-        ({"a": torch.zeros(2), "b": torch.zeros(2)}, "'a', 'b'"),
-        ("text", "str"),
+        (torch.zeros(()), Problem.SINGLE_NUMBER, {}),
+        (torch.zeros(1, 2, 8, 8), Problem.MAP_OF_LOGITS, {"gives": [2, 8, 8]}),
+        (torch.zeros(2, 3, dtype=torch.long), Problem.NOT_LOGITS, {"found": torch.int64}),
+        ((torch.zeros(2), torch.zeros(2)), Problem.SEVERAL_OUTPUTS, {"outputs": [0, 1]}),
+        (dict.fromkeys("ab", torch.zeros(2)), Problem.SEVERAL_OUTPUTS, {"outputs": ["a", "b"]}),
+        ("text", Problem.OUTPUT_TYPE, {"found": "str"}),
     ],
 )
-def test_other_outputs_are_a_sentence(output, message):
-    with pytest.raises(ExplanationError, match=message):
+def test_other_outputs_are_a_sentence(output, kind, facts):
+    with refused(ExplanationError, kind, **facts):
         logits_of(output)
 
 
@@ -89,12 +91,12 @@ def test_named_output_is_taken():
 
 def test_several_classes_per_case():
     assert chosen_classes(LOGITS, torch.tensor([[0, 2], [1, 2]])).tolist() == [[0, 2], [1, 2]]
-    with pytest.raises(ExplanationError, match=r"2 cases, and classes of shape \[1, 2\]"):
+    with refused(ExplanationError, Problem.CLASSES_PER_CASE, cases=2, found=[1, 2]):
         chosen_classes(LOGITS, [[0, 2]])
 
 
 def test_a_list_of_neither_classes_nor_functions_is_a_sentence():
-    with pytest.raises(ExplanationError, match="whole number"):
+    with refused(ExplanationError, Problem.CLASS_TYPE):
         chosen_classes(LOGITS, [sum, "lesion"])
 
 
@@ -151,17 +153,17 @@ def test_a_function_sees_a_case_of_a_structured_output(by_hand):
 
 
 @pytest.mark.parametrize(
-    ("choice", "message"),
+    ("choice", "kind", "facts"),
     [
-        (lambda y: y, r"one element, and it gave \[3\]"),
-        (lambda y: 4.0, "it gave float"),
-        ([lambda y: y[0]], "2 cases, and 1 functions"),
-        (lambda y: y[7], "fails on the output of a case: IndexError"),
-        (lambda y: y.detach()[0], "no gradient: it must be computed"),
+        (lambda y: y, Problem.FUNCTION_RESULT, {"found": [3]}),
+        (lambda y: 4.0, Problem.FUNCTION_RESULT, {"found": "float"}),
+        ([lambda y: y[0]], Problem.FUNCTIONS_PER_CASE, {"cases": 2, "found": 1}),
+        (lambda y: y[7], Problem.FUNCTION_FAILS, {"error": "IndexError"}),
+        (lambda y: y.detach()[0], Problem.FUNCTION_WITHOUT_GRADIENT, {}),
     ],
 )
-def test_a_function_that_gives_no_number_is_a_sentence(small_network, images, choice, message):
-    with pytest.raises(ExplanationError, match=message):
+def test_a_function_that_gives_no_number_is_a_sentence(small_network, images, choice, kind, facts):
+    with refused(ExplanationError, kind, **facts):
         class_activation(small_network(2), images(2, 2), "stage", class_idx=choice)
 
 
@@ -184,5 +186,5 @@ def test_a_network_that_squeezes_its_output_keeps_its_one_case(
 
 
 def test_the_name_of_an_output_that_there_is_not_is_refused():
-    with pytest.raises(ExplanationError, match="without an entry 'main': leave out"):
+    with refused(ExplanationError, Problem.NO_SUCH_OUTPUT, asked="main"):
         logits_of(torch.zeros(1, 2), "main")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.disk import Claim, claimed
+from napari_ifa.disk.problems import PlaceProblem as Problem
 from napari_ifa.errors import AlreadyRunningError
+from tests.problems import refused
 
 if sys.platform == "win32":
     pytest.skip("children are forked", allow_module_level=True)
@@ -39,13 +40,11 @@ def test_the_second_is_told_who_runs_and_since_when(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "out")
     try:
         for name in ("out", "OUT", "link", "x/../out"):
-            with pytest.raises(AlreadyRunningError) as caught, claimed(tmp_path / name):
+            refusal = refused(AlreadyRunningError, Problem.IN_USE, process=child)
+            with refusal as caught, claimed(tmp_path / name):
                 pass
-            told = re.search(
-                r"since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) \(process (\d+)\)", str(caught.value)
-            )
-            assert told
-            assert int(told[2]) == child
+            since = caught.value.facts["since"]
+            assert f"{since:%Y-%m-%d %H:%M:%S} (process {child})" in str(caught.value)
         with claimed(tmp_path / "other"):
             pass
     finally:

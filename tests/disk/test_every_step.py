@@ -48,7 +48,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "cache elsewhere":
         import napari_ifa.disk.work as work
 
-        monkeypatch.setattr(work, "_same_disk", lambda one, _: "cache" not in str(one))
+        monkeypatch.setattr(work, "same_disk", lambda one, _: "cache" not in str(one))
     # What is imported here is not imported, step by step, in each child.
     WorkFolder(tmp_path).remove()
     (tmp_path / "results" / "out").mkdir(parents=True)

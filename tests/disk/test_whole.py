@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.disk import Kind, WorkFolder, check_not_read, whole_file, whole_folder
+from napari_ifa.disk.problems import PlaceProblem as Problem
 from napari_ifa.errors import ExistingOutputError, IfaError
+from tests.problems import refused
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ THESIS = b"PK\x03\x04thesis\0"
 def test_a_file_of_another_kind_is_never_replaced(kind, content, tmp_path: Path) -> None:
     target = tmp_path / "thesis.docx"
     target.write_bytes(content)
-    with pytest.raises(IfaError, match="not replaced"):
+    with refused(IfaError, Problem.ANOTHER_FILE, kind_of_file=kind):
         write(target, kind, overwrite=True)
     assert target.read_bytes() == content
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["thesis.docx"]
@@ -66,7 +68,7 @@ def test_an_hdf5_file_of_something_else_is_no_analysis(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "image.nc", "w") as file:
         file["minc-2.0/image"] = [1, 2, 3]
     before = (tmp_path / "image.nc").read_bytes()
-    with pytest.raises(IfaError, match="no analysis file"):
+    with refused(IfaError, Problem.ANOTHER_FILE, kind_of_file="analysis"):
         write(tmp_path / "image.nc", "analysis", overwrite=True)
     assert (tmp_path / "image.nc").read_bytes() == before
 
@@ -80,9 +82,9 @@ def test_a_damaged_analysis_may_be_replaced(tmp_path: Path) -> None:
 
 def test_folders_and_devices_are_no_files_to_replace(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(IfaError, match="is a folder"):
+    with refused(IfaError, Problem.A_FOLDER):
         write(tmp_path / "folder", overwrite=True)
-    with pytest.raises(IfaError, match="no file that can be replaced"):
+    with refused(IfaError, Problem.NOT_A_FILE):
         write(Path(os.devnull), overwrite=True)
     assert not Path(os.devnull).is_file()
 
@@ -171,12 +173,12 @@ def test_work_of_another_disk_lies_beside_the_folder_of_the_results(
 ) -> None:
     import napari_ifa.disk.work as work
 
-    monkeypatch.setattr(work, "_same_disk", lambda one, other: "cache" not in str(one))
+    monkeypatch.setattr(work, "same_disk", lambda one, other: "cache" not in str(one))
     (tmp_path / "maps").mkdir()
     with WorkFolder.near(tmp_path / "maps") as place:
         assert place.parent == tmp_path
         assert place.name.startswith(".napari-ifa-")
-    monkeypatch.setattr(work, "_same_disk", lambda one, other: False)
+    monkeypatch.setattr(work, "same_disk", lambda one, other: False)
     with WorkFolder.near(tmp_path / "maps") as place:
         assert place.parent == tmp_path / "maps", "there is no other place on that disk"
 
@@ -236,7 +238,7 @@ def test_a_folder_of_other_files_does_not_give_way_to_a_series(tmp_path: Path) -
             (place / "pictures").mkdir()
             (place / "pictures" / "slice_0001.dcm").write_text("new")
 
-    with pytest.raises(IfaError, match="something else"):
+    with refused(IfaError, Problem.OTHER_CONTENT):
         write_series()
     assert (tmp_path / "out" / "pictures" / "letter.txt").read_text() == "mine"
     (tmp_path / "out" / "pictures" / "letter.txt").unlink()
@@ -254,7 +256,7 @@ def test_nothing_is_written_over_what_is_read(tmp_path: Path) -> None:
         os.link(image, tmp_path / "hard.nii")
         names += [tmp_path / "soft.nii", tmp_path / "hard.nii"]
     for name in names:
-        with pytest.raises(IfaError, match="written over what they are made from"):
+        with refused(IfaError, Problem.READ_BY_THE_WORK):
             check_not_read(name, [None, image])
     check_not_read(tmp_path / "other.nii", [None, image, tmp_path / "missing"])
 
@@ -275,7 +277,7 @@ def test_a_map_of_someone_else_is_never_replaced(tmp_path: Path) -> None:
             nibabel.save(make(cube, np.eye(4)), study)
             before = study.read_bytes()
             volume = read_volume(study)
-            with pytest.raises(IfaError, match="no NIfTI file of ours"):
+            with refused(IfaError, Problem.ANOTHER_FILE, kind_of_file="NIfTI"):
                 write_nifti(volume, study, overwrite=True)
             assert study.read_bytes() == before
             out = tmp_path / f"map_{name}"
@@ -284,6 +286,6 @@ def test_a_map_of_someone_else_is_never_replaced(tmp_path: Path) -> None:
     for slice_ in list(samples.dicom_series().rglob("*.dcm"))[:1]:
         copy = tmp_path / "slice_0001.dcm"
         copy.write_bytes(slice_.read_bytes())
-        with pytest.raises(IfaError, match="no DICOM file of ours"):
+        with refused(IfaError, Problem.ANOTHER_FILE, kind_of_file="DICOM"):
             write(copy, "DICOM", overwrite=True)
         assert copy.read_bytes() == slice_.read_bytes()

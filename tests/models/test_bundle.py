@@ -16,7 +16,10 @@ from monai.transforms import Compose, LoadImaged
 from napari_ifa.errors import BundleError, ExplanationError, UntrustedModelError
 from napari_ifa.models import load_classifier
 from napari_ifa.models.preprocessing import input_lps_affine
+from napari_ifa.models.problems import BundleProblem as Problem
+from napari_ifa.models.problems import NetworkProblem, PreprocessingProblem
 from napari_ifa.reading import read_volume
+from tests.problems import refused
 
 NETWORK = {
     "_target_": "DenseNet",
@@ -234,7 +237,12 @@ def test_what_could_run_code_is_refused_and_nothing_is_run(
 
 def test_a_refusal_names_the_place_and_what_stands_there(tmp_path: Path) -> None:
     config = changed("preprocessing.transforms.4", {"_target_": "Lambdad", "keys": "image"})
-    with pytest.raises(UntrustedModelError, match=r"'Lambdad' at 'preprocessing::transforms::4'"):
+    with refused(
+        UntrustedModelError,
+        Problem.UNKNOWN_COMPONENT,
+        name="Lambdad",
+        where="preprocessing::transforms::4",
+    ):
         load_classifier(write_bundle(tmp_path / "bundle", config))
 
 
@@ -254,7 +262,7 @@ def test_weights_that_hold_code_are_refused(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
     torch.save({"weight": Harmful()}, folder / "models" / "model.pt")
 
-    with pytest.raises(BundleError, match="not a plain state dict"):
+    with refused(BundleError, Problem.NOT_PLAIN_WEIGHTS, file="model.pt"):
         load_classifier(folder)
     assert not (tmp_path / MARKER).exists()
 
@@ -264,7 +272,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path) -> None:
     (folder / "models" / "model.pt").rename(tmp_path / "elsewhere.pt")
     (folder / "models" / "model.pt").symlink_to(tmp_path / "elsewhere.pt")
 
-    with pytest.raises(BundleError, match="leads out of its folder"):
+    with refused(BundleError, Problem.OUTSIDE, file="models/model.pt"):
         load_classifier(folder)
 
 
@@ -279,84 +287,98 @@ def test_a_network_never_fetches_weights_of_its_own(tmp_path: Path) -> None:
             "pretrained": True,
         },
     )
-    with pytest.raises(BundleError, match="do not fit the bundle's network_def"):
+    with refused(BundleError, Problem.NETWORK_TOO_LARGE):
         load_classifier(write_bundle(tmp_path / "bundle", config))
 
 
 def test_a_transform_that_loses_the_position_is_named(tmp_path: Path, image: Path) -> None:
     lossy = {"_target_": "Transposed", "keys": "image", "indices": [0, 2, 1, 3]}
-    with pytest.raises(BundleError, match="position at 'Transposed'"):
+    with refused(BundleError, PreprocessingProblem.POSITION_LOST, transform="Transposed"):
         load_classifier(write_bundle(tmp_path / "a", changed("preprocessing.transforms.4", lossy)))
     for name, unseen in {
         "AvgPool3d": {"_target_": "torch.nn.AvgPool3d", "kernel_size": 2},
         "RandGridDistortiond": {"_target_": "RandGridDistortiond", "keys": "image", "prob": 1.0},
     }.items():
         config = changed("preprocessing.transforms.4", unseen)
-        with pytest.raises(BundleError, match=f"position at '{name}'"):
+        with refused(BundleError, PreprocessingProblem.POSITION_LOST, transform=name):
             load_classifier(write_bundle(tmp_path / name, config))
     dropping = {"_target_": "EnsureTyped", "keys": "image", "track_meta": False}
     classifier = load_classifier(
         write_bundle(tmp_path / "b", changed("preprocessing.transforms.5", dropping))
     )
-    with pytest.raises(ExplanationError, match="position at 'EnsureTyped'"):
+    with refused(ExplanationError, PreprocessingProblem.POSITION_LOST, transform="EnsureTyped"):
         classifier.preprocess(read_volume(image))
 
 
 @pytest.mark.parametrize(
-    ("config", "metadata", "reason"),
+    ("config", "metadata", "kind", "facts"),
     [
-        (changed("preprocessing", "@nothing"), None, "no entry 'nothing'"),
-        (changed("network_def", "@network_def"), None, "in a circle"),
+        (changed("preprocessing", "@nothing"), None, Problem.NO_ENTRY, {"entry": "nothing"}),
+        (
+            changed("network_def", "@network_def"),
+            None,
+            Problem.ENTRIES_IN_A_CIRCLE,
+            {"entry": "network_def"},
+        ),
         (
             changed("network_def.no_such_option", 1),
             None,
-            "'DenseNet' at 'network_def' cannot be built",
+            Problem.CANNOT_BE_BUILT,
+            {"name": "DenseNet", "where": "network_def"},
         ),
-        (changed("network_def", {"a": 1}), None, "does not describe a network"),
+        (changed("network_def", {"a": 1}), None, Problem.NO_NETWORK, {}),
         (
             changed("preprocessing.transforms.0", PREPROCESSING["transforms"][1]),
             None,
-            "does not begin with LoadImage",
+            PreprocessingProblem.NO_LOADER,
+            {},
         ),
-        ({"network_def": NETWORK}, None, "no 'preprocessing'"),
-        (changed("network_def.out_channels", 3), None, "do not fit"),
+        ({"network_def": NETWORK}, None, Problem.NO_ENTRY, {"entry": "preprocessing"}),
+        (changed("network_def.out_channels", 3), None, Problem.WEIGHTS_DO_NOT_FIT, {}),
         (
             None,
             METADATA
             | {"network_data_format": {"outputs": {"pred": {"channel_def": {"0": "only"}}}}},
-            "2 outputs but the metadata names 1 classes",
+            Problem.CLASSES_AND_OUTPUTS,
+            {"outputs": 2, "classes": 1},
         ),
         (
             None,
             METADATA
             | {"network_data_format": {"outputs": {"pred": {"channel_def": {"0": "a", "2": "b"}}}}},
-            "without a gap",
+            Problem.CLASS_NUMBERS,
+            {},
         ),
-        ([1], None, "holds no table"),
-        (None, with_input(num_channels="x"), "num_channels as a number"),
-        (None, with_input(spatial_shape=5), "spatial_shape as a list"),
-        (None, with_input(spatial_shape=[10**6] * 3), "more than 67 million values"),
-        (None, with_input(num_channels=2), "does not run on an input of shape"),
+        ([1], None, Problem.NO_TABLE, {"file": "inference.json"}),
+        (None, with_input(num_channels="x"), Problem.INPUT_SHAPE, {}),
+        (None, with_input(spatial_shape=5), Problem.INPUT_SHAPE, {}),
+        (
+            None,
+            with_input(spatial_shape=[10**6] * 3),
+            Problem.INPUT_TOO_LARGE,
+            {"shape": [1, 1, *[10**6] * 3]},
+        ),
+        (None, with_input(num_channels=2), Problem.INPUT_DOES_NOT_FIT, {}),
     ],
 )
-def test_what_is_wrong_with_a_bundle_is_said(config, metadata, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=reason):
+def test_what_is_wrong_with_a_bundle_is_said(config, metadata, kind, facts, tmp_path: Path) -> None:
+    with refused(BundleError, kind, **facts):
         load_classifier(write_bundle(tmp_path / "bundle", config, metadata))
 
 
 def test_a_folder_that_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"no configs/inference\.json"):
+    with refused(BundleError, Problem.NO_FILE, file="configs/inference.json"):
         load_classifier(tmp_path)
-    with pytest.raises(BundleError, match="not a folder"):
+    with refused(BundleError, Problem.NOT_A_FOLDER):
         load_classifier(tmp_path / "nowhere")
 
 
 def test_an_unknown_layer_is_answered_with_near_ones(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
-    with pytest.raises(
-        ExplanationError, match=r"no spatial layer 'features\.denseblock9'; near ones"
-    ):
-        load_classifier(folder, layer="features.denseblock9")
+    asked = "features.denseblock9"
+    with refused(ExplanationError, NetworkProblem.NO_SUCH_LAYER, asked=asked) as caught:
+        load_classifier(folder, layer=asked)
+    assert "features.denseblock1" in caught.value.facts["near"]
     assert (
         load_classifier(folder, layer="features.denseblock1").target_layer == "features.denseblock1"
     )
@@ -366,7 +388,7 @@ def test_classes_are_found_by_name_or_number(tmp_path: Path) -> None:
     classifier = load_classifier(write_bundle(tmp_path / "bundle"))
 
     assert classifier.class_index("lesion") == classifier.class_index("1") == 1
-    with pytest.raises(BundleError, match="no class 'stroke'; it has 0 'healthy', 1 'lesion'"):
+    with refused(BundleError, Problem.NO_SUCH_CLASS, asked="stroke", classes=("healthy", "lesion")):
         classifier.class_index("stroke")
 
 
@@ -379,7 +401,7 @@ def test_a_number_is_a_number_also_where_classes_are_called_by_numbers(tmp_path:
 
     assert classifier.class_index(1) == 1
     assert classifier.class_index("1") == 0
-    with pytest.raises(BundleError, match="no class '2'"):
+    with refused(BundleError, Problem.NO_SUCH_CLASS, asked="2"):
         classifier.class_index(2)
 
 
@@ -389,7 +411,7 @@ def test_a_yaml_file_that_contains_itself_is_refused(tmp_path: Path) -> None:
     text = "network_def: &a [*a]\npreprocessing: 1\n"
     (folder / "configs" / "inference.yaml").write_text(text)
 
-    with pytest.raises(BundleError, match="contains itself"):
+    with refused(BundleError, Problem.CONTAINS_ITSELF, anchor="a"):
         load_classifier(folder)
 
 
@@ -402,7 +424,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     config = changed("network_def", {"_target_": "torchvision.models.resnet18"})
 
-    with pytest.raises(BundleError, match="needs the package torchvision; install it"):
+    with refused(BundleError, Problem.NEEDS_PACKAGE, package="torchvision"):
         load_classifier(write_bundle(tmp_path / "bundle", config))
 
 
@@ -436,7 +458,7 @@ def test_an_argument_that_is_not_reproduced_is_refused_with_trust_and_without(
 ) -> None:
     loader = {"_target_": "LoadImaged", "keys": "image", "reader": "PydicomReader"}
     config = changed("preprocessing.transforms.0", {**loader, "fname_regex": ".*_1"})
-    with pytest.raises(BundleError, match="'fname_regex'"):
+    with refused(BundleError, PreprocessingProblem.READER_ARGUMENT, argument="fname_regex"):
         load_classifier(write_bundle(tmp_path / "bundle", config), trust=trust)
 
 
@@ -462,7 +484,7 @@ def test_a_link_that_leads_round_in_a_circle_is_refused(file: str, tmp_path: Pat
     folder = write_bundle(tmp_path / "bundle")
     (folder / file).unlink()
     (folder / file).symlink_to(folder / file)
-    with pytest.raises(BundleError, match=r"circle|has no"):
+    with refused(BundleError, Problem.LINK_IN_A_CIRCLE, file=file):
         load_classifier(folder)
 
 
@@ -471,7 +493,7 @@ def test_one_stored_number_that_stands_for_a_billion_is_not_unpacked(tmp_path: P
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
     name = next(key for key, value in state.items() if value.dtype == torch.int64)
     torch.save(state | {name: torch.zeros(1).expand(10**12)}, folder / "models" / "model.pt")
-    with pytest.raises(BundleError, match="do not fit the bundle's network_def"):
+    with refused(BundleError, Problem.WEIGHTS_DO_NOT_FIT, file="model.pt"):
         load_classifier(folder)
 
 

@@ -14,8 +14,10 @@ import yaml
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models import load_classifier
+from napari_ifa.models.problems import BundleProblem as Problem
 from napari_ifa.models.weight_values import check_weights
 from tests.models.test_bundle import CONFIG, METADATA, write_bundle
+from tests.problems import refused
 
 Weights = dict[str, torch.Tensor]
 FIRST = "features.conv0.weight"
@@ -30,12 +32,6 @@ def with_weights(folder: Path, change: Callable[[Weights], Any]) -> Path:
     weights = torch.load(path, weights_only=True)
     torch.save(change(weights) or weights, path)
     return bundle
-
-
-def refusal(bundle: Path) -> str:
-    with pytest.raises(BundleError) as caught:
-        load_classifier(bundle, device="cpu")
-    return str(caught.value)
 
 
 # A setting that is given twice: MONAI 5471, npe2 504
@@ -53,7 +49,8 @@ def test_a_setting_given_twice_in_json_is_refused(tmp_path: Path, at: str) -> No
     path = bundle / "configs" / file
     path.write_text(path.read_text().replace(once, twice))
     setting = once.split('"')[1]
-    assert f"{file} gives '{setting}' twice" in refusal(bundle)
+    with refused(BundleError, Problem.SETTING_TWICE, file=file, entry=setting):
+        load_classifier(bundle, device="cpu")
 
 
 @pytest.mark.parametrize("repeat", ["size: [8, 8, 8]", '"size": [8, 8, 8]', "size: *anchor"])
@@ -62,7 +59,8 @@ def test_a_setting_given_twice_in_yaml_is_refused(tmp_path: Path, repeat: str) -
     (bundle / "configs" / "inference.json").unlink()
     text = yaml.safe_dump(CONFIG) + f"other: &anchor [4, 4, 4]\n{repeat}\n"
     (bundle / "configs" / "inference.yaml").write_text(text)
-    assert "inference.yaml gives 'size' twice" in refusal(bundle)
+    with refused(BundleError, Problem.SETTING_TWICE, file="inference.yaml", entry="size"):
+        load_classifier(bundle, device="cpu")
 
 
 def test_settings_of_one_name_in_several_tables_are_no_repetition(tmp_path: Path) -> None:
@@ -82,8 +80,9 @@ def test_weights_that_are_not_finite_are_blamed(tmp_path: Path, name: str, value
     def spoil(weights: Weights) -> None:
         weights[name].flatten()[:3] = value
 
-    sentence = refusal(with_weights(tmp_path / "bundle", spoil))
-    assert f"'{name}' in model.pt are not all finite (3 of " in sentence
+    bundle = with_weights(tmp_path / "bundle", spoil)
+    with refused(BundleError, Problem.WEIGHTS_NOT_FINITE, file="model.pt", weights=name, found=3):
+        load_classifier(bundle, device="cpu")
 
 
 def test_a_buffer_that_is_no_weight_may_be_infinite() -> None:
@@ -101,27 +100,28 @@ def test_a_buffer_that_is_no_weight_may_be_infinite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "found"),
     [
-        (lambda weights: (weights * 100).to(torch.int8), "int8"),
-        (lambda weights: (weights * 100).to(torch.uint8), "uint8"),
-        (lambda weights: weights > 0, "bool"),
-        (lambda weights: weights.to(torch.complex64), "complex64"),
-        (lambda weights: torch.quantize_per_tensor(weights, 0.1, 0, torch.qint8), "qint8"),
+        (lambda weights: (weights * 100).to(torch.int8), torch.int8),
+        (lambda weights: (weights * 100).to(torch.uint8), torch.uint8),
+        (lambda weights: weights > 0, torch.bool),
+        (lambda weights: weights.to(torch.complex64), torch.complex64),
+        (lambda weights: torch.quantize_per_tensor(weights, 0.1, 0, torch.qint8), torch.qint8),
     ],
 )
 def test_weights_of_a_type_that_the_network_lacks_are_refused(
-    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], word: str
+    tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], found: torch.dtype
 ) -> None:
     bundle = with_weights(tmp_path / "bundle", lambda w: {**w, FIRST: change(w[FIRST])})
-    sentence = refusal(bundle)
-    assert f"'{FIRST}' in model.pt are stored as {word}" in sentence
-    assert "float32" in sentence
+    facts = {"file": "model.pt", "weights": FIRST, "found": found, "needed": torch.float32}
+    with refused(BundleError, Problem.WEIGHTS_TYPE, **facts):
+        load_classifier(bundle, device="cpu")
 
 
 def test_a_count_that_is_no_whole_number_is_refused(tmp_path: Path) -> None:
     bundle = with_weights(tmp_path / "bundle", lambda w: {**w, COUNT: torch.tensor(7.5)})
-    assert f"'{COUNT}' in model.pt are stored as float32" in refusal(bundle)
+    with refused(BundleError, Problem.WEIGHTS_TYPE, weights=COUNT, found=torch.float32):
+        load_classifier(bundle, device="cpu")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -140,7 +140,8 @@ def test_weights_that_are_there_twice_are_refused(tmp_path: Path) -> None:
     def double(weights: Weights) -> Weights:
         return weights | {f"module.{name}": values * 0 for name, values in weights.items()}
 
-    assert "are there twice" in refusal(with_weights(tmp_path / "bundle", double))
+    with refused(BundleError, Problem.WEIGHTS_TWICE, file="model.pt"):
+        load_classifier(with_weights(tmp_path / "bundle", double), device="cpu")
 
 
 # Weights under a key that nobody looks at: MONAILabel 1508
@@ -195,5 +196,7 @@ def test_classes_of_one_name_are_told_apart(tmp_path: Path, as_list: bool) -> No
     classifier = load_classifier(with_classes(tmp_path / "bundle", given, 3), device="cpu")
     assert classifier.class_names == ("lesion (0)", "healthy", "lesion (2)")
     assert classifier.class_index("lesion (2)") == 2
-    with pytest.raises(BundleError, match=r"no class 'lesion'; it has 0 'lesion \(0\)'"):
+    with refused(
+        BundleError, Problem.NO_SUCH_CLASS, asked="lesion", classes=classifier.class_names
+    ):
         classifier.class_index("lesion")

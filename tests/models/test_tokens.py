@@ -10,8 +10,10 @@ from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import nn
 
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.problems import NetworkProblem as Problem
 from napari_ifa.models.tokens import TokenLayout, token_layout
 from tests import peers
+from tests.problems import refused
 
 # A class token 0, then the patches of a 2 x 3 grid row by row, with the features (t, 10·t).
 TOKENS = torch.tensor([[[t, 10.0 * t] for t in range(7)]])
@@ -151,18 +153,18 @@ def test_patch_size_that_a_module_states():
 
 def test_unknown_grid_is_a_sentence_and_can_be_given():
     network, x = nn.Sequential(nn.Flatten(2), nn.Linear(64, 9)), torch.zeros(1, 9, 8, 8)
-    with pytest.raises(ExplanationError, match=r"grid of 12 tokens cannot be inferred.*give"):
+    with refused(ExplanationError, Problem.TOKEN_GRID, tokens=12):
         token_layout(network, x, (1, 12, 4))
     assert token_layout(network, x, (1, 12, 4), (3, 4)) == TokenLayout((3, 4))
     assert token_layout(network, x, (1, 13, 4), (3, 4)) == TokenLayout((3, 4), first=1)
     for tokens in (11, 100):  # too few, and far too many to be class tokens
-        with pytest.raises(ExplanationError, match=rf"3 × 4 does not fit.*{tokens} tokens"):
+        with refused(ExplanationError, Problem.TOKEN_GRID_DOES_NOT_FIT, grid=(3, 4), tokens=tokens):
             token_layout(network, x, (1, tokens, 4), (3, 4))
 
 
 def test_two_grids_that_fit_alike_are_not_guessed_between():
     network = nn.ModuleList([nn.Conv2d(1, 4, (2, 4), (2, 4)), nn.Conv2d(1, 4, (4, 2), (4, 2))])
-    with pytest.raises(ExplanationError, match="cannot be inferred"):
+    with refused(ExplanationError, Problem.TOKEN_GRID, tokens=8):
         token_layout(network, torch.zeros(1, 1, 8, 8), (1, 8, 4))
 
 
@@ -220,7 +222,7 @@ def test_torchvisions_swin_and_convnext_differ_in_where_the_channels_are():
 
 def test_single_voxel_with_the_channels_last_is_refused():
     network = nn.LayerNorm(8)
-    with pytest.raises(ExplanationError, match="single voxel"):
+    with refused(ExplanationError, Problem.SINGLE_VOXEL):
         token_layout(network, torch.zeros(1, 1, 4, 4), (1, 1, 1, 8), layer=network)
 
 

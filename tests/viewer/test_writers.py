@@ -14,8 +14,9 @@ from napari_ifa.analysis import FeatureMask, analyze
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.reading import read_volume
-from napari_ifa.viewer.writers import write_nifti_layer, write_parametric_map_layer
+from napari_ifa.viewer.writers import LayerProblem, write_nifti_layer, write_parametric_map_layer
 from napari_ifa.volumes import Window
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort, write_image
 
 pytestmark = pytest.mark.gui
@@ -115,7 +116,7 @@ def test_the_study_itself_is_saved_as_nifti(explained, plugin, tmp_path):
 
 @pytest.mark.parametrize("write", [write_nifti_layer, write_parametric_map_layer])
 def test_another_layer_is_refused_in_one_sentence(write, tmp_path):
-    with pytest.raises(IfaError, match="This layer is no explanation"):
+    with refused(IfaError, LayerProblem.NO_EXPLANATION):
         write(str(tmp_path / "a.nii"), np.zeros((2, 2)), {"metadata": {}})
 
 

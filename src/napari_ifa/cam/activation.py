@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_ifa.cam.head import full_precision
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.weighting import HeldWeights, StreamedWeights
 from napari_ifa.errors import ExplanationError
 
@@ -137,7 +138,8 @@ class ClassActivation:
         if offset is None:
             raise ExplanationError(
                 "The contributions do not add up to the logits in this network: the masked"
-                " prediction needs a pass of the network."
+                " prediction needs a pass of the network.",
+                ExplanationProblem.NOT_ADDITIVE,
             )
         masks = self._masks(mask)
         with full_precision(self.features):
@@ -150,7 +152,11 @@ class ClassActivation:
         if masks.ndim not in (1, 2) or masks.shape[-1] != self.features.shape[1]:
             raise ExplanationError(
                 f"A feature mask needs {self.features.shape[1]} values, one per feature of layer"
-                f" '{self.layer}', and this one has the shape {list(masks.shape)}."
+                f" '{self.layer}', and this one has the shape {list(masks.shape)}.",
+                ExplanationProblem.MASK_SIZE,
+                needed=self.features.shape[1],
+                layer=self.layer,
+                found=list(masks.shape),
             )
         return masks
 
@@ -161,5 +167,7 @@ def mask_tensor(mask: Any) -> Tensor:
         return torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ExplanationError(
-            f"A feature mask is a tensor or array of numbers, not a {type(mask).__name__}."
+            f"A feature mask is a tensor or array of numbers, not a {type(mask).__name__}.",
+            ExplanationProblem.MASK_TYPE,
+            found=type(mask).__name__,
         ) from error

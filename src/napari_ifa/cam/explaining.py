@@ -20,6 +20,7 @@ from napari_ifa.cam.perturbation import (
     PerturbationMethod,
     perturbation_weights,
 )
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region, check_predicted
 from napari_ifa.cam.targets import ClassChoice, chosen_classes, functions_of
 from napari_ifa.cam.weighting import (
@@ -94,7 +95,9 @@ def class_activation(
     chosen_method = _method(method)
     if isinstance(chosen_method, GradientMethod) and (samples, noise, autocast) != (None,) * 3:
         raise ExplanationError(
-            f"Method '{method}' does not sample: leave samples, noise and autocast out."
+            f"Method '{method}' does not sample: leave samples, noise and autocast out.",
+            ExplanationProblem.SETTING_NOT_USED,
+            method=method,
         )
     options = {
         "samples": samples,
@@ -111,7 +114,9 @@ def class_activation(
             return _activation(network, x, chosen_method, class_idx, options)
     if isinstance(target_layers, list | tuple):
         raise ExplanationError(
-            "Several target layers are explained together by fused_class_activation; name one here."
+            "Several target layers are explained together by fused_class_activation; name one"
+            " here.",
+            ExplanationProblem.SEVERAL_LAYERS,
         )
     with (
         lack_of_memory_named(device),
@@ -135,7 +140,9 @@ def fused_class_activation(
     One pass per layer; arguments and errors are those of `class_activation`.
     """
     if isinstance(target_layers, str | nn.Module) or not target_layers:
-        raise ExplanationError("The target layers must be a list of one or more layers.")
+        raise ExplanationError(
+            "The target layers must be a list of one or more layers.", ExplanationProblem.NO_LAYERS
+        )
     activations = [
         class_activation(network, x, layer, method, class_idx, **options) for layer in target_layers
     ]
@@ -150,7 +157,10 @@ def _method(name: str) -> GradientMethod | PerturbationMethod:
         near = difflib.get_close_matches(name.lower(), METHODS, n=2, cutoff=0.7)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ExplanationError(
-            f"There is no method '{name}': {hint}choose one of {', '.join(METHODS)}."
+            f"There is no method '{name}': {hint}choose one of {', '.join(METHODS)}.",
+            ExplanationProblem.NO_SUCH_METHOD,
+            asked=name,
+            near=near,
         )
     return method
 
@@ -181,7 +191,10 @@ def _activation(
             raise ExplanationError(
                 f"Method '{method.name}' is for networks whose layer '{cut.layer}' is followed by"
                 " global average pooling and a linear layer alone, and here it is not: choose"
-                " another layer or gradcam."
+                " another layer or gradcam.",
+                ExplanationProblem.HEAD_NOT_POOLED,
+                method=method.name,
+                layer=cut.layer,
             )
         with full_precision(result.logits), torch.no_grad():
             if jacobian is None:
@@ -213,7 +226,8 @@ def _chosen(result: Pass, class_idx: ClassChoice) -> Tensor:
     region = result.reading.region
     if region is not None and isinstance(class_idx, str) and class_idx == "predicted":
         raise ExplanationError(
-            "A segmentation network predicts a class for every voxel: say which class to explain."
+            "A segmentation network predicts a class for every voxel: say which class to explain.",
+            ExplanationProblem.CLASS_NEEDED,
         )
     chosen = chosen_classes(result.logits, class_idx)
     if region is not None:

@@ -24,6 +24,7 @@ from napari_ifa.cam.head import (
 from napari_ifa.cam.layer import Replacement, Substitute, layer_name
 from napari_ifa.cam.memory import NoMemoryError, in_blocks
 from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Function, Reading
 from napari_ifa.errors import ExplanationError
@@ -105,7 +106,8 @@ class CutNetwork:
         if any(parameter.is_inference() for parameter in self.network.parameters()):
             raise ExplanationError(
                 "The network's weights were made under torch.inference_mode, which forbids"
-                " gradients: load the network outside of it."
+                " gradients: load the network outside of it.",
+                ExplanationProblem.INFERENCE_MODE,
             )
         self._stack = ExitStack()
         self._modules = self._stack.enter_context(undisturbed(self.network))
@@ -130,25 +132,31 @@ class CutNetwork:
     def layer(self) -> str:
         """The dotted name of the target layer; known after the first run if it was not given."""
         if self._layer is None:
-            raise ExplanationError("The target layer is chosen with the first input.")
+            raise ExplanationError(
+                "The target layer is chosen with the first input.",
+                ExplanationProblem.LAYER_NOT_CHOSEN,
+            )
         return self._layer
 
     def explaining(self, functions: tuple[Function, ...]) -> Reading:
         """The reading that explains what functions, one per case, give in place of classes."""
         if self._region is not None:
             raise ExplanationError(
-                "A region is for a class; a function takes the whole output: give one of the two."
+                "A region is for a class; a function takes the whole output: give one of the two.",
+                ExplanationProblem.REGION_AND_FUNCTION,
             )
         return Reading(self._output, functions=functions)
 
     def prepared(self, x: Any) -> Any:
         """The inputs as plain tensors, and the target layer chosen if none was given."""
         if self._stack is None:
-            raise ExplanationError("A CutNetwork is used inside a with block.")
+            raise ExplanationError(
+                "A CutNetwork is used inside a with block.", ExplanationProblem.NOT_OPEN
+            )
         with torch.inference_mode(False):
             inputs = plain_inputs(x)
         if not len(first_tensor(inputs)):
-            raise ExplanationError("The batch holds no case.")
+            raise ExplanationError("The batch holds no case.", ExplanationProblem.NO_CASE)
         if self._layer is None:
             candidates = candidate_layers(self.network, inputs, self._output, self._token_grid)
             self._layer = next(layer.name for layer in candidates if layer.recommended)
@@ -277,12 +285,19 @@ class CutNetwork:
             if lacks_memory(error):
                 raise NoMemoryError(
                     f"There is not enough memory on {device} for {cases} cases of this size: use"
-                    " fewer cases at a time, or a smaller image."
+                    " fewer cases at a time, or a smaller image.",
+                    ExplanationProblem.NO_MEMORY,
+                    device=str(device),
+                    cases=cases,
                 ) from error
             if rows is not None and len(rows) != cases:
                 raise HeadRefusedError(
                     f"The part after layer '{self.layer}' does not take {len(rows)} cases for"
-                    f" {cases}."
+                    f" {cases}.",
+                    ExplanationProblem.ROWS_OF_HEAD,
+                    layer=self.layer,
+                    given=len(rows),
+                    cases=cases,
                 ) from error
             if not isinstance(error, FORWARD_ERRORS):
                 raise
@@ -291,7 +306,9 @@ class CutNetwork:
             handle.remove()
         if replacement.cases is None:
             raise ExplanationError(
-                f"Layer '{self.layer}' is not reached in a forward pass: choose another layer."
+                f"Layer '{self.layer}' is not reached in a forward pass: choose another layer.",
+                ExplanationProblem.LAYER_NOT_REACHED,
+                layer=self.layer,
             )
         return output, replacement.cases
 
@@ -347,7 +364,8 @@ class CutNetwork:
             if reading.functions:
                 raise ExplanationError(
                     "What the function gives has no gradient: it must be computed from the output"
-                    " by differentiable operations (not argmax), without detach() or no_grad()."
+                    " by differentiable operations (not argmax), without detach() or no_grad().",
+                    ExplanationProblem.FUNCTION_WITHOUT_GRADIENT,
                 )
             raise no_gradient(self.layer)
         if self._mixing is None and len(leaf) > 1:
@@ -398,12 +416,13 @@ def check_own(*given: Any) -> None:
     """ExplanationError if any of what an open CutNetwork has of its own is given once more."""
     if any(value is not None for value in given):
         raise ExplanationError(
-            "The target layer, output, region and token grid of a CutNetwork are its own."
+            "The target layer, output, region and token grid of a CutNetwork are its own.",
+            ExplanationProblem.SETTINGS_FIXED,
         )
 
 
 def every_case(rows: Tensor) -> Tensor:
-    """Each row is a case of its own: `[0, 1, …]`."""
+    """Each row is another case: `[0, 1, …]`."""
     return torch.arange(len(rows), device=rows.device)
 
 
@@ -420,6 +439,9 @@ def each_case(inputs: Any) -> list[Any]:
 def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
     if len(logits) != len(cases):
         raise HeadRefusedError(
-            f"The network gives {len(logits)} rows of logits for {len(cases)} cases."
+            f"The network gives {len(logits)} rows of logits for {len(cases)} cases.",
+            ExplanationProblem.ROWS_OF_LOGITS,
+            found=len(logits),
+            cases=len(cases),
         )
     return logits

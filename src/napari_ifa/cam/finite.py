@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
 
 
@@ -21,5 +22,10 @@ def check_finite(values: Tensor, what: str) -> None:
         raise ExplanationError(
             f"{count} of {values.numel()} values in {what} are not finite (NaN or infinite), in"
             f" case {', '.join(map(str, cases))} of the batch: check the image and its"
-            " preprocessing."
+            " preprocessing.",
+            ExplanationProblem.NOT_FINITE,
+            found=count,
+            values=values.numel(),
+            what=what,
+            cases=cases,
         )

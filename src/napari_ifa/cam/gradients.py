@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.memory import block_length, in_blocks
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.memory import lacks_memory
@@ -120,7 +121,9 @@ def gradient_of(
             raise
         complaint = str(error).splitlines()[0].rstrip(".")
         raise GradientError(
-            f"The gradient of the part after the target layer cannot be computed: {complaint}."
+            f"The gradient of the part after the target layer cannot be computed: {complaint}.",
+            ExplanationProblem.GRADIENT_FAILS,
+            complaint=complaint,
         ) from error
     return gradient
 
@@ -130,7 +133,9 @@ def no_gradient(layer: str) -> ExplanationError:
     return ExplanationError(
         f"The logits have no gradient with respect to layer '{layer}': the network's answer does"
         " not depend on it, or only through a checkpointed part; choose a layer on the way to the"
-        " answer, outside of such parts."
+        " answer, outside of such parts.",
+        ExplanationProblem.NO_GRADIENT,
+        layer=layer,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor
 from napari_ifa.models.tokens import TokenLayout, token_layout
@@ -27,10 +28,14 @@ def layer_name(network: nn.Module, layer: str | nn.Module) -> str:
         for name, module in names.items():
             if module is layer:
                 return name
-        raise ExplanationError("The target layer is not a module of this network.")
+        raise ExplanationError(
+            "The target layer is not a module of this network.", ExplanationProblem.FOREIGN_LAYER
+        )
     if not isinstance(layer, str):
         raise ExplanationError(
-            f"The target layer must be a dotted name or a module, not a {type(layer).__name__}."
+            f"The target layer must be a dotted name or a module, not a {type(layer).__name__}.",
+            ExplanationProblem.LAYER_TYPE,
+            found=type(layer).__name__,
         )
     if layer in names:
         return layer
@@ -39,7 +44,10 @@ def layer_name(network: nn.Module, layer: str | nn.Module) -> str:
     raise ExplanationError(
         f"The network has no layer '{layer}': did you mean {' or '.join(map(repr, near))}?"
         if near
-        else f"The network has no layer '{layer}'."
+        else f"The network has no layer '{layer}'.",
+        ExplanationProblem.NO_SUCH_LAYER,
+        asked=layer,
+        near=near,
     )
 
 
@@ -69,7 +77,9 @@ class Replacement:
         if self.cases is not None:
             raise ExplanationError(
                 f"Layer '{self._layer}' is called more than once in a forward pass: choose a"
-                " block around it."
+                " block around it.",
+                ExplanationProblem.LAYER_CALLED_AGAIN,
+                layer=self._layer,
             )
         layout = self._layout(module, output)
         device = output.device.type
@@ -90,7 +100,10 @@ class Replacement:
     def _layout(self, module: nn.Module, output: Any) -> TokenLayout | None:
         if not isinstance(output, Tensor):
             raise ExplanationError(
-                f"Layer '{self._layer}' gives {type(output).__name__}, not one tensor of features."
+                f"Layer '{self._layer}' gives {type(output).__name__}, not one tensor of features.",
+                ExplanationProblem.LAYER_OUTPUT_TYPE,
+                layer=self._layer,
+                found=type(output).__name__,
             )
         given = first_tensor(self._inputs)
         shape = tuple(output.shape)
@@ -103,5 +116,9 @@ class Replacement:
         raise ExplanationError(
             f"Layer '{self._layer}' has no spatial output: it gives {list(shape)} for an input of"
             f" shape {list(given.shape)}, where [cases, features, grid of more than one voxel] is"
-            " needed; choose an earlier layer."
+            " needed; choose an earlier layer.",
+            ExplanationProblem.NO_GRID,
+            layer=self._layer,
+            gives=list(shape),
+            given=list(given.shape),
         )

@@ -25,7 +25,7 @@ Change = Callable[[Tensor], Tensor]
 # From this many passes on, preparing a copy of the network for them pays.
 _MANY_ROWS = 64
 # With more rows in a forward pass no device is faster, and a wish to stop is heard later.
-_MOST_ROWS = 64
+MOST_ROWS = 64
 # On the CPU this many rows share the cost of bringing a large network's weights into the order of
 # the convolutions, and a fifth of the length of a block leaves the cache no more than a few rows
 # would. Measured on ResNet18, DenseNet121 and SegResNet: 25 rows of 32³, 9 of 45³, 8 of 64³, 4 of
@@ -81,7 +81,7 @@ class MaskedForward:
             return 1
 
     def _rows_at_once(self, rows: Tensor) -> int:
-        length = min(self._fitting(rows[:1]), _MOST_ROWS, len(rows))
+        length = min(self._fitting(rows[:1]), MOST_ROWS, len(rows))
         if length > 1:
             alone = self.logits(rows[:1], unchanged)
             beside = self.logits(rows[[0, 0]], _beside_negative)

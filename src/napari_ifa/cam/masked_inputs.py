@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_ifa.cam.interpolation import resized
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor, mapped, of_cases
 
@@ -72,7 +73,9 @@ def image_rows(inputs: Any, cases: Tensor, change: Callable[[Tensor], Tensor]) -
     if not images:
         raise ExplanationError(
             f"This method perturbs the image, which must be of a floating-point type, and the"
-            f" input's is {first_tensor(inputs).dtype}: convert it, or choose another method."
+            f" input's is {first_tensor(inputs).dtype}: convert it, or choose another method.",
+            ExplanationProblem.IMAGE_TYPE,
+            found=first_tensor(inputs).dtype,
         )
     return changed
 

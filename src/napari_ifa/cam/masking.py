@@ -12,6 +12,7 @@ from napari_ifa.cam.activation import mask_tensor
 from napari_ifa.cam.features import CutNetwork, HeadRefusedError, check_own, each_case, every_case
 from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.memory import NoMemoryError, block_length
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
@@ -63,7 +64,9 @@ def _masked_logits(
     masks = mask_tensor(masks if masks is not None else []).to(first_tensor(inputs).device)
     if masks.ndim != 2 or not len(masks):
         raise ExplanationError(
-            f"Feature masks must be [masks, features], not of shape {list(masks.shape)}."
+            f"Feature masks must be [masks, features], not of shape {list(masks.shape)}.",
+            ExplanationProblem.MASK_SHAPE,
+            found=list(masks.shape),
         )
     offsets = _offsets(masks, fill)
     mixing, batch = cut.mixes_cases(inputs), len(first_tensor(inputs))
@@ -92,7 +95,10 @@ def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
     if values.shape != masks.shape:
         raise ExplanationError(
             f"What fills masked features must be [features] or of the masks' shape"
-            f" {list(masks.shape)}, not of shape {list(values.shape)}."
+            f" {list(masks.shape)}, not of shape {list(values.shape)}.",
+            ExplanationProblem.FILL_SHAPE,
+            needed=list(masks.shape),
+            found=list(values.shape),
         )
     return (1 - masks.to(values)) * values
 
@@ -120,7 +126,11 @@ def _in_one_batch(
         if masks.shape[1] != features.shape[1]:
             raise ExplanationError(
                 f"A feature mask has {masks.shape[1]} values, and layer '{cut.layer}' has"
-                f" {features.shape[1]} features."
+                f" {features.shape[1]} features.",
+                ExplanationProblem.MASK_SIZE,
+                needed=features.shape[1],
+                layer=cut.layer,
+                found=list(masks.shape),
             )
         most = min(limit, block_length(features.numel(), features.device))
         block = masks[done : done + most]

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
 from napari_ifa.memory import lacks_memory
 
@@ -59,7 +60,9 @@ def lack_of_memory_named(device: torch.device) -> Iterator[None]:
             raise
         raise NoMemoryError(
             f"There is not enough memory on {device} for this class activation: use fewer cases or"
-            " classes at a time, or a smaller image."
+            " classes at a time, or a smaller image.",
+            ExplanationProblem.NO_MEMORY,
+            device=str(device),
         ) from error
 
 
@@ -84,7 +87,10 @@ def in_blocks(
             if held == 1:
                 raise NoMemoryError(
                     f"There is not enough memory for one of {count} {what} at a time: use a"
-                    " smaller image or a device with more memory."
+                    " smaller image or a device with more memory.",
+                    ExplanationProblem.NO_MEMORY,
+                    what=what,
+                    count=count,
                 ) from error
             length = held // 2
             continue

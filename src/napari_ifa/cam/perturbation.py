@@ -20,6 +20,7 @@ from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.masked_forward import Change, MaskedForward, unchanged
 from napari_ifa.cam.masked_inputs import varying
 from napari_ifa.cam.memory import in_blocks
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.sampling import Progress, Sampling, Stop, noise_field
 from napari_ifa.cam.smoothing import smooth_weights
 from napari_ifa.errors import ExplanationError
@@ -116,7 +117,12 @@ def perturbation_weights(
     """
     if (samples is not None and method.samples == 1) or (noise is not None and not method.noise):
         what = "samples" if method.noise or noise is None else "noise"
-        raise ExplanationError(f"Method '{method.name}' has no {what} to be set: leave it out.")
+        raise ExplanationError(
+            f"Method '{method.name}' has no {what} to be set: leave it out.",
+            ExplanationProblem.SETTING_NOT_USED,
+            method=method.name,
+            setting=what,
+        )
     sampling = Sampling(
         method.samples if samples is None else samples,
         (method.noise or 0.0) if noise is None else noise,
@@ -156,7 +162,10 @@ def _score_weights(
         raise ExplanationError(
             f"Every feature of layer '{cut.layer}' is constant over its grid in case"
             f" {', '.join(map(str, flat))} of the batch, so that no mask can be made of any: check"
-            " the image, or choose another layer."
+            " the image, or choose another layer.",
+            ExplanationProblem.CONSTANT_FEATURES,
+            layer=cut.layer,
+            cases=flat,
         )
     if not len(rows):
         return features.new_zeros((*chosen.shape, features.shape[1]))
@@ -197,7 +206,12 @@ def _check_finite(scores: Tensor, rows: Tensor) -> None:
             f"{count} of {len(scores)} masked inputs have a score that is not finite (NaN or"
             f" infinite), the first of them case {case} of the batch with the mask of feature"
             f" {feature}: this network does not take partly darkened images (or the type of"
-            " autocast is too narrow), so choose a method by gradients."
+            " autocast is too narrow), so choose a method by gradients.",
+            ExplanationProblem.SCORES_NOT_FINITE,
+            found=count,
+            scores=len(scores),
+            case=case,
+            feature=feature,
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
 
 #: A mask of the output's spatial size for all cases or each, or "predicted".
@@ -37,12 +38,18 @@ def region_weights(voxels: Tensor, region: Region, block: slice, batch: int) -> 
     if voxels.ndim < 3 or voxels.shape[2:].numel() < 2:
         raise ExplanationError(
             f"A region is for networks that return a map of logits, and this one returns"
-            f" {list(voxels.shape[1:])} for each case: leave the region out."
+            f" {list(voxels.shape[1:])} for each case: leave the region out.",
+            ExplanationProblem.REGION_WITHOUT_MAP,
+            gives=list(voxels.shape[1:]),
         )
     voxels = voxels.detach()[: block.stop - block.start]
     if isinstance(region, str):
         if region != "predicted":
-            raise ExplanationError(f"The region must be a mask or 'predicted', not '{region}'.")
+            raise ExplanationError(
+                f"The region must be a mask or 'predicted', not '{region}'.",
+                ExplanationProblem.REGION_TYPE,
+                found=region,
+            )
         inside = _predicted(voxels)
     else:
         inside = _given(voxels, region, block, batch)
@@ -64,23 +71,36 @@ def _given(voxels: Tensor, region: Tensor | np.ndarray, block: slice, batch: int
     except (TypeError, ValueError, RuntimeError) as error:
         raise ExplanationError(
             f"The region must be a mask, a tensor or array, or 'predicted', not a"
-            f" {type(region).__name__}."
+            f" {type(region).__name__}.",
+            ExplanationProblem.REGION_TYPE,
+            found=type(region).__name__,
         ) from error
     if values.is_floating_point() and not bool(values.isfinite().all()):
-        raise ExplanationError("The region holds values that are not finite: give a mask.")
+        raise ExplanationError(
+            "The region holds values that are not finite: give a mask.",
+            ExplanationProblem.REGION_NOT_FINITE,
+        )
     mask, spatial = values != 0, voxels.shape[2:]
     if mask.shape == spatial:
         mask = mask[None].expand(batch, *spatial)
     if mask.shape not in ((batch, *spatial), (batch, 1, *spatial)):
         raise ExplanationError(
             f"The region must have the spatial size of the network's output, {list(spatial)}, for"
-            f" all cases or each of {batch}, not the shape {list(mask.shape)}."
+            f" all cases or each of {batch}, not the shape {list(mask.shape)}.",
+            ExplanationProblem.REGION_SHAPE,
+            needed=list(spatial),
+            cases=batch,
+            found=list(mask.shape),
         )
     mask = mask.reshape(batch, 1, *spatial)[block]
     empty = ~mask.flatten(1).any(1)
     if bool(empty.any()):
         case = block.start + int(empty.nonzero()[0])
-        raise ExplanationError(f"The region of case {case} of the batch holds no voxel.")
+        raise ExplanationError(
+            f"The region of case {case} of the batch holds no voxel.",
+            ExplanationProblem.REGION_EMPTY,
+            case=case,
+        )
     return mask
 
 
@@ -95,5 +115,8 @@ def check_predicted(weights: Tensor, chosen: Tensor) -> None:
         case, column = missing[0].tolist()
         raise ExplanationError(
             f"The network predicts class {int(chosen[case, column])} at no voxel of case {case} of"
-            " the batch: give a mask as the region, or choose another class."
+            " the batch: give a mask as the region, or choose another class.",
+            ExplanationProblem.CLASS_NOT_PREDICTED,
+            asked=int(chosen[case, column]),
+            case=case,
         )

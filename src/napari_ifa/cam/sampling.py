@@ -10,6 +10,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import Cancelled, ExplanationError
 from napari_ifa.progress import Progress, Stop
 
@@ -32,21 +33,29 @@ class Sampling:
     def __post_init__(self) -> None:
         if not isinstance(self.samples, Integral) or self.samples < 1:
             raise ExplanationError(
-                f"The number of samples must be 1 or a larger whole number, not {self.samples}."
+                f"The number of samples must be 1 or a larger whole number, not {self.samples}.",
+                ExplanationProblem.SAMPLES,
+                found=self.samples,
             )
         number = isinstance(self.noise, Real)
         if not (number and math.isfinite(self.noise) and self.noise >= 0):
             raise ExplanationError(
-                f"The noise is a standard deviation, 0 or larger, and not {self.noise}."
+                f"The noise is a standard deviation, 0 or larger, and not {self.noise}.",
+                ExplanationProblem.NOISE,
+                found=self.noise,
             )
         if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**64:
             raise ExplanationError(
-                f"The seed must be a whole number from 0 to 2**64 - 1, not {self.seed}."
+                f"The seed must be a whole number from 0 to 2**64 - 1, not {self.seed}.",
+                ExplanationProblem.SEED,
+                found=self.seed,
             )
         if self.autocast not in (None, torch.float16, torch.bfloat16):
             raise ExplanationError(
                 "Perturbed inputs run under autocast in torch.float16 or torch.bfloat16, not in"
-                f" {self.autocast}."
+                f" {self.autocast}.",
+                ExplanationProblem.AUTOCAST,
+                found=self.autocast,
             )
 
     def generator(self) -> torch.Generator:
@@ -64,7 +73,12 @@ class Sampling:
         if self.progress is not None:
             self.progress(done, total)
         if done < total and self.stop is not None and self.stop():
-            raise Cancelled(f"The explanation was stopped after {done} of {total} forward passes.")
+            raise Cancelled(
+                f"The explanation was stopped after {done} of {total} forward passes.",
+                ExplanationProblem.STOPPED,
+                done=done,
+                total=total,
+            )
 
 
 def noise_field(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.masked_inputs import image_rows
 from napari_ifa.cam.memory import block_numbers
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.sampling import Sampling, noise_field
 from napari_ifa.cam.weights import from_moments
 from napari_ifa.errors import ExplanationError
@@ -19,7 +20,7 @@ from napari_ifa.models.calling import first_tensor
 
 # Three sums of gradients and what is added to them are held, of as many classes as fit into this
 # many blocks: another group of classes costs the noisy passes once more.
-_HELD_BLOCKS = 16
+HELD_BLOCKS = 16
 # Of the largest gradient: features with smaller ones share its scale, for their own may be chance.
 _SMALLEST_SCALE = 1e-6
 
@@ -36,7 +37,7 @@ def smooth_weights(
     """
     cases, device = len(result.features), result.features.device
     size = result.features.numel()
-    length = max(1, _HELD_BLOCKS * block_numbers(device) // (4 * size))
+    length = max(1, HELD_BLOCKS * block_numbers(device) // (4 * size))
     groups = list(chosen.split(length, 1))
     total = len(groups) * sampling.samples * cases
     done, zero = 0, bool(result.features.any())
@@ -58,7 +59,9 @@ def smooth_weights(
     if zero:
         raise ExplanationError(
             f"The gradient with respect to layer '{cut.layer}' is exactly zero for the chosen class"
-            " and every noisy input: the answer does not depend on this layer, so choose another."
+            " and every noisy input: the answer does not depend on this layer, so choose another.",
+            ExplanationProblem.ZERO_GRADIENT,
+            layer=cut.layer,
         )
     return torch.cat(weights, 1)
 

@@ -1,4 +1,4 @@
-"""The weights of a batch: held, or made anew from the head's graph when they would be too large."""
+"""The weights of a batch: held, or computed again from the graph when they would be too large."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.memory import block_length, block_numbers, in_blocks
+from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.weights import GradientMethod
 from napari_ifa.errors import ExplanationError
 
@@ -128,5 +129,8 @@ def _zero_gradient(layer: str, alive: Tensor) -> ExplanationError:
     return ExplanationError(
         f"The gradient with respect to layer '{layer}' is exactly zero for the chosen class, in"
         f" case {', '.join(map(str, cases))} of the batch: the answer does not depend on this layer"
-        " there, so choose another layer."
+        " there, so choose another layer.",
+        ExplanationProblem.ZERO_GRADIENT,
+        layer=layer,
+        cases=cases,
     )

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from napari_ifa.disk.cache import cache_folder, private_folder
+from napari_ifa.disk.problems import PlaceProblem
 from napari_ifa.errors import AlreadyRunningError
 
 
@@ -67,12 +68,15 @@ class Claim:
             who = json.loads(self._note.read_text(encoding="utf-8"))
             begun = datetime.fromisoformat(who["since"])
             host = "" if who["host"] == socket.gethostname() else f" on {who['host']}"
+            found = {"since": begun, "process": int(who["pid"]), "host": who["host"]}
             since = f" since {begun:%Y-%m-%d %H:%M:%S} (process {int(who['pid'])}{host})"
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            since = ""
+            since, found = "", {}
         return AlreadyRunningError(
             f"Another run has been working on this place{since}; wait until it has ended, or"
-            " choose another place for the results."
+            " choose another place for the results.",
+            PlaceProblem.IN_USE,
+            **found,
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from napari_ifa.disk.problems import PlaceProblem
 from napari_ifa.errors import ExistingOutputError, IfaError
 
 #: What a result's file is.
@@ -47,13 +48,20 @@ def check_file(target: Path, kind: Kind, overwrite: bool = False) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(found.st_mode):
-        raise IfaError(f"{target.name} is a folder; give the name of a file.")
+        raise IfaError(
+            f"{target.name} is a folder; give the name of a file.", PlaceProblem.A_FOLDER
+        )
     if not stat.S_ISREG(found.st_mode):
-        raise IfaError(f"{target.name} is no file that can be replaced; give another name.")
+        raise IfaError(
+            f"{target.name} is not a file that can be replaced; give another name.",
+            PlaceProblem.NOT_A_FILE,
+        )
     if not is_ours(target, kind):
         raise IfaError(
             f"{target.name} exists already and is no {kind} file of ours, so it is not replaced;"
-            " give another name."
+            " give another name.",
+            PlaceProblem.ANOTHER_FILE,
+            kind_of_file=kind,
         )
     if not overwrite:
         raise ExistingOutputError(target)
@@ -84,7 +92,8 @@ def check_entry(old: Path, new: Path, overwrite: bool) -> None:
     if not alike:
         raise IfaError(
             f"{old.name} is there already and holds something else, so it is not replaced; choose"
-            " another folder."
+            " another folder.",
+            PlaceProblem.OTHER_CONTENT,
         )
     if not overwrite:
         raise ExistingOutputError(old)
@@ -102,7 +111,8 @@ def check_not_read(target: Path, read: Iterable[Path | None]) -> None:
         if path is not None and _same(target, path):
             raise IfaError(
                 "The results would be written over what they are made from; give another place for"
-                " them."
+                " them.",
+                PlaceProblem.READ_BY_THE_WORK,
             )
 
 

@@ -18,7 +18,7 @@ _HDF5_NUMBER = re.compile(r"errno = (\d+)")
 def reason_of(error: OSError) -> str:
     """Why a file could not be written, as ``" (No space left on device)"``; empty if unknown.
 
-    A library's own error may stand before the system's, and may quote what was written.
+    A library's own error may come before the system's, and may quote what was written.
     """
     found = _system_error(error)
     return f" ({found.strerror})" if found is not None else ""

@@ -104,9 +104,9 @@ def _places(folder: Path) -> list[Path]:
     """Where work for a folder may lie, the best first."""
     places = []
     with suppress(OSError):
-        if _same_disk(work_place(), folder) and _same_rights(folder):
+        if same_disk(work_place(), folder) and _same_rights(folder):
             places.append(work_place())
-    if folder.parent != folder and _same_disk(folder.parent, folder):
+    if folder.parent != folder and same_disk(folder.parent, folder):
         places.append(folder.parent)
     return places
 
@@ -119,7 +119,7 @@ def _same_rights(folder: Path) -> bool:
     return os.name != "nt" or folder.is_relative_to(Path.home())
 
 
-def _same_disk(one: Path, other: Path) -> bool:
+def same_disk(one: Path, other: Path) -> bool:
     """Whether a file can be moved from one to the other in one step."""
     return one.stat().st_dev == other.stat().st_dev and _mount(one) == _mount(other)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_ifa.errors import BundleError
+from napari_ifa.models.problems import BundleProblem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,7 +70,9 @@ def activation_of(
     if told is not None and told not in get_args(ToldActivation):
         choices = ", ".join(f"'{choice}'" for choice in get_args(ToldActivation))
         raise BundleError(
-            f"'{told}' is no way from outputs to probabilities; choose one of {choices}."
+            f"'{told}' is no way from outputs to probabilities; choose one of {choices}.",
+            BundleProblem.NO_SUCH_ACTIVATION,
+            asked=told,
         )
     if told == "none" or (told is None and _is_regression(metadata)):
         return "none", ()

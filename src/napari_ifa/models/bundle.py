@@ -23,6 +23,7 @@ from napari_ifa.models.cost import NetworkBudget, TooLarge, affordable_pass, che
 from napari_ifa.models.layers import CandidateLayer, candidate_layers
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
+from napari_ifa.models.problems import BundleProblem, NetworkProblem
 from napari_ifa.models.settings_file import canonical, read_settings
 from napari_ifa.models.trusted import TrustedBuilder
 from napari_ifa.models.weights import read_weights
@@ -87,7 +88,10 @@ def load_classifier(
     if outputs != len(names):
         raise BundleError(
             f"The network has {outputs} outputs but the metadata names {len(names)} classes;"
-            " correct network_data_format.outputs.pred.channel_def."
+            " correct network_data_format.outputs.pred.channel_def.",
+            BundleProblem.CLASSES_AND_OUTPUTS,
+            outputs=outputs,
+            classes=len(names),
         )
     activation, notes = activation_of(config, metadata, outputs, seen.own, output_activation)
     return Classifier(
@@ -127,7 +131,10 @@ def existing_bundle(bundle: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):  # what no folder can be called, or nobody's home
         is_folder = False
     if not is_folder:
-        raise BundleError(f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.")
+        raise BundleError(
+            f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.",
+            BundleProblem.NOT_A_FOLDER,
+        )
     return folder
 
 
@@ -160,7 +167,12 @@ def _no_device(device: Any) -> BundleError:
     there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")
-    return BundleError(f"The device '{device}' cannot be used here; choose {', '.join(there)}.")
+    return BundleError(
+        f"The device '{device}' cannot be used here; choose {', '.join(there)}.",
+        BundleProblem.NO_SUCH_DEVICE,
+        asked=str(device),
+        devices=there,
+    )
 
 
 def _inside(folder: Path, relative: str) -> Path:
@@ -169,14 +181,22 @@ def _inside(folder: Path, relative: str) -> Path:
         path, home = (folder / relative).resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:
         raise BundleError(
-            f"The bundle's {relative} is a link that leads round in a circle; copy the file there."
+            f"The bundle's {relative} is a link that leads round in a circle; copy the file there.",
+            BundleProblem.LINK_IN_A_CIRCLE,
+            file=relative,
         ) from error
     if not path.is_relative_to(home):
         raise BundleError(
-            f"The bundle's {relative} leads out of its folder; copy the file into it."
+            f"The bundle's {relative} leads out of its folder; copy the file into it.",
+            BundleProblem.OUTSIDE,
+            file=relative,
         )
     if not path.is_file():
-        raise BundleError(f"The bundle has no {relative}; a MONAI bundle needs it.")
+        raise BundleError(
+            f"The bundle has no {relative}; a MONAI bundle needs it.",
+            BundleProblem.NO_FILE,
+            file=relative,
+        )
     return path
 
 
@@ -186,7 +206,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_settings(_inside(folder, found[0] if found else names[0]))
     for key in ("network_def", "preprocessing"):
         if key not in config:
-            raise BundleError(f"The bundle's {Path(names[0]).stem} configuration has no '{key}'.")
+            raise BundleError(
+                f"The bundle's {Path(names[0]).stem} configuration has no '{key}'.",
+                BundleProblem.NO_ENTRY,
+                entry=key,
+            )
     return config
 
 
@@ -217,10 +241,13 @@ def _build(
             built = _with_opened_image(trusted.build("preprocessing"))
     except RecursionError as error:
         raise BundleError(
-            "The bundle's configuration refers from entry to entry without an end; correct it."
+            "The bundle's configuration refers from entry to entry without an end; correct it.",
+            BundleProblem.ENTRIES_IN_A_CIRCLE,
         ) from error
     if not isinstance(network, nn.Module):
-        raise BundleError("The bundle's 'network_def' does not describe a network.")
+        raise BundleError(
+            "The bundle's 'network_def' does not describe a network.", BundleProblem.NO_NETWORK
+        )
     return network, Preprocessing.from_built(built)
 
 
@@ -280,7 +307,8 @@ def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     if [int(key) for key in ordered] != list(range(len(channels))):
         raise BundleError(
             "The metadata's channel_def must number the classes 0, 1, 2, … without a gap;"
-            " correct configs/metadata.json."
+            " correct configs/metadata.json.",
+            BundleProblem.CLASS_NUMBERS,
         )
     return _told_apart([str(channels[key]) for key in ordered])
 
@@ -318,11 +346,16 @@ def _probe(
     except Exception as error:
         raise BundleError(
             f"The network does not run on an input of shape {tuple(shape)}; correct"
-            " network_data_format.inputs in configs/metadata.json."
+            " network_data_format.inputs in configs/metadata.json.",
+            BundleProblem.INPUT_DOES_NOT_FIT,
+            shape=tuple(shape),
         ) from error
     output = first_output(output)
     if output is None or output.ndim == 0:
-        raise BundleError("The network's output is no tensor of logits; only those are explained.")
+        raise BundleError(
+            "The network's output is no tensor of logits; only those are explained.",
+            BundleProblem.OUTPUT_TYPE,
+        )
     outputs = 1 if output.ndim == 1 else int(output.shape[1])
     candidates = candidate_layers(network, example)
     if layer is not None:
@@ -330,14 +363,18 @@ def _probe(
         if layer not in names:
             near = ", ".join(difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or names[-3:])
             raise ExplanationError(
-                f"The network has no spatial layer '{layer}'; near ones are {near}."
+                f"The network has no spatial layer '{layer}'; near ones are {near}.",
+                NetworkProblem.NO_SUCH_LAYER,
+                asked=layer,
+                near=near,
             )
     wanted = [one for one in candidates if one.name == layer or (not layer and one.recommended)]
     chosen = next(iter(wanted), None)
     if chosen is None:
         raise ExplanationError(
             "The network has no layer with a spatial output, so there is nothing to draw on an"
-            " image; explain a network that keeps a grid of features."
+            " image; explain a network that keeps a grid of features.",
+            NetworkProblem.NO_GRID,
         )
     # Zeros may pass by a dropout or an activation without a trace.
     noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0)).to(device)
@@ -352,7 +389,8 @@ def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:
         raise BundleError(
             "The metadata's network_data_format.inputs.image must give num_channels as a number and"
-            " spatial_shape as a list; correct configs/metadata.json."
+            " spatial_shape as a list; correct configs/metadata.json.",
+            BundleProblem.INPUT_SHAPE,
         )
     fixed = [size if isinstance(size, int) and size > 0 else _PROBE_SIZE for size in sizes]
     return [1, channels, *fixed]

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.as_written import as_written
+from napari_ifa.models.problems import NetworkProblem
 
 # What torch and networks raise on an input they were not made for.
 FORWARD_ERRORS = (
@@ -35,7 +36,9 @@ def unwrapped(network: nn.Module) -> nn.Module:
     """
     if not isinstance(network, nn.Module):
         raise ExplanationError(
-            f"The network must be a torch.nn.Module, and this is of type {type(network).__name__}."
+            f"The network must be a torch.nn.Module, and this is of type {type(network).__name__}.",
+            NetworkProblem.NOT_A_NETWORK,
+            found=type(network).__name__,
         )
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
@@ -43,20 +46,26 @@ def unwrapped(network: nn.Module) -> nn.Module:
     if isinstance(network, torch.jit.ScriptModule):
         raise ExplanationError(
             "The network is a TorchScript program, whose layers cannot be reached: load it as a"
-            " Python network with its weights."
+            " Python network with its weights.",
+            NetworkProblem.TORCHSCRIPT,
         )
     for name, part in network.named_modules():
         if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
             raise ExplanationError(
                 f"The network's part '{name}' is a DataParallel over {len(part.device_ids)}"
-                f" devices, whose copies cannot be watched: put '{name}.module' in its place."
+                f" devices, whose copies cannot be watched: put '{name}.module' in its place.",
+                NetworkProblem.SEVERAL_DEVICES,
+                part=name,
+                devices=len(part.device_ids),
             )
         for own, tensor in chain(part._parameters.items(), part._buffers.items()):
             if is_lazy(tensor):
                 raise ExplanationError(
                     f"The network's '{f'{name}.{own}'.lstrip('.')}' gets its size with the first"
                     " input (a lazy module): run the network once, or load its weights, before it"
-                    " is explained."
+                    " is explained.",
+                    NetworkProblem.LAZY,
+                    part=f"{name}.{own}".lstrip("."),
                 )
     return network
 
@@ -212,12 +221,15 @@ def first_tensor(inputs: Any) -> Tensor:
     if image is None:
         raise ExplanationError(
             "The network's input must be a tensor, or a tuple or dict of tensors, not"
-            f" {type(inputs).__name__}."
+            f" {type(inputs).__name__}.",
+            NetworkProblem.INPUT_TYPE,
+            found=type(inputs).__name__,
         )
     if not image.ndim:
         raise ExplanationError(
             "The network's input is a single number, and a batch of images is needed:"
-            " [batch, channels, spatial sizes]."
+            " [batch, channels, spatial sizes].",
+            NetworkProblem.INPUT_SINGLE_NUMBER,
         )
     return image
 
@@ -239,13 +251,20 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
         if given.ndim != dims + 2 or given.shape[1] != first.in_channels:
             return ExplanationError(
                 f"The network takes [batch, {first.in_channels}, {dims} spatial sizes] (its first"
-                f" convolution is '{name}'), and the input has the shape {list(given.shape)}."
+                f" convolution is '{name}'), and the input has the shape {list(given.shape)}.",
+                NetworkProblem.INPUT_SHAPE,
+                channels=first.in_channels,
+                dims=dims,
+                given=list(given.shape),
             )
     complaint = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     if not complaint or isinstance(error, KeyError | AttributeError):  # which only name a thing
         complaint = f"{type(error).__name__} {complaint}".strip()
     return ExplanationError(
-        f"The network cannot process an input of shape {list(given.shape)}: {complaint}."
+        f"The network cannot process an input of shape {list(given.shape)}: {complaint}.",
+        NetworkProblem.INPUT_FAILS,
+        given=list(given.shape),
+        complaint=complaint,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_ifa.errors import BundleError
 from napari_ifa.models.answers import NOT_TOLD, VALUES, OutputActivation, ToldActivation
 from napari_ifa.models.preprocessing import PreparedInput, Preprocessing
+from napari_ifa.models.problems import BundleProblem
 from napari_ifa.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -115,7 +116,12 @@ class Classifier:
         if isinstance(name_or_index, str) and text.isdecimal() and int(text) < count:
             return int(text)
         known = ", ".join(f"{i} '{name}'" for i, name in enumerate(self.class_names))
-        raise BundleError(f"The model has no class '{text}'; it has {known}.")
+        raise BundleError(
+            f"The model has no class '{text}'; it has {known}.",
+            BundleProblem.NO_SUCH_CLASS,
+            asked=text,
+            classes=self.class_names,
+        )
 
     def identity(self) -> dict[str, str]:
         """What an analysis must share with a model to be valid for it, as named texts."""

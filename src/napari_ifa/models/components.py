@@ -17,6 +17,7 @@ from typing import Any
 
 from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.cost import check_arguments, check_transform
+from napari_ifa.models.problems import BundleProblem
 
 #: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
 _SHORT_NAME_MODULES = (
@@ -95,7 +96,9 @@ class ComponentBuilder:
         if key in self._built:
             if self._built[key] is _UNDER_WAY:
                 raise BundleError(
-                    f"The bundle's configuration refers to '{key}' in a circle; correct it."
+                    f"The bundle's configuration refers to '{key}' in a circle; correct it.",
+                    BundleProblem.ENTRIES_IN_A_CIRCLE,
+                    entry=key,
                 )
             return self._built[key]
         self._built[key] = _UNDER_WAY
@@ -110,7 +113,9 @@ class ComponentBuilder:
             except (KeyError, IndexError, ValueError, TypeError):
                 raise BundleError(
                     f"The bundle's configuration has no entry '{shortened(key)}', which it refers"
-                    " to; add it."
+                    " to; add it.",
+                    BundleProblem.NO_ENTRY,
+                    entry=key,
                 ) from None
         return node
 
@@ -137,12 +142,16 @@ class ComponentBuilder:
         if text.startswith("$"):
             raise UntrustedModelError(
                 f"The bundle's configuration holds a Python expression at '{where}', which is not"
-                " run; replace it with a value, or load the bundle with trust."
+                " run; replace it with a value, or load the bundle with trust.",
+                BundleProblem.EXPRESSION,
+                where=where,
             )
         if text.startswith("%"):
             raise UntrustedModelError(
                 f"The bundle's configuration includes other text at '{where}', which is not"
-                " followed; write the value there, or load the bundle with trust."
+                " followed; write the value there, or load the bundle with trust.",
+                BundleProblem.INCLUDED,
+                where=where,
             )
         return self.build(text[1:]) if text.startswith("@") else text
 
@@ -151,7 +160,10 @@ class ComponentBuilder:
         if node.get("_mode_", "default") != "default" or node.get("_requires_"):
             raise UntrustedModelError(
                 f"The bundle's configuration calls '{shortened(name)}' in a special mode at"
-                f" '{where}'; only plain construction is allowed without trust."
+                f" '{where}'; only plain construction is allowed without trust.",
+                BundleProblem.MODE,
+                name=name,
+                where=where,
             )
         arguments = self._arguments(node, where)
         component = find_component(name, where)
@@ -180,7 +192,11 @@ class ComponentBuilder:
             raise
         except Exception as error:
             raise BundleError(
-                f"The bundle's '{name}' at '{where}' cannot be built: {reason(error)}."
+                f"The bundle's '{name}' at '{where}' cannot be built: {reason(error)}.",
+                BundleProblem.CANNOT_BE_BUILT,
+                name=name,
+                where=where,
+                reason=reason(error),
             ) from error
         self._count_steps(made, arguments, where)
         return made
@@ -205,7 +221,10 @@ class ComponentBuilder:
         if count > _MOST_STEPS:
             raise BundleError(
                 f"The bundle's chain at '{where}' has more than {_MOST_STEPS} transforms, repeated"
-                " ones counted each time; correct it."
+                " ones counted each time; correct it.",
+                BundleProblem.TOO_MANY_STEPS,
+                where=where,
+                most=_MOST_STEPS,
             )
         self._steps[id(made)] = count, made
 
@@ -221,7 +240,10 @@ def _absolute(text: str, where: str) -> str:
     except ValueError as error:
         raise BundleError(
             f"The bundle's configuration refers to '{shortened(text)}' at '{where}', which leads"
-            " out of it; correct it."
+            " out of it; correct it.",
+            BundleProblem.LEADS_OUT,
+            entry=text,
+            where=where,
         ) from error
 
 
@@ -248,7 +270,10 @@ def find_component(name: Any, where: str) -> Any:
     refusal = UntrustedModelError(
         f"The bundle asks for '{shortened(name)}' at '{where}', which is not a MONAI network or"
         " transform, a torch.nn module or a torchvision model; load it with trust only if you know"
-        " its code."
+        " its code.",
+        BundleProblem.UNKNOWN_COMPONENT,
+        name=name,
+        where=where,
     )
     if not isinstance(name, str) or len(name) > _MOST_TEXT:
         raise refusal
@@ -263,7 +288,12 @@ def find_component(name: Any, where: str) -> Any:
         raise refusal
     library = root.partition(".")[0]
     if importlib.util.find_spec(library) is None:
-        raise BundleError(f"The bundle's '{name}' needs the package {library}; install it.")
+        raise BundleError(
+            f"The bundle's '{name}' needs the package {library}; install it.",
+            BundleProblem.NEEDS_PACKAGE,
+            name=name,
+            package=library,
+        )
     return _walk(name, refusal)
 
 
@@ -273,7 +303,10 @@ def check_component(component: Any, name: str, where: str) -> None:
         raise UntrustedModelError(
             f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or"
             " transform, a torch.nn module or a torchvision model that only computes;"
-            " load it with trust only if you know its code."
+            " load it with trust only if you know its code.",
+            BundleProblem.UNKNOWN_COMPONENT,
+            name=name,
+            where=where,
         )
 
 
@@ -288,7 +321,10 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
             library = dotted.partition(".")[0]
             raise BundleError(
                 f"The bundle's '{dotted}' needs the package {library}, which cannot be imported"
-                f" here: {reason(error)}."
+                f" here: {reason(error)}.",
+                BundleProblem.PACKAGE_FAILS,
+                name=dotted,
+                package=library,
             ) from error
         for part in parts[length:]:
             # Only what a module or class itself defines; private names are nobody's interface.

@@ -1,4 +1,4 @@
-"""What building and trying a bundle's network may cost, told before it is spent.
+"""What building and trying a bundle's network may cost, known before it is spent.
 
 A line of settings can ask for 10⁹ blocks, or for a layer of terabytes. How large a network may
 be, its weights say: their file holds so many tensors and so many bytes, and the network that was
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.memory import free_memory
+from napari_ifa.models.problems import BundleProblem, PreprocessingProblem
 from napari_ifa.models.result_sizes import most_bytes
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ class NetworkBudget:
         return TooLarge(
             "The weights do not fit the bundle's network_def, which describes a network with"
             f" {what}: the file of weights holds {self.tensors} tensors in"
-            f" {self.size / 1e6:.1f} MB; use the definition that the network was trained with."
+            f" {self.size / 1e6:.1f} MB; use the definition that the network was trained with.",
+            BundleProblem.NETWORK_TOO_LARGE,
+            tensors=self.tensors,
+            size=self.size,
         )
 
 
@@ -256,7 +260,9 @@ def check_input(shape: Sequence[int]) -> None:
         raise TooLarge(
             f"The metadata describes an input of shape {list(shape)}, which is more than"
             f" {_LARGEST_INPUT / 1e6:.0f} million values; correct network_data_format.inputs in"
-            " configs/metadata.json."
+            " configs/metadata.json.",
+            BundleProblem.INPUT_TOO_LARGE,
+            shape=list(shape),
         )
 
 
@@ -307,7 +313,10 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
                 f"The network needs more than {max(size, total) / 1e9:.0f} GB for an input of"
                 f" shape {list(shape)}, which the metadata describes; correct"
                 " network_data_format.inputs in configs/metadata.json, or use a machine with more"
-                " memory."
+                " memory.",
+                BundleProblem.PASS_TOO_LARGE,
+                needed=max(size, total),
+                shape=list(shape),
             )
 
     try:
@@ -342,7 +351,10 @@ def images_bounded() -> Iterator[None]:
             raise ExplanationError(
                 f"The model's preprocessing would make an image of {size / 1e9:.0f} GB of this one,"
                 f" and {available / 1e9:.0f} GB of memory are free; use a smaller image, or correct"
-                " the sizes and spacings in the model's preprocessing."
+                " the sizes and spacings in the model's preprocessing.",
+                PreprocessingProblem.TOO_LARGE,
+                needed=size,
+                free=available,
             )
 
     with operations_watched(watch, ask=available):
@@ -361,7 +373,10 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         if seen > _MOST_ARGUMENTS:
             raise TooLarge(
                 f"The bundle's '{name}' at '{where}' has more than {_MOST_ARGUMENTS} arguments,"
-                " with repeated ones counted each time; correct it."
+                " with repeated ones counted each time; correct it.",
+                BundleProblem.TOO_MANY_ARGUMENTS,
+                name=name,
+                where=where,
             )
         if isinstance(node, Mapping):
             waiting.extend(node.values())
@@ -370,12 +385,19 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
             raise TooLarge(
                 f"The bundle's '{name}' at '{where}' has a text of {len(node)} characters among its"
-                f" arguments, and up to {_LONGEST_TEXT} are possible; correct it."
+                f" arguments, and up to {_LONGEST_TEXT} are possible; correct it.",
+                BundleProblem.ARGUMENT_TOO_LONG,
+                name=name,
+                where=where,
             )
         elif isinstance(node, int) and abs(node) > largest:
             raise TooLarge(
                 f"The bundle's '{name}' at '{where}' has the number {_short(node)} among its"
-                f" arguments, and numbers up to {largest} are possible; correct it."
+                f" arguments, and numbers up to {largest} are possible; correct it.",
+                BundleProblem.ARGUMENT_TOO_LARGE,
+                name=name,
+                where=where,
+                found=node,
             )
 
 
@@ -394,7 +416,10 @@ def check_transform(arguments: Mapping[str, Any], name: str, where: str) -> None
         if values > _LARGEST_INPUT:
             raise TooLarge(
                 f"The bundle's '{name}' at '{where}' makes images of size {axes}, which is"
-                f" more than {_LARGEST_INPUT / 1e6:.0f} million values; correct it."
+                f" more than {_LARGEST_INPUT / 1e6:.0f} million values; correct it.",
+                BundleProblem.IMAGES_TOO_LARGE,
+                name=name,
+                where=where,
             )
 
 

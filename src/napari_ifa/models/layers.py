@@ -11,6 +11,7 @@ from torch import nn
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import unwrapped
 from napari_ifa.models.probing import Call, probed
+from napari_ifa.models.problems import NetworkProblem
 from napari_ifa.models.recommendation import recommended_call
 
 
@@ -71,13 +72,16 @@ def candidate_layers(
         raise ExplanationError(
             f"Every layer with features on a grid (such as '{probe.repeated[-1]}') is called more"
             " than once in a forward pass, so that none has one output to explain: explain the"
-            " network on one of the inputs that it combines."
+            " network on one of the inputs that it combines.",
+            NetworkProblem.LAYERS_CALLED_AGAIN,
+            layer=probe.repeated[-1],
         )
     if not probe.candidates:
         raise ExplanationError(
             "No layer of the network gives features on a grid: class activation needs a network"
             " with spatial layers, such as convolutions, and an input large enough for them, or"
-            " tokens whose grid is known."
+            " tokens whose grid is known.",
+            NetworkProblem.NO_GRID,
         )
     best, why, behind = recommended_call(network, example, probe, output)
     return [

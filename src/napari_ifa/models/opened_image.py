@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.models.readers import Readers, is_reader_argument
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
@@ -63,7 +64,9 @@ class OpenedImage:
         if len(names) > 1:
             raise BundleError(
                 f"The bundle's preprocessing loads {len(names)} images; bundles with one input"
-                " image can be explained."
+                " image can be explained.",
+                PreprocessingProblem.SEVERAL_IMAGES,
+                found=len(names),
             )
         self.key = names[0] if names else None
         others = {key: value for key, value in arguments.items() if key not in _LOADER}
@@ -71,7 +74,9 @@ class OpenedImage:
             if not is_reader_argument(name):
                 raise BundleError(
                     f"The preprocessing's loader has the argument '{name}', which is not"
-                    " reproduced; remove it from the bundle."
+                    " reproduced; remove it from the bundle.",
+                    PreprocessingProblem.LOADER_ARGUMENT,
+                    argument=name,
                 )
         self._readers = readers or Readers.from_arguments(arguments.get("reader"), others)
         self._dtype = arguments.get("dtype", np.float32)
@@ -84,7 +89,9 @@ class OpenedImage:
             if self.key is None:
                 raise BundleError(
                     "The preprocessing's argument 'image_only' is not reproduced where LoadImage"
-                    " gives a pair; use LoadImaged, or remove it."
+                    " gives a pair; use LoadImaged, or remove it.",
+                    PreprocessingProblem.LOADER_ARGUMENT,
+                    argument="image_only",
                 )
             given = arguments.get("meta_keys")
             given = [given] if isinstance(given, str) else given
@@ -289,7 +296,9 @@ def _channel(volume: Volume, array: NDArray[Any], spatial: int, told: Any) -> fl
     if array.ndim == spatial or told not in (-1, array.ndim - 1):
         raise ExplanationError(
             f"The preprocessing's reader argument 'channel_dim' makes channels of an axis of the"
-            f" image, and this {in_words(volume)} has none there; remove it from the bundle."
+            f" image, and this {in_words(volume)} has none there; remove it from the bundle.",
+            PreprocessingProblem.READER_AND_IMAGE,
+            argument="channel_dim",
         )
     return float(told)
 
@@ -301,7 +310,9 @@ def _canonical(volume: Volume, array: NDArray[Any], place: Affine) -> tuple[NDAr
     if is_flat(volume):
         raise ExplanationError(
             "The preprocessing's reader argument 'as_closest_canonical' needs an image of three"
-            f" axes, and this {in_words(volume)} has two; open a three-dimensional one."
+            f" axes, and this {in_words(volume)} has two; open a three-dimensional one.",
+            PreprocessingProblem.READER_AND_IMAGE,
+            argument="as_closest_canonical",
         )
     orientation = io_orientation(place)
     turned = place @ inv_ornt_aff(orientation, array.shape[:3])
@@ -315,14 +326,16 @@ def _converted(array: NDArray[Any], converter: Any) -> NDArray[Any]:
     if not callable(converter):
         raise ExplanationError(
             "The preprocessing's reader argument 'converter' is not a function, so that it is not"
-            " reproduced; remove it from the bundle."
+            " reproduced; remove it from the bundle.",
+            PreprocessingProblem.CONVERTER,
         )
     rows_first = np.ascontiguousarray(array.swapaxes(0, 1))
     converted = np.asarray(converter(Image.fromarray(rows_first)))
     if converted.shape[:2] != rows_first.shape[:2]:
         raise ExplanationError(
             "The preprocessing's reader argument 'converter' changes the size of the picture,"
-            " which is not reproduced; use a MONAI transform for that."
+            " which is not reproduced; use a MONAI transform for that.",
+            PreprocessingProblem.CONVERTER_CHANGES_SIZE,
         )
     return converted.swapaxes(0, 1)
 

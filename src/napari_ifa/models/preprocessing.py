@@ -17,6 +17,7 @@ from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.memory import lacks_memory
 from napari_ifa.models.cost import images_bounded
 from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
+from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.models.steps import (
     is_fused,
     is_random,
@@ -76,16 +77,19 @@ class Preprocessing:
         if not steps or not isinstance(steps[0], OpenedImage):
             raise BundleError(
                 "The bundle's preprocessing does not begin with LoadImage or LoadImaged; add it as"
-                " the first transform."
+                " the first transform.",
+                PreprocessingProblem.NO_LOADER,
             )
         for step in steps:
             if loses_position(step):
-                raise BundleError(_loses_affine(step))
+                raise _position_lost(BundleError, step)
             if fused and is_unannounced(step):
                 raise BundleError(
                     "The bundle's preprocessing is lazy, so that where"
                     f" '{type(step).__name__}' moves the image to cannot be followed; set its"
-                    " 'lazy' to false."
+                    " 'lazy' to false.",
+                    PreprocessingProblem.LAZY,
+                    transform=type(step).__name__,
                 )
         return cls(chain, steps[0])
 
@@ -142,19 +146,24 @@ class Preprocessing:
             if lacks_memory(error):
                 raise ExplanationError(
                     "There is not enough memory for the model's preprocessing of this"
-                    f" {in_words(volume)}; use a smaller image."
+                    f" {in_words(volume)}; use a smaller image.",
+                    PreprocessingProblem.NO_MEMORY,
                 ) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
-                f"The model's preprocessing fails on this {in_words(volume)}: {reason}."
+                f"The model's preprocessing fails on this {in_words(volume)}: {reason}.",
+                PreprocessingProblem.FAILS,
+                reason=reason,
             ) from error
         if not isinstance(output, MetaTensor):
-            raise ExplanationError(_loses_affine(self.chain))
+            raise _position_lost(ExplanationError, self.chain)
         if is_flat(volume) and output.ndim == 4 and output.shape[3] > 1:
             # MONAI's Resize, for one, would give a picture a depth without a word.
             raise ExplanationError(
                 f"The model's preprocessing makes {output.shape[3]} slices of this"
-                f" {in_words(volume)}; choose a model for pictures."
+                f" {in_words(volume)}; choose a model for pictures.",
+                PreprocessingProblem.MAKES_SLICES,
+                slices=output.shape[3],
             )
         if not np.allclose(moved, np.eye(4), atol=1e-9):
             output.affine = torch.from_numpy(moved @ _in_three_dimensions(output))
@@ -185,9 +194,9 @@ class Preprocessing:
             image = self._taken_from(result)
             brings_first = isinstance(step, EnsureChannelFirst | EnsureChannelFirstd)
             if not isinstance(image, MetaTensor):
-                raise ExplanationError(_loses_affine(step))
+                raise _position_lost(ExplanationError, step)
             if not unannounced and not brings_first and _changed_unnoted(before, image):
-                raise ExplanationError(_loses_affine(step))
+                raise _position_lost(ExplanationError, step)
             if move is not None and not self._says(begun, image, move, rank):
                 notes.append(
                     f"The preprocessing's '{type(step).__name__}' moves the image without saying"
@@ -237,9 +246,11 @@ class Preprocessing:
         move = found_move(another, before, axes, result_axes) if len(axes) == rank else None
         if move is None:
             raise ExplanationError(
-                f"Where the preprocessing's '{type(step).__name__}' moves the image to cannot be"
-                " told, so that a map would lie in the wrong place; use MONAI's transforms, which"
-                " keep the affine."
+                f"Where the preprocessing's '{type(step).__name__}' moves the image to is not"
+                " known, so that a map would lie in the wrong place; use MONAI's transforms, which"
+                " keep the affine.",
+                PreprocessingProblem.POSITION_UNKNOWN,
+                transform=type(step).__name__,
             )
         whole = np.eye(4)
         whole[:rank, :rank], whole[:rank, 3] = move[:rank, :rank], move[:rank, rank]
@@ -260,7 +271,10 @@ class Preprocessing:
                 raise ExplanationError(
                     f"The preprocessing's reader 'ITKReader' is not reproduced before"
                     f" '{type(step).__name__}' for a DICOM image without a position; use"
-                    " PydicomReader, or none."
+                    " PydicomReader, or none.",
+                    PreprocessingProblem.READER_WITHOUT_POSITION,
+                    reader="ITKReader",
+                    transform=type(step).__name__,
                 )
 
     def _given_to(self, volume: Volume) -> Any:
@@ -295,8 +309,10 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
     )
 
 
-def _loses_affine(step: Any) -> str:
-    return (
+def _position_lost(error: type[IfaError], step: Any) -> IfaError:
+    return error(
         f"The model's preprocessing loses the image's position at '{type(step).__name__}'; use a"
-        " MONAI transform that keeps the affine."
+        " MONAI transform that keeps the affine.",
+        PreprocessingProblem.POSITION_LOST,
+        transform=type(step).__name__,
     )

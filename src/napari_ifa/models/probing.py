@@ -21,6 +21,7 @@ from napari_ifa.models.calling import (
     plain_inputs,
     undisturbed,
 )
+from napari_ifa.models.problems import NetworkProblem
 from napari_ifa.models.tokens import TokenLayout, token_layout
 
 
@@ -229,7 +230,10 @@ def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]
             given = first_tensor(inputs)
             raise ExplanationError(
                 f"There is not enough memory on {given.device} for one case of shape"
-                f" {list(given.shape[1:])}: use a smaller image."
+                f" {list(given.shape[1:])}: use a smaller image.",
+                NetworkProblem.NO_MEMORY,
+                device=str(given.device),
+                given=list(given.shape[1:]),
             ) from error
         raise input_error(network, inputs, error) from error
     finally:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_ifa.errors import BundleError, ExplanationError
+from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.volumes.volume import Volume
 
 ReaderName = Literal[
@@ -147,7 +148,9 @@ class Readers:
                 raise ExplanationError(
                     f"The model's preprocessing gives its reader the argument '{key}', with which"
                     f" MONAI does not open {_in_words(volume)}; open an image of the kind that the"
-                    " model was made for, or remove the argument from the bundle."
+                    " model was made for, or remove the argument from the bundle.",
+                    PreprocessingProblem.READER_AND_IMAGE,
+                    argument=key,
                 )
         return name, found
 
@@ -170,7 +173,9 @@ def _known(reader: Any) -> str:
     if name is None or (module and not module.startswith("monai.")):
         known = ", ".join(_REPRODUCED)
         raise BundleError(
-            f"The preprocessing's reader '{text}' is not reproduced; use one of {known}."
+            f"The preprocessing's reader '{text}' is not reproduced; use one of {known}.",
+            PreprocessingProblem.READER,
+            reader=text,
         )
     return name
 
@@ -210,7 +215,10 @@ def _not_reproduced(key: str, reader: str) -> BundleError:
     whose = "reader" if reader in ("loader", "reader") else reader
     return BundleError(
         f"The preprocessing's {whose} argument '{key}' is not reproduced; remove it from the"
-        " bundle, or do what it does in a transform behind the loader."
+        " bundle, or do what it does in a transform behind the loader.",
+        PreprocessingProblem.READER_ARGUMENT,
+        whose=whose,
+        argument=key,
     )
 
 

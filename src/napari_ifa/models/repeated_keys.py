@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any
 
 from napari_ifa.errors import BundleError
+from napari_ifa.models.problems import BundleProblem
 
 #: Keys of a YAML mapping that other mappings are merged into.
 _MERGE = "tag:yaml.org,2002:merge"
@@ -28,7 +29,10 @@ def check_keys(text: str, name: str) -> None:
     if repeated is not None:
         raise BundleError(
             f"The bundle's {name} gives '{repeated}' twice in one table, and which of the two is"
-            " meant is not known; take one of them out."
+            " meant is not known; take one of them out.",
+            BundleProblem.SETTING_TWICE,
+            file=name,
+            entry=repeated,
         )
 
 

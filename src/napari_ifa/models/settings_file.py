@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ifa.errors import BundleError
+from napari_ifa.models.problems import BundleProblem
 from napari_ifa.models.repeated_keys import check_keys
 
 #: Bundles of MONAI's Model Zoo have up to 50 kB, some 2000 entries and 12 levels.
@@ -40,7 +41,10 @@ def read_settings(path: Path) -> dict[str, Any]:
         if size > _MOST_BYTES:
             raise BundleError(
                 f"The bundle's {path.name} has {size / 1e6:.1f} MB, and settings of up to"
-                f" {_MOST_BYTES / 1e6:.1f} MB are read; take out what is no setting."
+                f" {_MOST_BYTES / 1e6:.1f} MB are read; take out what is no setting.",
+                BundleProblem.SETTINGS_TOO_LARGE,
+                file=path.name,
+                size=size,
             )
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if kind == "JSON" else _from_yaml(text, path.name)
@@ -48,11 +52,15 @@ def read_settings(path: Path) -> dict[str, Any]:
     # Beside the parsers' own errors: PyYAML lets those of Python's types through, for a date that
     # does not exist or a key that is a list.
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise BundleError(unreadable) from error
+        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
     except (yaml.YAMLError, RecursionError, OSError) as error:
-        raise BundleError(unreadable) from error
+        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
     if not isinstance(content, dict):
-        raise BundleError(f"The bundle's {path.name} holds no table of settings; correct it.")
+        raise BundleError(
+            f"The bundle's {path.name} holds no table of settings; correct it.",
+            BundleProblem.NO_TABLE,
+            file=path.name,
+        )
     _check_levels(content, path.name)
     return content
 
@@ -97,7 +105,10 @@ def _count_entries(events: Any, name: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in within):
                 raise BundleError(
-                    f"The bundle's {name} contains itself at '*{event.anchor}'; correct it."
+                    f"The bundle's {name} contains itself at '*{event.anchor}'; correct it.",
+                    BundleProblem.CONTAINS_ITSELF,
+                    file=name,
+                    anchor=event.anchor,
                 )
             entries += sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -110,7 +121,10 @@ def _count_entries(events: Any, name: str) -> None:
             if event.implicit[0] and len(event.value) > _MOST_CHARACTERS:
                 raise BundleError(
                     f"The bundle's {name} holds a value of {len(event.value)} characters without"
-                    " quotes; put it into quotes."
+                    " quotes; put it into quotes.",
+                    BundleProblem.VALUE_TOO_LONG,
+                    file=name,
+                    length=len(event.value),
                 )
         if entries > _MOST_ENTRIES:
             raise _too_many(name)
@@ -135,11 +149,17 @@ def _check_levels(content: Any, name: str) -> None:
 def _too_many(name: str) -> BundleError:
     return BundleError(
         f"The bundle's {name} stands for more than {_MOST_ENTRIES} entries, with repeated ones"
-        " counted each time; take out what is no setting."
+        " counted each time; take out what is no setting.",
+        BundleProblem.TOO_MANY_ENTRIES,
+        file=name,
+        most=_MOST_ENTRIES,
     )
 
 
 def _too_deep(name: str) -> BundleError:
     return BundleError(
-        f"The bundle's {name} nests too deeply (more than {_MOST_LEVELS} levels); correct it."
+        f"The bundle's {name} nests too deeply (more than {_MOST_LEVELS} levels); correct it.",
+        BundleProblem.TOO_DEEP,
+        file=name,
+        most=_MOST_LEVELS,
     )

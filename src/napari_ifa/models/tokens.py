@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.problems import NetworkProblem
 
 # More tokens than these in front of the patches are another grid, not class and register tokens.
 _MOST_CLASS_TOKENS = 16
@@ -103,7 +104,9 @@ def token_layout(
         if math.prod(grid) < 2:
             raise ExplanationError(
                 f"The layer gives {list(shape)}, features of a single voxel: choose an earlier"
-                " layer."
+                " layer.",
+                NetworkProblem.SINGLE_VOXEL,
+                gives=list(shape),
             )
         return TokenLayout(grid, channels_last=True)
     if len(shape) != 3 or dims < 1:
@@ -127,7 +130,10 @@ def token_layout(
     raise ExplanationError(
         f"The grid of {shape[1]} tokens cannot be inferred from a patch embedding and the input's"
         f" size {list(image)}: choose the patch embedding as the layer, or give the grid of the"
-        " tokens."
+        " tokens.",
+        NetworkProblem.TOKEN_GRID,
+        tokens=shape[1],
+        image=list(image),
     )
 
 
@@ -136,7 +142,10 @@ def _given_layout(tokens: int, grid: tuple[int, ...]) -> TokenLayout:
     if not 0 <= first <= max(_MOST_CLASS_TOKENS, math.prod(grid)):
         raise ExplanationError(
             f"The grid {' × '.join(map(str, grid))} does not fit a layer that gives {tokens}"
-            f" tokens: it needs {math.prod(grid)}, and a few more for the classes."
+            f" tokens: it needs {math.prod(grid)}, and a few more for the classes.",
+            NetworkProblem.TOKEN_GRID_DOES_NOT_FIT,
+            grid=tuple(grid),
+            tokens=tokens,
         )
     return TokenLayout(grid, first)
 

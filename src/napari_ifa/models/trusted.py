@@ -28,6 +28,7 @@ from napari_ifa.models.components import (
     shortened,
 )
 from napari_ifa.models.own_code import OwnCode
+from napari_ifa.models.problems import BundleProblem
 from napari_ifa.models.settings_file import read_settings
 
 #: What expressions may name without an import, as in MONAI.
@@ -67,7 +68,11 @@ class TrustedBuilder(ComponentBuilder):
         if mode != "default":
             raise BundleError(
                 f"The bundle's configuration calls '{shortened(name)}' at '{where}' in the mode"
-                f" '{shortened(mode)}'; use 'default' or 'callable'."
+                f" '{shortened(mode)}'; use 'default' or 'callable'.",
+                BundleProblem.MODE,
+                name=name,
+                where=where,
+                mode=mode,
             )
         if allowed:
             return self._made(component, arguments, shortened(name), where)
@@ -88,7 +93,11 @@ class TrustedBuilder(ComponentBuilder):
             if found is None:
                 raise BundleError(
                     f"The bundle asks for '{shortened(name)}' at '{where}', which is neither in"
-                    " its folder nor installed; add its file to the bundle, or install its package."
+                    " its folder nor installed; add its file to the bundle, or install its"
+                    " package.",
+                    BundleProblem.UNKNOWN_COMPONENT,
+                    name=name,
+                    where=where,
                 ) from error
             return found, False
 
@@ -175,12 +184,20 @@ class TrustedBuilder(ComponentBuilder):
         except ModuleNotFoundError as error:
             raise BundleError(
                 f"The trusted bundle's {what} needs the package '{shortened(error.name)}', which"
-                " is not installed; install it."
+                " is not installed; install it.",
+                BundleProblem.NEEDS_PACKAGE,
+                what=what,
+                package=error.name,
             ) from error
         # A script that ends Python is no reason to close the viewer.
         except (Exception, SystemExit) as error:
             why = reason(error).replace(f"{self.code.root}.", "")
-            raise BundleError(f"The trusted bundle's {what} cannot be run: {why}.") from error
+            raise BundleError(
+                f"The trusted bundle's {what} cannot be run: {why}.",
+                BundleProblem.TRUSTED_CODE_FAILS,
+                what=what,
+                reason=why,
+            ) from error
 
     def _bound(self, statement: ast.Import | ast.ImportFrom) -> Any:
         """Run an import statement; its names are known to all expressions from then on."""
@@ -201,7 +218,10 @@ class TrustedBuilder(ComponentBuilder):
         if not file.is_file():
             raise BundleError(
                 f"The bundle's configuration includes '{shortened(Path(path).name)}' at '{where}',"
-                " and there is no such file; add it to the bundle."
+                " and there is no such file; add it to the bundle.",
+                BundleProblem.NO_FILE,
+                file=Path(path).name,
+                where=where,
             )
         self.code.text(file)
         content = read_settings(file)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError
+from napari_ifa.models.problems import BundleProblem
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,10 @@ def check_names(content: Mapping[str, Any], name: str) -> None:
     if doubled is not None:
         raise BundleError(
             f"The weights in {name} are there twice, as '{doubled}' and as '{_PARALLEL}{doubled}',"
-            " and which of them are meant is not known; save one set of them."
+            " and which of them are meant is not known; save one set of them.",
+            BundleProblem.WEIGHTS_TWICE,
+            file=name,
+            weights=doubled,
         )
 
 
@@ -64,7 +68,12 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
             raise BundleError(
                 f"The weights '{key}' in {name} are stored as {_word(value.dtype)}, and the network"
                 f" computes with {_word(target.dtype)}: they would be other numbers. Save them as"
-                f" {_word(target.dtype)}."
+                f" {_word(target.dtype)}.",
+                BundleProblem.WEIGHTS_TYPE,
+                file=name,
+                weights=key,
+                found=value.dtype,
+                needed=target.dtype,
             )
         if key in trained or key.endswith(_STATISTICS):
             _refuse_not_finite(value, key, name)
@@ -80,7 +89,12 @@ def _refuse_not_finite(value: torch.Tensor, key: str, name: str) -> None:
         raise BundleError(
             f"The weights '{key}' in {name} are not all finite ({wrong} of {value.numel()} values"
             " are NaN or infinite), so that no answer can be relied on; use weights from before the"
-            " training went wrong."
+            " training went wrong.",
+            BundleProblem.WEIGHTS_NOT_FINITE,
+            file=name,
+            weights=key,
+            found=wrong,
+            values=value.numel(),
         )
 
 

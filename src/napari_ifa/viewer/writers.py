@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,12 @@ from napari_ifa.viewer.state.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, S
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Explanation
+
+
+class LayerProblem(Enum):
+    """Why a layer is not saved."""
+
+    NO_EXPLANATION = "the layer is not an explanation"
 
 
 def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -68,14 +75,15 @@ def _explanation(attributes: dict[str, Any]) -> Explanation:
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:
         raise IfaError(
-            "This layer is no explanation; select the layer 'evidence map' and save that one, or"
-            " choose another file type."
+            "This layer is not an explanation; select the layer 'evidence map' and save that one,"
+            " or choose another file type.",
+            LayerProblem.NO_EXPLANATION,
         )
     return explanation
 
 
 def _shown(explanation: Explanation, opacity: float) -> Shown:
-    """As the study stands in the window; in its own window where it stands in none."""
+    """With the window of the study on show; with the image's own where another is shown."""
     import napari
 
     viewer = napari.current_viewer()

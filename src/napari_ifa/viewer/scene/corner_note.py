@@ -105,7 +105,7 @@ class CornerNote:
             self._update()
 
     def _refill(self, event: Any = None) -> None:
-        """Break the lines anew where the picture has become wider or narrower."""
+        """Break the lines again where the picture has become wider or narrower."""
         viewer = self._viewer()
         if viewer is not None and _letters_of_a_line(viewer) != self._width:
             self._update()
