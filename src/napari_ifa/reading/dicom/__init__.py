@@ -55,7 +55,7 @@ def read_dicom(
     stack = stack_of(series)
     shown = [frame for frame in stack.frames if frame is not None]
     middle = shown[len(shown) // 2]
-    values, broken, notes = read_stack(stack, progress, stop)
+    values, broken = read_stack(stack, progress, stop)
     if stack.resampling is not None:
         # Interpolated from their neighbours, which would hide that they are missing.
         values[:, :, list(stack.report.missing)] = values.min()
@@ -73,16 +73,16 @@ def read_dicom(
         description=series.description,
         windows=middle.windows,
         inverted=middle.image.photometric == "MONOCHROME1",
-        report=_with_damage(stack, broken, notes),
+        report=_with_damage(stack, broken),
     )
 
 
-def _with_damage(stack: Stack, broken: Sequence[int], notes: Sequence[str]) -> GeometryReport:
-    """The stack's report, the slices whose pixels could not be decoded, and what else was seen."""
+def _with_damage(stack: Stack, broken: Sequence[int]) -> GeometryReport:
+    """The stack's report, the slices whose pixels could not be decoded."""
     frames = [stack.frames[k] for k in broken]
     sentences = dict.fromkeys(damaged(frame) for frame in frames if frame is not None)
     return replace(
         stack.report,
         missing=tuple(sorted({*stack.report.missing, *broken})),
-        notes=(*stack.report.notes, *notes, *sentences),
+        notes=(*stack.report.notes, *sentences),
     )
