@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
+    from napari_ifa.reading.dicom.series.stack import Stack
 
 #: Told now and then what a scan that still runs has found so far.
 Found = Callable[[list["Series"]], None]
@@ -38,6 +39,7 @@ class Series:
     notes : what was corrected or is missing, one sentence each.
     files : all files it consists of.
     frames : rows of the DICOM frame table, in no particular order.
+    stack : the grid that they form, found when they are listed; None where it is unsupported.
     volume_index : which of the images of a NIfTI file, counted from 0.
     archive : keeps what was unpacked from an archive on disk for as long as it is needed.
     """
@@ -61,6 +63,7 @@ class Series:
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)
+    stack: Stack | None = field(default=None, repr=False, compare=False)
     volume_index: int = 0
     archive: Any = field(default=None, repr=False, compare=False)
 

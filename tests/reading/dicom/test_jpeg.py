@@ -170,9 +170,10 @@ def test_lossless_numbers_with_a_sign(
 
 def test_size_other_than_the_streams_is_one_sentence(lossless: Path) -> None:
     (series,) = list_series(lossless)
+    assert series.stack is not None
     wrong = tuple(replace(frame, rows=frame.rows + 2) for frame in series.frames)
     with pytest.raises(UnsupportedStudyError, match="incomplete or damaged"):
-        read_volume(replace(series, frames=wrong))
+        read_volume(replace(series, stack=replace(series.stack, frames=wrong)))
 
 
 def test_stop_ends_the_reading(lossless: Path) -> None:

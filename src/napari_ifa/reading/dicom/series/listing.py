@@ -66,19 +66,12 @@ def _with_keys_of_their_own(listed: Sequence[Series]) -> list[Series]:
     return unique
 
 
-def stack_of(series: Series) -> Stack:
-    """The stack that a listed series forms.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence, where it cannot be shown rightly.
-    """
-    frames = series.frames
-    placed = series.question is None and frames[0].position is not None
+def _stack_of(choice: _Choice) -> Stack:
+    frames = choice.frames
+    placed = choice.question is None and frames[0].position is not None
     if placed and len(frames) > 1 and frames[0].tile is None:
         placed = len({frame.position for frame in frames}) > 1
-    return stack_frames(series.frames) if placed else stack_without_place(series.frames)
+    return stack_frames(frames) if placed else stack_without_place(frames)
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,7 @@ def _series(group: Group, choice: _Choice) -> Series:
         frames=frames,
     )
     try:
-        stack = stack_of(series)
+        stack = _stack_of(choice)
     except UnsupportedStudyError as error:
         return replace(series, unsupported=str(error), notes=group.notes)
     # A view of one zero: the geometry of the Volume without its pixels.
@@ -170,6 +163,7 @@ def _series(group: Group, choice: _Choice) -> Series:
     )
     return replace(
         series,
+        stack=stack,
         shape=volume.shape,
         spacing=volume.report.spacing_mm,
         orientation=volume.plane,
