@@ -10,8 +10,8 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
 from napari_ifa.reading.dicom.header.frames import Frame
-from napari_ifa.reading.dicom.pixels.stack_values import read_stack
-from napari_ifa.reading.dicom.series.listing import dicom_series
+from napari_ifa.reading.dicom.pixels.stack_values import frame_values, read_stack
+from napari_ifa.reading.dicom.series import listing
 from napari_ifa.reading.dicom.series.refusals import damaged
 from napari_ifa.reading.dicom.series.stack import Stack
 from napari_ifa.reading.series import Series
@@ -33,6 +33,11 @@ def scan_frames(
         When ``stop`` says so.
     """
     return in_threads(lambda file: (file, read_frames(file)), files, progress, stop)
+
+
+def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
+    """The series that the rows of a frame table form; ``root`` is the folder scanned."""
+    return listing.dicom_series(frames, root, frame_values)
 
 
 def read_dicom(

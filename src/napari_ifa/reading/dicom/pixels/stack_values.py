@@ -124,6 +124,15 @@ def read_stack(
     return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)))
 
 
+def frame_values(frame: Frame) -> NDArray[Any] | None:
+    """The values of one frame, ``[column, row]``; None where they cannot be decoded."""
+    try:
+        read = read_stack(Stack((frame,), np.eye(4)))
+    except UnsupportedStudyError:
+        return None
+    return None if read.damaged else read.values[:, :, 0]
+
+
 def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
     jobs: dict[tuple[Path, int], _Job] = {}
