@@ -204,7 +204,7 @@ def test_nifti_with_a_wrong_claim_is_read_as_it_was_meant(shared_cases: Path, na
     assert volume.report.notes
 
 
-def test_a_second_decoder_reads_what_the_first_one_refuses(shared_cases: Path) -> None:
+def test_jpeg_ls_that_some_decoders_refuse(shared_cases: Path) -> None:
     """4000 is the greatest value of the stream as gdcm and CharLS 2.4 decode it."""
     volume = ifa.read_volume(shared_cases / "studies" / "public" / "MR1_JLSL")
     assert volume.shape == (1, 512, 512)

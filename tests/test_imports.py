@@ -192,3 +192,11 @@ def test_every_circle_is_found(imports, expected):
 )
 def test_every_way_to_import_is_seen(line, package, expected):
     assert set(imported_modules(ast.parse(line), package)) == expected
+
+
+def test_dicom_is_read_from_headers_to_series_to_pixels():
+    order = ("header", "series", "pixels")
+    for file in (SOURCE / "reading" / "dicom").glob("*/*.py"):
+        later = order[order.index(file.parent.name) + 1 :]
+        reached = {name.split(".")[3] for name in imports_of(file) if ".reading.dicom." in name}
+        assert not reached & set(later), file.name

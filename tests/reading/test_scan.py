@@ -27,9 +27,9 @@ class Computer:
     def monotonic(self) -> float:
         return self.now
 
-    def scan_frames(self, files: list[Path], *_: object) -> tuple[list[Any], list[Any]]:
+    def scan_frames(self, files: list[Path], *_: object) -> list[tuple[Path, list[Any]]]:
         self.now += self.reading * len(files)
-        return [SimpleNamespace(image=SimpleNamespace(path=file)) for file in files], []
+        return [(file, [SimpleNamespace()]) for file in files]
 
     def dicom_series(self, frames: list[Any], root: Path) -> list[Series]:
         self.grouped.append(self.grouping * len(frames))

@@ -113,20 +113,19 @@ class Scan:
         from napari_ifa.reading.nifti import is_nibabel_file, nifti_series
         from napari_ifa.reading.picture import is_picture_start, picture_series
 
-        named = {file: None for file in files if is_nibabel_file(file)}
-        unnamed = [file for file in files if file not in named]
-        frames, reasons = scan_frames(unnamed, progress, stop)
-        self._frames += frames
-        with_frames = {frame.image.path for frame in frames}
-        without = [file for file in unnamed if file not in with_frames]
+        named = [file for file in files if is_nibabel_file(file)]
+        known = set(named)
+        unnamed = [file for file in files if file not in known]
         unknown = []
-        for file, reason in zip(without, reasons, strict=False):
-            if file in self._beside:
+        for file, rows in scan_frames(unnamed, progress, stop):
+            if not isinstance(rows, NotAnImage):
+                self._frames += rows
+            elif file in self._beside:
                 continue
-            if reason is NotAnImage.OTHER_FILE:
+            elif rows is NotAnImage.OTHER_FILE:
                 unknown.append(file)
             else:
-                self._skipped.add(reason.value, file.name)
+                self._skipped.add(rows.value, file.name)
         for done, file in enumerate(named, start=len(unnamed) + 1):
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
@@ -134,7 +133,7 @@ class Scan:
                 self._add(nifti_series(file, self._root))
             if progress is not None:
                 progress(done, len(files))
-        for file, start in zip(unknown, in_threads(start_of, unknown, None, stop), strict=True):
+        for file, start in in_threads(lambda f: (f, start_of(f)), unknown, None, stop):
             if is_picture_start(start):
                 self._add([picture_series(file, self._root)])
             else:

@@ -12,6 +12,7 @@ from napari_ifa.volumes.geometry_report import Note
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
+    from napari_ifa.reading.dicom.series.stack import Stack
 
 #: Is given now and then what a scan that still runs has found so far.
 Found = Callable[[list["Series"]], None]
@@ -41,6 +42,7 @@ class Series:
     notes : what was corrected or is missing, one sentence each.
     files : all files it consists of.
     frames : rows of the DICOM frame table, in no particular order.
+    stack : the grid that they form, found when they are listed; None where it is unsupported.
     volume_index : which of the images of a NIfTI file, counted from 0.
     parsed : what the scan found out of a NIfTI file and its header, for the reading.
     archive : keeps what was unpacked from an archive on disk for as long as it is needed.
@@ -65,6 +67,7 @@ class Series:
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     frames: tuple[Frame, ...] = field(default=(), repr=False, compare=False)
+    stack: Stack | None = field(default=None, repr=False, compare=False)
     volume_index: int = 0
     parsed: Any = field(default=None, repr=False, compare=False)
     archive: Any = field(default=None, repr=False, compare=False)

@@ -39,7 +39,7 @@ def read() -> Read:
     """Values of frames, none of them damaged, in the order of pydicom's arrays: slices first."""
 
     def values(*frames: Frame | None) -> np.ndarray:
-        array, damaged, _ = read_stack(Stack(frames, np.eye(4)))
+        array, damaged = read_stack(Stack(frames, np.eye(4)))
         assert damaged == ()
         assert array.dtype.isnative
         return np.moveaxis(array, (0, 1, 2), (2, 1, 0))

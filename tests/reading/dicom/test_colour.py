@@ -159,7 +159,7 @@ def test_damaged_colour_slice_is_black(save_series: Call, frames_of: Call) -> No
     )
     frames = [frames_of(folder / f"slice{k}.dcm")[0] for k in range(2)]
     (folder / "slice1.dcm").write_bytes(b"")
-    values, damaged, _ = read_stack(Stack((*frames, None, frames[0]), np.eye(4)))
+    values, damaged = read_stack(Stack((*frames, None, frames[0]), np.eye(4)))
     assert damaged == (1,)
     assert values.shape == (3, 2, 4, 3)
     assert values[2, 1, 0].tolist() == [115, 116, 117]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -363,7 +362,7 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_tile_outside_of_its_frame_is_damaged(save_frames: Call, frames_of: Call) -> None:
     (frame,) = frames_of(save_frames(some_frames(count=1)), rows=20, columns=20)
     places = [(0, 0), (20, 0), (-25, 0), (0, -25)]
-    values, damaged, _ = read_stack(stack(*(replace(frame, tile=place) for place in places)))
+    values, damaged = read_stack(stack(*(replace(frame, tile=place) for place in places)))
     assert damaged == (1, 2, 3)
     assert (values[..., 1:] == 0).all()
 
@@ -386,7 +385,7 @@ def test_damaged_slices_are_named_and_blank(save_series: Call, frames_of: Call) 
     frames = [frames_of(folder / f"slice{k}.dcm")[0] for k in range(4)]
     (folder / "slice1.dcm").write_bytes(b"")
     (folder / "slice3.dcm").unlink()
-    values, damaged, _ = read_stack(stack(*frames))
+    values, damaged = read_stack(stack(*frames))
     assert damaged == (1, 3)
     assert values[:, :, 0].T.tolist() == [[0, 1, 2], [10, 11, 12]]
     assert values[:, :, 2].T.tolist() == [[200, 201, 202], [210, 211, 212]]
@@ -399,7 +398,7 @@ def test_multi_frame_file_that_was_cut_off_keeps_its_whole_frames(
     expected = some_frames()
     path = save_frames(expected)
     path.write_bytes(path.read_bytes()[: -expected[0].nbytes - 1])
-    values, damaged, _ = read_stack(stack(*frames_of(path)))
+    values, damaged = read_stack(stack(*frames_of(path)))
     assert damaged == (2, 3)
     np.testing.assert_array_equal(values.T[:2], expected[:2])
     assert (values.T[2:] == expected[:2].min()).all()
@@ -418,7 +417,7 @@ def test_compressed_file_that_was_cut_off_keeps_its_whole_frames(
     data.PixelData = encapsulate(streams, has_bot=table)
     data.save_as(path)
     path.write_bytes(path.read_bytes()[:-20])
-    values, damaged, _ = read_stack(stack(*frames_of(path)))
+    values, damaged = read_stack(stack(*frames_of(path)))
     assert damaged == (3,)
     np.testing.assert_array_equal(values.T[:3], expected[:3])
 
@@ -466,15 +465,17 @@ def test_stream_of_another_size_is_not_decoded(
     data.Rows, data.Columns = 3000, 4000
     data.save_as(path)
     frames = frames_of(path)
+    decoder = "napari_ifa.reading.dicom.pixels.decoding.encapsulate"
+    if syntax == JPEGLSLossless:
+        decoder = "imagecodecs.jpegls_decode"
     decoded: list[object] = []
-    monkeypatch.setattr("napari_ifa.reading.dicom.pixels.decoding.encapsulate", decoded.append)
+    monkeypatch.setattr(decoder, decoded.append)
     with pytest.raises(UnsupportedStudyError, match="incomplete or damaged"):
         read_stack(stack(*frames))
     assert decoded == []
     # The same, where the header tells the truth.
     image = replace(frames[0].image, rows=33, columns=40)
-    # A decoder of another process may read what this one was kept from.
-    with suppress(UnsupportedStudyError):
+    with pytest.raises(UnsupportedStudyError):
         read_stack(stack(replace(frames[0], rows=33, columns=40, image=image)))
     assert decoded
 
@@ -554,7 +555,7 @@ def test_array_is_read_in_one_piece(save_frames: Call, frames_of: Call) -> None:
     frames = frames_of(save_frames(some_frames(count=40, rows=256, columns=256)))
     read_stack(stack(*frames))
     tracemalloc.start()
-    values, _, _ = read_stack(stack(*frames))
+    values, _ = read_stack(stack(*frames))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert values.nbytes <= peak < 1.2 * values.nbytes

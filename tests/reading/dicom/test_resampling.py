@@ -144,7 +144,7 @@ def test_stack_is_read_onto_its_grid(save_series: Call, frames_of: Call) -> None
     frames = [frames_of(folder / f"slice{k}.dcm", intercept=-5.0)[0] for k in range(4)]
     offsets = [(0.0, float(k)) for k in range(4)]
     grid = resampling((3, 5, 4), [0, 1, 2, 3.5], offsets)
-    values, damaged, _ = read_stack(Stack(tuple(frames), np.eye(4), resampling=grid))
+    values, damaged = read_stack(Stack(tuple(frames), np.eye(4), resampling=grid))
     assert (values.shape, values.dtype, damaged) == ((3, 5, 4), np.int16, ())
     # Stored 100 k + 10 row + column; the lowest value is −5.
     assert values[:, :, 1].T.tolist() == [
@@ -164,6 +164,6 @@ def test_missing_slice_of_a_resampled_stack_stays_blank(save_series: Call, frame
     frames = [frames_of(folder / f"slice{k}.dcm")[0] for k in range(3)]
     grid = resampling((3, 4, 3), [0, 1, 2], [(0.0, float(k)) for k in range(3)])
     stack = Stack((frames[0], None, frames[2]), np.eye(4), resampling=grid)
-    values, _, _ = read_stack(stack)
+    values, _ = read_stack(stack)
     assert (values[:, :, 1] == 0).all()
     assert values[1, 2, 2] == 201

@@ -15,6 +15,7 @@ from pydicom.uid import SegmentationStorage
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.dicom.header.frame_table import read_frames
+from napari_ifa.reading.dicom.pixels.stack_values import frame_values
 from napari_ifa.reading.dicom.series.splitting import split_frames
 
 Save = Callable[..., Path]
@@ -370,12 +371,12 @@ def test_a_far_slice_of_a_segmentation_is_a_part_of_it(save_series: Save) -> Non
         )
     ]
     frames = [row[0] for row in rows if isinstance(row, list)]
-    assert [len(part.frames) for part in split_frames(frames)] == [4, 1]
+    assert [len(part.frames) for part in split_frames(frames, frame_values)] == [4, 1]
     labelled = [
         replace(frame, image=replace(frame.image, sop_class=SegmentationStorage, path=Path("s")))
         for frame in frames
     ]
-    (whole,) = split_frames(labelled)
+    (whole,) = split_frames(labelled, frame_values)
     assert len(whole.frames) == 5
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
 from napari_ifa.reading.dicom.header.frames import Frame
-from napari_ifa.reading.dicom.pixels.stack_values import read_stack
-from napari_ifa.reading.dicom.series.listing import dicom_series, stack_of
+from napari_ifa.reading.dicom.pixels.stack_values import frame_values, read_stack
+from napari_ifa.reading.dicom.series import listing
 from napari_ifa.reading.dicom.series.refusals import damaged
 from napari_ifa.reading.dicom.series.stack import Stack
 from napari_ifa.reading.series import Series
@@ -23,17 +24,20 @@ __all__ = ["dicom_series", "read_dicom", "scan_frames"]
 
 def scan_frames(
     files: Sequence[Path], progress: Progress | None = None, stop: Stop | None = None
-) -> tuple[list[Frame], list[NotAnImage]]:
-    """The frame table of ``files`` and, for each file without an image, why it has none.
+) -> list[tuple[Path, list[Frame] | NotAnImage]]:
+    """Each file with its rows of the frame table, or with the reason why it has none.
 
     Raises
     ------
     Cancelled
         When ``stop`` says so.
     """
-    tables = in_threads(read_frames, files, progress, stop)
-    frames = [row for rows in tables if not isinstance(rows, NotAnImage) for row in rows]
-    return frames, [rows for rows in tables if isinstance(rows, NotAnImage)]
+    return in_threads(lambda file: (file, read_frames(file)), files, progress, stop)
+
+
+def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
+    """The series that the rows of a frame table form; ``root`` is the folder scanned."""
+    return listing.dicom_series(frames, root, frame_values)
 
 
 def read_dicom(
@@ -52,10 +56,12 @@ def read_dicom(
     Cancelled
         When ``stop`` says so.
     """
-    stack = stack_of(series)
+    stack = series.stack
+    if stack is None:
+        raise UnsupportedStudyError(series.unsupported or "")
     shown = [frame for frame in stack.frames if frame is not None]
     middle = shown[len(shown) // 2]
-    values, broken, notes = read_stack(stack, progress, stop)
+    values, broken = read_stack(stack, progress, stop)
     if stack.resampling is not None:
         # Interpolated from their neighbours, which would hide that they are missing.
         values[:, :, list(stack.report.missing)] = values.min()
@@ -73,16 +79,16 @@ def read_dicom(
         description=series.description,
         windows=middle.windows,
         inverted=middle.image.photometric == "MONOCHROME1",
-        report=_with_damage(stack, broken, notes),
+        report=_with_damage(stack, broken),
     )
 
 
-def _with_damage(stack: Stack, broken: Sequence[int], notes: Sequence[str]) -> GeometryReport:
-    """The stack's report, the slices whose pixels could not be decoded, and what else was seen."""
+def _with_damage(stack: Stack, broken: Sequence[int]) -> GeometryReport:
+    """The stack's report, the slices whose pixels could not be decoded."""
     frames = [stack.frames[k] for k in broken]
     sentences = dict.fromkeys(damaged(frame) for frame in frames if frame is not None)
     return replace(
         stack.report,
         missing=tuple(sorted({*stack.report.missing, *broken})),
-        notes=(*stack.report.notes, *notes, *sentences),
+        notes=(*stack.report.notes, *sentences),
     )

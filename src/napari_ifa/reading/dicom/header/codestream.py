@@ -113,8 +113,8 @@ def _jpeg_syntax(data: bytes) -> UID | None:
     return None
 
 
-def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
-    """Refuse a stream that claims another size than its header, or one too large for its bytes.
+def check_stream(data: bytes, syntax: UID, header: StreamSize) -> StreamSize:
+    """The size that a stream claims, which its header claims too, and its bytes can hold.
 
     ``header.precision`` is the bits allocated for a sample; a stream may use fewer.
 
@@ -128,7 +128,7 @@ def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
         raise DamagedStreamError(f"{len(data)} bytes cannot hold a frame of {size}")
     if syntax in RLETransferSyntaxes:
         _check_rle(data, header, size)
-        return
+        return header
     if syntax in JPEG2000TransferSyntaxes:
         stated = _jpeg2000(data)
     elif syntax in JPEGTransferSyntaxes or syntax in JPEGLSTransferSyntaxes:
@@ -140,6 +140,7 @@ def check_stream(data: bytes, syntax: UID, header: StreamSize) -> None:
         raise DamagedStreamError(f"the stream holds {stated}, its header says {header}")
     if not 0 < stated.precision <= header.precision:
         raise DamagedStreamError(f"{stated.precision} bits do not fit {header.precision}")
+    return stated
 
 
 def _check_rle(data: bytes, header: StreamSize, size: int) -> None:

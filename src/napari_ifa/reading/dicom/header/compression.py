@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from math import prod
 from typing import Any, BinaryIO
 
@@ -11,7 +12,13 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
 )
 
 from napari_ifa.reading.dicom.header import tags
@@ -33,9 +40,17 @@ _NOT_COMPRESSED = (
     GE_BIG_ENDIAN_PIXELS,
     "",
 )
-#: By default pydicom tries all plugins in turn, and gdcm ends the whole process on a damaged
-#: stream: gdcm is asked where no other reads it, and in a process of its own.
-_PLUGINS = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
+#: What decodes each compression, a plugin of pydicom or imagecodecs, and the package it is in.
+_JPEG, _OTHER_JPEG = ("pillow", "pillow"), ("imagecodecs", "imagecodecs")
+_JPEG_2000, _RLE = ("pylibjpeg", "pylibjpeg-openjpeg"), ("pylibjpeg", "pylibjpeg-rle")
+_HAS_IMAGECODECS = find_spec("imagecodecs") is not None
+_DECODERS = {
+    JPEGBaseline8Bit: _JPEG,
+    **dict.fromkeys((JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), _OTHER_JPEG),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, _OTHER_JPEG),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, _JPEG_2000),
+    RLELossless: _RLE,
+}
 #: Of a compressed stream, what shows its kind in nearly all files.
 _STREAM_HEAD = 1 << 10
 #: Where the header does not tell, its kind has to be found, wherever a writer's remarks end.
@@ -87,17 +102,16 @@ def _plain_bytes(fields: Fields) -> int:
     return prod(sizes) * (fields.short(tags.BITS_ALLOCATED) or 16) * frames // 8
 
 
-def plugins(image: StoredImage) -> list[str]:
-    """The decoders that are installed, in the order in which they are asked; ``"gdcm"``, the last,
-    must not be run in this process.
+def decoder_of(image: StoredImage) -> tuple[str, str] | None:
+    """What decodes the compression of an image, a plugin of pydicom or ``"imagecodecs"``, and the
+    package that it is in; None for a compression that is not supported."""
+    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored == 8:
+        return _JPEG
+    return _DECODERS.get(image.transfer_syntax)
 
-    Raises
-    ------
-    NotImplementedError, ValueError
-        Where the compression is none that pydicom knows.
-    """
-    installed = get_decoder(image.transfer_syntax).available_plugins
-    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored != 8:
-        # pillow lists itself for these too.
-        installed = tuple(name for name in installed if name == "gdcm")
-    return sorted(installed, key=_PLUGINS.index)
+
+def is_installed(plugin: str, syntax: UID) -> bool:
+    """Whether what ``decoder_of`` names is there for a compression."""
+    if plugin == "imagecodecs":
+        return _HAS_IMAGECODECS
+    return plugin in get_decoder(syntax).available_plugins

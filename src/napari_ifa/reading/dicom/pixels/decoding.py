@@ -8,16 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLSTransferSyntaxes, RLELossless
 
-from napari_ifa.reading.dicom.header.codestream import StreamSize, check_stream
-from napari_ifa.reading.dicom.header.compression import plugins
+from napari_ifa.reading.dicom.header.codestream import (
+    DamagedStreamError,
+    StreamSize,
+    check_stream,
+)
+from napari_ifa.reading.dicom.header.compression import decoder_of
 from napari_ifa.reading.dicom.header.frames import StoredImage
 from napari_ifa.reading.dicom.header.stored_frames import frame_bits, read_native
 
-
-class UndecodedError(Exception):
-    """A compressed frame that no decoder of this process can read."""
+#: Marks of a JPEG stream, and bytes that could be more of its data: none of them is a mark.
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_MORE_DATA = bytes((89 * k + 41) % 255 for k in range(4096))
 
 
 def stored_dtype(image: StoredImage) -> np.dtype[Any]:
@@ -66,9 +70,78 @@ def native_frame(image: StoredImage, index: int, stream: BinaryIO | None = None)
     return used_bits(pixels.astype(dtype.newbyteorder("="), copy=False), image)
 
 
-def decoder_options(image: StoredImage) -> dict[str, Any]:
-    """What pydicom's decoders want to know of a compressed frame."""
-    return {
+def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str]:
+    """A compressed frame, as ``native_frame``, and its photometric interpretation as decoded.
+
+    Raises
+    ------
+    DamagedStreamError
+        Where the stream is not of the size that the header says, or was cut off.
+    Exception
+        Of any kind, where the decoder cannot read it; a panic of one that is written in Rust is
+        only a BaseException.
+    """
+    header = StreamSize(image.rows, image.columns, image.samples, image.bits_allocated)
+    stated = check_stream(data, image.transfer_syntax, header)
+    plugin, _ = decoder_of(image) or ("", "")
+    if plugin == "imagecodecs":
+        return _decoded_by_imagecodecs(data, image, stated.precision), image.photometric
+    return _decoded_by_pydicom(data, image, plugin)
+
+
+def _decoded_by_imagecodecs(data: bytes, image: StoredImage, precision: int) -> NDArray[Any]:
+    """JPEG-LS and the kinds of JPEG that have no decoder in pydicom's plugins."""
+    import imagecodecs
+
+    if image.transfer_syntax in JPEGLSTransferSyntaxes:
+        pixels = imagecodecs.jpegls_decode(data)
+    else:
+        pixels = _whole_jpeg(data, "RGB" if image.samples > 1 else "GRAYSCALE")
+    if image.samples > 1 and pixels.shape == (image.samples, image.rows, image.columns):
+        pixels = pixels.transpose(1, 2, 0)
+    bits = image.bits_stored
+    if image.signed:
+        pixels = pixels.view(f"i{pixels.itemsize}")
+        if image.transfer_syntax in JPEGLSTransferSyntaxes:
+            # The stream knows no sign: it is in the highest of its own bits.
+            bits = min(bits, precision)
+    unused = max(8 * pixels.itemsize - bits, 0)
+    return np.right_shift(np.left_shift(pixels, unused), unused) if unused else pixels
+
+
+def _whole_jpeg(data: bytes, colours: str) -> NDArray[Any]:
+    """The samples of a JPEG stream as they were compressed.
+
+    libjpeg fills in what is missing, and says nothing. A stream is whole if nothing that could
+    follow its data changes its image.
+
+    Parameters
+    ----------
+    colours : libjpeg's name for what is compressed. It is given for both sides, which keeps the
+        decoder from turning colours into others.
+
+    Raises
+    ------
+    DamagedStreamError
+        Where the data end before the image does.
+    """
+    from imagecodecs import jpeg8_decode
+
+    pixels: NDArray[Any] = jpeg8_decode(data, colorspace=colours, outcolorspace=colours)
+    end = data.rfind(_END_OF_IMAGE)
+    if end > data.rfind(_START_OF_SCAN):
+        scans = data[:end]
+    else:
+        # Without its end, many zeros are more likely to fill up a file than to be pixels.
+        scans = data.rstrip(b"\0") if data.endswith(bytes(4)) else data
+    longer = jpeg8_decode(scans + _MORE_DATA, colorspace=colours, outcolorspace=colours)
+    if not np.array_equal(pixels, longer):
+        raise DamagedStreamError("the stream ends before the image does")
+    return pixels
+
+
+def _decoded_by_pydicom(data: bytes, image: StoredImage, plugin: str) -> tuple[NDArray[Any], str]:
+    options = {
         "rows": image.rows,
         "columns": image.columns,
         "number_of_frames": 1,
@@ -79,51 +152,9 @@ def decoder_options(image: StoredImage) -> dict[str, Any]:
         "bits_allocated": image.bits_allocated,
         "bits_stored": image.bits_stored,
         "pixel_keyword": "PixelData",
+        # Cells of RLE are stored as they are: the bits in use need not be the lowest.
+        "correct_unused_bits": image.transfer_syntax != RLELossless,
     }
-
-
-def check_frame(data: bytes, image: StoredImage) -> None:
-    """Refuse a compressed frame that claims another size than the header (``codestream``)."""
-    check_stream(
-        data,
-        image.transfer_syntax,
-        StreamSize(image.rows, image.columns, image.samples, image.bits_allocated),
-    )
-
-
-def compressed_frame(
-    data: bytes, image: StoredImage, rejected_by: list[str] | None = None
-) -> tuple[NDArray[Any], str]:
-    """A compressed frame, as ``native_frame``, and its photometric interpretation as decoded.
-
-    A decoder that fails, which ``rejected_by`` is told of, is followed by the next that this
-    process may run.
-
-    Raises
-    ------
-    DamagedStreamError
-        Where the stream is not of the size that the header says.
-    UndecodedError
-        Where none of them can decode it, or there is none.
-    """
-    check_frame(data, image)
-    for name in plugins(image):
-        if name != "gdcm":
-            try:
-                return _decoded(data, image, name)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException:  # a panic of a decoder written in Rust is no Exception
-                if rejected_by is not None:
-                    rejected_by.append(name)
-    raise UndecodedError
-
-
-def _decoded(data: bytes, image: StoredImage, plugin: str) -> tuple[NDArray[Any], str]:
-    options = decoder_options(image)
-    if image.transfer_syntax == RLELossless:
-        # Cells are stored as they are: the bits in use need not be the lowest.
-        options["correct_unused_bits"] = False
     pixels, properties = get_decoder(image.transfer_syntax).as_array(
         encapsulate([data]), index=0, raw=True, decoding_plugin=plugin, **options
     )

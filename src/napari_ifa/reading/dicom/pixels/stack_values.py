@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -14,28 +16,27 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.dicom.header.deflated import inflated
 from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
-from napari_ifa.reading.dicom.header.stored_frames import Pieces, frame_is_complete, read_pieces
-from napari_ifa.reading.dicom.pixels.colour import colour_dtype, to_rgb
-from napari_ifa.reading.dicom.pixels.decoding import (
-    UndecodedError,
-    check_frame,
-    compressed_frame,
-    native_frame,
+from napari_ifa.reading.dicom.header.stored_frames import (
+    Pieces,
+    frame_is_complete,
+    frame_pieces,
+    read_pieces,
 )
-from napari_ifa.reading.dicom.pixels.gdcm import decode_with_gdcm, needs_gdcm
-from napari_ifa.reading.dicom.pixels.reading import Job, Reading
+from napari_ifa.reading.dicom.pixels.colour import colour_dtype, to_rgb
+from napari_ifa.reading.dicom.pixels.decoding import compressed_frame, native_frame
 from napari_ifa.reading.dicom.pixels.resampling import resample
 from napari_ifa.reading.dicom.pixels.rescale import (
     BeyondInt16Error,
+    is_padding,
     may_fit_int16,
     place,
     place_in_place,
 )
-from napari_ifa.reading.dicom.series.refusals import damaged, label, second_decoder
+from napari_ifa.reading.dicom.series.refusals import damaged, label
 from napari_ifa.reading.dicom.series.segmentation import empty_label
 from napari_ifa.reading.dicom.series.stack import Stack
 from napari_ifa.reading.threads import in_threads
@@ -53,12 +54,10 @@ class StackValues(NamedTuple):
     values : in the modality's units, ``[column, row, slice]``, int16 or float32; colours
         ``[column, row, slice, 3]``, uint8 or, where stored in more bits, uint16.
     damaged : slices of its grid that are damaged and therefore blank.
-    notes : one sentence for each thing that a person should know.
     """
 
     values: NDArray[Any]
     damaged: tuple[int, ...]
-    notes: tuple[str, ...] = ()
 
 
 def read_stack(
@@ -94,10 +93,10 @@ def read_stack(
         refuse_if_too_large(size, _DECODER_BYTES, name)
     # Only what is interpolated has to know what is padding; else it stays as it is stored.
     marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
-    read = _read_as(Reading(shape, dtypes[0], marks), jobs, progress, stop)
+    read = _read_as(_Reading(shape, dtypes[0], marks), jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
-        read = _read_as(Reading(shape, dtypes[1], marks), jobs, progress, stop)
+        read = _read_as(_Reading(shape, dtypes[1], marks), jobs, progress, stop)
     assert read is not None
     none_is_whole = read.values is None or len(read.damaged) == len(frames)
     if none_is_whole or (read.damaged and stack.resampling is not None):
@@ -122,17 +121,25 @@ def read_stack(
             without_value=read.without_value,
             labels=first.image.is_segmentation,
         )
-    notes = (second_decoder(frames, len(read.by_second)),) if read.by_second else ()
-    return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)), notes)
+    return StackValues(values.swapaxes(0, 2), tuple(sorted(read.damaged)))
 
 
-def _jobs(frames: Sequence[Frame | None]) -> list[Job]:
+def frame_values(frame: Frame) -> NDArray[Any] | None:
+    """The values of one frame, ``[column, row]``; None where they cannot be decoded."""
+    try:
+        read = read_stack(Stack((frame,), np.eye(4)))
+    except UnsupportedStudyError:
+        return None
+    return None if read.damaged else read.values[:, :, 0]
+
+
+def _jobs(frames: Sequence[Frame | None]) -> list[_Job]:
     """One for each stored frame; in a deflated file, which is read from its start, for all."""
-    jobs: dict[tuple[Path, int], Job] = {}
+    jobs: dict[tuple[Path, int], _Job] = {}
     for k, frame in enumerate(frames):
         if frame is not None:
             part = -1 if frame.image.pixels.deflated else frame.index
-            job = jobs.setdefault((frame.image.path, part), Job(frame.image, {}))
+            job = jobs.setdefault((frame.image.path, part), _Job(frame.image, {}))
             job.frames.setdefault(frame.index, []).append((k, frame))
     return list(jobs.values())
 
@@ -154,29 +161,15 @@ def _may_lack_values(frame: Frame) -> bool:
 
 
 def _read_as(
-    reading: Reading,
-    jobs: Sequence[Job],
+    reading: _Reading,
+    jobs: Sequence[_Job],
     progress: Progress | None,
     stop: Stop | None,
-) -> Reading | None:
+) -> _Reading | None:
     """All frames as the type of ``reading``; None where they need the next one."""
-    ours: list[Job] = []
-    others: list[Job] = []
-    for job in jobs:
-        (others if _is_for_gdcm(job.image) else ours).append(job)
-    done = 0
-
-    def tell(count: int, _: int) -> None:
-        if progress is not None:
-            progress(done + count, len(jobs))
-
     try:
         with _quiet(jobs[0].image):
-            in_threads(lambda job: _read_job(job, reading), ours, tell, stop)
-            done = len(ours) - len(reading.undecoded)
-            _read_with_gdcm([*others, *reading.undecoded], reading, tell, stop)
-            for job in reading.undecoded:
-                reading.note_second(k for k in job.slices if k not in reading.damaged)
+            in_threads(lambda job: _read_job(job, reading), jobs, progress, stop)
     except BeyondInt16Error:
         # The error keeps what was read alive until it is collected.
         reading.values = None
@@ -184,30 +177,26 @@ def _read_as(
     return reading
 
 
-def _read_job(job: Job, reading: Reading) -> None:
+def _read_job(job: _Job, reading: _Reading) -> None:
     if job.image.pixels.deflated:
         _guarded(partial(_read_deflated, job, reading), job.slices, reading)
         return
     for index, rows in job.frames.items():
-        try:
-            _guarded(
-                partial(_read_frame, job.image, index, rows, reading), [k for k, _ in rows], reading
-            )
-        except UndecodedError:
-            reading.leave(Job(job.image, {index: rows}))
+        read = partial(_read_frame, job.image, index, rows, reading)
+        _guarded(read, [k for k, _ in rows], reading)
 
 
-def _guarded(read: Callable[[], None], slices: Sequence[int], reading: Reading) -> None:
+def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
     """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
     try:
         read()
-    except (KeyboardInterrupt, SystemExit, BeyondInt16Error, UndecodedError):
+    except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
         raise
     except BaseException:  # a panic of a decoder written in Rust is no Exception
         reading.drop(slices)
 
 
-def _read_deflated(job: Job, reading: Reading) -> None:
+def _read_deflated(job: _Job, reading: _Reading) -> None:
     with job.image.path.open("rb") as file:
         stream = inflated(file)
         for index, rows in sorted(job.frames.items()):
@@ -219,14 +208,11 @@ def _read_deflated(job: Job, reading: Reading) -> None:
 
 
 def _read_frame(
-    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: Reading
+    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
 ) -> None:
     if image.pixels.encapsulated:
         data = read_pieces(image.path, reading.pieces(image, index))
-        rejected_by: list[str] = []
-        _place_slices(*compressed_frame(data, image, rejected_by), rows, reading)
-        if rejected_by:
-            reading.note_second(k for k, _ in rows)
+        _place_slices(*compressed_frame(data, image), rows, reading)
     elif _is_plain(image, rows, reading):
         (k, frame) = rows[0]
         _refuse_incomplete(frame)
@@ -239,7 +225,7 @@ def _read_native(
     image: StoredImage,
     index: int,
     rows: list[tuple[int, Frame]],
-    reading: Reading,
+    reading: _Reading,
     stream: BinaryIO | None = None,
 ) -> None:
     _refuse_incomplete(rows[0][1])
@@ -252,7 +238,7 @@ def _refuse_incomplete(frame: Frame) -> None:
 
 
 def _place_slices(
-    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: Reading
+    pixels: NDArray[Any], photometric: str, rows: list[tuple[int, Frame]], reading: _Reading
 ) -> None:
     image = rows[0][1].image
     if pixels.shape[:2] != (image.rows, image.columns):
@@ -272,7 +258,7 @@ def _place_slices(
                 reading.mark(k, tile, frame)
 
 
-def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: Reading) -> bool:
+def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Reading) -> bool:
     """Whether the bytes of the frame are those of its slice, as in most of CT and MR."""
     return (
         reading.dtype == np.int16
@@ -301,46 +287,72 @@ def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
     return place_in_place(frame, target)
 
 
-def _is_for_gdcm(image: StoredImage) -> bool:
-    try:
-        return needs_gdcm(image)
-    except (NotImplementedError, ValueError):
-        # Nothing reads it, which is found again where it is tried.
-        return False
+@dataclass(frozen=True)
+class _Job:
+    """Stored frames that are read together, and the slices that are cut from each."""
+
+    image: StoredImage
+    frames: dict[int, list[tuple[int, Frame]]]
+
+    @property
+    def slices(self) -> list[int]:
+        return [k for rows in self.frames.values() for k, _ in rows]
 
 
-def _read_with_gdcm(
-    jobs: Sequence[Job], reading: Reading, progress: Progress, stop: Stop | None
-) -> None:
-    whole: list[tuple[Job, Pieces]] = []
+class _Reading:
+    """An array that is allocated when the first frame for it is there, and what is known of it.
 
-    def check(job: Job) -> Pieces:
-        pieces: Pieces = ()
+    A header may claim anything: nothing is allocated for a claim alone. ``marks`` says whether
+    pixels without a value are marked, in ``without_value``.
+    """
 
-        def find() -> None:
-            nonlocal pieces
-            (index,) = job.frames
-            found = reading.pieces(job.image, index)
-            check_frame(read_pieces(job.image.path, found), job.image)
-            pieces = found
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], marks: bool = False) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.marks = marks
+        self.values: NDArray[Any] | None = None
+        self.without_value: NDArray[np.bool_] | None = None
+        self.damaged: set[int] = set()
+        self.lowest = np.inf
+        self._lock = threading.Lock()
+        self._pieces: dict[Path, list[Pieces]] = {}
 
-        _guarded(find, job.slices, reading)
-        return pieces
+    def target(self, k: int) -> NDArray[Any]:
+        """Where slice ``k`` belongs, ``[row, column]`` or ``[row, column, 3]``."""
+        with self._lock:
+            if self.values is None:
+                self.values = np.empty(self.shape, self.dtype)
+                if self.marks:
+                    self.without_value = np.zeros(self.shape, bool)
+            return self.values[k]
 
-    for job, pieces in zip(jobs, in_threads(check, jobs, stop=stop), strict=True):
-        if pieces:
-            whole.append((job, pieces))
-    with closing(decode_with_gdcm([(job.image, pieces) for job, pieces in whole])) as decoded:
-        for count, (job, _) in enumerate(whole):
-            if stop is not None and stop():
-                raise Cancelled("Reading was stopped.")
-            (rows,) = job.frames.values()
-            answer = next(decoded, None)
-            if answer is None:
-                reading.drop(job.slices)
-            else:
-                _guarded(partial(_place_slices, *answer, rows, reading), job.slices, reading)
-            progress(count + 1 + len(jobs) - len(whole), len(jobs))
+    def mark(self, k: int, stored: NDArray[Any], frame: Frame) -> None:
+        """Mark the pixels of slice ``k`` that have no value."""
+        assert self.values is not None
+        assert self.without_value is not None
+        values, mark = self.values[k], self.without_value[k]
+        if frame.image.padding is not None:
+            mark[...] = is_padding(stored, frame.image.padding)
+        if values.dtype.kind == "f":
+            mark |= ~np.isfinite(values)
+
+    def pieces(self, image: StoredImage, index: int) -> Pieces:
+        """Where a compressed frame stands; looked up once for a file."""
+        with self._lock:
+            if image.path not in self._pieces:
+                self._pieces[image.path] = frame_pieces(image)
+            found = self._pieces[image.path]
+        if index >= len(found) or not found[index]:
+            raise ValueError("the data of a frame are not there")
+        return found[index]
+
+    def note(self, lowest: float) -> None:
+        with self._lock:
+            self.lowest = min(self.lowest, lowest)
+
+    def drop(self, slices: Sequence[int]) -> None:
+        with self._lock:
+            self.damaged.update(slices)
 
 
 @contextmanager

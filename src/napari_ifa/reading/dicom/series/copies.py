@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 from napari_ifa.reading.dicom.header.stored_frames import frame_bits, frame_is_complete
-from napari_ifa.reading.dicom.series.stack import Stack
+from napari_ifa.reading.threads import in_threads
+
+#: The values of a frame in the modality's units; None where they cannot be decoded. It is handed
+#: in, for a series is found before its pixels are read.
+Decode = Callable[[Frame], NDArray[Any] | None]
 
 #: Bytes read at a time.
 _BLOCK = 1 << 20
 #: Digests that are kept, so that a list shown while a scan goes on reads no file twice.
 _MOST_KEPT = 1 << 16
-#: Bytes of pixels that are decoded together for a comparison: a decoder that is a process of its
-#: own takes longer to start than to decode.
-_TOGETHER = 1 << 26
 #: Two images of one slice are nearly equal when the root mean square of their difference is below
 #: this part of their range, from the 1st to the 99th percentile.
 _NEARLY = 0.02
 
 
-def without_copies(frames: Sequence[Frame]) -> list[Frame]:
+def without_copies(frames: Sequence[Frame], decode: Decode) -> list[Frame]:
     """Drop copies of one object: files with its UID, number, place, traits and pixels.
 
     A damaged file goes before a whole one that begins with the same bytes, or that can be decoded
@@ -45,13 +45,14 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
             *(frame.traits, frame.slope, frame.intercept),
         )
         claiming[claim].append(frame)
-    _decode_together(frame for group in claiming.values() for frame in _in_doubt(group))
+    in_doubt = (frame for group in claiming.values() for frame in _in_doubt(group))
+    _decode_together(in_doubt, decode)
     dropped: set[int] = set()
     for group in claiming.values():
         kept: list[Frame] = []
         for frame in group:
             for k, other in enumerate(kept):
-                copy = _copy_of_two(frame, other)
+                copy = _copy_of_two(frame, other, decode)
                 if copy is not None:
                     dropped.add(id(copy))
                     kept[k] = other if copy is frame else frame
@@ -61,7 +62,9 @@ def without_copies(frames: Sequence[Frame]) -> list[Frame]:
     return [frame for frame in frames if id(frame) not in dropped]
 
 
-def without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> list[Frame]:
+def without_equal_pixels(
+    frames: Sequence[Frame], place: NDArray[np.intp], decode: Decode
+) -> list[Frame]:
     """Drop images that lie at the position of another and hold the same values.
 
     ``place`` numbers the position of each frame.
@@ -73,13 +76,13 @@ def without_equal_pixels(frames: Sequence[Frame], place: NDArray[np.intp]) -> li
     in_several_ways = {
         where for where, group in at.items() if len({_encoding(f.image) for f in group}) > 1
     }
-    _decode_together(frame for where in in_several_ways for frame in at[where])
+    _decode_together((frame for where in in_several_ways for frame in at[where]), decode)
     dropped: set[int] = set()
     for where, group in at.items():
         seen: set[Hashable] = set()
         for frame in group if len(group) > 1 else ():
             marks = {pixel_mark(frame)}
-            if where in in_several_ways and (values := _value_mark(frame)) is not None:
+            if where in in_several_ways and (values := _value_mark(frame, decode)) is not None:
                 marks.add(values)
             if marks & seen:
                 dropped.add(id(frame))
@@ -102,42 +105,43 @@ def pixel_mark(frame: Frame) -> Hashable:
     return _digest(frame.image), frame.index, frame.tile, frame.slope, frame.intercept
 
 
-def equal_pixels(one: Frame, other: Frame) -> bool:
+def equal_pixels(one: Frame, other: Frame, decode: Decode) -> bool:
     """Whether two frames hold the same values, however they are stored."""
     if pixel_mark(one) == pixel_mark(other):
         return True
     if _encoding(one.image) == _encoding(other.image) and _as_stored(one.image):
         return False
-    mark = _value_mark(one)
-    return mark is not None and mark == _value_mark(other)
+    mark = _value_mark(one, decode)
+    return mark is not None and mark == _value_mark(other, decode)
 
 
-def nearly_equal_pixels(one: Frame, other: Frame) -> bool:
+def nearly_equal_pixels(one: Frame, other: Frame, decode: Decode) -> bool:
     """Whether two frames show one slice, but for noise and rounding."""
-    if equal_pixels(one, other):
+    if equal_pixels(one, other, decode):
         return True
-    first, second = _values(one), _values(other)
+    first, second = decode(one), decode(other)
     if first is None or second is None or first.shape != second.shape:
         return False
+    first, second = first.astype(np.float64), second.astype(np.float64)
     low, high = np.percentile([first, second], [1, 99])
     difference = float(np.sqrt(np.mean((first - second) ** 2)))
     return difference <= _NEARLY * float(high - low)
 
 
-def _copy_of_two(frame: Frame, whole: Frame) -> Frame | None:
+def _copy_of_two(frame: Frame, whole: Frame, decode: Decode) -> Frame | None:
     """Which of two that claim to be one object can go; None where they are different images."""
     if frame.image.path == whole.image.path:
         return None
     try:
         if not frame_is_complete(frame):
             return frame if _begins_like(frame.image, whole.image) else None
-        if equal_pixels(frame, whole):
+        if equal_pixels(frame, whole, decode):
             return frame
     except OSError:
         return None
-    if frame.image.pixels.encapsulated and _value_mark(frame) is None:
+    if frame.image.pixels.encapsulated and _value_mark(frame, decode) is None:
         return frame
-    if whole.image.pixels.encapsulated and _value_mark(whole) is None:
+    if whole.image.pixels.encapsulated and _value_mark(whole, decode) is None:
         return whole
     return None
 
@@ -212,10 +216,10 @@ def _in_doubt(group: Sequence[Frame]) -> Sequence[Frame]:
 _value_marks: dict[Hashable, bytes | None] = {}
 
 
-def _value_mark(frame: Frame) -> bytes | None:
+def _value_mark(frame: Frame, decode: Decode) -> bytes | None:
     """Equal for frames of equal values; None where they cannot be decoded."""
     if _stored(frame) not in _value_marks:
-        _decode_together([frame])
+        _decode_together([frame], decode)
     return _value_marks[_stored(frame)]
 
 
@@ -224,49 +228,18 @@ def _stored(frame: Frame) -> Hashable:
     return image.path, image.stamp, frame.index, frame.tile, frame.slope, frame.intercept
 
 
-def _decode_together(frames: Iterable[Frame]) -> None:
+def _decode_together(frames: Iterable[Frame], decode: Decode) -> None:
     """Note the digests of values that are not known yet; each frame is decoded once."""
-    alike: dict[Hashable, list[Frame]] = defaultdict(list)
     unknown = {_stored(frame): frame for frame in frames if _stored(frame) not in _value_marks}
     if len(_value_marks) + len(unknown) > _MOST_KEPT:
         _value_marks.clear()
-    for frame in unknown.values():
-        image = frame.image
-        form = (frame.rows, frame.columns, image.is_colour, image.sop_class)
-        alike[form].append(frame)
-    for group in alike.values():
-        count = max(1, _TOGETHER // (4 * group[0].rows * group[0].columns))
-        for begin in range(0, len(group), count):
-            _note_values(group[begin : begin + count])
+    marks = in_threads(lambda frame: _digest_of_values(decode(frame)), list(unknown.values()))
+    _value_marks.update(zip(unknown, marks, strict=True))
 
 
-def _note_values(frames: Sequence[Frame]) -> None:
-    from napari_ifa.reading.dicom.pixels.stack_values import read_stack
-
-    try:
-        read = read_stack(Stack(tuple(frames), np.eye(4)))
-    except UnsupportedStudyError:
-        # All are damaged, or too large to be read together.
-        half = len(frames) // 2
-        if half:
-            _note_values(frames[:half])
-            _note_values(frames[half:])
-        else:
-            _value_marks[_stored(frames[0])] = None
-        return
-    for k, frame in enumerate(frames):
-        # Adding 0 turns -0 into 0, which is equal to it.
-        values = np.ascontiguousarray(read.values[:, :, k], dtype=np.float64) + 0.0
-        digest = sha256(repr(values.shape).encode() + values.tobytes()).digest()
-        _value_marks[_stored(frame)] = None if k in read.damaged else digest
-
-
-def _values(frame: Frame) -> NDArray[Any] | None:
-    """In the modality's units; None where they cannot be decoded."""
-    from napari_ifa.reading.dicom.pixels.stack_values import read_stack
-
-    try:
-        read = read_stack(Stack((frame,), np.eye(4)))
-    except UnsupportedStudyError:
+def _digest_of_values(values: NDArray[Any] | None) -> bytes | None:
+    if values is None:
         return None
-    return None if read.damaged else read.values.astype(np.float64)
+    # Adding 0 turns -0 into 0, which is equal to it.
+    exact = np.ascontiguousarray(values, dtype=np.float64) + 0.0
+    return sha256(repr(exact.shape).encode() + exact.tobytes()).digest()

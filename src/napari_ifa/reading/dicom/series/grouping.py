@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
-from napari_ifa.reading.dicom.series.copies import share_a_uid, without_copies
+from napari_ifa.reading.dicom.series.copies import Decode, share_a_uid, without_copies
 from napari_ifa.reading.dicom.series.refusals import label
 
 #: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
@@ -37,20 +37,25 @@ class Group:
     notes: tuple[str, ...] = ()
 
 
-def group_frames(frames: Sequence[Frame], root: Path) -> list[Group]:
+def group_frames(frames: Sequence[Frame], root: Path, decode: Decode) -> list[Group]:
     """Frames that belong together.
 
     A DICOM series is split where patient, study, frame of reference or series number contradict
     each other, whatever its UID, and where shape, colours, localizer flag, orientation or pixel
-    spacing differ: its parts are different images. ``root`` is the folder that was scanned.
+    spacing differ: its parts are different images. ``root`` is the folder that was scanned;
+    ``decode`` gives the values of frames that may be copies.
     """
     series: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
         series[_series_key(frame, root)].append(frame)
-    return [group for key, members in series.items() for group in _groups_of_series(key, members)]
+    return [
+        group
+        for key, members in series.items()
+        for group in _groups_of_series(key, members, decode)
+    ]
 
 
-def _groups_of_series(key: Hashable, members: list[Frame]) -> list[Group]:
+def _groups_of_series(key: Hashable, members: list[Frame], decode: Decode) -> list[Group]:
     whose = one_each(frame.image.claims for frame in members)
     wholes = sorted(set(whose.values()), key=Claims.sort_key)
     labels = _labels(wholes)
@@ -68,7 +73,7 @@ def _groups_of_series(key: Hashable, members: list[Frame]) -> list[Group]:
                 parts.append(part := [])
             part.append(frame)
         for index, part in enumerate(parts):
-            kept = without_copies(part)
+            kept = without_copies(part, decode)
             text = repr((key, claims.sort_key(), form, index))
             notes = _notes(kept, wholes, subjects)
             groups.append(Group(text, kept, claims, labels[claims], notes))

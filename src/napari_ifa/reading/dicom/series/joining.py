@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, one_each
+from napari_ifa.reading.dicom.series.copies import Decode
 from napari_ifa.reading.dicom.series.grouping import Group, same_geometry
 from napari_ifa.reading.dicom.series.passes import SHORTEST_STACK
 from napari_ifa.reading.dicom.series.refusals import label, refusal
@@ -24,7 +25,7 @@ from napari_ifa.reading.dicom.series.stacking import commonest_step, heights_of,
 _MOST_GAPS = 1.5
 
 
-def join_single_slices(groups: Sequence[Group]) -> list[Group]:
+def join_single_slices(groups: Sequence[Group], decode: Decode) -> list[Group]:
     """The groups, with those of one slice each joined where together they form even stacks.
 
     They have to agree in study, patient, frame of reference, series number, description, kind and
@@ -39,7 +40,7 @@ def join_single_slices(groups: Sequence[Group]) -> list[Group]:
     gone: set[int] = set()
     for key, members in alike.items():
         for together in _of_one_geometry(members):
-            whole = _joined(key, together)
+            whole = _joined(key, together, decode)
             if whole is not None:
                 joined[id(together[0])] = whole
                 gone.update(map(id, together))
@@ -109,12 +110,12 @@ def _of_one_geometry(groups: Sequence[Group]) -> list[list[Group]]:
     return parts
 
 
-def _joined(key: Hashable, groups: Sequence[Group]) -> Group | None:
+def _joined(key: Hashable, groups: Sequence[Group], decode: Decode) -> Group | None:
     uids = {group.frames[0].image.series_uid for group in groups}
     if len(groups) < SHORTEST_STACK or len(uids) < len(groups):
         return None
     frames = sorted((frame for group in groups for frame in group.frames), key=_by_number)
-    if refusal(frames) is not None or not _form_stacks(frames):
+    if refusal(frames) is not None or not _form_stacks(frames, decode):
         return None
     note = (
         f"{label(frames)}: each of its images has a series UID of its own; {len(frames)} images of"
@@ -129,9 +130,9 @@ def _by_number(frame: Frame) -> tuple[int, str]:
     return frame.image.instance or 0, frame.image.sop_uid
 
 
-def _form_stacks(frames: Sequence[Frame]) -> bool:
+def _form_stacks(frames: Sequence[Frame], decode: Decode) -> bool:
     """Whether the frames are one or several even stacks with all their numbers different."""
-    for part in split_frames(frames):
+    for part in split_frames(frames, decode):
         numbers = {frame.image.instance for frame in part.frames}
         numbered = len(numbers) == len(part.frames) or numbers == {None}
         enough = len(part.frames) >= SHORTEST_STACK

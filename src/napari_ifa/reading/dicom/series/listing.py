@@ -14,6 +14,7 @@ import numpy as np
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, one_each
+from napari_ifa.reading.dicom.series.copies import Decode
 from napari_ifa.reading.dicom.series.grouping import Group, group_frames
 from napari_ifa.reading.dicom.series.joining import join_single_slices
 from napari_ifa.reading.dicom.series.refusals import cut_off, not_told_apart, refusal
@@ -32,12 +33,15 @@ from napari_ifa.volumes.volume import SourceOrder, volume_from_file_order
 _MOST_RUNS = 8
 
 
-def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
-    """The series that the rows of a frame table form; ``root`` is the folder scanned."""
+def dicom_series(frames: Sequence[Frame], root: Path, decode: Decode) -> list[Series]:
+    """The series that the rows of a frame table form; ``root`` is the folder scanned.
+
+    ``decode`` gives the values of frames that may be copies of one another.
+    """
     listed: list[Series] = []
     studies: list[Claims] = []
-    for group in join_single_slices(group_frames(frames, root)):
-        for choice in _choices(group.frames):
+    for group in join_single_slices(group_frames(frames, root, decode), decode):
+        for choice in _choices(group.frames, decode):
             listed.append(_series(group, choice))
             studies.append(group.claims.of_the_study())
     listed = _with_keys_of_their_own(listed)
@@ -66,19 +70,12 @@ def _with_keys_of_their_own(listed: Sequence[Series]) -> list[Series]:
     return unique
 
 
-def stack_of(series: Series) -> Stack:
-    """The stack that a listed series forms.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence, where it cannot be shown rightly.
-    """
-    frames = series.frames
-    placed = series.question is None and frames[0].position is not None
+def _stack_of(choice: _Choice) -> Stack:
+    frames = choice.frames
+    placed = choice.question is None and frames[0].position is not None
     if placed and len(frames) > 1 and frames[0].tile is None:
         placed = len({frame.position for frame in frames}) > 1
-    return stack_frames(series.frames) if placed else stack_without_place(series.frames)
+    return stack_frames(frames) if placed else stack_without_place(frames)
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,13 @@ class _Choice:
     notes: tuple[str, ...] = ()
 
 
-def _choices(group: list[Frame]) -> Iterator[_Choice]:
+def _choices(group: list[Frame], decode: Decode) -> Iterator[_Choice]:
     if refusal(group) is not None:
         yield _Choice(tuple(group))
     elif group[0].position is None:
         yield from _without_place(group)
     else:
-        for part in split_frames(group):
+        for part in split_frames(group, decode):
             if not part.separated:
                 question = not_told_apart(part.frames, part.differing)
                 yield _Choice(part.frames, part.label, question, notes=part.notes)
@@ -160,7 +157,7 @@ def _series(group: Group, choice: _Choice) -> Series:
         frames=frames,
     )
     try:
-        stack = stack_of(series)
+        stack = _stack_of(choice)
     except UnsupportedStudyError as error:
         return replace(series, unsupported=str(error), notes=group.notes)
     # A view of one zero: the geometry of the Volume without its pixels.
@@ -170,6 +167,7 @@ def _series(group: Group, choice: _Choice) -> Series:
     )
     return replace(
         series,
+        stack=stack,
         shape=volume.shape,
         spacing=volume.report.spacing_mm,
         orientation=volume.plane,

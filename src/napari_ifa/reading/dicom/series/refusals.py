@@ -7,27 +7,13 @@ from collections.abc import Sequence
 
 from pydicom.uid import UID
 
-from napari_ifa.reading.dicom.header.compression import plugins
+from napari_ifa.reading.dicom.header.compression import decoder_of, is_installed
 from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame
 from napari_ifa.reading.dicom.header.placement import placement_reason
 from napari_ifa.reading.dicom.header.stored_frames import frame_is_complete
 
 _OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
 _OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
-_CODEC_PACKAGES = {
-    "1.2.840.10008.1.2.4.50": "pillow",
-    "1.2.840.10008.1.2.4.51": "python-gdcm",
-    "1.2.840.10008.1.2.4.57": "python-gdcm",
-    "1.2.840.10008.1.2.4.70": "python-gdcm",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.201": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.202": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.203": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.5": "pylibjpeg-rle",
-}
 
 
 def label(frames: Sequence[Frame]) -> str:
@@ -51,12 +37,6 @@ def is_damaged(frame: Frame) -> bool:
 def damaged(frame: Frame) -> str:
     """The sentence about a file with broken pixel data."""
     return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
-
-
-def second_decoder(frames: Sequence[Frame], count: int) -> str:
-    """The sentence about slices that only another decoder than the usual one could read."""
-    slices = "1 slice" if count == 1 else f"{count} slices"
-    return f"{label(frames)}: the usual decoder rejected {slices}; read by another one."
 
 
 def unplaced(frames: Sequence[Frame]) -> str:
@@ -137,13 +117,11 @@ def _codec_reason(frame: Frame) -> str | None:
     if not frame.image.pixels.encapsulated:
         return None
     syntax = frame.image.transfer_syntax
-    try:
-        available = bool(plugins(frame.image))
-    except (NotImplementedError, ValueError):
+    decoder = decoder_of(frame.image)
+    if decoder is None:
         return f"compression {_name(syntax)} is not supported."
-    if not available:
-        package = _CODEC_PACKAGES.get(syntax, "that is not known here")
-        return f"compression {_name(syntax)} needs package {package}."
+    if not is_installed(decoder[0], syntax):
+        return f"compression {_name(syntax)} needs package {decoder[1]}."
     return None
 
 

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import Frame
-from napari_ifa.reading.dicom.series.copies import nearly_equal_pixels, without_equal_pixels
+from napari_ifa.reading.dicom.series.copies import (
+    Decode,
+    nearly_equal_pixels,
+    without_equal_pixels,
+)
 from napari_ifa.reading.dicom.series.differences import differing, told_by_header
 from napari_ifa.reading.dicom.series.keys import (
     Key,
@@ -114,12 +118,13 @@ class Part:
     differing: tuple[str, ...] = ()
 
 
-def split_frames(frames: Sequence[Frame]) -> list[Part]:
+def split_frames(frames: Sequence[Frame], decode: Decode) -> list[Part]:
     """The images that frames of one geometry form, each with one frame at a position.
 
-    All frames have a position and an orientation.
+    All frames have a position and an orientation. ``decode`` gives their values, where only these
+    tell copies from images.
     """
-    parts = _split(list(frames))
+    parts = _split(list(frames), decode)
     if len(parts) == 1:
         return [replace(parts[0], label="")]
     named = labels([part.frames for part in parts], [part.label for part in parts])
@@ -156,75 +161,79 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
     return numbers
 
 
-def _split(frames: list[Frame]) -> list[Part]:
+def _split(frames: list[Frame], decode: Decode) -> list[Part]:
     segments = by_value(_segment_of_file, frames)
     if len(segments) > 1:
-        return [part for group in segments for part in _split(group)]
+        return [part for group in segments for part in _split(group, decode)]
     place = places(frames)
     counts = np.bincount(place)
     repeats = int(counts.max())
     if repeats <= 1:
-        return [_without_place(frames)] if state_one_position(frames) else _stacks(frames)
+        return [_without_place(frames)] if state_one_position(frames) else _stacks(frames, decode)
     for key in _KINDS:
         if differs_at_a_position(frames, place, key):
-            return [part for group in by_value(key, frames) for part in _split(group)]
+            return [part for group in by_value(key, frames) for part in _split(group, decode)]
     where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
     if (by_claims := by_key(_claims, frames, place, repeats)) is not None:
-        return _times(by_claims, where)
+        return _times(by_claims, where, decode)
     if (groups := meeting_passes(frames, where, _TIMES)) is not None:
-        return _meeting(groups, where)
+        return _meeting(groups, where, decode)
     for key in _TIMES:
         if (by_time := by_key(key, frames, place, repeats)) is not None:
             if key in (acquisition_clock, content_clock):
                 by_time = in_order_of_time(by_time, where, key)
-            return _times(by_time, where)
+            return _times(by_time, where, decode)
     if _lost_their_positions(frames, where):
         return [_without_place(frames)]
     uneven = bool((counts != repeats).any())
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
-    if uneven and len(kept := without_equal_pixels(frames, place)) < len(frames):
-        return _split(kept)
+    if uneven and len(kept := without_equal_pixels(frames, place, decode)) < len(frames):
+        return _split(kept, decode)
     by_number = by_first_of(keys_by_number(frames, place), frames, place, repeats)
     if by_number is not None:
-        return _times(by_number, where)
+        return _times(by_number, where, decode)
     if not uneven:
-        kept = without_equal_pixels(frames, place)
+        kept = without_equal_pixels(frames, place, decode)
         # Blank slices of several images are equal too: all have to be.
         if len(np.unique(np.bincount(places(kept)))) == 1 and len(kept) < len(frames):
-            return _split(kept)
-    return _by_what_is_left(frames, where, repeats)
+            return _split(kept, decode)
+    return _by_what_is_left(frames, where, repeats, decode)
 
 
-def _by_what_is_left(frames: list[Frame], where: Mapping[int, int], repeats: int) -> list[Part]:
+def _by_what_is_left(
+    frames: list[Frame], where: Mapping[int, int], repeats: int, decode: Decode
+) -> list[Part]:
     place = np.array([where[id(frame)] for frame in frames])
     if (passes := several_passes(frames, where, _TIMES)) is not None:
-        return [part for group in _named_passes(passes) for part in group]
+        return [part for group in _named_passes(passes, decode) for part in group]
     if (ranks := ranks_by_time(frames, where)) is not None:
-        return _times(by_value(lambda f: ranks[id(f)], frames), where)
+        return _times(by_value(lambda f: ranks[id(f)], frames), where, decode)
     if (passes := several_passes(frames, where, ())) is not None:
-        return [part for group in _named_passes(passes) for part in group]
+        return [part for group in _named_passes(passes, decode) for part in group]
     by_folder = by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
     if by_folder is not None:
-        return _times(by_folder, where)
+        return _times(by_folder, where, decode)
     if (told := told_by_header(frames, where, repeats)) is not None:
         note = f"{label(frames)}: its images are told apart by {told.name}."
-        parts = [replace(part, notes=(note,)) for part in _times(told.groups, where)]
+        parts = [replace(part, notes=(note,)) for part in _times(told.groups, where, decode)]
         named = [f"{told.name} {value}" for value in told.values] or [""] * len(parts)
         return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
-    if (crossed := _by_one_after_another(frames, where)) is not None:
+    if (crossed := _by_one_after_another(frames, where, decode)) is not None:
         return crossed
     return [Part(tuple(frames), separated=False, differing=differing(frames, where))]
 
 
-def _by_one_after_another(frames: list[Frame], where: Mapping[int, int]) -> list[Part] | None:
+def _by_one_after_another(
+    frames: list[Frame], where: Mapping[int, int], decode: Decode
+) -> list[Part] | None:
     """Images by two things that are crossed: each value of the one has all values of the other."""
     for key in _TIMES:
         groups = by_value(key, frames)
         counts = [Counter(where[id(frame)] for frame in group) for group in groups]
         full = all(len(c) == len(set(where.values())) and len(set(c.values())) == 1 for c in counts)
         if len(groups) > 1 and full:
-            parts = [part for group in groups for part in _split(group)]
+            parts = [part for group in groups for part in _split(group, decode)]
             if all(part.separated for part in parts):
                 return parts
     return None
@@ -251,17 +260,17 @@ def _without_place(frames: Sequence[Frame]) -> Part:
     return Part(tuple(ordered))
 
 
-def _times(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:
+def _times(groups: Sequence[list[Frame]], where: Mapping[int, int], decode: Decode) -> list[Part]:
     last = max(where.values())
     ends = [[where[id(frame)] for frame in group] for group in groups]
     cut_off = [min(own) + last - max(own) for own in ends]
     if all(cut_off):
         # None is whole: each is at a place of its own.
-        return [part for group in _named_passes(groups) for part in group]
+        return [part for group in _named_passes(groups, decode) for part in group]
     return [Part(tuple(g), cut_off=count) for g, count in zip(groups, cut_off, strict=True)]
 
 
-def _stacks(frames: list[Frame]) -> list[Part]:
+def _stacks(frames: list[Frame], decode: Decode) -> list[Part]:
     """Images of which no two have a slice at one position."""
     if (kinds := _interwoven(frames)) is not None:
         note = (
@@ -279,11 +288,13 @@ def _stacks(frames: list[Frame]) -> list[Part]:
         )
         groups = sorted(shifted.groups, key=_begin)
         return [
-            replace(part, notes=(note, *part.notes)) for group in groups for part in _split(group)
+            replace(part, notes=(note, *part.notes))
+            for group in groups
+            for part in _split(group, decode)
         ]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
     if pieces is None:
-        return _passes(frames)
+        return _passes(frames, decode)
     count = sum(map(len, pieces.apart))
     note = (
         f"{label(frames)}: {count} image{' lies' if count == 1 else 's lie'} {pieces.gap:.1f} mm"
@@ -296,7 +307,7 @@ def _stacks(frames: list[Frame]) -> list[Part]:
     return [Part(tuple(pieces.main), notes=(note,)), *apart]
 
 
-def _passes(frames: list[Frame]) -> list[Part]:
+def _passes(frames: list[Frame], decode: Decode) -> list[Part]:
     if (passes := overlapping_passes(frames, _TIMES)) is not None:
         if _overlap(passes, _GOOD_PART):
             # The same slices again, after the patient or the table was moved; or strays.
@@ -305,9 +316,9 @@ def _passes(frames: list[Frame]) -> list[Part]:
                 f"{label(frames)}: its slices lie on {len(passes)} different grids, one within"
                 " another; each is listed apart."
             )
-            parts = [part for group in passes for part in _split(group)]
+            parts = [part for group in passes for part in _split(group, decode)]
             return [replace(p, notes=(*p.notes, note)) for p in parts] if few else parts
-        return [part for group in _named_passes(passes) for part in group]
+        return [part for group in _named_passes(passes, decode) for part in group]
     return [Part(tuple(frames))]
 
 
@@ -319,14 +330,16 @@ def _fit_one_grid(frames: Sequence[Frame]) -> bool:
     return True
 
 
-def _named_passes(groups: Sequence[list[Frame]]) -> list[list[Part]]:
+def _named_passes(groups: Sequence[list[Frame]], decode: Decode) -> list[list[Part]]:
     """The images of each pass, numbered in the order in which they were taken."""
     name = label(groups[0])
     note = f"{name}: its {len(groups)} acquisitions overlap; each is listed apart."
     named = []
     for number, group in enumerate(sorted(groups, key=_begin), start=1):
         title = f"acquisition {number} of {len(groups)}"
-        named.append([replace(p, label=title, notes=(*p.notes, note)) for p in _split(group)])
+        named.append(
+            [replace(p, label=title, notes=(*p.notes, note)) for p in _split(group, decode)]
+        )
     return named
 
 
@@ -341,7 +354,7 @@ def _begin(frames: Sequence[Frame]) -> tuple[object, ...]:
     )
 
 
-def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Part]:
+def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int], decode: Decode) -> list[Part]:
     """Acquisitions with the slice at each border twice: one image where the two are the same."""
     first: dict[int, Frame] = {}
     kept: list[Frame] = []
@@ -351,15 +364,15 @@ def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int]) -> list[Pa
             other = first.setdefault(where[id(frame)], frame)
             if other is frame:
                 kept.append(frame)
-            elif nearly_equal_pixels(other, frame):
+            elif nearly_equal_pixels(other, frame, decode):
                 twice += 1
             else:
-                return [part for one in _named_passes(groups) for part in one]
+                return [part for one in _named_passes(groups, decode) for part in one]
     note = (
         f"{label(kept)}: {twice} slice{' was' if twice == 1 else 's were'} taken twice, where two"
         f" acquisitions meet, and {'is' if twice == 1 else 'are'} shown once."
     )
-    parts = _split(kept)
+    parts = _split(kept, decode)
     return [replace(part, notes=(*part.notes, note)) for part in parts]
 
 
