@@ -141,7 +141,7 @@ def _whole_jpeg(data: bytes, colours: str) -> NDArray[Any]:
 
 
 def _decoded_by_pydicom(data: bytes, image: StoredImage, plugin: str) -> tuple[NDArray[Any], str]:
-    options = {
+    options: dict[str, Any] = {
         "rows": image.rows,
         "columns": image.columns,
         "number_of_frames": 1,
