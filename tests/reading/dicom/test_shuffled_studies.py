@@ -45,8 +45,8 @@ def study(row: Frame, luck: random.Random, who: Claims) -> list[Frame]:
         traits = {
             "plain": {},
             "echoes": {"echo_time": 5.0 + time},
-            "times": {"temporal_position": time + 1},
-            "phases": {"cardiac_phase": 10.0 * time},
+            "times": {"temporal_position_identifier": time + 1},
+            "phases": {"nominal_percentage_of_cardiac_phase": 10.0 * time},
             "clock": {"acquisition_time": f"{(23 + time) % 24:02}5930"},
         }[layout]
         for k in range(slices):

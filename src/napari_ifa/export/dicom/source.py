@@ -209,7 +209,10 @@ def dicom_source(volume: Volume) -> DicomSource:
     slice_axis = volume.source.axes.index(2)
     slices = volume.shape[slice_axis]
     # Images of several patients may have one UID.
-    made_of = [repr(whose.sort_key()), *sorted({i.sop_uid for i in images.values() if i.sop_uid})]
+    made_of = [
+        repr(whose.sort_key()),
+        *sorted({i.sop_instance_uid for i in images.values() if i.sop_instance_uid}),
+    ]
     study, series, place = (
         stated if is_uid(stated) else _made_uid(what, made_of)
         for what, stated in (

@@ -83,11 +83,6 @@ class StoredImage:
         return self.claims.series_number
 
     @property
-    def frame_of_reference_uid(self) -> str:
-        """UID; positions in two of them have nothing to do with one another."""
-        return self.claims.frame_of_reference
-
-    @property
     def is_colour(self) -> bool:
         """More than one number for a pixel, or numbers that stand for colours."""
         return self.samples_per_pixel > 1 or self.photometric_interpretation == PALETTE
