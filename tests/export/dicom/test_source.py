@@ -156,7 +156,7 @@ def test_a_resampled_slice_refers_to_its_neighbours(save_series: Save) -> None:
 
     source = dicom_source(resampled)
 
-    heights = [[f.position[2] for f in source.frames_of(k)] for k in range(4)]
+    heights = [[f.image_position_patient[2] for f in source.frames_of(k)] for k in range(4)]
     assert heights == [[30], [32], [32, 36], [36]]
     assert source.missing == frozenset()
     (first, _) = source.references(source.frames_of(2))

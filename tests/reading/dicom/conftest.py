@@ -28,8 +28,8 @@ def frames_of() -> MakeFrames:
     def make(path: Path | str, **changes: Any) -> tuple[Frame, ...]:
         rows = read_frames(Path(path))
         assert isinstance(rows, list)
-        first = replace(rows[0], **{"slope": 1.0, "intercept": 0.0, **changes})
-        return tuple(replace(first, index=k) for k in range(first.image.frame_count))
+        first = replace(rows[0], **{"rescale_slope": 1.0, "rescale_intercept": 0.0, **changes})
+        return tuple(replace(first, index=k) for k in range(first.image.number_of_frames))
 
     return make
 

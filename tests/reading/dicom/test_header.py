@@ -158,7 +158,13 @@ def test_headers_of_any_length_are_read_to_their_end(
     data.add_new(tag, "OB", bytes(size))
     long = save_dicom(tmp_path / "long.dcm", data)
     (expected,), (frame,) = read_frames(short), read_frames(long)
-    for name in ("position", "orientation", "pixel_spacing", "slope", "rows", "traits"):
+    names = (
+        "image_position_patient",
+        "image_orientation_patient",
+        "pixel_spacing",
+        "rescale_slope",
+    )
+    for name in (*names, "rows", "traits"):
         assert getattr(frame, name) == getattr(expected, name)
     assert frame.image.pixels.complete
     assert frame.image.pixels.offset == long.stat().st_size - frame.image.pixels.length

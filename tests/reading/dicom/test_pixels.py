@@ -91,7 +91,9 @@ def test_floating_point_pixels(
     array = read(*frames)
     assert array.dtype == np.float32
     np.testing.assert_array_equal(array, expected.astype(np.float32))
-    np.testing.assert_allclose(read(replace(frames[1], slope=2.0))[0], 2 * expected[1], rtol=1e-6)
+    np.testing.assert_allclose(
+        read(replace(frames[1], rescale_slope=2.0))[0], 2 * expected[1], rtol=1e-6
+    )
 
 
 def test_lowest_finite_value_fills_a_missing_slice_of_floats(
@@ -262,7 +264,10 @@ def test_high_throughput_jpeg_2000(save_frames: Call, frames_of: Call, read: Cal
 
 def test_slope_and_intercept_of_each_frame(save_frames: Call, frames_of: Call, read: Call) -> None:
     first, second = frames_of(save_frames(some_frames(count=2)))
-    array = read(replace(first, slope=2.0, intercept=-1.0), replace(second, slope=0.5))
+    array = read(
+        replace(first, rescale_slope=2.0, rescale_intercept=-1.0),
+        replace(second, rescale_slope=0.5),
+    )
     assert array.dtype == np.float32
     # Stored: 3 (40 row + column) and 3 (1320 + 40 row + column), modulo 4001.
     assert array[0, 1, 2] == 2 * 126 - 1
@@ -374,7 +379,7 @@ def test_missing_slices_hold_the_lowest_value(
     save_frames: Call, frames_of: Call, read: Call
 ) -> None:
     first, second = frames_of(save_frames(some_frames("<i2", count=2) - 50))
-    array = read(first, None, None, replace(second, intercept=-1000.0))
+    array = read(first, None, None, replace(second, rescale_intercept=-1000.0))
     stored = some_frames("<i2", count=2) - 50
     assert (array[1:3] == stored[1].min() - 1000).all()
     np.testing.assert_array_equal(array[0], stored[0])
@@ -485,7 +490,7 @@ def test_absurd_claims_allocate_nothing(
 ) -> None:
     path = save_frames(some_frames(count=1))
     (frame,) = frames_of(path)
-    image = replace(frame.image, rows=30000, columns=30000, frame_count=30000)
+    image = replace(frame.image, rows=30000, columns=30000, number_of_frames=30000)
     frame = replace(frame, image=image, rows=30000, columns=30000)
     frames = [replace(frame, index=k) for k in range(30000)]
     monkeypatch.setattr(np, "empty", None)
@@ -507,8 +512,8 @@ def test_absurd_claims_allocate_nothing(
         {"bits_stored": 0, "high_bit": 65535},
         {"bits_stored": 17, "high_bit": 16},
         {"bits_stored": 12, "high_bit": 10},
-        {"samples": 65535},
-        {"photometric": "PALETTE COLOR"},
+        {"samples_per_pixel": 65535},
+        {"photometric_interpretation": "PALETTE COLOR"},
         {"lookup_table": LookupTable(0, ())},
     ],
     ids=str,

@@ -141,7 +141,7 @@ def test_stop_and_size() -> None:
 def test_stack_is_read_onto_its_grid(save_series: Call, frames_of: Call) -> None:
     """Four slices of 2 × 3, the last 1.5 after the third, moved one row each."""
     folder = save_series(RescaleIntercept=-5)
-    frames = [frames_of(folder / f"slice{k}.dcm", intercept=-5.0)[0] for k in range(4)]
+    frames = [frames_of(folder / f"slice{k}.dcm", rescale_intercept=-5.0)[0] for k in range(4)]
     offsets = [(0.0, float(k)) for k in range(4)]
     grid = resampling((3, 5, 4), [0, 1, 2, 3.5], offsets)
     values, damaged = read_stack(Stack(tuple(frames), np.eye(4), resampling=grid))

@@ -30,7 +30,7 @@ def row(
     """One row, from which others are made without a file of their own."""
     rows = read_frames(save_dicom(tmp_path / "row.dcm", dicom_slice(0)))
     assert isinstance(rows, list)
-    return replace(rows[0], traits=replace(rows[0].traits, thickness=None))
+    return replace(rows[0], traits=replace(rows[0].traits, slice_thickness=None))
 
 
 def study(row: Frame, luck: random.Random, who: Claims) -> list[Frame]:
@@ -45,8 +45,8 @@ def study(row: Frame, luck: random.Random, who: Claims) -> list[Frame]:
         traits = {
             "plain": {},
             "echoes": {"echo_time": 5.0 + time},
-            "times": {"temporal_position": time + 1},
-            "phases": {"cardiac_phase": 10.0 * time},
+            "times": {"temporal_position_identifier": time + 1},
+            "phases": {"nominal_percentage_of_cardiac_phase": 10.0 * time},
             "clock": {"acquisition_time": f"{(23 + time) % 24:02}5930"},
         }[layout]
         for k in range(slices):
@@ -56,15 +56,15 @@ def study(row: Frame, luck: random.Random, who: Claims) -> list[Frame]:
             image = replace(
                 row.image,
                 claims=who,
-                sop_uid=f"1.2.{luck.getrandbits(60)}",
-                instance=number if numbered else None,
+                sop_instance_uid=f"1.2.{luck.getrandbits(60)}",
+                instance_number=number if numbered else None,
                 path=ROOT / f"{luck.getrandbits(60)}",
             )
             frames.append(
                 replace(
                     row,
                     image=image,
-                    position=(0.0, 0.0, start + step * k),
+                    image_position_patient=(0.0, 0.0, start + step * k),
                     traits=replace(row.traits, **traits),
                 )
             )

@@ -373,7 +373,9 @@ def test_a_far_slice_of_a_segmentation_is_a_part_of_it(save_series: Save) -> Non
     frames = [row[0] for row in rows if isinstance(row, list)]
     assert [len(part.frames) for part in split_frames(frames, frame_values)] == [4, 1]
     labelled = [
-        replace(frame, image=replace(frame.image, sop_class=SegmentationStorage, path=Path("s")))
+        replace(
+            frame, image=replace(frame.image, sop_class_uid=SegmentationStorage, path=Path("s"))
+        )
         for frame in frames
     ]
     (whole,) = split_frames(labelled, frame_values)

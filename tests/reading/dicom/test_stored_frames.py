@@ -36,9 +36,11 @@ def test_bits_of_a_frame(save_frames: Call, frames_of: Call) -> None:
     image = frames_of(save_frames(FRAMES))[0].image
     assert frame_bits(image) == 12 * 16
     assert frame_bits(replace(image, bits_allocated=1)) == 12
-    assert frame_bits(replace(image, samples=3, bits_allocated=8)) == 12 * 24
+    assert frame_bits(replace(image, samples_per_pixel=3, bits_allocated=8)) == 12 * 24
     # Two brightnesses share their colours; a decoder spreads them out.
-    shared = replace(image, samples=3, bits_allocated=8, photometric="YBR_FULL_422")
+    shared = replace(
+        image, samples_per_pixel=3, bits_allocated=8, photometric_interpretation="YBR_FULL_422"
+    )
     assert frame_bits(shared) == 12 * 16
     inside = replace(shared, pixels=replace(image.pixels, encapsulated=True))
     assert frame_bits(inside) == 12 * 24
@@ -99,7 +101,7 @@ def test_frame_beyond_those_of_the_file(save_frames: Call, frames_of: Call) -> N
 
 def test_billions_of_frames_that_a_header_claims(save_frames: Call, frames_of: Call) -> None:
     (first, *_) = frames_of(save_frames(FRAMES))
-    image = replace(first.image, frame_count=2**31 - 1)
+    image = replace(first.image, number_of_frames=2**31 - 1)
     assert frames_present(image) == 3
     assert frame_is_complete(replace(first, image=image, index=2))
     assert not frame_is_complete(replace(first, image=image, index=2**31 - 2))

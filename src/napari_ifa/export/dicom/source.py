@@ -109,7 +109,7 @@ class DicomSource:
     @property
     def number(self) -> int:
         """Of the source's series; 0 where it has none."""
-        return next((f.image.number or 0 for f in self.frames if f is not None), 0)
+        return next((f.image.series_number or 0 for f in self.frames if f is not None), 0)
 
     def frames_of(self, index: int) -> list[Frame]:
         """The frames from which slice ``index`` was made: its own, or its two neighbours."""
@@ -122,8 +122,11 @@ class DicomSource:
         normal = np.cross(self.affine[:3, 0], self.affine[:3, 1])
         normal /= np.linalg.norm(normal)
         place = float((self.affine @ [0, 0, index, 1])[:3] @ normal)
-        known = [f for f in self.frames if f is not None and f.position is not None]
-        distances = np.array([np.asarray(f.position, dtype=float) @ normal for f in known]) - place
+        known = [f for f in self.frames if f is not None and f.image_position_patient is not None]
+        distances = (
+            np.array([np.asarray(f.image_position_patient, dtype=float) @ normal for f in known])
+            - place
+        )
         below = np.flatnonzero(distances <= _SAME_PLACE)
         above = np.flatnonzero(distances >= -_SAME_PLACE)
         chosen = {int(below[distances[below].argmax()])} if below.size else set()
@@ -141,8 +144,10 @@ class DicomSource:
         for frame in frames:
             if frame is None or not _can_be_referred_to(frame):
                 continue
-            of_object = numbers.setdefault((frame.image.sop_class, frame.image.sop_uid), [])
-            if frame.image.frame_count > 1:
+            of_object = numbers.setdefault(
+                (frame.image.sop_class_uid, frame.image.sop_instance_uid), []
+            )
+            if frame.image.number_of_frames > 1:
                 of_object.append(frame.index + 1)
             # A slice that was one tile of many lies elsewhere in its frame.
             preserved &= frame.tile is None
@@ -159,9 +164,9 @@ class DicomSource:
         for frame in self.frames:
             if frame is None or not _can_be_referred_to(frame):
                 continue
-            own = frame.image.series_uid
+            own = frame.image.series_instance_uid
             in_series = objects.setdefault(own if is_uid(own) else self.series_uid, {})
-            in_series[frame.image.sop_uid] = frame.image.sop_class
+            in_series[frame.image.sop_instance_uid] = frame.image.sop_class_uid
         items = []
         for series_uid, in_series in objects.items():
             item = Dataset()
@@ -204,12 +209,15 @@ def dicom_source(volume: Volume) -> DicomSource:
     slice_axis = volume.source.axes.index(2)
     slices = volume.shape[slice_axis]
     # Images of several patients may have one UID.
-    made_of = [repr(whose.sort_key()), *sorted({i.sop_uid for i in images.values() if i.sop_uid})]
+    made_of = [
+        repr(whose.sort_key()),
+        *sorted({i.sop_instance_uid for i in images.values() if i.sop_instance_uid}),
+    ]
     study, series, place = (
         stated if is_uid(stated) else _made_uid(what, made_of)
         for what, stated in (
             ("study", whose.study_uid),
-            ("series", shown[0].image.series_uid),
+            ("series", shown[0].image.series_instance_uid),
             ("frame of reference", whose.frame_of_reference),
         )
     )
@@ -240,7 +248,7 @@ def is_uid(text: str) -> bool:
 
 
 def _can_be_referred_to(frame: Frame) -> bool:
-    return is_uid(frame.image.sop_class) and is_uid(frame.image.sop_uid)
+    return is_uid(frame.image.sop_class_uid) and is_uid(frame.image.sop_instance_uid)
 
 
 def _whose(volume: Volume) -> Claims:
@@ -278,8 +286,8 @@ def _header(image: StoredImage) -> Fields:
             f"{path.name}: the source file cannot be read any more; open the study again."
         ) from error
     fields = Fields(dataset)
-    uid = fields.ascii(tags.SOP_UID) or image.sop_uid
-    if not same or uid != image.sop_uid or claims_of(fields) != image.claims:
+    uid = fields.ascii(tags.SOP_UID) or image.sop_instance_uid
+    if not same or uid != image.sop_instance_uid or claims_of(fields) != image.claims:
         raise IfaError(
             f"{path.name}: the source file has changed since it was read; open the study again."
         )

@@ -78,7 +78,7 @@ def read_dicom(
         modality=series.modality,
         description=series.description,
         windows=middle.windows,
-        inverted=middle.image.photometric == "MONOCHROME1",
+        inverted=middle.image.photometric_interpretation == "MONOCHROME1",
         report=_with_damage(stack, broken),
     )
 

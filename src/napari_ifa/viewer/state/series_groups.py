@@ -53,7 +53,7 @@ def group_series(found: Sequence[Series]) -> list[SeriesGroup]:
 
 
 def _identity(series: Series) -> tuple[object, ...]:
-    uid = series.frames[0].image.series_uid if series.frames else ""
+    uid = series.frames[0].image.series_instance_uid if series.frames else ""
     # A NIfTI file is a series of its own, whatever it is called.
     place: Path | None = series.path if series.kind != "dicom" else None
     # Several patients may share one series UID; a row must not say one's study of the other.

@@ -105,9 +105,9 @@ def _plain_bytes(fields: Fields) -> int:
 def decoder_of(image: StoredImage) -> tuple[str, str] | None:
     """What decodes the compression of an image, a plugin of pydicom or ``"imagecodecs"``, and the
     package that it is in; None for a compression that is not supported."""
-    if image.transfer_syntax == JPEGExtended12Bit and image.bits_stored == 8:
+    if image.transfer_syntax_uid == JPEGExtended12Bit and image.bits_stored == 8:
         return _JPEG
-    return _DECODERS.get(image.transfer_syntax)
+    return _DECODERS.get(image.transfer_syntax_uid)
 
 
 def is_installed(plugin: str, syntax: UID) -> bool:

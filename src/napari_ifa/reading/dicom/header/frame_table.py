@@ -134,12 +134,12 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
     if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
         return NotAnImage.OTHER_OBJECT
     image = as_the_stream_says(_stored_image(path, file, dataset, fields), file)
-    if image.pixels.offset is None and not _is_of_images(image.sop_class):
+    if image.pixels.offset is None and not _is_of_images(image.sop_class_uid):
         # Raw data, spectra and the like state rows and columns, too.
         return NotAnImage.OTHER_OBJECT
     frame = _whole_frame(image, fields)
-    if image.frame_count > _MOST_FRAMES:
-        refused = f"the header claims {image.frame_count} frames in one file. Not opened."
+    if image.number_of_frames > _MOST_FRAMES:
+        refused = f"the header claims {image.number_of_frames} frames in one file. Not opened."
         return [replace(frame, image=replace(image, refused=refused))]
     return _with_oddities(_rows(frame, fields), fields.oddities)
 
@@ -152,14 +152,14 @@ def _rows(frame: Frame, fields: Fields) -> list[Frame]:
         frame = _without_place(frame, fields)
     if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
         return frames_of_groups(frame, fields)
-    if image.sop_class == _RT_DOSE:
+    if image.sop_class_uid == _RT_DOSE:
         return _dose_frames(frame, fields)
-    if image.sop_class in _NUCLEAR or image.modality == "NM":
+    if image.sop_class_uid in _NUCLEAR or image.modality == "NM":
         return nuclear_frames(frame, fields)
-    if image.frame_count > 1:
+    if image.number_of_frames > 1:
         # The position at the top of such a file is the first frame's, if that.
-        plain = replace(frame, position=None)
-        return [replace(plain, index=index) for index in range(image.frame_count)]
+        plain = replace(frame, image_position_patient=None)
+        return [replace(plain, index=index) for index in range(image.number_of_frames)]
     return [frame]
 
 
@@ -198,7 +198,10 @@ def _without_place(frame: Frame, fields: Fields) -> Frame:
     remark = "what its header says of its position in the patient is invalid or incomplete."
     image = replace(frame.image, remarks=(*frame.image.remarks, remark))
     return replace(
-        frame, image=image, position=None, pixel_spacing=frame.pixel_spacing or _aspect(fields)
+        frame,
+        image=image,
+        image_position_patient=None,
+        pixel_spacing=frame.pixel_spacing or _aspect(fields),
     )
 
 
@@ -221,23 +224,23 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         refused = "its modality look-up table is damaged, so its values are unknown. Not opened."
     return StoredImage(
         path=path,
-        sop_class=sop_class,
-        sop_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
-        series_uid=fields.ascii(tags.SERIES_UID),
+        sop_class_uid=sop_class,
+        sop_instance_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
+        series_instance_uid=fields.ascii(tags.SERIES_UID),
         modality=fields.ascii(tags.MODALITY),
-        description=fields.text(tags.DESCRIPTION),
-        instance=fields.integer(tags.INSTANCE),
+        series_description=fields.text(tags.DESCRIPTION),
+        instance_number=fields.integer(tags.INSTANCE),
         rows=fields.short(tags.ROWS) or 0,
         columns=fields.short(tags.COLUMNS) or 0,
-        samples=fields.short(tags.SAMPLES) or 1,
-        planar=fields.short(tags.PLANAR) or 0,
-        photometric=_photometric(fields, sop_class),
-        frame_count=max(fields.integer(tags.FRAME_COUNT) or 1, 1),
+        samples_per_pixel=fields.short(tags.SAMPLES) or 1,
+        planar_configuration=fields.short(tags.PLANAR) or 0,
+        photometric_interpretation=_photometric(fields, sop_class),
+        number_of_frames=max(fields.integer(tags.FRAME_COUNT) or 1, 1),
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
         signed=signed,
-        transfer_syntax=transfer_syntax,
+        transfer_syntax_uid=transfer_syntax,
         pixels=pixels,
         lookup_table=table,
         claims=claims_of(fields),
@@ -298,35 +301,35 @@ def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
         image=image,
         rows=image.rows,
         columns=image.columns,
-        position=position,
-        orientation=fields.numbers(tags.ORIENTATION, 6),
+        image_position_patient=position,
+        image_orientation_patient=fields.numbers(tags.ORIENTATION, 6),
         pixel_spacing=positive(spacing) or (None if position else _aspect(fields)),
         slice_distance=_slice_distance(fields),
-        stated_distance=stated_distance(fields),
-        slope=slope,
-        intercept=intercept,
+        spacing_between_slices=stated_distance(fields),
+        rescale_slope=slope,
+        rescale_intercept=intercept,
         slice_location=fields.number(tags.SLICE_LOCATION),
         windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),
         traits=Traits(
             image_type=fields.codes(tags.IMAGE_TYPE),
-            component=_component(fields),
+            complex_image_component=_component(fields),
             echo_time=fields.number(tags.ECHO_TIME),
             echo_number=fields.integer(tags.ECHO_NUMBER),
             inversion_time=fields.number(tags.INVERSION_TIME),
             flip_angle=fields.number(tags.FLIP_ANGLE),
-            tube_voltage=fields.number(tags.TUBE_VOLTAGE),
-            kernel="/".join(fields.codes(tags.KERNEL)),
-            thickness=fields.number(tags.THICKNESS),
-            contrast_agent=fields.text(tags.CONTRAST_AGENT),
+            kvp=fields.number(tags.TUBE_VOLTAGE),
+            convolution_kernel="/".join(fields.codes(tags.KERNEL)),
+            slice_thickness=fields.number(tags.THICKNESS),
+            contrast_bolus_agent=fields.text(tags.CONTRAST_AGENT),
             patient_position=fields.ascii(tags.PATIENT_POSITION),
-            b_value=_b_value(fields),
-            direction=_direction(fields),
-            temporal_position=fields.integer(tags.TEMPORAL_POSITION),
-            cardiac_phase=fields.single(tags.CARDIAC_PHASE),
-            respiratory_phase=fields.single(tags.RESPIRATORY_PHASE),
+            diffusion_b_value=_b_value(fields),
+            diffusion_gradient_orientation=_direction(fields),
+            temporal_position_identifier=fields.integer(tags.TEMPORAL_POSITION),
+            nominal_percentage_of_cardiac_phase=fields.single(tags.CARDIAC_PHASE),
+            nominal_percentage_of_respiratory_phase=fields.single(tags.RESPIRATORY_PHASE),
             trigger_time=_trigger_time(fields),
             frame_reference_time=fields.number(tags.FRAME_REFERENCE_TIME),
-            acquisition=fields.integer(tags.ACQUISITION),
+            acquisition_number=fields.integer(tags.ACQUISITION),
             acquisition_date=fields.ascii(tags.ACQUISITION_DATE),
             acquisition_time=fields.ascii(tags.ACQUISITION_TIME)
             or fields.ascii(tags.ACQUISITION_MOMENT),
@@ -386,10 +389,13 @@ def _direction(fields: Fields) -> tuple[float, ...] | None:
 
 def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:
     """Planes of an RT dose, whose heights stand in a field of their own."""
-    count = frame.image.frame_count
+    count = frame.image.number_of_frames
     scaling = fields.number(tags.DOSE_SCALING)
-    frame = replace(frame, slope=scaling if scaling else frame.slope)
+    frame = replace(frame, rescale_slope=scaling if scaling else frame.rescale_slope)
     if count == 1:
         return [frame]
     positions = dose_offsets(frame, fields.numbers(tags.DOSE_OFFSETS, count))
-    return [replace(frame, index=index, position=positions[index]) for index in range(count)]
+    return [
+        replace(frame, index=index, image_position_patient=positions[index])
+        for index in range(count)
+    ]

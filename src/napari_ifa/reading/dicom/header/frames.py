@@ -37,30 +37,30 @@ class LookupTable:
 class StoredImage:
     """What all frames of one file share.
 
-    ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all. ``planar`` is
-    the planar configuration: 1 where colours are stored plane after plane. ``claims`` is what the
-    file says of patient, study and frame of reference; ``stamp`` the file's size in bytes and the
-    time of its last change, in ns, when it was looked into.
+    ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all.
+    ``planar_configuration`` is the planar configuration: 1 where colours are stored plane after
+    plane. ``claims`` is what the file says of patient, study and frame of reference; ``stamp`` the
+    file's size in bytes and the time of its last change, in ns, when it was looked into.
     """
 
     path: Path
-    sop_class: str
-    sop_uid: str
-    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
     modality: str
-    description: str
-    instance: int | None
+    series_description: str
+    instance_number: int | None
     rows: int
     columns: int
-    samples: int
-    planar: int
-    photometric: str
-    frame_count: int
+    samples_per_pixel: int
+    planar_configuration: int
+    photometric_interpretation: str
+    number_of_frames: int
     bits_allocated: int
     bits_stored: int
     high_bit: int
     signed: bool
-    transfer_syntax: UID
+    transfer_syntax_uid: UID
     pixels: PixelData
     lookup_table: LookupTable | None = None
     #: The least and the greatest stored number that stands for no value (PixelPaddingValue to
@@ -78,29 +78,24 @@ class StoredImage:
     refused: str = ""
 
     @property
-    def number(self) -> int | None:
+    def series_number(self) -> int | None:
         """Of the series."""
         return self.claims.series_number
 
     @property
-    def frame_of_reference(self) -> str:
-        """UID; positions in two of them have nothing to do with one another."""
-        return self.claims.frame_of_reference
-
-    @property
     def is_colour(self) -> bool:
         """More than one number for a pixel, or numbers that stand for colours."""
-        return self.samples > 1 or self.photometric == PALETTE
+        return self.samples_per_pixel > 1 or self.photometric_interpretation == PALETTE
 
     @property
     def is_segmentation(self) -> bool:
         """Numbers are labels, or parts of one: what was left out of the file is empty."""
-        return self.sop_class in _SEGMENTATIONS
+        return self.sop_class_uid in _SEGMENTATIONS
 
     @property
     def is_parametric_map(self) -> bool:
         """Numbers are quantities, and padding is shown as not a number."""
-        return self.sop_class == PARAMETRIC_MAP
+        return self.sop_class_uid == PARAMETRIC_MAP
 
     @property
     def is_float(self) -> bool:
@@ -112,39 +107,40 @@ class StoredImage:
 class Traits:
     """What can tell apart frames that lie at one position.
 
-    ``component`` is the complex image component (MAGNITUDE, PHASE, …); ``direction`` the
-    diffusion gradient's; times are ms, or the file's own text, as dates are; ``flip_angle`` is in
-    degrees, ``tube_voltage`` in kV, ``thickness`` of the slice in mm; ``cardiac_phase`` and
-    ``respiratory_phase`` are per cent of a cycle; ``dimensions`` are the dimension index values of
-    an enhanced image.
+    ``complex_image_component`` is the complex image component (MAGNITUDE, PHASE, …);
+    ``diffusion_gradient_orientation`` the diffusion gradient's; times are ms, or the file's own
+    text, as dates are; ``flip_angle`` is in degrees, ``kvp`` in kV, ``slice_thickness`` of the
+    slice in mm; ``nominal_percentage_of_cardiac_phase`` and
+    ``nominal_percentage_of_respiratory_phase`` are per cent of a cycle; ``dimension_index_values``
+    are the dimension index values of an enhanced image.
     """
 
     image_type: tuple[str, ...] = ()
-    component: str = ""
+    complex_image_component: str = ""
     echo_time: float | None = None
     echo_number: int | None = None
     inversion_time: float | None = None
     flip_angle: float | None = None
-    tube_voltage: float | None = None
-    kernel: str = ""
-    thickness: float | None = None
-    contrast_agent: str = ""
+    kvp: float | None = None
+    convolution_kernel: str = ""
+    slice_thickness: float | None = None
+    contrast_bolus_agent: str = ""
     patient_position: str = ""
-    segment: int | None = None
-    stack: str = ""
-    b_value: float | None = None
-    direction: tuple[float, ...] | None = None
-    temporal_position: int | None = None
-    cardiac_phase: float | None = None
-    respiratory_phase: float | None = None
+    referenced_segment_number: int | None = None
+    stack_id: str = ""
+    diffusion_b_value: float | None = None
+    diffusion_gradient_orientation: tuple[float, ...] | None = None
+    temporal_position_identifier: int | None = None
+    nominal_percentage_of_cardiac_phase: float | None = None
+    nominal_percentage_of_respiratory_phase: float | None = None
     trigger_time: float | None = None
     frame_reference_time: float | None = None
-    acquisition: int | None = None
+    acquisition_number: int | None = None
     acquisition_date: str = ""
     acquisition_time: str = ""
     content_date: str = ""
     content_time: str = ""
-    dimensions: tuple[int, ...] = ()
+    dimension_index_values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +149,24 @@ class Frame:
 
     ``slice_location`` is what the file says beside its position, in mm along whichever direction;
     ``index`` counts the frames of the file from 0; ``tile`` is the first (row, column) of this
-    slice in its frame, None where the frame is the slice. Lengths are mm. ``slope`` and
-    ``intercept`` are None where the file states them wrongly, 1 and 0 where it states none.
+    slice in its frame, None where the frame is the slice. Lengths are mm. ``rescale_slope`` and
+    ``rescale_intercept`` are None where the file states them wrongly, 1 and 0 where it states none.
     ``slice_distance`` is SpacingBetweenSlices, or the thickness where that is not stated;
-    ``stated_distance`` is the first alone.
+    ``spacing_between_slices`` is the first alone.
     """
 
     image: StoredImage
     rows: int
     columns: int
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
+    image_position_patient: tuple[float, ...] | None
+    image_orientation_patient: tuple[float, ...] | None
     pixel_spacing: tuple[float, ...] | None
     slice_distance: float | None
-    slope: float | None
-    intercept: float | None
+    rescale_slope: float | None
+    rescale_intercept: float | None
     slice_location: float | None = None
     index: int = 0
-    stated_distance: float | None = None
+    spacing_between_slices: float | None = None
     tile: tuple[int, int] | None = None
     windows: tuple[Window, ...] = ()
     traits: Traits = field(default_factory=Traits)

@@ -26,7 +26,7 @@ def frames_of_groups(frame: Frame, fields: Fields) -> list[Frame]:
     shared = fields.first(tags.SHARED_GROUPS)
     own = fields.items(tags.FRAME_GROUPS)
     dimensions = _dimensions_beside_the_plane(fields)
-    count = frame.image.frame_count
+    count = frame.image.number_of_frames
     return [
         _frame(frame, index, Groups(own[index] if index < len(own) else None, shared), dimensions)
         for index in range(count)
@@ -54,18 +54,25 @@ def _frame(frame: Frame, index: int, groups: Groups, dimensions: list[int]) -> F
     voi = groups.macro(tags.VOI_SEQUENCE)
     spacing = measures.numbers(tags.PIXEL_SPACING, 2) if measures else None
     slope, intercept = _transformation(frame, groups)
-    alone = frame.image.frame_count == 1
+    alone = frame.image.number_of_frames == 1
     return replace(
         frame,
         index=index,
         # At the top of the header they are not of an enhanced image, but some writers put them.
-        position=plane.numbers(tags.POSITION, 3) if plane else frame.position if alone else None,
-        orientation=turn.numbers(tags.ORIENTATION, 6) if turn else frame.orientation,
+        image_position_patient=plane.numbers(tags.POSITION, 3)
+        if plane
+        else frame.image_position_patient
+        if alone
+        else None,
+        image_orientation_patient=turn.numbers(tags.ORIENTATION, 6)
+        if turn
+        else frame.image_orientation_patient,
         pixel_spacing=positive(spacing) or frame.pixel_spacing,
         slice_distance=_distance(measures) or frame.slice_distance,
-        stated_distance=(stated_distance(measures) if measures else None) or frame.stated_distance,
-        slope=slope,
-        intercept=intercept,
+        spacing_between_slices=(stated_distance(measures) if measures else None)
+        or frame.spacing_between_slices,
+        rescale_slope=slope,
+        rescale_intercept=intercept,
         windows=voi_windows(voi, frame.image.signed or (intercept or 0) < 0)
         if voi
         else frame.windows,
@@ -90,7 +97,7 @@ def _transformation(frame: Frame, groups: Groups) -> tuple[float | None, float |
         if slope:
             return slope, intercept or 0.0
     item = groups.macro(tags.TRANSFORMATION_SEQUENCE)
-    return rescale(item) if item is not None else (frame.slope, frame.intercept)
+    return rescale(item) if item is not None else (frame.rescale_slope, frame.rescale_intercept)
 
 
 def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
@@ -106,17 +113,22 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
     found = replace(
         top,
         image_type=(kind.codes(tags.FRAME_TYPE) if kind else ()) or top.image_type,
-        component=(kind.ascii(tags.COMPONENT) if kind else "") or top.component,
-        thickness=measures.number(tags.THICKNESS) if measures else top.thickness,
+        complex_image_component=(kind.ascii(tags.COMPONENT) if kind else "")
+        or top.complex_image_component,
+        slice_thickness=measures.number(tags.THICKNESS) if measures else top.slice_thickness,
         echo_time=echo.double(tags.EFFECTIVE_ECHO_TIME) if echo else top.echo_time,
-        b_value=top.b_value if b_value is None else b_value,
-        direction=top.direction if direction is None else direction,
-        cardiac_phase=cardiac.single(tags.CARDIAC_PHASE) if cardiac else top.cardiac_phase,
-        respiratory_phase=breath.single(tags.RESPIRATORY_PHASE)
+        diffusion_b_value=top.diffusion_b_value if b_value is None else b_value,
+        diffusion_gradient_orientation=top.diffusion_gradient_orientation
+        if direction is None
+        else direction,
+        nominal_percentage_of_cardiac_phase=cardiac.single(tags.CARDIAC_PHASE)
+        if cardiac
+        else top.nominal_percentage_of_cardiac_phase,
+        nominal_percentage_of_respiratory_phase=breath.single(tags.RESPIRATORY_PHASE)
         if breath
-        else top.respiratory_phase,
+        else top.nominal_percentage_of_respiratory_phase,
         trigger_time=cardiac.double(tags.CARDIAC_DELAY) if cardiac else top.trigger_time,
-        segment=segment.short(tags.SEGMENT_NUMBER) if segment else None,
+        referenced_segment_number=segment.short(tags.SEGMENT_NUMBER) if segment else None,
     )
     if content is None:
         return found
@@ -124,11 +136,13 @@ def _traits(top: Traits, groups: Groups, dimensions: list[int]) -> Traits:
     temporal = content.longs(tags.TEMPORAL_INDEX)
     return replace(
         found,
-        stack=content.ascii(tags.STACK_ID),
-        temporal_position=temporal[0] if temporal else found.temporal_position,
-        acquisition=content.short(tags.FRAME_ACQUISITION) or found.acquisition,
+        stack_id=content.ascii(tags.STACK_ID),
+        temporal_position_identifier=temporal[0]
+        if temporal
+        else found.temporal_position_identifier,
+        acquisition_number=content.short(tags.FRAME_ACQUISITION) or found.acquisition_number,
         acquisition_time=content.ascii(tags.FRAME_TIME) or found.acquisition_time,
-        dimensions=tuple(values[k] for k in dimensions if k < len(values)),
+        dimension_index_values=tuple(values[k] for k in dimensions if k < len(values)),
     )
 
 

@@ -31,7 +31,7 @@ def as_the_stream_says(image: StoredImage, file: BinaryIO) -> StoredImage:
     lossy stream that numbers its components as JFIF does is taken for JFIF, as libjpeg takes it.
     """
     remarks = list(image.remarks)
-    if image.transfer_syntax == JPEGBaseline8Bit and image.bits_allocated > 8:
+    if image.transfer_syntax_uid == JPEGBaseline8Bit and image.bits_allocated > 8:
         if image.bits_stored > 8:
             remarks.append(
                 f"the header says {image.bits_stored} bits a pixel, its JPEG data hold 8."
@@ -40,14 +40,19 @@ def as_the_stream_says(image: StoredImage, file: BinaryIO) -> StoredImage:
         image = replace(image, bits_allocated=8, bits_stored=bits, high_bit=bits - 1)
     if _may_lie_about_colours(image) and _holds_differences(_start(image, file)):
         remarks.append("the header says RGB, its JPEG data hold brightness and colour differences.")
-        image = replace(image, photometric="YBR_FULL")
+        image = replace(image, photometric_interpretation="YBR_FULL")
     return replace(image, remarks=tuple(remarks))
 
 
 def _may_lie_about_colours(image: StoredImage) -> bool:
-    is_jpeg = image.transfer_syntax in (JPEGBaseline8Bit, JPEGExtended12Bit)
+    is_jpeg = image.transfer_syntax_uid in (JPEGBaseline8Bit, JPEGExtended12Bit)
     has_stream = image.pixels.encapsulated and bool(image.pixels.fragments)
-    return is_jpeg and has_stream and image.samples == 3 and image.photometric == "RGB"
+    return (
+        is_jpeg
+        and has_stream
+        and image.samples_per_pixel == 3
+        and image.photometric_interpretation == "RGB"
+    )
 
 
 def _start(image: StoredImage, file: BinaryIO) -> bytes:

@@ -25,7 +25,7 @@ _IMAGES = (tags.ENERGY_WINDOW_VECTOR, tags.RR_INTERVAL_VECTOR, tags.TIME_SLOT_VE
 
 def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
     """One row for each frame of a file; ``frame`` holds what stands at the top of its header."""
-    count = frame.image.frame_count
+    count = frame.image.number_of_frames
     rows = [frame] if count == 1 else [replace(frame, index=k) for k in range(count)]
     kinds = {*frame.traits.image_type}
     if not kinds & _RECONSTRUCTIONS:
@@ -53,9 +53,11 @@ def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
     return [
         replace(
             row,
-            position=tuple(float(x) for x in position + step * (number - 1)),
-            orientation=plane[1],
-            traits=replace(row.traits, dimensions=tuple(vector[k] for vector in others)),
+            image_position_patient=tuple(float(x) for x in position + step * (number - 1)),
+            image_orientation_patient=plane[1],
+            traits=replace(
+                row.traits, dimension_index_values=tuple(vector[k] for vector in others)
+            ),
         )
         for k, (row, number) in enumerate(zip(rows, slices, strict=True))
     ]
@@ -63,7 +65,7 @@ def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
 
 def _first_plane(frame: Frame, fields: Fields) -> tuple[tuple[float, ...], tuple[float, ...]] | str:
     """Position and orientation of the first slice, or why there are none."""
-    used = set(_vector(fields, tags.DETECTOR_VECTOR, frame.image.frame_count) or ())
+    used = set(_vector(fields, tags.DETECTOR_VECTOR, frame.image.number_of_frames) or ())
     detectors = fields.items(tags.DETECTOR_SEQUENCE)
     detectors = [
         detector for number, detector in enumerate(detectors, 1) if not used or number in used
@@ -73,8 +75,8 @@ def _first_plane(frame: Frame, fields: Fields) -> tuple[tuple[float, ...], tuple
     if len(positions) > 1 or len(orientations) > 1:
         return "its detectors state different positions"
     # At the top of the header they are not of an NM image, but some writers put them there.
-    position = next(iter(positions), frame.position)
-    orientation = next(iter(orientations), frame.orientation)
+    position = next(iter(positions), frame.image_position_patient)
+    orientation = next(iter(orientations), frame.image_orientation_patient)
     if position is None:
         return "no patient position"
     if orientation is None:
@@ -92,7 +94,7 @@ def _vector(fields: Fields, tag: int, count: int) -> Sequence[int] | None:
 
 def _unplaced(rows: list[Frame], reason: str) -> list[Frame]:
     """The rows without a place; a single frame may be placed by the top of its header."""
-    if len(rows) == 1 and rows[0].position is not None:
+    if len(rows) == 1 and rows[0].image_position_patient is not None:
         return rows
     image = replace(rows[0].image, unplaced=reason)
-    return [replace(row, image=image, position=None) for row in rows]
+    return [replace(row, image=image, image_position_patient=None) for row in rows]

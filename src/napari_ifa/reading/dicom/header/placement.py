@@ -21,13 +21,13 @@ def has_unusable_place(frame: Frame) -> bool:
 
 def placement_reason(frame: Frame) -> str | None:
     """Why position, orientation and spacing of a frame cannot be used: the end of a sentence."""
-    if frame.position is None:
+    if frame.image_position_patient is None:
         return None
-    if frame.orientation is None:
+    if frame.image_orientation_patient is None:
         if "ImageOrientationPatient" in frame.image.unreadable:
             return "the patient orientation is not six numbers. Not opened."
         return "no patient orientation; left and right are unknown. Not opened."
-    row, column = frame.orientation[:3], frame.orientation[3:]
+    row, column = frame.image_orientation_patient[:3], frame.image_orientation_patient[3:]
     errors = (
         hypot(*row) - 1,
         hypot(*column) - 1,
@@ -39,7 +39,9 @@ def placement_reason(frame: Frame) -> str | None:
         if "PixelSpacing" in frame.image.unreadable:
             return "the pixel spacing is not two numbers; lengths are unknown. Not opened."
         return "no pixel spacing; lengths are unknown. Not opened."
-    farthest = max(*map(abs, frame.position), *frame.pixel_spacing, frame.slice_distance or 0.0)
+    farthest = max(
+        *map(abs, frame.image_position_patient), *frame.pixel_spacing, frame.slice_distance or 0.0
+    )
     if farthest > _FARTHEST:
         return "the patient position or spacing is not a possible length. Not opened."
     sides = frame.pixel_spacing[0] * frame.rows, frame.pixel_spacing[1] * frame.columns

@@ -23,9 +23,13 @@ _TAIL = 10
 
 def frame_bits(image: StoredImage) -> int:
     """Bits of one uncompressed frame as it is stored."""
-    samples = image.samples
+    samples = image.samples_per_pixel
     pixels = image.rows * image.columns
-    if image.photometric == "YBR_FULL_422" and not image.pixels.encapsulated and samples == 3:
+    if (
+        image.photometric_interpretation == "YBR_FULL_422"
+        and not image.pixels.encapsulated
+        and samples == 3
+    ):
         # Two brightnesses share their two colours.
         return pixels * 2 * image.bits_allocated
     return pixels * samples * image.bits_allocated
@@ -45,12 +49,12 @@ def frame_is_complete(frame: Frame) -> bool:
     """
     image, index = frame.image, frame.index
     pixels = image.pixels
-    if pixels.offset is None or not 0 <= index < max(image.frame_count, 1):
+    if pixels.offset is None or not 0 <= index < max(image.number_of_frames, 1):
         return False
     if frame_bits(image) <= 0:
         return False
     if pixels.encapsulated:
-        if pixels.complete and len(pixels.fragments) >= image.frame_count:
+        if pixels.complete and len(pixels.fragments) >= image.number_of_frames:
             return True
         pieces = frame_pieces(image)
         return index < len(pieces) and bool(pieces[index])
@@ -75,14 +79,14 @@ def frame_pieces(image: StoredImage) -> list[Pieces]:
     by_table = _by_offset_table(image)
     if by_table is not None:
         return by_table
-    if image.frame_count == 1:
+    if image.number_of_frames == 1:
         return [pixels.fragments if pixels.complete else ()]
     fragments = pixels.fragments
-    if len(fragments) > image.frame_count:
+    if len(fragments) > image.number_of_frames:
         fragments = tuple(fragment for fragment in fragments if fragment[1])
-    one_each = pixels.complete and len(fragments) == image.frame_count
-    if one_each or image.transfer_syntax == RLELossless:
-        return [(fragment,) for fragment in fragments[: image.frame_count]]
+    one_each = pixels.complete and len(fragments) == image.number_of_frames
+    if one_each or image.transfer_syntax_uid == RLELossless:
+        return [(fragment,) for fragment in fragments[: image.number_of_frames]]
     return _by_ends(image)
 
 
@@ -116,8 +120,8 @@ def _at(file: BinaryIO, offset: int, length: int) -> bytes:
 def _by_offset_table(image: StoredImage) -> list[Pieces] | None:
     """None where there is no table, or its frames do not begin where fragments do."""
     pixels = image.pixels
-    table = pixels.frame_offsets[: max(image.frame_count, 1)]
-    if not pixels.fragments or not table or table[0] or len(table) < image.frame_count:
+    table = pixels.frame_offsets[: max(image.number_of_frames, 1)]
+    if not pixels.fragments or not table or table[0] or len(table) < image.number_of_frames:
         return None
     # The table counts from the head of the first fragment, 8 bytes before its data.
     origin = pixels.fragments[0][0]
@@ -148,7 +152,7 @@ def _by_ends(image: StoredImage) -> list[Pieces]:
             if _END_OF_STREAM in _at(file, offset + length - tail, tail):
                 frames.append(tuple(pieces))
                 pieces = []
-                if len(frames) == image.frame_count:
+                if len(frames) == image.number_of_frames:
                     break
     return frames
 
@@ -161,7 +165,7 @@ def _is_of_another_shape(image: StoredImage) -> bool:
     """
     pixels = image.pixels
     bits = frame_bits(image)
-    needed = -(-bits * max(image.frame_count, 1) // 8)
+    needed = -(-bits * max(image.number_of_frames, 1) // 8)
     row = max(bits // image.rows // 8, 2)
     excess = pixels.length - needed
     # Cut off, where it is negative: the number of a frame has told whether it is whole.

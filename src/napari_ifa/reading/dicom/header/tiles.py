@@ -57,7 +57,7 @@ def _is_united(fields: Fields) -> bool:
 def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
     csa = _csa_header(fields)
     count = fields.short(tags.SIEMENS_MOSAIC_TILES) or csa.count
-    plane = (frame.position, frame.orientation, frame.pixel_spacing)
+    plane = (frame.image_position_patient, frame.image_orientation_patient, frame.pixel_spacing)
     if csa.normal is None or not count or None in plane:
         return [_refused(frame, NO_CSA_HEADER)]
     step = fields.number(tags.SLICE_DISTANCE) or 0.0
@@ -68,15 +68,15 @@ def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
     if not _fits(frame, side, side, count):
         return [_refused(frame, NO_CSA_HEADER)]
     rows, columns = frame.rows // side, frame.columns // side
-    assert frame.position is not None
+    assert frame.image_position_patient is not None
     assert frame.pixel_spacing is not None
-    right, down = np.reshape(np.array(frame.orientation), (2, 3))
+    right, down = np.reshape(np.array(frame.image_orientation_patient), (2, 3))
     normal = np.cross(right, down)
     if abs(abs(normal @ csa.normal) - 1) > _DIRECTION_TOLERANCE:
         return [_refused(frame, NO_CSA_HEADER)]
     # The header places the mosaic as if it were one large slice with the same middle.
     origin = (
-        np.array(frame.position)
+        np.array(frame.image_position_patient)
         + right * frame.pixel_spacing[1] * (frame.columns - columns) / 2
         + down * frame.pixel_spacing[0] * (frame.rows - rows) / 2
     )
@@ -87,7 +87,7 @@ def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
             rows=rows,
             columns=columns,
             tile=(k // side * rows, k % side * columns),
-            position=tuple(float(x) for x in origin + direction * step * k),
+            image_position_patient=tuple(float(x) for x in origin + direction * step * k),
         )
         for k in range(count)
     ]
@@ -107,8 +107,9 @@ def _united(frame: Frame, fields: Fields) -> list[Frame]:
             rows=rows,
             columns=columns,
             tile=(k // across * rows, k % across * columns),
-            position=position,
-            orientation=items[k].numbers(tags.ORIENTATION, 6) or frame.orientation,
+            image_position_patient=position,
+            image_orientation_patient=items[k].numbers(tags.ORIENTATION, 6)
+            or frame.image_orientation_patient,
             # Times differ from tile to tile, and say nothing about the image as a whole.
             traits=replace(frame.traits, acquisition_time="", content_time=""),
         )
@@ -120,7 +121,7 @@ def _fits(frame: Frame, down: int, across: int, count: int) -> bool:
     """Whether the image divides into so many tiles."""
     return (
         0 < count <= _MOST_TILES
-        and frame.image.frame_count == 1
+        and frame.image.number_of_frames == 1
         and frame.rows % down == 0
         and frame.columns % across == 0
     )

@@ -87,11 +87,15 @@ def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[
     Offsets that begin with 0 count from the first plane, along the normal; others are the planes'
     own z coordinates, which is allowed for axial planes only, and then begin at the position's.
     """
-    nothing: list[tuple[float, ...] | None] = [None] * frame.image.frame_count
-    if offsets is None or frame.position is None or frame.orientation is None:
+    nothing: list[tuple[float, ...] | None] = [None] * frame.image.number_of_frames
+    if (
+        offsets is None
+        or frame.image_position_patient is None
+        or frame.image_orientation_patient is None
+    ):
         return nothing
-    first = np.array(frame.position)
-    row, column = np.reshape(frame.orientation, (2, 3))
+    first = np.array(frame.image_position_patient)
+    row, column = np.reshape(frame.image_orientation_patient, (2, 3))
     along = np.cross(row, column)
     if offsets[0] != 0:
         if abs(along[2]) < 0.999 or abs(offsets[0] - first[2]) > _SAME_PLACE:

@@ -30,7 +30,7 @@ def colour_dtype(image: StoredImage) -> np.dtype[Any]:
         Of any kind, where a palette cannot be read.
     """
     bits = image.bits_stored
-    if image.photometric == PALETTE:
+    if image.photometric_interpretation == PALETTE:
         bits = int(_palette(image)[_DESCRIPTORS[0]].value[2])
     return np.dtype(np.uint8 if bits <= 8 else np.uint16)
 

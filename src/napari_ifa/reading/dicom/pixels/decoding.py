@@ -59,14 +59,14 @@ def native_frame(image: StoredImage, index: int, stream: BinaryIO | None = None)
     if image.bits_allocated == 1:
         start = index * bits % 8
         unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-        return _shaped(unpacked[start : start + bits], image, image.planar)
+        return _shaped(unpacked[start : start + bits], image, image.planar_configuration)
     dtype = stored_dtype(image)
-    if 8 * len(data) < image.rows * image.columns * image.samples * image.bits_allocated:
+    if 8 * len(data) < image.rows * image.columns * image.samples_per_pixel * image.bits_allocated:
         from pydicom.pixels.utils import expand_ybr422
 
         data = expand_ybr422(data, image.bits_allocated)
         return _shaped(np.frombuffer(data, dtype), image, planar=0)
-    pixels = _shaped(np.frombuffer(data, dtype), image, image.planar)
+    pixels = _shaped(np.frombuffer(data, dtype), image, image.planar_configuration)
     return used_bits(pixels.astype(dtype.newbyteorder("="), copy=False), image)
 
 
@@ -81,11 +81,13 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
         Of any kind, where the decoder cannot read it; a panic of one that is written in Rust is
         only a BaseException.
     """
-    header = StreamSize(image.rows, image.columns, image.samples, image.bits_allocated)
-    stated = check_stream(data, image.transfer_syntax, header)
+    header = StreamSize(image.rows, image.columns, image.samples_per_pixel, image.bits_allocated)
+    stated = check_stream(data, image.transfer_syntax_uid, header)
     plugin, _ = decoder_of(image) or ("", "")
     if plugin == "imagecodecs":
-        return _decoded_by_imagecodecs(data, image, stated.precision), image.photometric
+        return _decoded_by_imagecodecs(
+            data, image, stated.precision
+        ), image.photometric_interpretation
     return _decoded_by_pydicom(data, image, plugin)
 
 
@@ -93,16 +95,20 @@ def _decoded_by_imagecodecs(data: bytes, image: StoredImage, precision: int) -> 
     """JPEG-LS and the kinds of JPEG that have no decoder in pydicom's plugins."""
     import imagecodecs
 
-    if image.transfer_syntax in JPEGLSTransferSyntaxes:
+    if image.transfer_syntax_uid in JPEGLSTransferSyntaxes:
         pixels = imagecodecs.jpegls_decode(data)
     else:
-        pixels = _whole_jpeg(data, "RGB" if image.samples > 1 else "GRAYSCALE")
-    if image.samples > 1 and pixels.shape == (image.samples, image.rows, image.columns):
+        pixels = _whole_jpeg(data, "RGB" if image.samples_per_pixel > 1 else "GRAYSCALE")
+    if image.samples_per_pixel > 1 and pixels.shape == (
+        image.samples_per_pixel,
+        image.rows,
+        image.columns,
+    ):
         pixels = pixels.transpose(1, 2, 0)
     bits = image.bits_stored
     if image.signed:
         pixels = pixels.view(f"i{pixels.itemsize}")
-        if image.transfer_syntax in JPEGLSTransferSyntaxes:
+        if image.transfer_syntax_uid in JPEGLSTransferSyntaxes:
             # The stream knows no sign: it is in the highest of its own bits.
             bits = min(bits, precision)
     unused = max(8 * pixels.itemsize - bits, 0)
@@ -145,20 +151,20 @@ def _decoded_by_pydicom(data: bytes, image: StoredImage, plugin: str) -> tuple[N
         "rows": image.rows,
         "columns": image.columns,
         "number_of_frames": 1,
-        "samples_per_pixel": image.samples,
-        "planar_configuration": image.planar,
-        "photometric_interpretation": image.photometric,
+        "samples_per_pixel": image.samples_per_pixel,
+        "planar_configuration": image.planar_configuration,
+        "photometric_interpretation": image.photometric_interpretation,
         "pixel_representation": int(image.signed),
         "bits_allocated": image.bits_allocated,
         "bits_stored": image.bits_stored,
         "pixel_keyword": "PixelData",
         # Cells of RLE are stored as they are: the bits in use need not be the lowest.
-        "correct_unused_bits": image.transfer_syntax != RLELossless,
+        "correct_unused_bits": image.transfer_syntax_uid != RLELossless,
     }
-    pixels, properties = get_decoder(image.transfer_syntax).as_array(
+    pixels, properties = get_decoder(image.transfer_syntax_uid).as_array(
         encapsulate([data]), index=0, raw=True, decoding_plugin=plugin, **options
     )
-    if image.transfer_syntax == RLELossless:
+    if image.transfer_syntax_uid == RLELossless:
         pixels = used_bits(pixels, image)
     return pixels, str(properties["photometric_interpretation"])
 
@@ -190,7 +196,7 @@ def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
 
 
 def _shaped(flat: NDArray[Any], image: StoredImage, planar: int) -> NDArray[Any]:
-    rows, columns, samples = image.rows, image.columns, image.samples
+    rows, columns, samples = image.rows, image.columns, image.samples_per_pixel
     if samples == 1:
         return flat[: rows * columns].reshape(rows, columns)
     flat = flat[: rows * columns * samples]

@@ -25,7 +25,7 @@ def may_fit_int16(frame: Frame) -> bool:
     if table is not None:
         values = np.asarray(table.values, np.float64)
         return bool(np.array_equal(values, np.rint(values)))
-    slope, intercept = frame.slope, frame.intercept
+    slope, intercept = frame.rescale_slope, frame.rescale_intercept
     if slope != 1 or intercept is None or not float(intercept).is_integer():
         return False
     return _INT16.min <= intercept <= _INT16.max
@@ -57,8 +57,8 @@ def place_in_place(frame: Frame, target: NDArray[np.int16]) -> float:
     if used is not stored:
         stored[...] = used
     low, high = int(stored.min()), int(stored.max())
-    assert frame.intercept is not None
-    intercept = int(frame.intercept)
+    assert frame.rescale_intercept is not None
+    intercept = int(frame.rescale_intercept)
     if low + intercept < _INT16.min or high + intercept > _INT16.max:
         raise BeyondInt16Error
     if intercept:
@@ -84,8 +84,8 @@ def lowest(values: NDArray[Any]) -> float:
 
 
 def _shift(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
-    assert frame.intercept is not None
-    intercept = int(frame.intercept)
+    assert frame.rescale_intercept is not None
+    intercept = int(frame.rescale_intercept)
     if int(stored.min()) + intercept < _INT16.min or int(stored.max()) + intercept > _INT16.max:
         raise BeyondInt16Error
     # As above.
@@ -94,7 +94,7 @@ def _shift(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
 
 
 def _rescale(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
-    slope, intercept = frame.slope, frame.intercept
+    slope, intercept = frame.rescale_slope, frame.rescale_intercept
     assert slope is not None
     assert intercept is not None
     if stored.itemsize > 2:

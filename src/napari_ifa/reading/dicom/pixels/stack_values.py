@@ -89,7 +89,7 @@ def read_stack(
     columns, rows, slices = stack.shape
     refuse_if_too_large((slices, rows, columns, *channels), dtypes[0].itemsize, name)
     jobs = _jobs(stack.frames)
-    for size in {(job.image.rows, job.image.columns, job.image.samples) for job in jobs}:
+    for size in {(job.image.rows, job.image.columns, job.image.samples_per_pixel) for job in jobs}:
         refuse_if_too_large(size, _DECODER_BYTES, name)
     # Only what is interpolated has to know what is padding; else it stays as it is stored.
     marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
@@ -229,7 +229,9 @@ def _read_native(
     stream: BinaryIO | None = None,
 ) -> None:
     _refuse_incomplete(rows[0][1])
-    _place_slices(native_frame(image, index, stream), image.photometric, rows, reading)
+    _place_slices(
+        native_frame(image, index, stream), image.photometric_interpretation, rows, reading
+    )
 
 
 def _refuse_incomplete(frame: Frame) -> None:

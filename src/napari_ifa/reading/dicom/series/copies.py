@@ -38,11 +38,17 @@ def without_copies(frames: Sequence[Frame], decode: Decode) -> list[Frame]:
     claiming: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in sorted(frames, key=lambda f: not frame_is_complete(f)):
         image = frame.image
-        if not image.sop_uid:
+        if not image.sop_instance_uid:
             continue
         claim = (
-            *(image.sop_uid, image.instance, frame.index, frame.tile, frame.position),
-            *(frame.traits, frame.slope, frame.intercept),
+            *(
+                image.sop_instance_uid,
+                image.instance_number,
+                frame.index,
+                frame.tile,
+                frame.image_position_patient,
+            ),
+            *(frame.traits, frame.rescale_slope, frame.rescale_intercept),
         )
         claiming[claim].append(frame)
     in_doubt = (frame for group in claiming.values() for frame in _in_doubt(group))
@@ -71,7 +77,7 @@ def without_equal_pixels(
     """
     at: dict[int, list[Frame]] = defaultdict(list)
     for frame, where in zip(frames, place.tolist(), strict=True):
-        if frame.image.frame_count == 1 and frame.tile is None:
+        if frame.image.number_of_frames == 1 and frame.tile is None:
             at[where].append(frame)
     in_several_ways = {
         where for where, group in at.items() if len({_encoding(f.image) for f in group}) > 1
@@ -94,15 +100,21 @@ def share_a_uid(frames: Sequence[Frame]) -> bool:
     """Whether several files claim to be one object."""
     files: dict[str, Path] = {}
     return any(
-        files.setdefault(frame.image.sop_uid, frame.image.path) != frame.image.path
+        files.setdefault(frame.image.sop_instance_uid, frame.image.path) != frame.image.path
         for frame in frames
-        if frame.image.sop_uid
+        if frame.image.sop_instance_uid
     )
 
 
 def pixel_mark(frame: Frame) -> Hashable:
     """Equal for frames whose stored pixels and whose meaning are equal."""
-    return _digest(frame.image), frame.index, frame.tile, frame.slope, frame.intercept
+    return (
+        _digest(frame.image),
+        frame.index,
+        frame.tile,
+        frame.rescale_slope,
+        frame.rescale_intercept,
+    )
 
 
 def equal_pixels(one: Frame, other: Frame, decode: Decode) -> bool:
@@ -169,8 +181,8 @@ def _as_stored(image: StoredImage) -> bool:
 
 def _encoding(image: StoredImage) -> Hashable:
     return (
-        *(image.transfer_syntax, image.bits_allocated, image.bits_stored, image.high_bit),
-        *(image.signed, image.planar, image.frame_count),
+        *(image.transfer_syntax_uid, image.bits_allocated, image.bits_stored, image.high_bit),
+        *(image.signed, image.planar_configuration, image.number_of_frames),
     )
 
 
@@ -179,7 +191,7 @@ def _digest(image: StoredImage) -> Hashable:
     length = pixels.length
     if not pixels.encapsulated:
         # Without the padding that some write behind it.
-        length = min(length, -(-frame_bits(image) * image.frame_count // 8))
+        length = min(length, -(-frame_bits(image) * image.number_of_frames // 8))
     stored = _digest_of(image.path, image.stamp, pixels.offset, length)
     return stored, _encoding(image)
 
@@ -225,7 +237,14 @@ def _value_mark(frame: Frame, decode: Decode) -> bytes | None:
 
 def _stored(frame: Frame) -> Hashable:
     image = frame.image
-    return image.path, image.stamp, frame.index, frame.tile, frame.slope, frame.intercept
+    return (
+        image.path,
+        image.stamp,
+        frame.index,
+        frame.tile,
+        frame.rescale_slope,
+        frame.rescale_intercept,
+    )
 
 
 def _decode_together(frames: Iterable[Frame], decode: Decode) -> None:

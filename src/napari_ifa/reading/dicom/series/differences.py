@@ -125,18 +125,18 @@ def _told(tag: int, groups: list[list[Frame]]) -> Told:
 DescribeFrame = Callable[[Frame], object]
 #: What the frame table holds beside the position, as a person calls it.
 _NAMES: tuple[tuple[str, DescribeFrame], ...] = (
-    ("b-values", lambda f: f.traits.b_value),
-    ("diffusion directions", lambda f: f.traits.direction),
-    ("temporal positions", lambda f: f.traits.temporal_position),
-    ("cardiac phases", lambda f: f.traits.cardiac_phase),
-    ("respiratory phases", lambda f: f.traits.respiratory_phase),
+    ("b-values", lambda f: f.traits.diffusion_b_value),
+    ("diffusion directions", lambda f: f.traits.diffusion_gradient_orientation),
+    ("temporal positions", lambda f: f.traits.temporal_position_identifier),
+    ("cardiac phases", lambda f: f.traits.nominal_percentage_of_cardiac_phase),
+    ("respiratory phases", lambda f: f.traits.nominal_percentage_of_respiratory_phase),
     ("trigger times", lambda f: f.traits.trigger_time),
     ("frame reference times", lambda f: f.traits.frame_reference_time),
-    ("acquisition numbers", lambda f: f.traits.acquisition),
+    ("acquisition numbers", lambda f: f.traits.acquisition_number),
     ("acquisition times", lambda f: (f.traits.acquisition_date, f.traits.acquisition_time)),
     ("content times", lambda f: (f.traits.content_date, f.traits.content_time)),
-    ("dimension indices", lambda f: f.traits.dimensions),
-    ("instance numbers", lambda f: f.image.instance),
+    ("dimension indices", lambda f: f.traits.dimension_index_values),
+    ("instance numbers", lambda f: f.image.instance_number),
     ("folders", lambda f: f.image.path.parent),
 )
 

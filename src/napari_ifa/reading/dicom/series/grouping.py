@@ -83,10 +83,10 @@ def _groups_of_series(key: Hashable, members: list[Frame], decode: Decode) -> li
 def _file_order(frame: Frame) -> tuple[object, ...]:
     image = frame.image
     return (
-        image.instance or 0,
-        image.sop_uid,
+        image.instance_number or 0,
+        image.sop_instance_uid,
         image.claims.sort_key(),
-        frame.position or (),
+        frame.image_position_patient or (),
         image.path.name,
         str(image.path),
         frame.index,
@@ -96,27 +96,27 @@ def _file_order(frame: Frame) -> tuple[object, ...]:
 
 def _series_key(frame: Frame, root: Path) -> Hashable:
     image = frame.image
-    if image.series_uid:
-        return (image.series_uid,)
+    if image.series_instance_uid:
+        return (image.series_instance_uid,)
     folder = image.path.parent
     place = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
-    return place, image.number, image.description
+    return place, image.series_number, image.series_description
 
 
 def _form(frame: Frame) -> Hashable:
     image = frame.image
     return (
         image.modality,
-        *(frame.rows, frame.columns, image.samples, image.photometric),
-        *(frame.is_localizer, frame.position is None),
+        *(frame.rows, frame.columns, image.samples_per_pixel, image.photometric_interpretation),
+        *(frame.is_localizer, frame.image_position_patient is None),
     )
 
 
 def same_geometry(one: Frame, other: Frame) -> bool:
     """Whether two frames have one orientation and one pixel spacing, or no position at all."""
-    if one.position is None:
+    if one.image_position_patient is None:
         return True
-    return _close(one.orientation, other.orientation) and _close(
+    return _close(one.image_orientation_patient, other.image_orientation_patient) and _close(
         one.pixel_spacing, other.pixel_spacing
     )
 

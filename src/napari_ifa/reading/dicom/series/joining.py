@@ -61,7 +61,7 @@ def _with_notes(groups: Sequence[Group]) -> list[Group]:
             alike[key].append(group)
     notes: dict[int, str] = {}
     for members in (part for some in alike.values() for part in _of_one_geometry(some)):
-        heights = {group.frames[0].position for group in members}
+        heights = {group.frames[0].image_position_patient for group in members}
         if len(members) < SHORTEST_STACK or len(heights) < len(members):
             continue
         for what, values in (
@@ -85,18 +85,24 @@ def _key(group: Group, claims: Claims) -> Hashable:
     first = group.frames[0]
     image = first.image
     alone = (
-        len({frame.position for frame in group.frames}) == 1
-        and first.position is not None
-        and all(frame.image.frame_count == 1 and frame.tile is None for frame in group.frames)
+        len({frame.image_position_patient for frame in group.frames}) == 1
+        and first.image_position_patient is not None
+        and all(frame.image.number_of_frames == 1 and frame.tile is None for frame in group.frames)
     )
     known = claims.study_uid or (claims.patient.id and claims.study_date)
-    named = image.number is not None or image.description
-    if not (alone and known and named and image.series_uid):
+    named = image.series_number is not None or image.series_description
+    if not (alone and known and named and image.series_instance_uid):
         return None
     return (
         claims.sort_key(),
-        *(image.modality, image.sop_class, image.description),
-        *(first.rows, first.columns, image.samples, image.photometric, first.is_localizer),
+        *(image.modality, image.sop_class_uid, image.series_description),
+        *(
+            first.rows,
+            first.columns,
+            image.samples_per_pixel,
+            image.photometric_interpretation,
+            first.is_localizer,
+        ),
     )
 
 
@@ -111,7 +117,7 @@ def _of_one_geometry(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def _joined(key: Hashable, groups: Sequence[Group], decode: Decode) -> Group | None:
-    uids = {group.frames[0].image.series_uid for group in groups}
+    uids = {group.frames[0].image.series_instance_uid for group in groups}
     if len(groups) < SHORTEST_STACK or len(uids) < len(groups):
         return None
     frames = sorted((frame for group in groups for frame in group.frames), key=_by_number)
@@ -127,16 +133,16 @@ def _joined(key: Hashable, groups: Sequence[Group], decode: Decode) -> Group | N
 
 
 def _by_number(frame: Frame) -> tuple[int, str]:
-    return frame.image.instance or 0, frame.image.sop_uid
+    return frame.image.instance_number or 0, frame.image.sop_instance_uid
 
 
 def _form_stacks(frames: Sequence[Frame], decode: Decode) -> bool:
     """Whether the frames are one or several even stacks with all their numbers different."""
     for part in split_frames(frames, decode):
-        numbers = {frame.image.instance for frame in part.frames}
+        numbers = {frame.image.instance_number for frame in part.frames}
         numbered = len(numbers) == len(part.frames) or numbers == {None}
         enough = len(part.frames) >= SHORTEST_STACK
-        apart = len({frame.position for frame in part.frames}) == len(part.frames)
+        apart = len({frame.image_position_patient for frame in part.frames}) == len(part.frames)
         if not (part.separated and numbered and enough and apart and is_even(part.frames)):
             return False
         heights = np.sort(heights_of(part.frames))

@@ -59,11 +59,19 @@ def _kind(traits: Traits) -> str:
 
 
 def _component(traits: Traits) -> str:
-    return traits.component.lower() if traits.component not in ("", "MIXED") else ""
+    return (
+        traits.complex_image_component.lower()
+        if traits.complex_image_component not in ("", "MIXED")
+        else ""
+    )
 
 
 def _segment(traits: Traits) -> str:
-    return "" if traits.segment is None else f"segment {traits.segment}"
+    return (
+        ""
+        if traits.referenced_segment_number is None
+        else f"segment {traits.referenced_segment_number}"
+    )
 
 
 def _echo(traits: Traits) -> str:
@@ -79,15 +87,19 @@ def _inversion(traits: Traits) -> str:
 
 
 def _b_value(traits: Traits) -> str:
-    return "" if traits.b_value is None else f"b {traits.b_value:g}"
+    return "" if traits.diffusion_b_value is None else f"b {traits.diffusion_b_value:g}"
 
 
 def _cardiac(traits: Traits) -> str:
-    return "" if traits.cardiac_phase is None else f"cardiac phase {traits.cardiac_phase:g} %"
+    return (
+        ""
+        if traits.nominal_percentage_of_cardiac_phase is None
+        else f"cardiac phase {traits.nominal_percentage_of_cardiac_phase:g} %"
+    )
 
 
 def _respiratory(traits: Traits) -> str:
-    phase = traits.respiratory_phase
+    phase = traits.nominal_percentage_of_respiratory_phase
     return "" if phase is None else f"respiratory phase {phase:g} %"
 
 
@@ -100,15 +112,15 @@ def _flip(traits: Traits) -> str:
 
 
 def _voltage(traits: Traits) -> str:
-    return f"{traits.tube_voltage:g} kV" if traits.tube_voltage else ""
+    return f"{traits.kvp:g} kV" if traits.kvp else ""
 
 
 def _kernel(traits: Traits) -> str:
-    return f"kernel {traits.kernel}" if traits.kernel else ""
+    return f"kernel {traits.convolution_kernel}" if traits.convolution_kernel else ""
 
 
 def _thickness(traits: Traits) -> str:
-    return f"{traits.thickness:g} mm thick" if traits.thickness else ""
+    return f"{traits.slice_thickness:g} mm thick" if traits.slice_thickness else ""
 
 
 _DESCRIPTIONS = (

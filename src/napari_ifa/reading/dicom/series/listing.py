@@ -72,9 +72,9 @@ def _with_keys_of_their_own(listed: Sequence[Series]) -> list[Series]:
 
 def _stack_of(choice: _Choice) -> Stack:
     frames = choice.frames
-    placed = choice.question is None and frames[0].position is not None
+    placed = choice.question is None and frames[0].image_position_patient is not None
     if placed and len(frames) > 1 and frames[0].tile is None:
-        placed = len({frame.position for frame in frames}) > 1
+        placed = len({frame.image_position_patient for frame in frames}) > 1
     return stack_frames(frames) if placed else stack_without_place(frames)
 
 
@@ -92,7 +92,7 @@ class _Choice:
 def _choices(group: list[Frame], decode: Decode) -> Iterator[_Choice]:
     if refusal(group) is not None:
         yield _Choice(tuple(group))
-    elif group[0].position is None:
+    elif group[0].image_position_patient is None:
         yield from _without_place(group)
     else:
         for part in split_frames(group, decode):
@@ -147,9 +147,9 @@ def _series(group: Group, choice: _Choice) -> Series:
         path=Path(os.path.commonpath([file.parent for file in files])),
         kind="dicom",
         modality=image.modality,
-        description=image.description,
+        description=image.series_description,
         part=", ".join(filter(None, (group.label, choice.part))),
-        number=image.number,
+        number=image.series_number,
         image_count=len(frames),
         question=choice.question,
         alternative=choice.alternative,

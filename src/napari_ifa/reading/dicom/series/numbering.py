@@ -21,8 +21,10 @@ def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable
     ``place [n]`` numbers the positions of the frames from 0. Each key is one way in which the
     files may have been numbered; none that would mix two images where files are missing.
     """
-    yield lambda f: f.image.instance
-    numbers = np.array([-1 if f.image.instance is None else f.image.instance for f in frames])
+    yield lambda f: f.image.instance_number
+    numbers = np.array(
+        [-1 if f.image.instance_number is None else f.image.instance_number for f in frames]
+    )
     if (numbers < 0).any() or len(np.unique(numbers)) < len(numbers):
         return
     counts = np.bincount(place)
@@ -34,9 +36,9 @@ def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable
         in_order = place[order]
         once_each = np.sort(in_order.reshape(repeats, positions)) == np.arange(positions)
         if once_each.all():
-            yield lambda f: rank[f.image.instance or 0] // positions
+            yield lambda f: rank[f.image.instance_number or 0] // positions
         if (np.ptp(in_order.reshape(positions, repeats), axis=1) == 0).all():
-            yield lambda f: rank[f.image.instance or 0] % repeats
+            yield lambda f: rank[f.image.instance_number or 0] % repeats
         return
     for first in _firsts_of_images(numbers, place, positions, repeats):
         yield partial(_which_image, first=first, positions=positions)
@@ -45,11 +47,11 @@ def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable
 
 
 def _which_image(frame: Frame, first: int, positions: int) -> Hashable:
-    return ((frame.image.instance or 0) - first) // positions
+    return ((frame.image.instance_number or 0) - first) // positions
 
 
 def _which_of_a_slice(frame: Frame, first: int, repeats: int) -> Hashable:
-    return ((frame.image.instance or 0) - first) % repeats
+    return ((frame.image.instance_number or 0) - first) % repeats
 
 
 def _firsts_of_images(

@@ -46,7 +46,7 @@ _SAME_HEIGHT = 0.01
 Groups = list[list[Frame]]
 
 #: What the slices of one acquisition have in common.
-_ACQUISITIONS: tuple[Key, ...] = (lambda f: f.traits.acquisition, acquisition_clock)
+_ACQUISITIONS: tuple[Key, ...] = (lambda f: f.traits.acquisition_number, acquisition_clock)
 
 
 def overlapping_passes(frames: Sequence[Frame], times: Sequence[Key]) -> Groups | None:
@@ -246,7 +246,7 @@ def _values(frames: Sequence[Frame], key: Key) -> Groups:
 
 
 def _by_number(frames: Sequence[Frame]) -> list[int] | None:
-    numbers = [frame.image.instance for frame in frames]
+    numbers = [frame.image.instance_number for frame in frames]
     if len({n for n in numbers if n is not None}) < len(frames):
         return None
     return sorted(range(len(frames)), key=lambda k: numbers[k] or 0)
@@ -307,10 +307,10 @@ def _any_overlap(groups: Groups) -> bool:
 
 def _is_filled(frames: Sequence[Frame]) -> bool:
     """Whether the slices are as thick as they are apart."""
-    if len(frames) < SHORTEST_STACK or frames[0].traits.thickness is None:
+    if len(frames) < SHORTEST_STACK or frames[0].traits.slice_thickness is None:
         return False
     step, _ = commonest_step(np.diff(np.sort(heights_of(frames))))
-    return frames[0].traits.thickness >= _FILLED * step
+    return frames[0].traits.slice_thickness >= _FILLED * step
 
 
 def _meet(below: set[int], above: set[int]) -> bool:

@@ -18,7 +18,7 @@ _OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
 
 def label(frames: Sequence[Frame]) -> str:
     """``"Series 5"``, as every sentence about it begins."""
-    number = frames[0].image.number
+    number = frames[0].image.series_number
     return f"Series {number}" if number is not None else "Series without number"
 
 
@@ -48,11 +48,11 @@ def _why_without_place(frames: Sequence[Frame]) -> str:
     image = frames[0].image
     if image.unplaced:
         return f"{image.unplaced}; opened as 2D, without mm."
-    if frames[0].position is None and "ImagePositionPatient" in image.unreadable:
+    if frames[0].image_position_patient is None and "ImagePositionPatient" in image.unreadable:
         return "the patient position is not three numbers; opened as 2D, without mm."
-    if frames[0].position is None or len(frames) == 1:
+    if frames[0].image_position_patient is None or len(frames) == 1:
         return "no patient position; opened as 2D, without mm."
-    if len({frame.position for frame in frames}) > 1:
+    if len({frame.image_position_patient for frame in frames}) > 1:
         return "its images share positions; opened as a 2D stack, without mm."
     locations = {frame.slice_location for frame in frames}
     order = "slice locations" if len(locations) > 1 else "instance numbers"
@@ -96,11 +96,13 @@ def _reason(frame: Frame) -> str | None:
 
 def _value_reason(frame: Frame) -> str | None:
     image = frame.image
-    if image.samples not in (1, 3) or (image.samples == 3) != (image.photometric in _OF_THREE):
-        kind = _plain(image.photometric) or "unknown colours"
-        return f"{image.samples} values for a pixel of {kind} are not supported."
-    if image.samples == 1 and image.photometric not in _OF_ONE:
-        kind = _plain(image.photometric) or "an unknown kind"
+    if image.samples_per_pixel not in (1, 3) or (image.samples_per_pixel == 3) != (
+        image.photometric_interpretation in _OF_THREE
+    ):
+        kind = _plain(image.photometric_interpretation) or "unknown colours"
+        return f"{image.samples_per_pixel} values for a pixel of {kind} are not supported."
+    if image.samples_per_pixel == 1 and image.photometric_interpretation not in _OF_ONE:
+        kind = _plain(image.photometric_interpretation) or "an unknown kind"
         return f"pixels of {kind} are not supported."
     if image.is_float:
         return None
@@ -108,7 +110,7 @@ def _value_reason(frame: Frame) -> str | None:
         return f"{image.bits_allocated} bits per pixel are not supported."
     if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
         return "the header contradicts itself about the bits of a pixel. Not opened."
-    if frame.slope is None or frame.intercept is None:
+    if frame.rescale_slope is None or frame.rescale_intercept is None:
         return "the rescale slope or intercept is not a usable number. Not opened."
     return None
 
@@ -116,7 +118,7 @@ def _value_reason(frame: Frame) -> str | None:
 def _codec_reason(frame: Frame) -> str | None:
     if not frame.image.pixels.encapsulated:
         return None
-    syntax = frame.image.transfer_syntax
+    syntax = frame.image.transfer_syntax_uid
     decoder = decoder_of(frame.image)
     if decoder is None:
         return f"compression {_name(syntax)} is not supported."

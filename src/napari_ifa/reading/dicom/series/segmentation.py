@@ -23,7 +23,7 @@ _MOST_SLICES = 20_000
 
 def empty_label(image: StoredImage) -> float:
     """The number of what is in no segment: 0, or what a map of labels states as its padding."""
-    if image.sop_class == LABEL_MAP and image.padding is not None:
+    if image.sop_class_uid == LABEL_MAP and image.padding is not None:
         return image.padding[0]
     return 0.0
 
@@ -47,7 +47,7 @@ def slots(
         Where the frames lie on no even grid: nothing lies between two labels.
     """
     gaps = np.diff(heights)
-    stated = frames[0].stated_distance
+    stated = frames[0].spacing_between_slices
     notes = []
     places = _places(gaps, stated) if stated is not None else None
     if places is None:

@@ -60,42 +60,52 @@ def _claims(frame: Frame) -> Hashable:
 def _segment_of_file(frame: Frame) -> Hashable:
     """Segments are images apart wherever they lie: empty slices may have been left out of each."""
     image = frame.image
-    return (str(image.path), frame.traits.segment) if image.is_segmentation else None
+    return (
+        (str(image.path), frame.traits.referenced_segment_number) if image.is_segmentation else None
+    )
 
 
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
-    lambda f: f.image.description,
+    lambda f: f.image.series_description,
     lambda f: f.traits.image_type,
-    lambda f: f.traits.component,
-    lambda f: f.traits.segment,
+    lambda f: f.traits.complex_image_component,
+    lambda f: f.traits.referenced_segment_number,
     lambda f: f.traits.echo_time,
     lambda f: f.traits.echo_number,
     lambda f: f.traits.inversion_time,
     lambda f: f.traits.flip_angle,
-    lambda f: f.traits.tube_voltage,
-    lambda f: f.traits.kernel,
-    lambda f: f.traits.thickness,
-    lambda f: f.traits.contrast_agent,
+    lambda f: f.traits.kvp,
+    lambda f: f.traits.convolution_kernel,
+    lambda f: f.traits.slice_thickness,
+    lambda f: f.traits.contrast_bolus_agent,
     lambda f: f.traits.patient_position,
-    lambda f: f.traits.stack,
+    lambda f: f.traits.stack_id,
 )
 #: One image again and again: of use only where each position has each value once at most.
 _TIMES: tuple[Key, ...] = (
-    lambda f: f.traits.b_value,
-    lambda f: (f.traits.b_value, f.traits.direction),
-    lambda f: f.traits.temporal_position,
-    lambda f: f.traits.cardiac_phase,
-    lambda f: f.traits.respiratory_phase,
+    lambda f: f.traits.diffusion_b_value,
+    lambda f: (f.traits.diffusion_b_value, f.traits.diffusion_gradient_orientation),
+    lambda f: f.traits.temporal_position_identifier,
+    lambda f: f.traits.nominal_percentage_of_cardiac_phase,
+    lambda f: f.traits.nominal_percentage_of_respiratory_phase,
     lambda f: f.traits.trigger_time,
     lambda f: f.traits.frame_reference_time,
-    lambda f: f.traits.acquisition,
+    lambda f: f.traits.acquisition_number,
     acquisition_clock,
     content_clock,
-    lambda f: f.traits.dimensions,
+    lambda f: f.traits.dimension_index_values,
     lambda f: (
-        *(f.traits.b_value, f.traits.direction, f.traits.temporal_position),
-        *(f.traits.cardiac_phase, f.traits.respiratory_phase, f.traits.trigger_time),
+        *(
+            f.traits.diffusion_b_value,
+            f.traits.diffusion_gradient_orientation,
+            f.traits.temporal_position_identifier,
+        ),
+        *(
+            f.traits.nominal_percentage_of_cardiac_phase,
+            f.traits.nominal_percentage_of_respiratory_phase,
+            f.traits.trigger_time,
+        ),
     ),
 )
 
@@ -139,7 +149,11 @@ def state_one_position(frames: Sequence[Frame]) -> bool:
     if len(frames) < 2 or frames[0].tile is not None:
         return False
     locations = {frame.slice_location for frame in frames}
-    return None not in locations and len(locations) > 1 and len({f.position for f in frames}) == 1
+    return (
+        None not in locations
+        and len(locations) > 1
+        and len({f.image_position_patient for f in frames}) == 1
+    )
 
 
 def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
@@ -241,7 +255,7 @@ def _by_one_after_another(
 
 def _lost_their_positions(frames: Sequence[Frame], where: Mapping[int, int]) -> bool:
     """Whether no position but the numbers of the files are left of a stack."""
-    numbers = {frame.image.instance for frame in frames}
+    numbers = {frame.image.instance_number for frame in frames}
     return (
         len(frames) >= SHORTEST_STACK
         and len(set(where.values())) == 1
@@ -253,8 +267,8 @@ def _lost_their_positions(frames: Sequence[Frame], where: Mapping[int, int]) -> 
 
 def _without_place(frames: Sequence[Frame]) -> Part:
     """Slices that all state one position, in the order of their locations or numbers."""
-    ordered = sorted(frames, key=lambda f: (f.slice_location or 0.0, f.image.instance or 0))
-    first, last = ordered[0].image.instance, ordered[-1].image.instance
+    ordered = sorted(frames, key=lambda f: (f.slice_location or 0.0, f.image.instance_number or 0))
+    first, last = ordered[0].image.instance_number, ordered[-1].image.instance_number
     if first is not None and last is not None and first > last:
         ordered.reverse()
     return Part(tuple(ordered))
@@ -345,12 +359,12 @@ def _named_passes(groups: Sequence[list[Frame]], decode: Decode) -> list[list[Pa
 
 def _begin(frames: Sequence[Frame]) -> tuple[object, ...]:
     """First number, first times and lowest slice: none of it of a file's name."""
-    numbers = [frame.image.instance for frame in frames]
+    numbers = [frame.image.instance_number for frame in frames]
     return (
         min(n or 0 for n in numbers),
         min(map(acquisition_clock, frames)),
         min(map(content_clock, frames)),
-        min(frame.position or () for frame in frames),
+        min(frame.image_position_patient or () for frame in frames),
     )
 
 

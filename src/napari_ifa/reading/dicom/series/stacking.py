@@ -55,7 +55,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     frames, notes = _whole(frames)
     line = _Line.of(frames)
     name = label(frames)
-    if frames[0].image.photometric == "MONOCHROME1":
+    if frames[0].image.photometric_interpretation == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     if len(frames) == 1:
         thickness = frames[0].slice_distance
@@ -96,7 +96,7 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
     frames, notes = _whole(frames)
     name = label(frames)
     notes.append(unplaced(frames))
-    if frames[0].image.photometric == "MONOCHROME1":
+    if frames[0].image.photometric_interpretation == "MONOCHROME1":
         notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
     # As pictures have it: columns to the left, rows to the back, the first image on top.
@@ -158,16 +158,16 @@ def is_full(frames: Sequence[Frame]) -> bool:
 
 def heights_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
     """``[n]``: where each first pixel lies along the normal of the first frame, in mm."""
-    row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
-    positions = np.array([frame.position for frame in frames], dtype=float)
+    row, column = np.reshape(np.array(frames[0].image_orientation_patient, dtype=float), (2, 3))
+    positions = np.array([frame.image_position_patient for frame in frames], dtype=float)
     heights: NDArray[np.float64] = positions @ np.cross(row, column)
     return heights
 
 
 def beside_the_normal(frames: Sequence[Frame]) -> NDArray[np.float64]:
     """``[n, 2]``: where each first pixel lies along the rows and columns of the first, in mm."""
-    axes = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
-    positions = np.array([frame.position for frame in frames], dtype=float)
+    axes = np.reshape(np.array(frames[0].image_orientation_patient, dtype=float), (2, 3))
+    positions = np.array([frame.image_position_patient for frame in frames], dtype=float)
     beside: NDArray[np.float64] = positions @ axes.T
     return beside
 
@@ -202,10 +202,10 @@ class _Line:
 
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> _Line:
-        row, column = np.reshape(np.array(frames[0].orientation, dtype=float), (2, 3))
+        row, column = np.reshape(np.array(frames[0].image_orientation_patient, dtype=float), (2, 3))
         row, column = row / np.linalg.norm(row), column / np.linalg.norm(column)
         normal = np.cross(row, column)
-        positions = np.array([frame.position for frame in frames], dtype=float)
+        positions = np.array([frame.image_position_patient for frame in frames], dtype=float)
         order = np.argsort(positions @ normal, kind="stable")
         if _instances_run_backwards(frames, order):
             order, normal = order[::-1], -normal
@@ -275,7 +275,7 @@ class _Line:
 def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -> bool:
     """True where the files' own order falls along the normal: MONAI stacks by instance number."""
     first, last = frames[order[0]], frames[order[-1]]
-    numbers = first.image.instance, last.image.instance
+    numbers = first.image.instance_number, last.image.instance_number
     if None in numbers:
         return False
     if numbers[0] == numbers[1]:

@@ -118,9 +118,9 @@ def _order_of_numbers(
     numbers: dict[int, dict[int, int]] = defaultdict(dict)
     for k, group in enumerate(groups):
         for frame in group:
-            if frame.image.instance is None:
+            if frame.image.instance_number is None:
                 return None
-            numbers[place[id(frame)]][k] = frame.image.instance
+            numbers[place[id(frame)]][k] = frame.image.instance_number
     fullest = max(numbers.values(), key=len)
     if len(fullest) < len(groups):
         return None
