@@ -135,8 +135,11 @@ class Desk:
             send_move(widget, point, button)
         self.qtbot.mouseRelease(widget, button, pos=points[-1])
 
-    def choose_from_menu(self, layer, *titles):
-        """An entry of the menu that a right click on a layer in napari's list opens."""
+    def choose_from_menu(self, layer, *titles, also=None):
+        """An entry of the menu that a right click on a layer in napari's list opens.
+
+        ``also`` is another layer that is marked with it.
+        """
         view, index = self.in_layer_list(layer)
         left, missed = list(titles), []
 
@@ -162,6 +165,14 @@ class Desk:
         QTimer.singleShot(20, choose)
         place = view.visualRect(index).center()
         self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        if also is not None:
+            _, other = self.in_layer_list(also)
+            self.qtbot.mouseClick(
+                view.viewport(),
+                Qt.MouseButton.LeftButton,
+                Qt.KeyboardModifier.ControlModifier,
+                view.visualRect(other).center(),
+            )
         self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.RightButton, pos=place)
         assert not missed, missed
         assert not left

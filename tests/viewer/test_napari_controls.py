@@ -269,6 +269,7 @@ def test_layer_controls_cannot_take_the_map_off_the_common_scale(explained):
             lambda: explained.click(continuous),
             lambda: explained.drag_slider(explained.control(layer, "gamma:"), 0.2),
             lambda: type_first(explained, explained.control(layer, "blending:")),
+            lambda: type_first(explained, explained.control(layer, "colormap:")),
             lambda: type_first(explained, explained.control(layer, "interpolation:")),
         )
     ):
@@ -320,7 +321,8 @@ def test_the_key_for_contrast_meets_the_study_not_the_map(explained):
 
 def test_linked_layers_do_not_drag_the_map_along(explained):
     image, overlay = explained.scene.image, explained.scene.overlay
-    explained.viewer.layers.link_layers([image, overlay])
+    explained.choose_from_menu(image, "Link Layers", also=overlay)
+    assert explained.viewer.layers.selection == {image, overlay}
     explained.drag_slider(explained.control(image, "gamma:"), 0.2)
     assert overlay.gamma == 1
     assert 0.2 < image.gamma < 0.9
