@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QDockWidget,
     QFormLayout,
     QFrame,
+    QLineEdit,
     QListView,
     QPushButton,
     QSlider,
@@ -74,18 +75,10 @@ class Desk:
         QApplication.sendEvent(widget, event)
 
     def click_check_box(self, feature):
-        """Click the check box of a feature, where it is painted."""
+        """Click the check box of a feature."""
         table = self.importance.table
         index = table.model().index(table.model().row_of(feature), 0)
-        table.scrollTo(index)
-        option = QStyleOptionViewItem()
-        table.initViewItemOption(option)
-        option.rect = table.visualRect(index)
-        option.features |= QStyleOptionViewItem.ViewItemFeature.HasCheckIndicator
-        box = table.style().subElementRect(
-            QStyle.SubElement.SE_ItemViewItemCheckIndicator, option, table
-        )
-        self.click(table.viewport(), QPoint(box.center()))
+        self.click(table.viewport(), _check_box(table, index))
 
     def press(self, key, modifiers=Qt.KeyboardModifier.NoModifier):
         """A key while the canvas has the focus."""
@@ -125,15 +118,41 @@ class Desk:
         )
         start = handle.center()
         end = QPoint(groove.left() + round(share * (groove.width() - 1)), start.y())
-        self._drag(slider, [start + (end - start) * (step / 6) for step in range(7)])
+        self.drag_on(slider, start, end)
 
-    def _drag(self, widget, points):
-        """Press, move and release; what was made of the move so far is seen after each event."""
+    def drag_on(self, widget, start, end):
+        """Drag on a widget; what was made of the move so far is seen after each event."""
         button = Qt.MouseButton.LeftButton
-        self.qtbot.mousePress(widget, button, pos=points[0])
-        for point in points[1:]:
-            send_move(widget, point, button)
-        self.qtbot.mouseRelease(widget, button, pos=points[-1])
+        self.qtbot.mousePress(widget, button, pos=start)
+        for step in range(1, 7):
+            send_move(widget, start + (end - start) * (step / 6), button)
+        self.qtbot.mouseRelease(widget, button, pos=end)
+
+    def choose_layers(self, *layers):
+        """Click on the names of layers in napari's list, the control key held from the second."""
+        keys = Qt.KeyboardModifier.NoModifier
+        for layer in layers:
+            view, index = self.in_layer_list(layer)
+            place = view.visualRect(index).center()
+            self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, keys, place)
+            keys = Qt.KeyboardModifier.ControlModifier
+        assert self.viewer.layers.selection == set(layers)
+
+    def click_eye(self, layer):
+        """Click on the eye of a layer in napari's list."""
+        view, index = self.in_layer_list(layer)
+        self.click(view.viewport(), _check_box(view, index))
+
+    def rename(self, layer, name):
+        """Double-click on the name of a layer in napari's list, and type another."""
+        view, index = self.in_layer_list(layer)
+        place = view.visualRect(index).center()
+        self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        self.qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        [editor] = view.viewport().findChildren(QLineEdit)
+        self.qtbot.keyClicks(editor, name)
+        self.qtbot.keyClick(editor, Qt.Key.Key_Return)
+        self.qtbot.waitUntil(lambda: not view.viewport().findChildren(QLineEdit))
 
     def choose_from_menu(self, layer, *titles, also=None):
         """An entry of the menu that a right click on a layer in napari's list opens.
@@ -162,17 +181,9 @@ class Desk:
             self.qtbot.mouseMove(menu, where)
             self.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=where)
 
+        self.choose_layers(layer, *([] if also is None else [also]))
         QTimer.singleShot(20, choose)
         place = view.visualRect(index).center()
-        self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        if also is not None:
-            _, other = self.in_layer_list(also)
-            self.qtbot.mouseClick(
-                view.viewport(),
-                Qt.MouseButton.LeftButton,
-                Qt.KeyboardModifier.ControlModifier,
-                view.visualRect(other).center(),
-            )
         self.qtbot.mouseClick(view.viewport(), Qt.MouseButton.RightButton, pos=place)
         assert not missed, missed
         assert not left
@@ -229,8 +240,8 @@ class Desk:
         return button
 
     def layer_controls(self, layer):
-        """napari's controls of a layer, which is made the active one; by their names."""
-        self.viewer.layers.selection.active = layer
+        """napari's controls of a layer, which is chosen in its list; by their names."""
+        self.choose_layers(layer)
         self.qtbot.wait(20)
         [controls] = [
             widget
@@ -256,3 +267,14 @@ class Desk:
     def top_feature(self, row=0):
         """The feature in a row of the importance table."""
         return self.importance.model.feature_at(row)
+
+
+def _check_box(view, index):
+    """Where the check box of a row is painted; in napari's list of layers, its eye."""
+    view.scrollTo(index)
+    option = QStyleOptionViewItem()
+    view.initViewItemOption(option)
+    option.rect = view.visualRect(index)
+    option.features |= QStyleOptionViewItem.ViewItemFeature.HasCheckIndicator
+    box = QStyle.SubElement.SE_ItemViewItemCheckIndicator
+    return view.style().subElementRect(box, option, view).center()

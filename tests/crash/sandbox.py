@@ -32,8 +32,12 @@ class Sandbox:
         found: dict[str, bytes] = {}
         for place in {self.root, self.home}:
             for path in sorted(place.rglob("*")):
-                if path.is_file() and not path.is_relative_to(cache):
-                    found[str(path.relative_to(place))] = path.read_bytes()
+                if not path.is_file() or path.is_relative_to(cache):
+                    continue
+                content = path.read_bytes()
+                # Python tries the folder for temporary files by a file of this word.
+                if path.parent != self.temporary or content not in (b"", b"blat"):
+                    found[str(path.relative_to(place))] = content
         return found
 
     def left_in_cache(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_ifa.analysis import CohortFit
 from napari_ifa.viewer.panels.fit_badge import FitBadge
@@ -74,9 +75,13 @@ def test_a_misfit_is_in_panel_and_picture_whether_or_not_the_map_is_shown(explai
     explained.settle(lambda: explained.session.explanation is not None)
     assert explained.explain.fit.text() == f"⚠ {OUTSIDE.words}"
     assert explained.corner == "outside the reference range: intensities, features"
-    explained.session.select_class(1)
-    explained.scene.overlay.visible = False
+    explained.qtbot.keyClick(explained.explain.class_choice, Qt.Key.Key_Down)
+    assert explained.session.class_idx == 1
+    explained.click_eye(explained.scene.overlay)
+    assert not explained.scene.overlay.visible
     assert explained.corner == "outside the reference range: intensities, features"
-    explained.session.set_volume(None)
+    explained.choose_layers(explained.scene.image)
+    explained.click(explained.viewer_button("delete_button"))
+    explained.qtbot.waitUntil(lambda: explained.session.volume is None)
     assert explained.explain.fit.isHidden()
     assert explained.corner == ""

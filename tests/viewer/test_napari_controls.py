@@ -226,7 +226,7 @@ def place(layer):
 def test_transform_mode_moves_neither_the_map_nor_the_study(explained, which):
     layer = explained.scene.overlay if which == "map" else explained.scene.image
     before = place(layer)
-    explained.viewer.layers.selection.active = layer
+    explained.choose_layers(layer)
     explained.press(Qt.Key.Key_2)
     explained.drag((0.5, 0.5), (0.8, 0.7))
     controls = explained.layer_controls(layer)
@@ -267,6 +267,7 @@ def test_layer_controls_cannot_take_the_map_off_the_common_scale(explained):
         (
             lambda: explained.click(once),
             lambda: explained.click(continuous),
+            lambda: drag_limit(explained, layer),
             lambda: explained.drag_slider(explained.control(layer, "gamma:"), 0.2),
             lambda: type_first(explained, explained.control(layer, "blending:")),
             lambda: type_first(explained, explained.control(layer, "colormap:")),
@@ -282,8 +283,22 @@ def test_layer_controls_cannot_take_the_map_off_the_common_scale(explained):
         assert "colours of the evidence map were put back" in explained.said[-1][1]
     # The controls show what holds, not what was tried.
     assert explained.control(layer, "gamma:").value() == 1
+    assert limits_slider(explained, layer).value() == (-1, 1)
     assert not continuous.isChecked()
     assert explained.control(layer, "blending:").currentText() == "translucent_no_depth"
+
+
+def limits_slider(desk, layer):
+    """napari's slider with two handles for the contrast limits of a layer."""
+    control = desk.control(layer, "contrast limits:")
+    return next(iter(control.findChildren(QSlider)), control)
+
+
+def drag_limit(desk, layer):
+    """Take the upper contrast limit of a layer from the right end to the middle, by its handle."""
+    slider = limits_slider(desk, layer)
+    start = QPoint(slider.width() - 4, slider.height() // 2)
+    desk.drag_on(slider, start, slider.rect().center())
 
 
 def type_first(desk, combo):
@@ -349,10 +364,12 @@ def test_opacity_is_one_value_in_both_places(explained):
     assert overlay.opacity == pytest.approx(slider.value() / 100)
     assert control.value() == pytest.approx(overlay.opacity)
     explained.click(explained.study.view.plane_buttons["3D"])
-    explained.scene.overlay_3d.opacity = 0.2
-    assert panel.opacity.value() == 20
+    explained.drag_slider(explained.control(explained.scene.overlay_3d, "opacity:"), 0.2)
+    opacity = explained.scene.overlay_3d.opacity
+    assert opacity == pytest.approx(0.2, abs=0.1)
+    assert panel.opacity.value() == pytest.approx(100 * opacity, abs=0.5)
     explained.click(explained.study.view.plane_buttons["axial"])
-    assert overlay.opacity == pytest.approx(0.2)
+    assert overlay.opacity == pytest.approx(opacity)
 
 
 # -- features -------------------------------------------------------------------------------------
@@ -379,7 +396,8 @@ def test_features_taken_away_are_named_in_the_picture_and_come_back_with_another
     assert explained.corner == "1 of 2 features"
     assert explained.scene.overlay.name == "evidence map, 1 of 2 features"
     # A map that is hidden is of no features.
-    explained.scene.overlay.visible = False
+    explained.click_eye(explained.scene.overlay)
+    assert not explained.scene.overlay.visible
     assert explained.corner == ""
 
 
@@ -387,8 +405,8 @@ def test_features_taken_away_are_named_in_the_picture_and_come_back_with_another
 
 
 def delete(desk, layers):
-    desk.viewer.layers.selection = set(layers)
-    desk.press(Qt.Key.Key_Delete, CONTROL)
+    desk.choose_layers(*layers)
+    desk.click(desk.viewer_button("delete_button"))
 
 
 def test_a_deleted_map_comes_back_by_a_button_and_with_the_next_toggle(explained):
@@ -407,7 +425,8 @@ def test_a_deleted_map_comes_back_by_a_button_and_with_the_next_toggle(explained
         assert not button.isVisible()
         overlay, explanation = explained.scene.overlay, explained.session.explanation
         np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
-    explained.scene.overlay.name = "something else"
+    explained.rename(explained.scene.overlay, "something else")
+    assert explained.scene.overlay.name == "something else"
     explained.click_check_box(0)
     assert explained.scene.overlay.name == "evidence map"
 
@@ -451,7 +470,7 @@ def test_what_napari_makes_of_a_map_is_marked_as_a_copy(explained, titles):
     assert "napari_ifa_explanation" not in made.metadata
     assert explained.corner == "with a copy of a map, which stays as it was"
     explained.session.select_class(1)
-    made.visible = False
+    explained.click_eye(made)
     assert explained.corner == ""
 
 
@@ -494,7 +513,8 @@ def test_a_map_over_another_study_is_said(explained):
     explained.session.set_volume(read_volume_like(first))
     assert not first.visible
     assert explained.corner == ""
-    first.visible = True
+    explained.click_eye(first)
+    assert first.visible
     assert "with another study: the map is not of it" in explained.corner
 
 

@@ -64,8 +64,7 @@ def test_answers_stand_beside_each_other(explained):
 def test_another_class_is_chosen(explained):
     choice = explained.explain.class_choice
     assert "predicted" in choice.itemText(0)
-    choice.setCurrentIndex(1)
-    choice.activated.emit(1)
+    explained.qtbot.keyClick(choice, Qt.Key.Key_Down)
     assert explained.session.class_idx == 1
     assert explained.explain.legend.ends == ("against lesion", "for lesion")
     assert explained.explain.legend.neutral == explained.session.explanation.scale.neutral
@@ -74,10 +73,12 @@ def test_another_class_is_chosen(explained):
 
 
 def test_opacity_slider_moves_the_layers_opacity(explained):
-    explained.explain.opacity.setValue(30)
-    assert explained.scene.overlay.opacity == pytest.approx(0.3)
-    explained.scene.show_plane("3D")
-    assert explained.scene.overlay_3d.opacity == pytest.approx(0.3)
+    slider = explained.explain.opacity
+    explained.drag_slider(slider, 0.3)
+    assert slider.value() == pytest.approx(30, abs=5)
+    assert explained.scene.overlay.opacity == pytest.approx(slider.value() / 100)
+    explained.click(explained.study.view.plane_buttons["3D"])
+    assert explained.scene.overlay_3d.opacity == pytest.approx(slider.value() / 100)
 
 
 def test_a_foreign_analysis_is_refused_with_the_difference(desk, analysis):
@@ -323,11 +324,19 @@ def test_check_boxes_and_buttons_choose_features(explained):
 
 def test_slider_keeps_the_top_after_a_moment(explained):
     slider = explained.importance.slider
-    for percent in (90, 60, 40):
-        slider.setValue(percent)
+    for _ in range(6):
+        explained.qtbot.keyClick(slider, Qt.Key.Key_PageDown)
+    assert slider.value() == 40
     assert explained.session.mask.count == 2
     explained.qtbot.waitUntil(lambda: explained.session.mask.count == 1)
     assert explained.session.mask.keep.tolist() == [True, False]
+
+
+def test_dragging_the_slider_keeps_the_top(explained):
+    explained.drag_slider(explained.importance.slider, 0.4)
+    explained.qtbot.waitUntil(lambda: explained.session.mask.keep.tolist() == [True, False])
+    explained.drag_slider(explained.importance.slider, 1.0)
+    explained.qtbot.waitUntil(lambda: explained.session.mask.keep.all())
 
 
 def test_slider_and_check_boxes_agree(explained):
@@ -346,9 +355,9 @@ def test_order_and_basis(explained):
     # Importance of class 1: 0.25 · (4.5 + 0.5) and −1 · (4.5 + 0.5).
     np.testing.assert_allclose(explained.session.importance(), [1.25, -5.0])
     assert explained.top_feature() == 0
-    importance.order.setCurrentText("|importance|")
+    explained.qtbot.keyClicks(importance.order, "|")
     assert explained.top_feature() == 1
-    importance.basis.setCurrentIndex(1)
+    explained.qtbot.keyClick(importance.basis, Qt.Key.Key_Down)
     # Only the first case has class 1.
     assert importance.model.value(0, 1) == pytest.approx(-9.0)
 
@@ -396,8 +405,8 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
     assert "the bundle does not say" in notes.text.text()
     assert notes.choice.isVisibleTo(desk.explain)
 
-    notes.activation.setCurrentIndex(notes.activation.findData("softmax"))
-    notes.activation.activated.emit(notes.activation.currentIndex())
+    explained_by = notes.activation.itemText(notes.activation.findData("softmax"))
+    desk.qtbot.keyClicks(notes.activation, explained_by[:3])
 
     assert not table.isColumnHidden(P_ALL)
     assert table.horizontalHeaderItem(LOGIT_ALL).text() == "logit"
