@@ -507,7 +507,7 @@ def test_every_method_stands_in_the_help(capsys):
 
 def test_every_method_is_offered() -> None:
     from napari_ifa.cam import METHODS
-    from napari_ifa.cli import METHODS as OFFERED
+    from napari_ifa.cli.parser import METHODS as OFFERED
 
     assert sorted(OFFERED) == sorted(METHODS)
 

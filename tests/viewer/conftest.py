@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,20 @@ import pytest
 from tests.desk import Desk
 
 MANIFEST = Path(__file__).resolve().parents[2] / "napari.yaml"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage_of_these_tests_only() -> Iterator[None]:
+    """napari collects garbage with each layer and window that goes.
+
+    Without what all tests import that is done in a moment.
+    """
+    for name in ("monai.transforms", "napari.qt", "scipy.ndimage", "torch", "xarray"):
+        import_module(name)
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

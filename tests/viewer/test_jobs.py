@@ -130,14 +130,14 @@ def test_bar_shows_progress_and_its_button_cancels(jobs, qtbot):
     outcome = Outcome()
     jobs.start("Analysing", until_stopped, outcome.values.append, outcome.errors.append, key="a")
     job = jobs.running[0]
-    qtbot.waitUntil(lambda: job in bars._rows)
-    row = bars._rows[job]
+    qtbot.waitUntil(lambda: job in bars.rows)
+    row = bars.rows[job]
     qtbot.waitUntil(lambda: row.bar.value() > 2)
     assert row.bar.maximum() == 10_000
     qtbot.waitUntil(lambda: "left" in row.label.text(), timeout=5000)
     row.cancel.click()
     qtbot.waitUntil(lambda: outcome.ended)
-    assert not bars._rows
+    assert not bars.rows
     assert bars.isHidden()
 
 
@@ -146,12 +146,12 @@ def test_a_short_job_shows_no_bar(jobs, qtbot):
     qtbot.addWidget(bars)
     outcome = Outcome()
     shown = []
-    jobs.changed.connect(lambda: shown.append(len(bars._rows)))
+    jobs.changed.connect(lambda: shown.append(len(bars.rows)))
     jobs.start("Short", lambda p, s: 1, outcome.values.append, outcome.errors.append, key="s")
     qtbot.waitUntil(lambda: outcome.ended)
     qtbot.wait(350)
     assert not any(shown)
-    assert not bars._rows
+    assert not bars.rows
 
 
 def test_bars_of_another_lane_stand_elsewhere(jobs, qtbot):
@@ -160,7 +160,7 @@ def test_bars_of_another_lane_stand_elsewhere(jobs, qtbot):
     outcome = Outcome()
     jobs.start("Long", until_stopped, outcome.values.append, outcome.errors.append, key="a")
     qtbot.wait(400)
-    assert not bars._rows
+    assert not bars.rows
 
 
 def test_closing_ends_everything_and_reports_nothing(jobs, qtbot):

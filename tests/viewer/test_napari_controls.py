@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from itertools import permutations, product
 
@@ -32,17 +31,12 @@ PLACE = ("affine", "scale", "translate", "rotate", "shear")
 @pytest.fixture(scope="module")
 def window(qapp):
     """One window for all: none of these tests leaves anything in it that a person could not."""
-    # napari collects garbage with each layer that goes: without what all tests have imported, it
-    # is done in a moment.
-    gc.collect()
-    gc.freeze()
     viewer = napari.Viewer(show=True, show_welcome_screen=False)
     viewer.window._qt_window.resize(1600, 1000)
     desk = Desk(viewer, None)
     yield desk
     desk.workspace.jobs.close()
     viewer.close()
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_opacity_slider_moves_the_layers_opacity(explained):
 
 def test_a_foreign_analysis_is_refused_with_the_difference(desk, analysis):
     desk.session.set_classifier(tiny_classifier(bent=True))
-    desk.session._adopt(analysis)
+    desk.session.adopt(analysis)
     assert desk.session.analysis is None
     assert desk.explain.message.isVisible()
     assert desk.said[0][0] == "error"
@@ -134,7 +134,7 @@ def test_each_save_button_writes_the_analysis_that_stands_beside_it(
         return str(target), ""
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
-    desk.session.load_bundle(tmp_path)
+    desk.session.models.load(tmp_path)
     desk.settle(lambda: desk.session.classifier is not None)
     panel = desk.explain
 
@@ -157,7 +157,7 @@ def test_each_save_button_writes_the_analysis_that_stands_beside_it(
 
     desk.session.run_analysis(cohort, None, "gradcam")
     desk.settle(lambda: not desk.session.analysis_is_saved)
-    desk.session.load_analysis(tmp_path / "two.nc")
+    desk.session.analyses.load(tmp_path / "two.nc")
     desk.settle(lambda: desk.session.analysis_is_saved)
     assert panel.analysis_name.text() == "2 cases, gradcam"
     assert not panel.save_analysis.isVisible()
@@ -205,11 +205,11 @@ def test_cancel_button_stops_an_analysis(desk, tmp_path, monkeypatch):
 
     monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
     monkeypatch.setattr("napari_ifa.analysis.analyze", slow_analysis)
-    desk.session.load_bundle(tmp_path)
+    desk.session.models.load(tmp_path)
     desk.settle(lambda: desk.session.classifier is not None)
     desk.session.run_analysis(cohort, None, "gradcam")
-    desk.qtbot.waitUntil(lambda: bool(desk.explain.jobs._rows))
-    [row] = desk.explain.jobs._rows.values()
+    desk.qtbot.waitUntil(lambda: bool(desk.explain.jobs.rows))
+    [row] = desk.explain.jobs.rows.values()
     desk.qtbot.waitUntil(lambda: "left" in row.label.text(), timeout=5000)
     desk.click(row.cancel)
     desk.settle()
@@ -267,7 +267,7 @@ def test_a_bundle_that_would_run_code_is_asked_about(desk, tmp_path, monkeypatch
 
     monkeypatch.setattr("napari_ifa.models.load_classifier", load_classifier)
     monkeypatch.setattr(QMessageBox, "warning", warning)
-    desk.session.load_bundle(tmp_path)
+    desk.session.models.load(tmp_path)
     desk.settle(lambda: bool(asked))
     desk.settle()
     assert "os.system" in asked[0]

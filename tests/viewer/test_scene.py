@@ -274,8 +274,6 @@ def test_one_workspace_for_each_viewer(make_napari_viewer):
 
 
 def test_nothing_of_a_viewer_stays_when_it_closes(make_napari_viewer, qtbot, volume):
-    from napari_ifa.viewer import workspace as module
-
     viewer = make_napari_viewer()
     workspace = workspace_of(viewer)
     workspace.session.set_volume(volume)
@@ -287,4 +285,3 @@ def test_nothing_of_a_viewer_stays_when_it_closes(make_napari_viewer, qtbot, vol
         qtbot.wait(20)
         gc.collect()
     assert [reference() for reference in watched] == [None, None]
-    assert not module._workspaces

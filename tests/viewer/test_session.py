@@ -65,7 +65,9 @@ class Heard:
 
 @pytest.fixture
 def session():
-    session = Session(Runner())
+    runner = Runner()
+    session = Session(runner)
+    session.runner = runner
     session.heard = Heard(session)
     return session
 
@@ -116,13 +118,13 @@ def test_contributions_are_of_the_class_on_show(explained):
 
 
 def test_a_mask_changes_picture_and_prediction_at_once(explained):
-    explained._runner.titles.clear()
+    explained.runner.titles.clear()
     explained.set_mask(FeatureMask.only(2, [1]))
     np.testing.assert_allclose(explained.prediction.masked_logits, [10.0, 11.0])
     np.testing.assert_allclose(explained.prediction.logits, [14.5, 13.25])
     assert explained.prediction.masked_probabilities.argmax() == 1
     assert explained.heard.masks[-1].mask.count == 1
-    assert explained._runner.titles == ["Following the features"]  # and no "Predicting"
+    assert explained.runner.titles == ["Following the features"]  # and no "Predicting"
 
 
 def test_a_path_around_the_layer_is_said_once_for_a_model(session, volume):
@@ -154,13 +156,13 @@ def test_no_path_around_the_layer_is_no_news(explained):
 
 
 def test_a_head_that_is_not_affine_predicts_in_a_job(session, volume):
-    session._runner.hold = {"Predicting"}
+    session.runner.hold = {"Predicting"}
     session.set_volume(volume)
     session.set_classifier(tiny_classifier(bent=True))
     session.set_mask(FeatureMask.only(2, [1]))
     assert session.prediction.masked_logits is None
     assert session.heard.masks[-1].mask.count == 1
-    session._runner.release()
+    session.runner.release()
     # The only feature left is −4.5 on average, which the ReLU of the head makes 0.
     np.testing.assert_allclose(session.prediction.masked_logits, [10.0, 20.0])
 
@@ -169,10 +171,10 @@ def test_pinned_features_are_kept_while_the_network_works(explained, tmp_path):
     explained.pin_features(True)
     explained.set_mask(FeatureMask.without(2, [0]))
     other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
-    explained._runner.hold = {"Explaining"}
+    explained.runner.hold = {"Explaining"}
     explained.set_volume(other)
     assert explained.explanation is None
-    explained._runner.release()
+    explained.runner.release()
     assert explained.mask.keep.tolist() == [False, True]
 
 
@@ -185,7 +187,7 @@ def test_another_study_is_explained_for_its_predicted_class(explained, tmp_path)
 
 def test_an_analysis_of_another_model_is_refused(session, analysis):
     session.set_classifier(tiny_classifier(bent=True))
-    session._adopt(analysis)
+    session.adopt(analysis)
     assert session.analysis is None
     assert session.heard.sentences[-1][0] == "error"
 
@@ -232,11 +234,11 @@ def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_p
 
     monkeypatch.setattr("napari_ifa.models.load_classifier", load_classifier)
     asked = []
-    session.trust_wanted.connect(lambda *values: asked.append(values))
-    session.load_bundle(tmp_path, told="sigmoid", layer="conv", device=None)
+    session.models.trust_wanted.connect(lambda *values: asked.append(values))
+    session.models.load(tmp_path, told="sigmoid", layer="conv", device=None)
     assert asked == [(tmp_path, "It would run os.system.")]
     assert session.classifier is None
-    session.trust_bundle()
+    session.models.trust()
     asked_for = {"output_activation": "sigmoid", "layer": "conv"}
     assert loaded == [(False, asked_for), (True, asked_for)]
     assert session.classifier is not None
@@ -245,13 +247,13 @@ def test_a_bundle_that_would_run_code_is_asked_about(session, monkeypatch, tmp_p
 def test_an_analysis_that_was_run_waits_to_be_saved(session, monkeypatch, tmp_path):
     monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
     cohort = write_cohort(tmp_path, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
-    session.load_bundle(tmp_path)
+    session.models.load(tmp_path)
     session.run_analysis(cohort, "training", "gradcam")
     assert not session.analysis_is_saved
     session.save_analysis(tmp_path / "analysis.nc")
     assert session.analysis_is_saved
     session.set_analysis(None)
-    session.load_analysis(tmp_path / "analysis.nc")
+    session.analyses.load(tmp_path / "analysis.nc")
     assert session.analysis.cases.sizes["case"] == 2
 
 
@@ -259,11 +261,11 @@ def test_an_analysis_that_ends_after_another_model_was_opened_can_still_be_saved
     session, analysis, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("napari_ifa.models.load_classifier", lambda *a, **k: tiny_classifier())
-    session._runner.hold.add("Analysing the cohort")
-    session.load_bundle(tmp_path)
+    session.runner.hold.add("Analysing the cohort")
+    session.models.load(tmp_path)
     session.run_analysis(tmp_path / "datalist.json", None, "gradcam")
     session.set_classifier(tiny_classifier(bent=True))
-    session._runner.release()
+    session.runner.release()
     assert session.analysis is None
     assert "made with another model" in session.heard.sentences[-1][1]
     session.save_analysis(tmp_path / "kept.nc")
@@ -282,14 +284,14 @@ def test_two_analyses_are_saved_one_after_the_other_each_in_its_own_file(
 ):
     """A second save must not end the first, which may still wait or be at work."""
     other = another_analysis(tmp_path / "other")
-    session._runner.hold.add("Saving the analysis")
+    session.runner.hold.add("Saving the analysis")
     keys = []
-    start = session._runner.start
-    session._runner.start = lambda *a, key, **k: keys.append(key) or start(*a, key=key, **k)
+    start = session.runner.start
+    session.runner.start = lambda *a, key, **k: keys.append(key) or start(*a, key=key, **k)
     session.set_analysis(analysis)
     session.save_analysis(tmp_path / "first.nc", analysis)
     session.save_analysis(tmp_path / "second.nc", other)
-    session._runner.release()
+    session.runner.release()
     assert len(set(keys)) == 2
     assert load_analysis(tmp_path / "first.nc").cases.sizes["case"] == 2
     assert load_analysis(tmp_path / "second.nc").cases.sizes["case"] == 3
@@ -299,25 +301,25 @@ def test_what_was_chosen_when_export_was_clicked_is_written(explained, tmp_path)
     """Class, features and study may be others before the file is written."""
     written = []
     format_ = ExportFormat("T", ".t", "", lambda e, path, *rest: written.append(e) or [path])
-    explained._runner.hold.add("Exporting T")
+    explained.runner.hold.add("Exporting T")
     chosen = explained.explanation
     explained.export(format_, tmp_path / "a.t", Shown(), chosen)
     explained.select_class(1)
     explained.set_mask(FeatureMask.only(2, [1]))
     explained.export(format_, tmp_path / "b.t", Shown())
     explained.set_volume(None)
-    explained._runner.release()
+    explained.runner.release()
     assert written[0] is chosen
     assert (written[1].class_idx, written[1].mask.keep.tolist()) == (1, [False, True])
 
 
 def test_what_is_on_the_screen_is_never_of_another_analysis_than_the_named_one(explained, tmp_path):
-    explained._runner.hold.add("Explaining")
+    explained.runner.hold.add("Explaining")
     other = another_analysis(tmp_path / "other")
     explained.set_analysis(other)
     assert explained.analysis is other
     assert explained.explanation is None, "that of the other one is gone at once"
-    explained._runner.release()
+    explained.runner.release()
     assert explained.explanation.analysis is other
 
 
@@ -337,11 +339,11 @@ def test_another_study_opens_with_all_features_unless_they_are_pinned(explained,
 
 
 def test_an_explanation_of_a_study_that_was_closed_meanwhile_is_dropped(session, volume):
-    session._runner.hold.add("Explaining")
+    session.runner.hold.add("Explaining")
     session.set_classifier(tiny_classifier())
     session.set_volume(volume)
     session.set_volume(None)
-    session._runner.release()
+    session.runner.release()
     assert session.explanation is None
     assert session.heard.explanations == []
 
@@ -349,10 +351,10 @@ def test_an_explanation_of_a_study_that_was_closed_meanwhile_is_dropped(session,
 def test_a_late_prediction_for_other_features_is_dropped(session, volume):
     session.set_classifier(tiny_classifier(bent=True))
     session.set_volume(volume)
-    session._runner.hold.add("Predicting")
+    session.runner.hold.add("Predicting")
     session.set_mask(FeatureMask.only(2, [1]))
     session.set_mask(FeatureMask.all(2))
-    session._runner.release()
+    session.runner.release()
     np.testing.assert_allclose(session.prediction.masked_logits, session.prediction.logits)
 
 
@@ -374,7 +376,7 @@ def test_an_analysis_needs_a_model(session, tmp_path):
 
 
 def test_cancelling_is_a_note_and_no_error(session):
-    session._fail(Cancelled("Analysing the cohort: cancelled."))
+    session.fail(Cancelled("Analysing the cohort: cancelled."))
     assert session.heard.sentences == [("note", "Analysing the cohort: cancelled.")]
 
 

@@ -215,8 +215,8 @@ def test_after_a_cancelled_scan_a_series_opens_only_with_consent(desk, scan, rea
     monkeypatch.setattr(QMessageBox, "question", question)
     scan.steps = [[dicom("a"), dicom("b")], [dicom("a"), dicom("b"), dicom("c")]]
     desk.session.open_path("study")
-    desk.qtbot.waitUntil(lambda: bool(desk.study.jobs._rows))
-    [row] = desk.study.jobs._rows.values()
+    desk.qtbot.waitUntil(lambda: bool(desk.study.jobs.rows))
+    [row] = desk.study.jobs.rows.values()
     desk.click(row.cancel)
     scan.go_on.release()
     desk.settle()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError
 
@@ -116,7 +117,8 @@ class FeatureChoice:
         """
         if self.kind == "top" and analysis is None:
             raise AnalysisError(
-                "The top features are those of a cohort; give its analysis with --analysis."
+                "The top features are those of a cohort; give its analysis with --analysis.",
+                CommandProblem.NEEDS_AN_ANALYSIS,
             )
         if self.numbers and features is not None:
             self._by_number(features)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import is_within, refuse_existing, reserve_file, reserve_folder
+from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, Cancelled
 
@@ -42,12 +43,14 @@ def run_analyze(options: argparse.Namespace) -> None:
     kept_parts = finished_parts(parts)
     if kept_parts and not options.resume:
         raise AnalysisError(
-            f"An interrupted analysis lies in {parts}; go on with it by --resume, or remove it."
+            f"An interrupted analysis lies in {parts}; go on with it by --resume, or remove it.",
+            CommandProblem.PARTS_LIE_THERE,
         )
     if options.resume and not kept_parts:
         raise AnalysisError(
             f"There is nothing to resume: no finished part of an analysis lies in {parts.name}"
-            " beside the file; leave out --resume to begin."
+            " beside the file; leave out --resume to begin.",
+            CommandProblem.NOTHING_TO_RESUME,
         )
     classifier = loaded_classifier(options)
     work = (classifier, cohort, options.method, options.profiles)
@@ -120,7 +123,8 @@ def run_findings(options: argparse.Namespace) -> None:
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(
             "Maps of the candidates and what accuracy loses without features need the model and"
-            " its cases: give --bundle and --cohort, or neither."
+            " its cases: give --bundle and --cohort, or neither.",
+            CommandProblem.HALF_A_MODEL,
         )
     reserve_folder(options, options.out)
     analysis = load_analysis(options.analysis)
@@ -166,7 +170,8 @@ def run_report(options: argparse.Namespace) -> None:
         if is_within(options.tables, options.out):
             raise AnalysisError(
                 "The report is a file and the tables need a folder, and both were given the same"
-                " place; give the tables another one."
+                " place; give the tables another one.",
+                CommandProblem.ONE_PLACE_FOR_TWO,
             )
         reserve_folder(options, options.tables)
     analysis = load_analysis(options.analysis)

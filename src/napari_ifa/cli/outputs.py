@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.disk import Kind, check_file, check_not_read, claimed, reason_of
 from napari_ifa.errors import ExistingOutputError, IfaError
 
@@ -40,7 +41,10 @@ def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: st
     """
     _check_writable(out.parent, out.name)
     if out.is_dir():
-        raise IfaError(f"{out} is a folder; give a file's name, such as {out / example}.")
+        raise IfaError(
+            f"{out} is a folder; give a file's name, such as {out / example}.",
+            CommandProblem.FOLDER_FOR_A_FILE,
+        )
     _reserve(options, out)
     check_file(out, kind, overwrite=True)
 
@@ -48,7 +52,10 @@ def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: st
 def reserve_folder(options: argparse.Namespace, out: Path) -> None:
     """Refuse a place for a folder that cannot be written or is none."""
     if os.path.lexists(out) and not os.path.isdir(out):
-        raise IfaError("The place for the results is a file; give a folder, or a new name for one.")
+        raise IfaError(
+            "The place for the results is a file; give a folder, or a new name for one.",
+            CommandProblem.FILE_FOR_A_FOLDER,
+        )
     _check_writable(out, "")
     _reserve(options, out)
 
@@ -83,5 +90,6 @@ def _check_writable(folder: Path, name: str) -> None:
     except (OSError, ValueError) as error:
         why = reason_of(error) if isinstance(error, OSError) else ""
         raise IfaError(
-            f"The results cannot be written there{why}; choose another place."
+            f"The results cannot be written there{why}; choose another place.",
+            CommandProblem.NOT_WRITTEN,
         ) from error

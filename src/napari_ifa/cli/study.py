@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_ifa.cli.arguments import loaded_classifier
 from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
+from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, ExplanationError, IfaError, UnsupportedStudyError
 
@@ -124,7 +125,8 @@ def run_explain(options: argparse.Namespace) -> None:
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(
             "A scale's scope and percentiles are those of a cohort; give its analysis with"
-            " --analysis."
+            " --analysis.",
+            CommandProblem.NEEDS_AN_ANALYSIS,
         )
     reserve_folder(options, options.out)
     classifier = loaded_classifier(options)
@@ -210,7 +212,8 @@ def run_view(options: argparse.Namespace) -> None:
     elif any(how.values()):
         raise IfaError(
             "A layer, a device, trust and an activation are those of a model; give its bundle with"
-            " --bundle."
+            " --bundle.",
+            CommandProblem.NEEDS_A_BUNDLE,
         )
     _check_display()
     _open_viewer(options.study, options.bundle, options.analysis, **how)
@@ -242,5 +245,6 @@ def _open_viewer(
         )
     except ImportError as error:
         raise IfaError(
-            f"napari's window cannot be opened ({error}); install 'napari-ifa[all]'."
+            f"napari's window cannot be opened ({error}); install 'napari-ifa[all]'.",
+            CommandProblem.NO_WINDOW,
         ) from error

@@ -148,9 +148,9 @@ def open_viewer(
     dock_all(viewer)
     workspace.session.choose_basis(basis)
     if bundle is not None:
-        workspace.session.load_bundle(bundle, trust, activation, layer=layer, device=device)
+        workspace.session.models.load(bundle, trust, activation, layer=layer, device=device)
     if analysis is not None:
-        workspace.session.load_analysis(analysis)
+        workspace.session.analyses.load(analysis)
     if study is not None:
         workspace.session.open_path(study)
     if wait:

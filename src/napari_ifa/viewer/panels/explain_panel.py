@@ -52,7 +52,7 @@ class ExplainPanel(Panel):
         self.listen(self.session.analyses.unsaved_changed, self._offer_saving)
         self.listen(self.session.explanation_changed, self._show_explanation)
         self.listen(self.session.prediction_changed, self.predictions.show_prediction)
-        self.listen(self.session.trust_wanted, self._ask_trust)
+        self.listen(self.session.models.trust_wanted, self._ask_trust)
         self.listen(self.session.missing_wanted, self._ask_about_missing)
         self.listen(self.session.volume_changed, self._show_hint)
         self.listen(self.workspace.scene.map.opacity_changed, self._show_opacity)
@@ -193,7 +193,7 @@ class ExplainPanel(Panel):
     def _ask_bundle(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a MONAI bundle")
         if folder:
-            self.session.load_bundle(folder)
+            self.session.models.load(folder)
 
     def _ask_trust(self, folder: Path, sentence: str) -> None:
         answer = QMessageBox.warning(
@@ -204,7 +204,7 @@ class ExplainPanel(Panel):
             QMessageBox.StandardButton.Cancel,
         )
         if answer == QMessageBox.StandardButton.Open:
-            self.session.trust_bundle()
+            self.session.models.trust()
 
     def _ask_about_missing(self, sentence: str) -> None:
         asked_about = self.session.volume
@@ -222,7 +222,7 @@ class ExplainPanel(Panel):
     def _ask_analysis(self) -> None:
         file, _ = QFileDialog.getOpenFileName(self, "Open an analysis", "", _ANALYSIS_FILTER)
         if file:
-            self.session.load_analysis(file)
+            self.session.analyses.load(file)
 
     def _ask_cohort(self) -> None:
         dialog = AnalysisDialog(self)

@@ -121,7 +121,7 @@ class JobBars(QWidget):
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE)
         self._patience.timeout.connect(self._update)
-        self._rows: dict[Job, _JobRow] = {}
+        self.rows: dict[Job, _JobRow] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         jobs.changed.connect(self._update)
@@ -133,20 +133,20 @@ class JobBars(QWidget):
         shown = [job for job in running if 1000 * job.seconds >= _PATIENCE]
         if len(shown) < len(running):
             self._patience.start()
-        for job in [job for job in self._rows if job not in running]:
-            row = self._rows.pop(job)
+        for job in [job for job in self.rows if job not in running]:
+            row = self.rows.pop(job)
             self._layout.removeWidget(row)
             row.hide()
             row.deleteLater()
         for job in shown:
-            if job not in self._rows:
-                self._rows[job] = _JobRow(self._jobs, job)
-                self._layout.addWidget(self._rows[job])
-        self.setVisible(bool(self._rows))
+            if job not in self.rows:
+                self.rows[job] = _JobRow(self._jobs, job)
+                self._layout.addWidget(self.rows[job])
+        self.setVisible(bool(self.rows))
 
     def _progress(self, job: Job) -> None:
-        if job in self._rows:
-            self._rows[job].show_progress()
+        if job in self.rows:
+            self.rows[job].show_progress()
 
 
 class _JobRow(QWidget):

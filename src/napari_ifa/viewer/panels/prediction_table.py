@@ -21,7 +21,7 @@ from napari_ifa.viewer.panels.feature_table import MINUS, Index
 from napari_ifa.viewer.panels.panel import plain
 
 if TYPE_CHECKING:
-    from napari_ifa.viewer.state.session import Prediction
+    from napari_ifa.viewer.state.predicting import Prediction
 
 CLASS, P_ALL, LOGIT_ALL, P_CHOSEN, LOGIT_CHOSEN = range(5)
 _TITLES = ("class", "all: p", "logit", "chosen: p", "logit")

@@ -5,9 +5,7 @@ No Qt and no layers here: panels and scene listen to the signals and call the me
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_ifa.errors import (
-    AnalysisError,
-    AnalysisMismatchError,
-    Cancelled,
-    IfaError,
-    UntrustedModelError,
-)
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, IfaError
 from napari_ifa.viewer.state.cohort_analyses import CohortAnalyses
 from napari_ifa.viewer.state.exporting import ExportFormat, Shown, what_was_written
+from napari_ifa.viewer.state.model_loader import ModelLoader
+from napari_ifa.viewer.state.predicting import Prediction, Predictor
 from napari_ifa.viewer.state.study_browser import Runner, StudyBrowser
 
 if TYPE_CHECKING:
@@ -33,20 +27,6 @@ if TYPE_CHECKING:
     from napari_ifa.models.answers import ToldActivation
     from napari_ifa.reading import Series
     from napari_ifa.volumes import Volume
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Logits and probabilities ``[C]`` with all features and with the chosen ones.
-
-    The masked ones are None while the network still computes them, and probabilities where the
-    model has none.
-    """
-
-    logits: NDArray[Any]
-    probabilities: NDArray[Any] | None
-    masked_logits: NDArray[Any] | None
-    masked_probabilities: NDArray[Any] | None
 
 
 class Session:
@@ -61,7 +41,6 @@ class Session:
     prediction_changed(Prediction | None)
     said(kind, sentence, about) : ``"error"`` or ``"note"``, for the message line of the panel
         that it is about: ``"study"`` or ``"model"``.
-    trust_wanted(path, sentence) : a bundle asks to run what is not on the allow-list.
     missing_wanted(sentence) : slices are missing, so that it is only explained when told to.
     """
 
@@ -72,7 +51,6 @@ class Session:
     mask_changed = Signal(object)
     prediction_changed = Signal(object)
     said = Signal(str, str, str)
-    trust_wanted = Signal(object, str)
     missing_wanted = Signal(str)
 
     def __init__(self, runner: Runner) -> None:
@@ -86,18 +64,18 @@ class Session:
         # What a person said about a volume with missing slices; None where nobody was asked.
         self._despite_missing: bool | None = None
         self.classifier: Classifier | None = None
+        self.models = ModelLoader(runner, self.set_classifier, self.fail)
         self.analysis: Analysis | None = None
         self.analyses = CohortAnalyses(
-            runner, self._adopt, lambda sentence: self.say("note", sentence), self._fail
+            runner, self.adopt, lambda sentence: self.say("note", sentence), self.fail
         )
         self.explanation: Explanation | None = None
         # Whether what is explained fits the cohort; None without an analysis.
         self.fit: CohortFit | None = None
         self.prediction: Prediction | None = None
-        self.bundle: Path | None = None
-        self._trusted = False
-        # Loads the bundle that asked for trust last, with it.
-        self._trusting: Callable[[], None] | None = None
+        self._predictor = Predictor(
+            runner, self._take_prediction, lambda sentence: self.say("note", sentence), self.fail
+        )
         # None: the class that the model predicts.
         self._chosen_class: int | None = None
         # "all" or "true": over every case of the cohort, or over those of the class.
@@ -108,8 +86,6 @@ class Session:
         self._mask: FeatureMask | None = None
         # Whether the next studies keep the features that are chosen now.
         self.features_pinned = False
-        # The model whose paths around the layer have been looked for.
-        self._looked_at: Classifier | None = None
 
     # ---------------------------------------------------------------- study
 
@@ -126,6 +102,7 @@ class Session:
         if not self.features_pinned:
             self._mask = None
         was_explained = self.explanation is not None
+        self._predictor.forget()
         self.explanation, self.prediction, self.fit = None, None, None
         # First, so that the layers of the last study go in one step.
         self.volume_changed.emit(volume)
@@ -135,46 +112,6 @@ class Session:
         self._explain()
 
     # ---------------------------------------------------------------- model
-
-    def load_bundle(
-        self,
-        path: str | Path,
-        trust: bool = False,
-        told: ToldActivation | None = None,
-        **where: str | None,
-    ) -> None:
-        """Load the network to explain from a MONAI bundle's folder.
-
-        ``told`` is how its outputs become probabilities, where the bundle does not say it;
-        ``where`` its ``layer`` and the ``device`` to run on, if others than usual.
-        """
-        folder = Path(path)
-
-        def work(progress: Any, stop: Any) -> Classifier:
-            from napari_ifa.models import load_classifier
-
-            how: dict[str, Any] = {name: given for name, given in where.items() if given}
-            if told is not None:
-                how["output_activation"] = told
-            return load_classifier(folder, trust=trust, **how)
-
-        def done(classifier: Classifier) -> None:
-            self.bundle, self._trusted = folder, trust
-            self.set_classifier(classifier)
-
-        def failed(error: IfaError) -> None:
-            if isinstance(error, UntrustedModelError) and not trust:
-                self._trusting = partial(self.load_bundle, folder, True, told, **where)
-                self.trust_wanted.emit(folder, str(error))
-            else:
-                self._fail(error)
-
-        self._runner.start("Loading the model", work, done, failed, key="bundle")
-
-    def trust_bundle(self) -> None:
-        """Load the bundle that asked for trust with it, and in all else as it was asked for."""
-        if self._trusting is not None:
-            self._trusting()
 
     def set_classifier(self, classifier: Classifier | None) -> None:
         """Make a network the one that is explained; an analysis of another one is closed."""
@@ -209,20 +146,17 @@ class Session:
         case = replace(self.explanation.case, classifier=self.classifier)
         self.explanation = replace(self.explanation, case=case)
         self.explanation_changed.emit(self.explanation)
-        self._predict()
+        self._predictor.predict(self.explanation)
 
     # ------------------------------------------------------------- analysis
 
-    def load_analysis(self, path: str | Path) -> None:
-        """Load the cohort's scale and importance from an analysis file."""
-        self.analyses.load(path)
-
     def run_analysis(self, cohort: str | Path, split: str | None, method: str) -> None:
         """Analyse a cohort with the open model."""
-        if self.bundle is None or self.classifier is None:
+        models = self.models
+        if models.folder is None or self.classifier is None:
             self.say("error", "Load a model first: an analysis is made with one.")
             return
-        self.analyses.run(self.classifier, self.bundle, self._trusted, cohort, split, method)
+        self.analyses.run(self.classifier, models.folder, models.trusted, cohort, split, method)
 
     def set_analysis(self, analysis: Analysis | None) -> None:
         """Make an analysis the one whose scale and importance are shown."""
@@ -249,12 +183,13 @@ class Session:
         if analysis is not None:
             self.analyses.save(analysis, path)
 
-    def _adopt(self, analysis: Analysis) -> None:
+    def adopt(self, analysis: Analysis) -> None:
+        """Make an analysis the open one, if it is of the open model."""
         if self.classifier is not None:
             try:
                 analysis.check(self.classifier)
             except AnalysisMismatchError as error:
-                self._fail(error)
+                self.fail(error)
                 return
         self.set_analysis(analysis)
 
@@ -307,33 +242,12 @@ class Session:
         self._mask = mask
         self.explanation = self.explanation.select(mask=mask)
         self.mask_changed.emit(self.explanation)
-        self._predict()
-        self._look_for_a_path_around()
+        self._predictor.predict(self.explanation)
+        self._predictor.look_for_a_path_around()
 
     def pin_features(self, pinned: bool) -> None:
         """Whether the next studies keep the features that are chosen now."""
         self.features_pinned = pinned
-
-    def _look_for_a_path_around(self) -> None:
-        """Say, once for each model, if switching features off cannot show the whole answer."""
-        explanation = self.explanation
-        if explanation is None or self._looked_at is self.classifier:
-            return
-        self._looked_at = self.classifier
-
-        def work(progress: Any, stop: Any) -> bool:
-            return explanation.case.bypassed
-
-        def done(bypassed: bool) -> None:
-            if bypassed and explanation.case.classifier is self.classifier:
-                self.say(
-                    "note",
-                    "Part of the answer goes around the layer"
-                    f" '{explanation.case.classifier.target_layer}': switching its features off"
-                    " does not show all that the answer rests on.",
-                )
-
-        self._runner.start("Following the features", work, done, self._fail, key="path")
 
     @property
     def waits_for_consent(self) -> bool:
@@ -386,7 +300,7 @@ class Session:
             # Nothing is said of a study or model that has been closed meanwhile.
             if volume is self.volume and classifier is self.classifier:
                 self._drop_explanation()
-                self._fail(error)
+                self.fail(error)
 
         self._runner.start("Explaining", work, self._show, failed, key="explain")
 
@@ -399,7 +313,8 @@ class Session:
         if self._mask is not None and explanation.mask is not self._mask:
             explanation = explanation.select(mask=self._mask)
         self._change(self._on_scale(explanation.select(basis=self.basis)))
-        self._predict()
+        if self.explanation is not None:
+            self._predictor.predict(self.explanation)
 
     def _change(self, explanation: Explanation) -> None:
         self.explanation = explanation
@@ -412,7 +327,7 @@ class Session:
         try:
             _ = explanation.scale
         except AnalysisError as error:
-            self._fail(error)
+            self.fail(error)
             return replace(explanation, analysis=None)
         return explanation
 
@@ -439,46 +354,17 @@ class Session:
             f"Exporting {format_.title}",
             work,
             done,
-            self._fail,
+            self.fail,
             key=f"export {path}",
             lane="export",
         )
 
-    def _predict(self) -> None:
-        """Logits with the kept features: at once where they are exact sums, else by a pass."""
-        explanation = self.explanation
-        assert explanation is not None
-        complete = bool(np.all(explanation.mask.keep))
-        if complete or explanation.follows_contributions:
-            masked = explanation.logits if complete else explanation.masked_logits
-            self._tell_prediction(masked)
-            return
-        self._tell_prediction(None)
-
-        def work(progress: Any, stop: Any) -> NDArray[Any]:
-            return explanation.masked_logits
-
-        def done(masked_logits: NDArray[Any]) -> None:
-            now = self.explanation
-            if now is not None and now.case is explanation.case and now.mask is explanation.mask:
-                self._tell_prediction(masked_logits)
-
-        self._runner.start("Predicting", work, done, self._fail, key="predict")
-
-    def _tell_prediction(self, masked_logits: NDArray[Any] | None) -> None:
-        explanation, classifier = self.explanation, self.classifier
-        if explanation is None or classifier is None:
-            return
-        masked = None if masked_logits is None else classifier.probabilities(masked_logits)
-        self.prediction = Prediction(
-            np.asarray(explanation.logits),
-            explanation.probabilities,
-            masked_logits,
-            masked,
-        )
-        self.prediction_changed.emit(self.prediction)
+    def _take_prediction(self, prediction: Prediction) -> None:
+        self.prediction = prediction
+        self.prediction_changed.emit(prediction)
 
     def _drop_explanation(self) -> None:
+        self._predictor.forget()
         if self.explanation is not None:
             self.explanation, self.prediction, self.fit = None, None, None
             self.explanation_changed.emit(None)
@@ -488,7 +374,8 @@ class Session:
         """Tell a person something in one sentence; see ``said``."""
         self.said.emit(kind, sentence, about)
 
-    def _fail(self, error: IfaError) -> None:
+    def fail(self, error: IfaError) -> None:
+        """Tell a person why a job ended, or that it was cancelled."""
         self.say("note" if isinstance(error, Cancelled) else "error", str(error))
 
 
