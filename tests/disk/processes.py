@@ -1,4 +1,4 @@
-"""Children that are killed just before their n-th step on the disk."""
+"""Children that are killed just before their n-th step on the disk, of a small parent."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
 #: What Python tells an audit hook of before it happens (docs.python.org, "Audit events table").
 _STEPS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.scandir")
+
+
+def in_a_small_process(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function where nothing else has been imported: there a child is made in a moment."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(function, *arguments).result()
 
 
 def killed_before_step(step: int, work: Callable[[], None]) -> bool:

@@ -13,7 +13,7 @@ from napari_ifa.disk import WorkFolder, clear_leftovers, whole_file, whole_folde
 if sys.platform == "win32":
     pytest.skip("children are forked", allow_module_level=True)
 
-from tests.disk.processes import killed_before_step
+from tests.disk.processes import in_a_small_process, killed_before_step
 
 OLD = {"a.csv": b"old a", "b.csv": b"old b", "series/table_0001.csv": b"old", "note.txt": b"mine"}
 NEW = {"a.csv": b"new a", "c.csv": b"new c", "series/table_0001.csv": b"new"}
@@ -41,18 +41,26 @@ def write_file(out: Path) -> None:
         part.write_bytes(b"new a")
 
 
-@pytest.fixture(params=["cache on the disk", "cache elsewhere"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of results; the cache lies on the same disk, or is said to lie on another."""
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of results, beside the cache."""
     monkeypatch.setenv("NAPARI_IFA_CACHE_DIR", str(tmp_path / "cache"))
-    if request.param == "cache elsewhere":
-        import napari_ifa.disk.work as work
-
-        monkeypatch.setattr(work, "same_disk", lambda one, _: "cache" not in str(one))
-    # What is imported here is not imported, step by step, in each child.
-    WorkFolder(tmp_path).remove()
     (tmp_path / "results" / "out").mkdir(parents=True)
     return tmp_path / "results" / "out"
+
+
+@pytest.fixture(params=["cache on the disk", "cache elsewhere"])
+def elsewhere(request: pytest.FixtureRequest) -> bool:
+    return request.param == "cache elsewhere"
+
+
+def get_ready(place: Path, elsewhere: bool) -> None:
+    """Let the cache be said to lie on another disk, and import what steps would be counted of."""
+    if elsewhere:
+        import napari_ifa.disk.work as work
+
+        work.same_disk = lambda one, _: "cache" not in str(one)
+    WorkFolder(place.parent.parent).remove()
 
 
 @pytest.mark.parametrize(
@@ -65,8 +73,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     ids=["replaced folder", "new folder", "file"],
 )
 def test_old_or_new_and_nothing_else(
-    work: Callable[[Path], None], before: dict, after: dict, place: Path, tmp_path: Path
+    work: Callable[[Path], None], before: dict, after: dict, place: Path, elsewhere: bool
 ) -> None:
+    in_a_small_process(every_step, work, before, after, place, elsewhere)
+
+
+def every_step(
+    work: Callable[[Path], None], before: dict, after: dict, place: Path, elsewhere: bool
+) -> None:
+    get_ready(place, elsewhere)
+    cache = place.parent.parent / "cache"
     outcomes = []
     halves = 0
     step = 1
@@ -83,7 +99,7 @@ def test_old_or_new_and_nothing_else(
             {f"out/{name}": data for name, data in before.items()},
             {f"out/{name}": data for name, data in after.items()},
         ), step
-        left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+        left = [path.name for path in cache.rglob("*") if path.is_file()]
         assert not [name for name in left if not name.endswith((".lock", ".lock.json"))], step
         assert [path.name for path in place.parent.iterdir()] == ["out"], step
         outcomes.append(found.get("out/a.csv"))
@@ -97,8 +113,13 @@ def test_old_or_new_and_nothing_else(
     assert outcomes[-1] == after["a.csv"]
 
 
-def test_clearing_may_be_killed_too(place: Path, tmp_path: Path) -> None:
+def test_clearing_may_be_killed_too(place: Path, elsewhere: bool) -> None:
     """Of an exchange that is half done, whatever step its undoing ends at."""
+    in_a_small_process(every_step_of_clearing, place, elsewhere)
+
+
+def every_step_of_clearing(place: Path, elsewhere: bool) -> None:
+    get_ready(place, elsewhere)
     half = 1
     step = 1
     while True:
