@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any
 
@@ -104,11 +104,7 @@ class CutNetwork:
 
     def __enter__(self) -> CutNetwork:
         if any(parameter.is_inference() for parameter in self.network.parameters()):
-            raise ExplanationError(
-                "The network's weights were made under torch.inference_mode, which forbids"
-                " gradients: load the network outside of it.",
-                ExplanationProblem.INFERENCE_MODE,
-            )
+            raise ExplanationError(ExplanationProblem.INFERENCE_MODE)
         self._stack = ExitStack()
         self._modules = self._stack.enter_context(undisturbed(self.network))
         self._mixing = True if has_batch_statistics(self._modules) else None
@@ -132,31 +128,23 @@ class CutNetwork:
     def layer(self) -> str:
         """The dotted name of the target layer; known after the first run if it was not given."""
         if self._layer is None:
-            raise ExplanationError(
-                "The target layer is chosen with the first input.",
-                ExplanationProblem.LAYER_NOT_CHOSEN,
-            )
+            raise ExplanationError(ExplanationProblem.LAYER_NOT_CHOSEN)
         return self._layer
 
     def explaining(self, functions: tuple[Function, ...]) -> Reading:
         """The reading that explains what functions, one per case, give in place of classes."""
         if self._region is not None:
-            raise ExplanationError(
-                "A region is for a class; a function takes the whole output: give one of the two.",
-                ExplanationProblem.REGION_AND_FUNCTION,
-            )
+            raise ExplanationError(ExplanationProblem.REGION_AND_FUNCTION)
         return Reading(self._output, functions=functions)
 
     def prepared(self, x: Any) -> Any:
         """The inputs as plain tensors, and the target layer chosen if none was given."""
         if self._stack is None:
-            raise ExplanationError(
-                "A CutNetwork is used inside a with block.", ExplanationProblem.NOT_OPEN
-            )
+            raise ExplanationError(ExplanationProblem.NOT_OPEN)
         with torch.inference_mode(False):
             inputs = plain_inputs(x)
         if not len(first_tensor(inputs)):
-            raise ExplanationError("The batch holds no case.", ExplanationProblem.NO_CASE)
+            raise ExplanationError(ExplanationProblem.NO_CASE)
         if self._layer is None:
             candidates = candidate_layers(self.network, inputs, self._output, self._token_grid)
             self._layer = next(layer.name for layer in candidates if layer.recommended)
@@ -284,20 +272,13 @@ class CutNetwork:
             cases, rows = len(first_tensor(inputs)), replacement.cases
             if lacks_memory(error):
                 raise NoMemoryError(
-                    f"There is not enough memory on {device} for {cases} cases of this size: use"
-                    " fewer cases at a time, or a smaller image.",
                     ExplanationProblem.NO_MEMORY,
                     device=str(device),
-                    cases=cases,
+                    work=f"{cases} cases of this size",
                 ) from error
             if rows is not None and len(rows) != cases:
                 raise HeadRefusedError(
-                    f"The part after layer '{self.layer}' does not take {len(rows)} cases for"
-                    f" {cases}.",
-                    ExplanationProblem.ROWS_OF_HEAD,
-                    layer=self.layer,
-                    given=len(rows),
-                    cases=cases,
+                    ExplanationProblem.ROWS_OF_HEAD, layer=self.layer, given=len(rows), cases=cases
                 ) from error
             if not isinstance(error, FORWARD_ERRORS):
                 raise
@@ -305,11 +286,7 @@ class CutNetwork:
         finally:
             handle.remove()
         if replacement.cases is None:
-            raise ExplanationError(
-                f"Layer '{self.layer}' is not reached in a forward pass: choose another layer.",
-                ExplanationProblem.LAYER_NOT_REACHED,
-                layer=self.layer,
-            )
+            raise ExplanationError(ExplanationProblem.LAYER_NOT_REACHED, layer=self.layer)
         return output, replacement.cases
 
     def _parts(
@@ -362,11 +339,7 @@ class CutNetwork:
             logits, reading = forward()
         if not logits.requires_grad:
             if reading.functions:
-                raise ExplanationError(
-                    "What the function gives has no gradient: it must be computed from the output"
-                    " by differentiable operations (not argmax), without detach() or no_grad().",
-                    ExplanationProblem.FUNCTION_WITHOUT_GRADIENT,
-                )
+                raise ExplanationError(ExplanationProblem.FUNCTION_WITHOUT_GRADIENT)
             raise no_gradient(self.layer)
         if self._mixing is None and len(leaf) > 1:
             with full_precision(leaf):
@@ -412,13 +385,22 @@ class CutNetwork:
         return head
 
 
-def check_own(*given: Any) -> None:
-    """ExplanationError if any of what an open CutNetwork has of its own is given once more."""
-    if any(value is not None for value in given):
-        raise ExplanationError(
-            "The target layer, output, region and token grid of a CutNetwork are its own.",
-            ExplanationProblem.SETTINGS_FIXED,
-        )
+@contextmanager
+def opened(
+    network: nn.Module | CutNetwork,
+    layer: str | nn.Module | None,
+    output: int | str | None,
+    region: Region | None,
+    token_grid: Sequence[int] | None,
+) -> Iterator[CutNetwork]:
+    """The network cut at the layer; one that is open already has these settings of its own."""
+    if not isinstance(network, CutNetwork):
+        with CutNetwork(network, layer, output=output, region=region, token_grid=token_grid) as cut:
+            yield cut
+    elif any(value is not None for value in (layer, output, region, token_grid)):
+        raise ExplanationError(ExplanationProblem.SETTINGS_FIXED)
+    else:
+        yield network
 
 
 def every_case(rows: Tensor) -> Tensor:
@@ -439,9 +421,6 @@ def each_case(inputs: Any) -> list[Any]:
 def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
     if len(logits) != len(cases):
         raise HeadRefusedError(
-            f"The network gives {len(logits)} rows of logits for {len(cases)} cases.",
-            ExplanationProblem.ROWS_OF_LOGITS,
-            found=len(logits),
-            cases=len(cases),
+            ExplanationProblem.ROWS_OF_LOGITS, found=len(logits), cases=len(cases)
         )
     return logits

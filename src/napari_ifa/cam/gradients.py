@@ -120,23 +120,13 @@ def gradient_of(
         if lacks_memory(error):
             raise
         complaint = str(error).splitlines()[0].rstrip(".")
-        raise GradientError(
-            f"The gradient of the part after the target layer cannot be computed: {complaint}.",
-            ExplanationProblem.GRADIENT_FAILS,
-            complaint=complaint,
-        ) from error
+        raise GradientError(ExplanationProblem.GRADIENT_FAILS, complaint=complaint) from error
     return gradient
 
 
 def no_gradient(layer: str) -> ExplanationError:
     """The error for a layer on which no logit depends."""
-    return ExplanationError(
-        f"The logits have no gradient with respect to layer '{layer}': the network's answer does"
-        " not depend on it, or only through a checkpointed part; choose a layer on the way to the"
-        " answer, outside of such parts.",
-        ExplanationProblem.NO_GRADIENT,
-        layer=layer,
-    )
+    return ExplanationError(ExplanationProblem.NO_GRADIENT, layer=layer)
 
 
 def _joined(parts: list[Tensor], dim: int = 0) -> Tensor:

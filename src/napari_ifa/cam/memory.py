@@ -59,10 +59,7 @@ def lack_of_memory_named(device: torch.device) -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise NoMemoryError(
-            f"There is not enough memory on {device} for this class activation: use fewer cases or"
-            " classes at a time, or a smaller image.",
-            ExplanationProblem.NO_MEMORY,
-            device=str(device),
+            ExplanationProblem.NO_MEMORY, device=str(device), work="this class activation"
         ) from error
 
 
@@ -86,11 +83,7 @@ def in_blocks(
             held = block.stop - block.start
             if held == 1:
                 raise NoMemoryError(
-                    f"There is not enough memory for one of {count} {what} at a time: use a"
-                    " smaller image or a device with more memory.",
-                    ExplanationProblem.NO_MEMORY,
-                    what=what,
-                    count=count,
+                    ExplanationProblem.NO_MEMORY_FOR_ONE, what=what, count=count
                 ) from error
             length = held // 2
             continue

@@ -118,10 +118,7 @@ def perturbation_weights(
     if (samples is not None and method.samples == 1) or (noise is not None and not method.noise):
         what = "samples" if method.noise or noise is None else "noise"
         raise ExplanationError(
-            f"Method '{method.name}' has no {what} to be set: leave it out.",
-            ExplanationProblem.SETTING_NOT_USED,
-            method=method.name,
-            setting=what,
+            ExplanationProblem.SETTING_NOT_USED, method=method.name, setting=what
         )
     sampling = Sampling(
         method.samples if samples is None else samples,
@@ -160,12 +157,10 @@ def _score_weights(
     flat = (~alive.any(1) & ~silent).nonzero().flatten().tolist()
     if flat:
         raise ExplanationError(
-            f"Every feature of layer '{cut.layer}' is constant over its grid in case"
-            f" {', '.join(map(str, flat))} of the batch, so that no mask can be made of any: check"
-            " the image, or choose another layer.",
             ExplanationProblem.CONSTANT_FEATURES,
             layer=cut.layer,
             cases=flat,
+            named=", ".join(map(str, flat)),
         )
     if not len(rows):
         return features.new_zeros((*chosen.shape, features.shape[1]))
@@ -203,10 +198,6 @@ def _check_finite(scores: Tensor, rows: Tensor) -> None:
     if count:
         case, feature = rows[wrong][0].tolist()
         raise ExplanationError(
-            f"{count} of {len(scores)} masked inputs have a score that is not finite (NaN or"
-            f" infinite), the first of them case {case} of the batch with the mask of feature"
-            f" {feature}: this network does not take partly darkened images (or the type of"
-            " autocast is too narrow), so choose a method by gradients.",
             ExplanationProblem.SCORES_NOT_FINITE,
             found=count,
             scores=len(scores),

@@ -69,11 +69,7 @@ def activation_of(
     """
     if told is not None and told not in get_args(ToldActivation):
         choices = ", ".join(f"'{choice}'" for choice in get_args(ToldActivation))
-        raise BundleError(
-            f"'{told}' is no way from outputs to probabilities; choose one of {choices}.",
-            BundleProblem.NO_SUCH_ACTIVATION,
-            asked=told,
-        )
+        raise BundleError(BundleProblem.NO_SUCH_ACTIVATION, asked=told, choices=choices)
     if told == "none" or (told is None and _is_regression(metadata)):
         return "none", ()
     if own == "log-softmax":

@@ -86,13 +86,7 @@ def load_classifier(
     target, outputs, seen = _probe(network, metadata, where, layer, trust)
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
-        raise BundleError(
-            f"The network has {outputs} outputs but the metadata names {len(names)} classes;"
-            " correct network_data_format.outputs.pred.channel_def.",
-            BundleProblem.CLASSES_AND_OUTPUTS,
-            outputs=outputs,
-            classes=len(names),
-        )
+        raise BundleError(BundleProblem.CLASSES_AND_OUTPUTS, outputs=outputs, classes=len(names))
     activation, notes = activation_of(config, metadata, outputs, seen.own, output_activation)
     return Classifier(
         network=network,
@@ -131,10 +125,7 @@ def existing_bundle(bundle: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):  # what no folder can be called, or nobody's home
         is_folder = False
     if not is_folder:
-        raise BundleError(
-            f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.",
-            BundleProblem.NOT_A_FOLDER,
-        )
+        raise BundleError(BundleProblem.NOT_A_FOLDER, found=folder.name or bundle)
     return folder
 
 
@@ -168,10 +159,7 @@ def _no_device(device: Any) -> BundleError:
     if torch.backends.mps.is_available():
         there.append("mps")
     return BundleError(
-        f"The device '{device}' cannot be used here; choose {', '.join(there)}.",
-        BundleProblem.NO_SUCH_DEVICE,
-        asked=str(device),
-        devices=there,
+        BundleProblem.NO_SUCH_DEVICE, asked=str(device), devices=there, choices=", ".join(there)
     )
 
 
@@ -180,23 +168,11 @@ def _inside(folder: Path, relative: str) -> Path:
     try:
         path, home = (folder / relative).resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:
-        raise BundleError(
-            f"The bundle's {relative} is a link that leads round in a circle; copy the file there.",
-            BundleProblem.LINK_IN_A_CIRCLE,
-            file=relative,
-        ) from error
+        raise BundleError(BundleProblem.LINK_IN_A_CIRCLE, file=relative) from error
     if not path.is_relative_to(home):
-        raise BundleError(
-            f"The bundle's {relative} leads out of its folder; copy the file into it.",
-            BundleProblem.OUTSIDE,
-            file=relative,
-        )
+        raise BundleError(BundleProblem.OUTSIDE, file=relative)
     if not path.is_file():
-        raise BundleError(
-            f"The bundle has no {relative}; a MONAI bundle needs it.",
-            BundleProblem.NO_FILE,
-            file=relative,
-        )
+        raise BundleError(BundleProblem.NO_FILE, file=relative)
     return path
 
 
@@ -206,11 +182,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_settings(_inside(folder, found[0] if found else names[0]))
     for key in ("network_def", "preprocessing"):
         if key not in config:
-            raise BundleError(
-                f"The bundle's {Path(names[0]).stem} configuration has no '{key}'.",
-                BundleProblem.NO_ENTRY,
-                entry=key,
-            )
+            raise BundleError(BundleProblem.NO_ENTRY, entry=key)
     return config
 
 
@@ -240,14 +212,9 @@ def _build(
             network = trusted.build("network_def")
             built = _with_opened_image(trusted.build("preprocessing"))
     except RecursionError as error:
-        raise BundleError(
-            "The bundle's configuration refers from entry to entry without an end; correct it.",
-            BundleProblem.ENTRIES_IN_A_CIRCLE,
-        ) from error
+        raise BundleError(BundleProblem.ENTRIES_WITHOUT_END) from error
     if not isinstance(network, nn.Module):
-        raise BundleError(
-            "The bundle's 'network_def' does not describe a network.", BundleProblem.NO_NETWORK
-        )
+        raise BundleError(BundleProblem.NO_NETWORK)
     return network, Preprocessing.from_built(built)
 
 
@@ -305,11 +272,7 @@ def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     except (TypeError, ValueError):
         ordered = []
     if [int(key) for key in ordered] != list(range(len(channels))):
-        raise BundleError(
-            "The metadata's channel_def must number the classes 0, 1, 2, … without a gap;"
-            " correct configs/metadata.json.",
-            BundleProblem.CLASS_NUMBERS,
-        )
+        raise BundleError(BundleProblem.CLASS_NUMBERS)
     return _told_apart([str(channels[key]) for key in ordered])
 
 
@@ -344,38 +307,18 @@ def _probe(
     except TooLarge:
         raise
     except Exception as error:
-        raise BundleError(
-            f"The network does not run on an input of shape {tuple(shape)}; correct"
-            " network_data_format.inputs in configs/metadata.json.",
-            BundleProblem.INPUT_DOES_NOT_FIT,
-            shape=tuple(shape),
-        ) from error
+        raise BundleError(BundleProblem.INPUT_DOES_NOT_FIT, shape=tuple(shape)) from error
     output = first_output(output)
     if output is None or output.ndim == 0:
-        raise BundleError(
-            "The network's output is no tensor of logits; only those are explained.",
-            BundleProblem.OUTPUT_TYPE,
-        )
+        raise BundleError(BundleProblem.OUTPUT_TYPE)
     outputs = 1 if output.ndim == 1 else int(output.shape[1])
     candidates = candidate_layers(network, example)
     if layer is not None:
         names = [candidate.name for candidate in candidates]
         if layer not in names:
             near = ", ".join(difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or names[-3:])
-            raise ExplanationError(
-                f"The network has no spatial layer '{layer}'; near ones are {near}.",
-                NetworkProblem.NO_SUCH_LAYER,
-                asked=layer,
-                near=near,
-            )
-    wanted = [one for one in candidates if one.name == layer or (not layer and one.recommended)]
-    chosen = next(iter(wanted), None)
-    if chosen is None:
-        raise ExplanationError(
-            "The network has no layer with a spatial output, so there is nothing to draw on an"
-            " image; explain a network that keeps a grid of features.",
-            NetworkProblem.NO_GRID,
-        )
+            raise ExplanationError(NetworkProblem.NO_SUCH_LAYER, asked=layer, near=near)
+    chosen = next(one for one in candidates if one.name == layer or (not layer and one.recommended))
     # Zeros may pass by a dropout or an activation without a trace.
     noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0)).to(device)
     return chosen, outputs, observed(network, noise, chosen.name)
@@ -387,10 +330,6 @@ def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     sizes = node.get("spatial_shape") or [_PROBE_SIZE] * 3
     channels = node.get("num_channels") or 1
     if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:
-        raise BundleError(
-            "The metadata's network_data_format.inputs.image must give num_channels as a number and"
-            " spatial_shape as a list; correct configs/metadata.json.",
-            BundleProblem.INPUT_SHAPE,
-        )
+        raise BundleError(BundleProblem.INPUT_SHAPE)
     fixed = [size if isinstance(size, int) and size > 0 else _PROBE_SIZE for size in sizes]
     return [1, channels, *fixed]

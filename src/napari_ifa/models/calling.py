@@ -35,38 +35,20 @@ def unwrapped(network: nn.Module) -> nn.Module:
     to several devices.
     """
     if not isinstance(network, nn.Module):
-        raise ExplanationError(
-            f"The network must be a torch.nn.Module, and this is of type {type(network).__name__}.",
-            NetworkProblem.NOT_A_NETWORK,
-            found=type(network).__name__,
-        )
+        raise ExplanationError(NetworkProblem.NOT_A_NETWORK, found=type(network).__name__)
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     network = getattr(network, "_orig_mod", network)
     if isinstance(network, torch.jit.ScriptModule):
-        raise ExplanationError(
-            "The network is a TorchScript program, whose layers cannot be reached: load it as a"
-            " Python network with its weights.",
-            NetworkProblem.TORCHSCRIPT,
-        )
+        raise ExplanationError(NetworkProblem.TORCHSCRIPT)
     for name, part in network.named_modules():
         if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
             raise ExplanationError(
-                f"The network's part '{name}' is a DataParallel over {len(part.device_ids)}"
-                f" devices, whose copies cannot be watched: put '{name}.module' in its place.",
-                NetworkProblem.SEVERAL_DEVICES,
-                part=name,
-                devices=len(part.device_ids),
+                NetworkProblem.SEVERAL_DEVICES, part=name, devices=len(part.device_ids)
             )
         for own, tensor in chain(part._parameters.items(), part._buffers.items()):
             if is_lazy(tensor):
-                raise ExplanationError(
-                    f"The network's '{f'{name}.{own}'.lstrip('.')}' gets its size with the first"
-                    " input (a lazy module): run the network once, or load its weights, before it"
-                    " is explained.",
-                    NetworkProblem.LAZY,
-                    part=f"{name}.{own}".lstrip("."),
-                )
+                raise ExplanationError(NetworkProblem.LAZY, part=f"{name}.{own}".lstrip("."))
     return network
 
 
@@ -219,18 +201,9 @@ def first_tensor(inputs: Any) -> Tensor:
     """
     image = max(tensors_in(inputs), key=Tensor.dim, default=None)
     if image is None:
-        raise ExplanationError(
-            "The network's input must be a tensor, or a tuple or dict of tensors, not"
-            f" {type(inputs).__name__}.",
-            NetworkProblem.INPUT_TYPE,
-            found=type(inputs).__name__,
-        )
+        raise ExplanationError(NetworkProblem.INPUT_TYPE, found=type(inputs).__name__)
     if not image.ndim:
-        raise ExplanationError(
-            "The network's input is a single number, and a batch of images is needed:"
-            " [batch, channels, spatial sizes].",
-            NetworkProblem.INPUT_SINGLE_NUMBER,
-        )
+        raise ExplanationError(NetworkProblem.INPUT_SINGLE_NUMBER)
     return image
 
 
@@ -250,22 +223,24 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
         dims = len(first.kernel_size)
         if given.ndim != dims + 2 or given.shape[1] != first.in_channels:
             return ExplanationError(
-                f"The network takes [batch, {first.in_channels}, {dims} spatial sizes] (its first"
-                f" convolution is '{name}'), and the input has the shape {list(given.shape)}.",
                 NetworkProblem.INPUT_SHAPE,
                 channels=first.in_channels,
                 dims=dims,
                 given=list(given.shape),
+                convolution=name,
             )
     complaint = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     if not complaint or isinstance(error, KeyError | AttributeError):  # which only name a thing
         complaint = f"{type(error).__name__} {complaint}".strip()
     return ExplanationError(
-        f"The network cannot process an input of shape {list(given.shape)}: {complaint}.",
-        NetworkProblem.INPUT_FAILS,
-        given=list(given.shape),
-        complaint=complaint,
+        NetworkProblem.INPUT_FAILS, given=list(given.shape), complaint=complaint
     )
+
+
+def same_answer(one: Tensor, other: Tensor) -> bool:
+    """Whether two answers are the same up to rounding."""
+    size = max(float(one.abs().max()), float(other.abs().max()))
+    return torch.allclose(one, other, rtol=0, atol=1e-5 * size)
 
 
 def other_inputs(inputs: Any) -> Any:

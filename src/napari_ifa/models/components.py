@@ -95,11 +95,7 @@ class ComponentBuilder:
         key = key.replace("#", "::")
         if key in self._built:
             if self._built[key] is _UNDER_WAY:
-                raise BundleError(
-                    f"The bundle's configuration refers to '{key}' in a circle; correct it.",
-                    BundleProblem.ENTRIES_IN_A_CIRCLE,
-                    entry=key,
-                )
+                raise BundleError(BundleProblem.ENTRIES_IN_A_CIRCLE, entry=key)
             return self._built[key]
         self._built[key] = _UNDER_WAY
         self._built[key] = self._resolve(self._lookup(key), key)
@@ -111,12 +107,7 @@ class ComponentBuilder:
             try:
                 node = node[int(part)] if isinstance(node, list) else node[part]
             except (KeyError, IndexError, ValueError, TypeError):
-                raise BundleError(
-                    f"The bundle's configuration has no entry '{shortened(key)}', which it refers"
-                    " to; add it.",
-                    BundleProblem.NO_ENTRY,
-                    entry=key,
-                ) from None
+                raise BundleError(BundleProblem.NO_ENTRY, entry=shortened(key)) from None
         return node
 
     def _resolve(self, node: Any, where: str) -> Any:
@@ -140,31 +131,15 @@ class ComponentBuilder:
 
     def _resolve_text(self, text: str, where: str) -> Any:
         if text.startswith("$"):
-            raise UntrustedModelError(
-                f"The bundle's configuration holds a Python expression at '{where}', which is not"
-                " run; replace it with a value, or load the bundle with trust.",
-                BundleProblem.EXPRESSION,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.EXPRESSION, where=where)
         if text.startswith("%"):
-            raise UntrustedModelError(
-                f"The bundle's configuration includes other text at '{where}', which is not"
-                " followed; write the value there, or load the bundle with trust.",
-                BundleProblem.INCLUDED,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.INCLUDED, where=where)
         return self.build(text[1:]) if text.startswith("@") else text
 
     def _instantiate(self, node: Mapping[str, Any], where: str) -> Any:
         name = node["_target_"]
         if node.get("_mode_", "default") != "default" or node.get("_requires_"):
-            raise UntrustedModelError(
-                f"The bundle's configuration calls '{shortened(name)}' in a special mode at"
-                f" '{where}'; only plain construction is allowed without trust.",
-                BundleProblem.MODE,
-                name=name,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.SPECIAL_MODE, name=shortened(name), where=where)
         arguments = self._arguments(node, where)
         component = find_component(name, where)
         if self._replacement(component) is None:
@@ -192,11 +167,7 @@ class ComponentBuilder:
             raise
         except Exception as error:
             raise BundleError(
-                f"The bundle's '{name}' at '{where}' cannot be built: {reason(error)}.",
-                BundleProblem.CANNOT_BE_BUILT,
-                name=name,
-                where=where,
-                reason=reason(error),
+                BundleProblem.CANNOT_BE_BUILT, name=name, where=where, reason=reason(error)
             ) from error
         self._count_steps(made, arguments, where)
         return made
@@ -219,13 +190,7 @@ class ComponentBuilder:
             return
         count = sum(self._steps.get(id(step), (1, None))[0] for step in steps)
         if count > _MOST_STEPS:
-            raise BundleError(
-                f"The bundle's chain at '{where}' has more than {_MOST_STEPS} transforms, repeated"
-                " ones counted each time; correct it.",
-                BundleProblem.TOO_MANY_STEPS,
-                where=where,
-                most=_MOST_STEPS,
-            )
+            raise BundleError(BundleProblem.TOO_MANY_STEPS, where=where, most=_MOST_STEPS)
         self._steps[id(made)] = count, made
 
 
@@ -238,13 +203,7 @@ def _absolute(text: str, where: str) -> str:
     try:
         return ConfigParser.resolve_relative_ids(where, text)
     except ValueError as error:
-        raise BundleError(
-            f"The bundle's configuration refers to '{shortened(text)}' at '{where}', which leads"
-            " out of it; correct it.",
-            BundleProblem.LEADS_OUT,
-            entry=text,
-            where=where,
-        ) from error
+        raise BundleError(BundleProblem.LEADS_OUT, entry=shortened(text), where=where) from error
 
 
 def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
@@ -268,12 +227,7 @@ def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[s
 def find_component(name: Any, where: str) -> Any:
     """The object that a ``_target_`` names, importing only modules of the allowed libraries."""
     refusal = UntrustedModelError(
-        f"The bundle asks for '{shortened(name)}' at '{where}', which is not a MONAI network or"
-        " transform, a torch.nn module or a torchvision model; load it with trust only if you know"
-        " its code.",
-        BundleProblem.UNKNOWN_COMPONENT,
-        name=name,
-        where=where,
+        BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
     )
     if not isinstance(name, str) or len(name) > _MOST_TEXT:
         raise refusal
@@ -288,12 +242,7 @@ def find_component(name: Any, where: str) -> Any:
         raise refusal
     library = root.partition(".")[0]
     if importlib.util.find_spec(library) is None:
-        raise BundleError(
-            f"The bundle's '{name}' needs the package {library}; install it.",
-            BundleProblem.NEEDS_PACKAGE,
-            name=name,
-            package=library,
-        )
+        raise BundleError(BundleProblem.NEEDS_PACKAGE, what=f"'{name}'", package=library)
     return _walk(name, refusal)
 
 
@@ -301,12 +250,7 @@ def check_component(component: Any, name: str, where: str) -> None:
     """Refuse what is not, by its own definition, a network or a harmless transform."""
     if not (is_network(component) or is_transform(component)):
         raise UntrustedModelError(
-            f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or"
-            " transform, a torch.nn module or a torchvision model that only computes;"
-            " load it with trust only if you know its code.",
-            BundleProblem.UNKNOWN_COMPONENT,
-            name=name,
-            where=where,
+            BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
         )
 
 
@@ -320,11 +264,7 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
         except Exception as error:
             library = dotted.partition(".")[0]
             raise BundleError(
-                f"The bundle's '{dotted}' needs the package {library}, which cannot be imported"
-                f" here: {reason(error)}.",
-                BundleProblem.PACKAGE_FAILS,
-                name=dotted,
-                package=library,
+                BundleProblem.PACKAGE_FAILS, name=dotted, package=library, reason=reason(error)
             ) from error
         for part in parts[length:]:
             # Only what a module or class itself defines; private names are nobody's interface.

@@ -146,12 +146,11 @@ class NetworkBudget:
 
     def _too_large(self, what: str) -> TooLarge:
         return TooLarge(
-            "The weights do not fit the bundle's network_def, which describes a network with"
-            f" {what}: the file of weights holds {self.tensors} tensors in"
-            f" {self.size / 1e6:.1f} MB; use the definition that the network was trained with.",
             BundleProblem.NETWORK_TOO_LARGE,
             tensors=self.tensors,
             size=self.size,
+            described=what,
+            megabytes=self.size / 1e6,
         )
 
 
@@ -258,11 +257,7 @@ def check_input(shape: Sequence[int]) -> None:
         values *= int(size)
     if values > _LARGEST_INPUT:
         raise TooLarge(
-            f"The metadata describes an input of shape {list(shape)}, which is more than"
-            f" {_LARGEST_INPUT / 1e6:.0f} million values; correct network_data_format.inputs in"
-            " configs/metadata.json.",
-            BundleProblem.INPUT_TOO_LARGE,
-            shape=list(shape),
+            BundleProblem.INPUT_TOO_LARGE, shape=list(shape), millions=_LARGEST_INPUT / 1e6
         )
 
 
@@ -310,13 +305,10 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
         total += size
         if size > available // 2 or total > _MOST_FORWARD_BYTES:
             raise TooLarge(
-                f"The network needs more than {max(size, total) / 1e9:.0f} GB for an input of"
-                f" shape {list(shape)}, which the metadata describes; correct"
-                " network_data_format.inputs in configs/metadata.json, or use a machine with more"
-                " memory.",
                 BundleProblem.PASS_TOO_LARGE,
                 needed=max(size, total),
                 shape=list(shape),
+                gigabytes=max(size, total) / 1e9,
             )
 
     try:
@@ -349,12 +341,11 @@ def images_bounded() -> Iterator[None]:
     def watch(size: int) -> None:
         if size > available:
             raise ExplanationError(
-                f"The model's preprocessing would make an image of {size / 1e9:.0f} GB of this one,"
-                f" and {available / 1e9:.0f} GB of memory are free; use a smaller image, or correct"
-                " the sizes and spacings in the model's preprocessing.",
                 PreprocessingProblem.TOO_LARGE,
                 needed=size,
                 free=available,
+                gigabytes=size / 1e9,
+                free_gigabytes=available / 1e9,
             )
 
     with operations_watched(watch, ask=available):
@@ -372,11 +363,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         seen += 1
         if seen > _MOST_ARGUMENTS:
             raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has more than {_MOST_ARGUMENTS} arguments,"
-                " with repeated ones counted each time; correct it.",
-                BundleProblem.TOO_MANY_ARGUMENTS,
-                name=name,
-                where=where,
+                BundleProblem.TOO_MANY_ARGUMENTS, name=name, where=where, most=_MOST_ARGUMENTS
             )
         if isinstance(node, Mapping):
             waiting.extend(node.values())
@@ -384,20 +371,20 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
             waiting.extend(node)
         elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
             raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has a text of {len(node)} characters among its"
-                f" arguments, and up to {_LONGEST_TEXT} are possible; correct it.",
                 BundleProblem.ARGUMENT_TOO_LONG,
                 name=name,
                 where=where,
+                length=len(node),
+                most=_LONGEST_TEXT,
             )
         elif isinstance(node, int) and abs(node) > largest:
             raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has the number {_short(node)} among its"
-                f" arguments, and numbers up to {largest} are possible; correct it.",
                 BundleProblem.ARGUMENT_TOO_LARGE,
                 name=name,
                 where=where,
                 found=node,
+                number=_short(node),
+                most=largest,
             )
 
 
@@ -415,11 +402,11 @@ def check_transform(arguments: Mapping[str, Any], name: str, where: str) -> None
         values = math.prod([max(1.0, float(size)) for size in axes])
         if values > _LARGEST_INPUT:
             raise TooLarge(
-                f"The bundle's '{name}' at '{where}' makes images of size {axes}, which is"
-                f" more than {_LARGEST_INPUT / 1e6:.0f} million values; correct it.",
                 BundleProblem.IMAGES_TOO_LARGE,
                 name=name,
                 where=where,
+                size=axes,
+                millions=_LARGEST_INPUT / 1e6,
             )
 
 

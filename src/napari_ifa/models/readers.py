@@ -146,11 +146,7 @@ class Readers:
                 found[key] = value
             elif not _asks_for_nothing(key, value):
                 raise ExplanationError(
-                    f"The model's preprocessing gives its reader the argument '{key}', with which"
-                    f" MONAI does not open {_in_words(volume)}; open an image of the kind that the"
-                    " model was made for, or remove the argument from the bundle.",
-                    PreprocessingProblem.READER_AND_IMAGE,
-                    argument=key,
+                    PreprocessingProblem.READER_AND_IMAGE, argument=key, image=_in_words(volume)
                 )
         return name, found
 
@@ -172,11 +168,7 @@ def _known(reader: Any) -> str:
     name = _ALIASES.get(text.rpartition(".")[2].lower()) if own else None
     if name is None or (module and not module.startswith("monai.")):
         known = ", ".join(_REPRODUCED)
-        raise BundleError(
-            f"The preprocessing's reader '{text}' is not reproduced; use one of {known}.",
-            PreprocessingProblem.READER,
-            reader=text,
-        )
+        raise BundleError(PreprocessingProblem.READER, reader=text, known=known)
     return name
 
 
@@ -213,13 +205,7 @@ def _check_channel(arguments: Mapping[str, Any]) -> None:
 
 def _not_reproduced(key: str, reader: str) -> BundleError:
     whose = "reader" if reader in ("loader", "reader") else reader
-    return BundleError(
-        f"The preprocessing's {whose} argument '{key}' is not reproduced; remove it from the"
-        " bundle, or do what it does in a transform behind the loader.",
-        PreprocessingProblem.READER_ARGUMENT,
-        whose=whose,
-        argument=key,
-    )
+    return BundleError(PreprocessingProblem.READER_ARGUMENT, whose=whose, argument=key)
 
 
 def _is_one_of(value: Any, neutral: tuple[Any, ...] | None) -> bool:

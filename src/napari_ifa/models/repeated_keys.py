@@ -27,13 +27,7 @@ def check_keys(text: str, name: str) -> None:
     """
     repeated = _in_json(text) if name.endswith(".json") else _in_yaml(text)
     if repeated is not None:
-        raise BundleError(
-            f"The bundle's {name} gives '{repeated}' twice in one table, and which of the two is"
-            " meant is not known; take one of them out.",
-            BundleProblem.SETTING_TWICE,
-            file=name,
-            entry=repeated,
-        )
+        raise BundleError(BundleProblem.SETTING_TWICE, file=name, entry=repeated)
 
 
 def _in_json(text: str) -> str | None:

@@ -21,6 +21,7 @@ _MOST_LEVELS = 100
 #: Characters of a YAML value without quotes, which may become a number: that takes time by the
 #: square of its length.
 _MOST_CHARACTERS = 20_000
+_OF_TYPES = (TypeError, LookupError, AttributeError, OverflowError)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -35,32 +36,25 @@ def read_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     kind = "JSON" if path.suffix == ".json" else "YAML"
-    unreadable = f"The bundle's {path.name} cannot be read as {kind}; correct it."
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise BundleError(
-                f"The bundle's {path.name} has {size / 1e6:.1f} MB, and settings of up to"
-                f" {_MOST_BYTES / 1e6:.1f} MB are read; take out what is no setting.",
                 BundleProblem.SETTINGS_TOO_LARGE,
                 file=path.name,
                 size=size,
+                megabytes=size / 1e6,
+                most=_MOST_BYTES / 1e6,
             )
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if kind == "JSON" else _from_yaml(text, path.name)
         check_keys(text, path.name)
     # Beside the parsers' own errors: PyYAML lets those of Python's types through, for a date that
     # does not exist or a key that is a list.
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
-    except (yaml.YAMLError, RecursionError, OSError) as error:
-        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
+    except (yaml.YAMLError, RecursionError, OSError, ValueError, *_OF_TYPES) as error:
+        raise BundleError(BundleProblem.UNREADABLE, file=path.name, format=kind) from error
     if not isinstance(content, dict):
-        raise BundleError(
-            f"The bundle's {path.name} holds no table of settings; correct it.",
-            BundleProblem.NO_TABLE,
-            file=path.name,
-        )
+        raise BundleError(BundleProblem.NO_TABLE, file=path.name)
     _check_levels(content, path.name)
     return content
 
@@ -104,12 +98,7 @@ def _count_entries(events: Any, name: str) -> None:
                 sizes[anchor] = entries - before
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in within):
-                raise BundleError(
-                    f"The bundle's {name} contains itself at '*{event.anchor}'; correct it.",
-                    BundleProblem.CONTAINS_ITSELF,
-                    file=name,
-                    anchor=event.anchor,
-                )
+                raise BundleError(BundleProblem.CONTAINS_ITSELF, file=name, anchor=event.anchor)
             entries += sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             within.append((event.anchor, entries))
@@ -119,13 +108,7 @@ def _count_entries(events: Any, name: str) -> None:
             if event.anchor is not None:
                 sizes[event.anchor] = 1
             if event.implicit[0] and len(event.value) > _MOST_CHARACTERS:
-                raise BundleError(
-                    f"The bundle's {name} holds a value of {len(event.value)} characters without"
-                    " quotes; put it into quotes.",
-                    BundleProblem.VALUE_TOO_LONG,
-                    file=name,
-                    length=len(event.value),
-                )
+                raise BundleError(BundleProblem.VALUE_TOO_LONG, file=name, length=len(event.value))
         if entries > _MOST_ENTRIES:
             raise _too_many(name)
         if len(within) > _MOST_LEVELS:
@@ -147,19 +130,8 @@ def _check_levels(content: Any, name: str) -> None:
 
 
 def _too_many(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} stands for more than {_MOST_ENTRIES} entries, with repeated ones"
-        " counted each time; take out what is no setting.",
-        BundleProblem.TOO_MANY_ENTRIES,
-        file=name,
-        most=_MOST_ENTRIES,
-    )
+    return BundleError(BundleProblem.TOO_MANY_ENTRIES, file=name, most=_MOST_ENTRIES)
 
 
 def _too_deep(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} nests too deeply (more than {_MOST_LEVELS} levels); correct it.",
-        BundleProblem.TOO_DEEP,
-        file=name,
-        most=_MOST_LEVELS,
-    )
+    return BundleError(BundleProblem.TOO_DEEP, file=name, most=_MOST_LEVELS)

@@ -102,12 +102,7 @@ def token_layout(
             return None
         grid = tuple(shape[1:-1])
         if math.prod(grid) < 2:
-            raise ExplanationError(
-                f"The layer gives {list(shape)}, features of a single voxel: choose an earlier"
-                " layer.",
-                NetworkProblem.SINGLE_VOXEL,
-                gives=list(shape),
-            )
+            raise ExplanationError(NetworkProblem.SINGLE_VOXEL, gives=list(shape))
         return TokenLayout(grid, channels_last=True)
     if len(shape) != 3 or dims < 1:
         return None
@@ -127,25 +122,18 @@ def token_layout(
         return fitting[0]
     if dims == 1:
         return None
-    raise ExplanationError(
-        f"The grid of {shape[1]} tokens cannot be inferred from a patch embedding and the input's"
-        f" size {list(image)}: choose the patch embedding as the layer, or give the grid of the"
-        " tokens.",
-        NetworkProblem.TOKEN_GRID,
-        tokens=shape[1],
-        image=list(image),
-    )
+    raise ExplanationError(NetworkProblem.TOKEN_GRID, tokens=shape[1], image=list(image))
 
 
 def _given_layout(tokens: int, grid: tuple[int, ...]) -> TokenLayout:
     first = tokens - math.prod(grid)
     if not 0 <= first <= max(_MOST_CLASS_TOKENS, math.prod(grid)):
         raise ExplanationError(
-            f"The grid {' × '.join(map(str, grid))} does not fit a layer that gives {tokens}"
-            f" tokens: it needs {math.prod(grid)}, and a few more for the classes.",
             NetworkProblem.TOKEN_GRID_DOES_NOT_FIT,
             grid=tuple(grid),
             tokens=tokens,
+            size=" × ".join(map(str, grid)),
+            needed=math.prod(grid),
         )
     return TokenLayout(grid, first)
 

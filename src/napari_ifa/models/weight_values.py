@@ -27,13 +27,7 @@ def check_names(content: Mapping[str, Any], name: str) -> None:
     """
     doubled = next((key for key in content if f"{_PARALLEL}{key}" in content), None)
     if doubled is not None:
-        raise BundleError(
-            f"The weights in {name} are there twice, as '{doubled}' and as '{_PARALLEL}{doubled}',"
-            " and which of them are meant is not known; save one set of them.",
-            BundleProblem.WEIGHTS_TWICE,
-            file=name,
-            weights=doubled,
-        )
+        raise BundleError(BundleProblem.WEIGHTS_TWICE, file=name, weights=doubled)
 
 
 def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str) -> None:
@@ -66,14 +60,13 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
             continue
         if not _keeps_its_meaning(value, target.dtype):
             raise BundleError(
-                f"The weights '{key}' in {name} are stored as {_word(value.dtype)}, and the network"
-                f" computes with {_word(target.dtype)}: they would be other numbers. Save them as"
-                f" {_word(target.dtype)}.",
                 BundleProblem.WEIGHTS_TYPE,
                 file=name,
                 weights=key,
                 found=value.dtype,
                 needed=target.dtype,
+                stored=_word(value.dtype),
+                computed=_word(target.dtype),
             )
         if key in trained or key.endswith(_STATISTICS):
             _refuse_not_finite(value, key, name)
@@ -87,9 +80,6 @@ def _refuse_not_finite(value: torch.Tensor, key: str, name: str) -> None:
     wrong = int((~torch.isfinite(value)).sum())
     if wrong:
         raise BundleError(
-            f"The weights '{key}' in {name} are not all finite ({wrong} of {value.numel()} values"
-            " are NaN or infinite), so that no answer can be relied on; use weights from before the"
-            " training went wrong.",
             BundleProblem.WEIGHTS_NOT_FINITE,
             file=name,
             weights=key,

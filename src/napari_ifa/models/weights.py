@@ -64,12 +64,7 @@ class Weights:
                 raise ValueError("far more names than the network has")
             network.load_state_dict(self.state)
         except Exception as error:
-            raise BundleError(
-                f"The weights in {self.path.name} do not fit the bundle's network_def;"
-                " use the definition that the network was trained with.",
-                BundleProblem.WEIGHTS_DO_NOT_FIT,
-                file=self.path.name,
-            ) from error
+            raise BundleError(BundleProblem.WEIGHTS_DO_NOT_FIT, file=self.path.name) from error
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -90,21 +85,12 @@ def read_weights(path: Path) -> Weights:
     except BundleError:
         raise
     except Exception as error:
-        raise BundleError(
-            f"The bundle's {path.name} is not a plain state dict (it may hold code or be damaged);"
-            " save it with torch.save(network.state_dict(), path).",
-            BundleProblem.NOT_PLAIN_WEIGHTS,
-            file=path.name,
-        ) from error
+        raise BundleError(BundleProblem.NOT_PLAIN_WEIGHTS, file=path.name) from error
     for key in ("state_dict", "model", "network"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
-        raise BundleError(
-            f"The bundle's {path.name} holds no state dict; save one there.",
-            BundleProblem.NO_STATE_DICT,
-            file=path.name,
-        )
+        raise BundleError(BundleProblem.NO_STATE_DICT, file=path.name)
     check_names(content, path.name)
     state = {str(name).removeprefix("module."): value for name, value in content.items()}
     return Weights(path, state)
@@ -124,12 +110,12 @@ def _checked(path: Path) -> bool:
         unpacked = sum(entry.file_size for entry in entries)
         if unpacked > 4 * size + 2**20:
             raise BundleError(
-                f"The bundle's {path.name} has {size / 1e6:.1f} MB and unpacks to"
-                f" {unpacked / 1e6:.0f} MB; save it with torch.save(network.state_dict(), path).",
                 BundleProblem.WEIGHTS_UNPACK,
                 file=path.name,
                 size=size,
                 unpacked=unpacked,
+                megabytes=size / 1e6,
+                unpacked_megabytes=unpacked / 1e6,
             )
         for entry in entries:
             if entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl":
@@ -156,9 +142,4 @@ def _check_pickle(file: IO[bytes], name: str) -> None:
 
 
 def _too_much_beside(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} holds far more than names and values of weights; save it with"
-        " torch.save(network.state_dict(), path).",
-        BundleProblem.WEIGHTS_HOLD_MORE,
-        file=name,
-    )
+    return BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)

@@ -85,11 +85,7 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
         shape[2],
     )
     if prod(grid_shape) > _MOST_GROWTH * max(prod(shape), 64):
-        raise UnsupportedStudyError(
-            f"{name}: the axes are too far from right angles (sheared) to be straightened. Not"
-            " opened.",
-            ImageProblem.SHEARED,
-        )
+        raise UnsupportedStudyError(ImageProblem.SHEARED, name=name)
     straight = np.eye(4)
     straight[:3, :3] = rotation * np.diag(lengths)
     straight[:3, 3] = affine[:3, 3] + straight[:3, :2] @ np.array(start, dtype=float)
