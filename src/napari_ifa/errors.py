@@ -69,12 +69,7 @@ class Cancelled(IfaError):
 
 
 class ExistingOutputError(IfaError):
-    """A result that is there already, and was not to be overwritten.
-
-    Attributes
-    ----------
-    path : the file or folder.
-    """
+    """A result, the file or folder ``path``, that was there and was not to be overwritten."""
 
     def __init__(self, path: Path) -> None:
         what = (
