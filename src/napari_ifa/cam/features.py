@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from types import TracebackType
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_ifa.cam.early import EarlyChannels
 from napari_ifa.cam.finite import check_finite
-from napari_ifa.cam.gradients import Graph, Pass, gradient_of, no_gradient
+from napari_ifa.cam.gradients import Graph, Pass, direction, gradient_of, rows_mix
 from napari_ifa.cam.head import (
     AffineHead,
     candidate_matrices,
@@ -23,10 +23,9 @@ from napari_ifa.cam.head import (
 )
 from napari_ifa.cam.layer import Replacement, Substitute, layer_name
 from napari_ifa.cam.memory import NoMemoryError, in_blocks
-from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
-from napari_ifa.cam.targets import Function, Reading
+from napari_ifa.cam.targets import Function, HeadRefusedError, Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.memory import lacks_memory
 from napari_ifa.models.calling import (
@@ -42,10 +41,6 @@ from napari_ifa.models.layers import candidate_layers
 
 # Probing a head costs it three more cases, once; on maps larger than this that is not worth it.
 _LARGEST_PROBE = 2**22
-
-
-class HeadRefusedError(ExplanationError):
-    """The part after the layer does not take a batch of another size than the network's input."""
 
 
 class CutNetwork:
@@ -91,9 +86,7 @@ class CutNetwork:
         self._region = region
         self._token_grid = token_grid
         self._takes_early = early
-        self._early: EarlyChannels | None = None
-        # Whether an early layer's several rows of a case are known to lie side by side.
-        self._rows_in_order = False
+        self._early = EarlyChannels([])
         self._stack: ExitStack | None = None
         self._modules: list[nn.Module] = []
         self._heads: dict[tuple[int, ...], AffineHead | None] = {}
@@ -107,16 +100,13 @@ class CutNetwork:
             raise ExplanationError(ExplanationProblem.INFERENCE_MODE)
         self._stack = ExitStack()
         self._modules = self._stack.enter_context(undisturbed(self.network))
-        self._mixing = True if has_batch_statistics(self._modules) else None
-        self._early = EarlyChannels(self._modules) if self._takes_early else None
+        # Some take their statistics from the batch also in eval mode.
+        norms = [module for module in self._modules if isinstance(module, _BatchNorm)]
+        self._mixing = True if any(norm.running_mean is None for norm in norms) else None
+        self._early = EarlyChannels(self._modules if self._takes_early else [])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stack is not None:
             self._stack.close()
         self._stack = None
@@ -192,7 +182,7 @@ class CutNetwork:
                 if lacks_memory(error):
                     raise
                 raise input_error(self.network, inputs, error) from error
-            return _checked_rows(self._reading.values(output, cases), cases)
+            return self._reading.values(output, cases)
 
     def constant_jacobian(self, result: Pass, classes: list[int]) -> Tensor | None:
         """Gradients that hold for every case, `[k, F, *grid]`, or None if there are none.
@@ -225,7 +215,7 @@ class CutNetwork:
 
             # A head that refuses two cases for one raises, which settles nothing about mixing.
             with torch.inference_mode(False), torch.enable_grad(), suppress(HeadRefusedError):
-                case = each_case(inputs)[0]
+                case = plain_inputs(inputs, slice(0, 1))
                 logits = self.forward(
                     case, doubled, self.reading(case, 0, len(first_tensor(inputs)))
                 )
@@ -252,7 +242,7 @@ class CutNetwork:
         Raises HeadRefusedError if the rest of the network cannot take n rows.
         """
         output, cases = self._raw(inputs, substitute)
-        return _checked_rows(reading.values(output, cases), cases)
+        return reading.values(output, cases)
 
     def _raw(self, inputs: Any, substitute: Substitute) -> tuple[Any, Tensor]:
         """What the network returns for the substituted features, and the case of each row."""
@@ -324,10 +314,10 @@ class CutNetwork:
             return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
 
         def forward() -> tuple[Tensor, Reading]:
-            with self._early.watched(cases) if self._early is not None else nullcontext():
+            with self._early.watched(cases):
                 output, rows = self._raw(inputs, cut)
             reading = known or Reading.of(output, self._output, self._region, block, batch)
-            return _checked_rows(reading.values(output, rows), rows), reading
+            return reading.values(output, rows), reading
 
         try:
             logits, reading = forward()
@@ -340,29 +330,16 @@ class CutNetwork:
         if not logits.requires_grad:
             if reading.functions:
                 raise ExplanationError(ExplanationProblem.FUNCTION_WITHOUT_GRADIENT)
-            raise no_gradient(self.layer)
+            raise ExplanationError(ExplanationProblem.NO_GRADIENT, layer=self.layer)
         if self._mixing is None and len(leaf) > 1:
             with full_precision(leaf):
                 self._mixing = rows_mix(logits, leaf)
         if len(probes) and not self._mixing:
             self._heads[tuple(leaf.shape[1:])] = self._head(logits, leaf, probes)
-        return Graph(logits, leaf, cases, self._early_of(inputs, cases)), reading
-
-    def _early_of(self, inputs: Any, cases: int) -> Tensor | None:
-        """What the early layer gave in the forward pass of these cases, `[cases, 2, E]`."""
-        if self._early is None or self._early.found is None:
-            return None
-        found = self._early.found
-        if cases > 1 and self._early.rows_per_case > 1 and not self._rows_in_order:
-            # Slices of all cases in one batch: are the first rows the first case's?
-            with torch.no_grad(), self._early.watched(1):
-                call_network(self.network, plain_inputs(inputs, slice(0, 1)))
-            alone = self._early.found
-            if alone is None or not torch.allclose(alone[0], found[0], 1e-3, 1e-3):
-                self._early = None
-                return None
-            self._rows_in_order = True
-        return found
+        early = self._early.of_cases(
+            cases, lambda: call_network(self.network, plain_inputs(inputs, slice(0, 1)))
+        )
+        return Graph(logits, leaf, cases, early), reading
 
     def _worth_probing(self, features: Tensor) -> bool:
         grid = tuple(features.shape[1:])
@@ -411,16 +388,3 @@ def every_case(rows: Tensor) -> Tensor:
 def same_case(rows: Tensor, times: int = 1) -> Tensor:
     """Every row, or each of `times` copies of them, belongs to the first case."""
     return torch.zeros(len(rows) * times, dtype=torch.long, device=rows.device)
-
-
-def each_case(inputs: Any) -> list[Any]:
-    """The cases of a batch, each as a batch of one."""
-    return [plain_inputs(inputs, slice(i, i + 1)) for i in range(len(first_tensor(inputs)))]
-
-
-def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
-    if len(logits) != len(cases):
-        raise HeadRefusedError(
-            ExplanationProblem.ROWS_OF_LOGITS, found=len(logits), cases=len(cases)
-        )
-    return logits

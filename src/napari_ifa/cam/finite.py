@@ -25,5 +25,4 @@ def check_finite(values: Tensor, what: str) -> None:
             values=values.numel(),
             what=what,
             cases=cases,
-            named=", ".join(map(str, cases)),
         )

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import mask_tensor
-from napari_ifa.cam.features import CutNetwork, HeadRefusedError, each_case, every_case, opened
+from napari_ifa.cam.features import CutNetwork, every_case, opened
 from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.memory import NoMemoryError, block_length
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
-from napari_ifa.cam.targets import Reading
+from napari_ifa.cam.targets import HeadRefusedError, Reading
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor, other_inputs, same_answer
+from napari_ifa.models.calling import first_tensor, other_inputs, plain_inputs, same_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,12 +67,11 @@ def _masked_logits(
                 return _passed(cut, inputs, masks, offsets, reading, len(masks))
             except HeadRefusedError:
                 return _passed(cut, inputs, masks, offsets, reading, 1)
-        return torch.cat(
-            [
-                _passed(cut, case, masks, offsets, cut.reading(case, i, batch), 1)
-                for i, case in enumerate(each_case(inputs))
-            ]
-        )
+        logits = []
+        for i in range(batch):
+            case = plain_inputs(inputs, slice(i, i + 1))
+            logits.append(_passed(cut, case, masks, offsets, cut.reading(case, i, batch), 1))
+        return torch.cat(logits)
 
 
 def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
@@ -166,7 +165,7 @@ def bypassed(
 
     with opened(network, target_layer, output, region, token_grid) as cut:
         inputs = cut.prepared(x)
-        case = each_case(inputs)[0]
+        case = plain_inputs(inputs, slice(0, 1))
         with torch.inference_mode(False), torch.no_grad():
             reading = cut.reading(case, 0, len(first_tensor(inputs)))
             one = cut.forward(case, keep, reading)

@@ -27,16 +27,16 @@ _SHARE_OF_BLOCK = 1 / 64
 _SHARE_OF_PASS = 1 / 4
 
 
-def block_numbers(device: torch.device, bytes_per_number: int = 4) -> int:
-    """How many numbers one block of intermediate results may hold on this device."""
+def block_numbers(device: torch.device) -> int:
+    """How many numbers of float32 one block of intermediate results may hold on this device."""
     if device.type != "cuda":
         return CPU_BLOCK
-    return int(_free(device) * _SHARE_OF_BLOCK) // bytes_per_number
+    return int(_free(device) * _SHARE_OF_BLOCK) // 4
 
 
-def block_length(size: int, device: torch.device, bytes_per_number: int = 4) -> int:
+def block_length(size: int, device: torch.device) -> int:
     """How many things of `size` numbers each go into one block; at least one."""
-    return max(1, block_numbers(device, bytes_per_number) // max(1, size))
+    return max(1, block_numbers(device) // max(1, size))
 
 
 def rows_that_fit(peak: int, device: torch.device) -> int:

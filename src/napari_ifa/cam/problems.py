@@ -110,7 +110,7 @@ class ExplanationProblem(Enum):
         " that turns logits into classes."
     )
     SEVERAL_OUTPUTS = (
-        "The network returns several outputs: name the one with the logits, one of {named}."
+        "The network returns several outputs: name the one with the logits, one of {outputs}."
     )
     NO_SUCH_OUTPUT = (
         "The network returns one tensor, without an entry {asked!r}: leave out the name of the"
@@ -120,7 +120,7 @@ class ExplanationProblem(Enum):
     ROWS_OF_LOGITS = "The network gives {found} rows of logits for {cases} cases."
     ROWS_OF_HEAD = "The part after layer '{layer}' does not take {given} cases for {cases}."
     NOT_FINITE = (
-        "{found} of {values} values in {what} are not finite (NaN or infinite), in case {named}"
+        "{found} of {values} values in {what} are not finite (NaN or infinite), in cases {cases}"
         " of the batch: check the image and its preprocessing."
     )
     INFERENCE_MODE = (
@@ -138,7 +138,7 @@ class ExplanationProblem(Enum):
     )
     ZERO_GRADIENT = (
         "The gradient with respect to layer '{layer}' is exactly zero for the chosen class, in"
-        " case {named} of the batch: the answer does not depend on this layer there, so choose"
+        " cases {cases} of the batch: the answer does not depend on this layer there, so choose"
         " another layer."
     )
     ZERO_GRADIENT_OF_NOISE = (
@@ -146,7 +146,7 @@ class ExplanationProblem(Enum):
         " every noisy input: the answer does not depend on this layer, so choose another."
     )
     CONSTANT_FEATURES = (
-        "Every feature of layer '{layer}' is constant over its grid in case {named} of the batch,"
+        "Every feature of layer '{layer}' is constant over its grid in cases {cases} of the batch,"
         " so that no mask can be made of any: check the image, or choose another layer."
     )
     SCORES_NOT_FINITE = (

@@ -30,10 +30,7 @@ def region_weights(voxels: Tensor, region: Region, block: slice, batch: int) -> 
         "predicted": for each class the voxels where its logit is the largest (above zero, where
         there is but one class). The weights of a class that is predicted nowhere are all zero.
 
-    Raises
-    ------
-    ExplanationError
-        The network does not return a map, or the mask does not fit it or is empty.
+    ExplanationError if the network does not return a map, or the mask does not fit it or is empty.
     """
     if voxels.ndim < 3 or voxels.shape[2:].numel() < 2:
         raise ExplanationError(ExplanationProblem.REGION_WITHOUT_MAP, gives=list(voxels.shape[1:]))

@@ -13,12 +13,17 @@ from torch import Tensor
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region, region_weights
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import mapped
 
 #: Takes what the network returned for one case (without the batch axis), gives one number.
 Function: TypeAlias = Callable[[Any], Tensor]
 ClassChoice: TypeAlias = (
     int | str | Sequence[int] | Tensor | np.ndarray | Function | Sequence[Function]
 )
+
+
+class HeadRefusedError(ExplanationError):
+    """The part after the layer does not take a batch of another size than the network's input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +53,23 @@ class Reading:
         return cls(key, region_weights(entry_of(output, key), region, block, batch))
 
     def values(self, output: Any, cases: Tensor) -> Tensor:
-        """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are."""
+        """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are.
+
+        HeadRefusedError where the output has another number of rows.
+        """
         if self.functions:
             return self._function_values(output, cases)
+        rows = entry_of(output, self.key)
         if self.region is None:
-            return logits_of(output, self.key, len(cases))
-        voxels = entry_of(output, self.key)
-        region = self.region[cases]
-        if len(voxels) != len(region):  # the caller compares the number of rows
-            return voxels.flatten(1)[:, :1]
+            rows = logits_of(rows, None, len(cases))
+        if len(rows) != len(cases):
+            raise HeadRefusedError(
+                ExplanationProblem.ROWS_OF_LOGITS, found=len(rows), cases=len(cases)
+            )
+        return rows if self.region is None else self._in_region(rows, self.region[cases])
+
+    @staticmethod
+    def _in_region(voxels: Tensor, region: Tensor) -> Tensor:
         # Outside of the region a logit may be infinite, as where classes are masked away.
         inside = torch.where(region > 0, voxels, torch.zeros_like(voxels))
         return (inside * region).flatten(2).sum(-1)
@@ -147,22 +160,14 @@ def _entry(output: Any, key: int | str | None) -> Tensor:
     if key is None and len(tensors) == 1:
         return next(iter(tensors.values()))
     if key not in tensors:
-        raise ExplanationError(
-            ExplanationProblem.SEVERAL_OUTPUTS,
-            outputs=list(tensors),
-            named=", ".join(map(repr, tensors)),
-        )
+        raise ExplanationError(ExplanationProblem.SEVERAL_OUTPUTS, outputs=list(tensors))
     return tensors[key]
 
 
 def _row(output: Any, row: int) -> Any:
     if isinstance(output, Tensor):
         return output[row] if output.ndim else output
-    if isinstance(output, dict):
-        return {key: _row(value, row) for key, value in output.items()}
-    if isinstance(output, tuple | list):
-        return tuple(_row(value, row) for value in output)
-    return output
+    return mapped(lambda value: _row(value, row), output)
 
 
 def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:

@@ -126,6 +126,4 @@ def weights_from_jacobian(
 
 def _zero_gradient(layer: str, alive: Tensor) -> ExplanationError:
     cases = (~alive).nonzero().flatten().tolist()
-    return ExplanationError(
-        ExplanationProblem.ZERO_GRADIENT, layer=layer, cases=cases, named=", ".join(map(str, cases))
-    )
+    return ExplanationError(ExplanationProblem.ZERO_GRADIENT, layer=layer, cases=cases)

@@ -19,12 +19,12 @@ from napari_ifa.models.answers import (
 )
 from napari_ifa.models.classifier import BundleSource, Classifier
 from napari_ifa.models.components import ComponentBuilder, referred_entries
-from napari_ifa.models.cost import NetworkBudget, TooLarge, affordable_pass, check_input
+from napari_ifa.models.cost import NetworkBudget, affordable_pass, check_input
 from napari_ifa.models.layers import CandidateLayer, candidate_layers
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.problems import BundleProblem, NetworkProblem
-from napari_ifa.models.settings_file import canonical, read_settings
+from napari_ifa.models.settings_file import canonical, data_format, read_settings
 from napari_ifa.models.trusted import TrustedBuilder
 from napari_ifa.models.weights import read_weights
 from napari_ifa.plain import plain
@@ -73,7 +73,7 @@ def load_classifier(
         Something is missing or does not fit; the message names it.
     """
     folder = existing_bundle(bundle)
-    check_device(device)
+    where = check_device(device)
     config = _read_config(folder)
     metadata = read_settings(_inside(folder, "configs/metadata.json"))
     weights = read_weights(_inside(folder, "models/model.pt"))
@@ -81,9 +81,10 @@ def load_classifier(
     network, preprocessing = _build(config, weights.budget, code)
     weights_sha256 = weights.load_into(network)
     del weights  # which holds the file, so that nobody could replace it
-    where = _on_device(network.eval(), device)
+    network.eval().to(where)
     names = _class_names(metadata)
     target, outputs, seen = _probe(network, metadata, where, layer, trust)
+    referred = referred_entries(config, ("network_def", "preprocessing"))
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
         raise BundleError(BundleProblem.CLASSES_AND_OUTPUTS, outputs=outputs, classes=len(names))
@@ -99,25 +100,19 @@ def load_classifier(
         weights_sha256=weights_sha256,
         network_definition=canonical(config.get("network_def")),
         preprocessing_definition=canonical(config.get("preprocessing")),
-        referred_definition=_referred_definition(config),
+        referred_definition=canonical(referred) if referred else "",
         code_sha256="" if code is None else code.sha256(),
         source=BundleSource(
             folder.resolve(), None if device is None else str(device), trust, output_activation
         ),
         features=target.channels,
         notes=(*notes, *([BY_CHANCE] if seen.by_chance else []), *preprocessing.notes),
-        modality=str(_image_format(metadata).get("modality") or ""),
+        modality=str(data_format(metadata, "inputs", "image").get("modality") or ""),
     )
 
 
 def existing_bundle(bundle: str | Path) -> Path:
-    """A bundle's folder; nothing of it is looked into.
-
-    Raises
-    ------
-    BundleError
-        Where there is none.
-    """
+    """A bundle's folder, without a look into it; BundleError where there is none."""
     folder = Path(bundle)
     try:
         folder = folder.expanduser()
@@ -129,18 +124,15 @@ def existing_bundle(bundle: str | Path) -> Path:
     return folder
 
 
-def check_device(device: str | torch.device | None) -> None:
-    """Refuse a device that is not there, before anything is read for it.
+def check_device(device: str | torch.device | None) -> torch.device:
+    """The device, by default a GPU where there is one; BundleError, with those there are, if not.
 
-    Raises
-    ------
-    BundleError
-        Says which there are.
+    Asked before anything is read for it.
     """
     import torch
 
     if device is None:
-        return
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         where = torch.device(device)
         if where.type == "meta":
@@ -149,18 +141,13 @@ def check_device(device: str | torch.device | None) -> None:
     except (RuntimeError, AssertionError, ValueError, NotImplementedError, TypeError) as error:
         if lacks_memory(error):
             raise
-        raise _no_device(device) from error
-
-
-def _no_device(device: Any) -> BundleError:
-    import torch
-
-    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
-    return BundleError(
-        BundleProblem.NO_SUCH_DEVICE, asked=str(device), devices=there, choices=", ".join(there)
-    )
+        there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise BundleError(
+            BundleProblem.NO_SUCH_DEVICE, asked=str(device), devices=", ".join(there)
+        ) from error
+    return where
 
 
 def _inside(folder: Path, relative: str) -> Path:
@@ -184,11 +171,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
         if key not in config:
             raise BundleError(BundleProblem.NO_ENTRY, entry=key)
     return config
-
-
-def _referred_definition(config: Mapping[str, Any]) -> str:
-    found = referred_entries(config, ("network_def", "preprocessing"))
-    return canonical(found) if found else ""
 
 
 def _build(
@@ -223,46 +205,14 @@ def _with_opened_image(built: Any) -> Any:
     from monai.transforms import Compose, LoadImage, LoadImaged
 
     chain = (built if isinstance(built, Compose) else Compose(built)).flatten()
-    steps = list(chain.transforms)
-    if not any(isinstance(step, (LoadImage, LoadImaged)) for step in steps):
-        return built
-    for index, step in enumerate(steps):
-        if isinstance(step, (LoadImage, LoadImaged)):
-            steps[index] = OpenedImage.in_place_of(step)
-    return Compose(steps)
-
-
-def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> torch.device:
-    """Move the network and return where it is."""
-    import torch
-
-    try:
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        network.to(where)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if lacks_memory(error):
-            raise
-        raise _no_device(device) from error
-    return where
-
-
-def _pred_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _format(metadata, "outputs", "pred")
-
-
-def _image_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _format(metadata, "inputs", "image")
-
-
-def _format(metadata: Mapping[str, Any], side: str, name: str) -> Mapping[str, Any]:
-    node: Any = metadata
-    for key in ("network_data_format", side, name):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else {}
+    loads = [isinstance(step, LoadImage | LoadImaged) for step in chain.transforms]
+    pairs = zip(chain.transforms, loads, strict=True)
+    steps = [OpenedImage.in_place_of(step) if loading else step for step, loading in pairs]
+    return Compose(steps) if any(loads) else built
 
 
 def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = _pred_format(metadata).get("channel_def")
+    channels = data_format(metadata, "outputs", "pred").get("channel_def")
     if isinstance(channels, list):
         return _told_apart([str(name) for name in channels])
     if not isinstance(channels, Mapping):
@@ -304,7 +254,7 @@ def _probe(
         example = torch.zeros(shape, device=device)
         with torch.no_grad():
             output = network(example) if trust else affordable_pass(network, example)
-    except TooLarge:
+    except BundleError:
         raise
     except Exception as error:
         raise BundleError(BundleProblem.INPUT_DOES_NOT_FIT, shape=tuple(shape)) from error
@@ -326,7 +276,7 @@ def _probe(
 
 def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     """``[1, C, *spatial]`` from the metadata; sizes it leaves open are filled in."""
-    node = _image_format(metadata)
+    node = data_format(metadata, "inputs", "image")
     sizes = node.get("spatial_shape") or [_PROBE_SIZE] * 3
     channels = node.get("num_channels") or 1
     if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:

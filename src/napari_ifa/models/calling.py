@@ -14,7 +14,9 @@ from torch.nn.parameter import is_lazy
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.as_written import as_written
 from napari_ifa.models.problems import NetworkProblem
+from napari_ifa.plain import reason
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # What torch and networks raise on an input they were not made for.
 FORWARD_ERRORS = (
     RuntimeError,
@@ -214,7 +216,7 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
         (
             (name, module)
             for name, module in network.named_modules()
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            if isinstance(module, CONVOLUTIONS)
         ),
         None,
     )
@@ -229,9 +231,9 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
                 given=list(given.shape),
                 convolution=name,
             )
-    complaint = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    if not complaint or isinstance(error, KeyError | AttributeError):  # which only name a thing
-        complaint = f"{type(error).__name__} {complaint}".strip()
+    complaint = reason(error)
+    if isinstance(error, KeyError | AttributeError):  # which only name a thing
+        complaint = f"{type(error).__name__} {complaint}"
     return ExplanationError(
         NetworkProblem.INPUT_FAILS, given=list(given.shape), complaint=complaint
     )
@@ -245,24 +247,21 @@ def same_answer(one: Tensor, other: Tensor) -> bool:
 
 def other_inputs(inputs: Any) -> Any:
     """Inputs of the same shapes and about the same range, but others: always the same ones."""
-    return _noise(inputs, torch.Generator("cpu").manual_seed(0))
+    generator = torch.Generator("cpu").manual_seed(0)
 
-
-def _noise(inputs: Any, generator: torch.Generator) -> Any:
-    if isinstance(inputs, Tensor):
-        if inputs.dtype == torch.bool or inputs.is_complex() or not inputs.numel():
-            return ~inputs if inputs.dtype == torch.bool else inputs
-        random = torch.rand(inputs.shape, generator=generator, device="cpu", dtype=torch.float32)
-        low, high = inputs.min(), inputs.max()
-        if inputs.is_floating_point():
+    def noise(given: Any) -> Any:
+        if not isinstance(given, Tensor):
+            return mapped(noise, given)
+        if given.dtype == torch.bool or given.is_complex() or not given.numel():
+            return ~given if given.dtype == torch.bool else given
+        random = torch.rand(given.shape, generator=generator, device="cpu", dtype=torch.float32)
+        low, high = given.min(), given.max()
+        if given.is_floating_point():
             constant = low == high  # then a range around it
             start = torch.where(constant, low - 1, low)
-            return start + random.to(inputs) * torch.where(constant, 2, high - low)
+            return start + random.to(given) * torch.where(constant, 2, high - low)
         # Whole numbers stay among those that there are, for they may stand in a table.
-        steps = (random.to(inputs.device) * (high - low + 1)).to(inputs.dtype)
+        steps = (random.to(given.device) * (high - low + 1)).to(given.dtype)
         return (low + steps).clamp(max=high)
-    if isinstance(inputs, dict):
-        return {key: _noise(value, generator) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(_noise(value, generator) for value in inputs)
-    return inputs
+
+    return noise(inputs)

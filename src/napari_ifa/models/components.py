@@ -18,6 +18,8 @@ from typing import Any
 from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.cost import check_arguments, check_transform
 from napari_ifa.models.problems import BundleProblem
+from napari_ifa.models.settings_file import entry
+from napari_ifa.plain import MOST_TEXT, reason, shortened
 
 #: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
 _SHORT_NAME_MODULES = (
@@ -58,22 +60,15 @@ _FOREIGN_WEIGHTS = ("weights", "weights_backbone", "checkpoint")
 _KEYWORDS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 #: Transforms of a chain, those of chains in it counted each time they stand there.
 _MOST_STEPS = 1000
-#: Characters of a foreign text within a message.
-_MOST_TEXT = 200
 _REFERENCE = re.compile(r"[@%](\w+)")
 _RELATIVE = re.compile(r"[@%](?:#|::)")
-#: Two parts of a path or more: where a file lies may name a person.
-_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\":]+)*[\\/](?=[^\\/\s'\":]+)")
 
 
 @dataclass
 class ComponentBuilder:
     """Builds what a bundle's configuration describes, following ``@references`` and nothing else.
 
-    Attributes
-    ----------
-    config : the whole configuration as plain data.
-    replacements : objects that stand in for configured ones, by what a class is named.
+    ``replacements`` are objects that stand in for configured ones, by what a class is named.
     """
 
     config: Mapping[str, Any]
@@ -85,12 +80,9 @@ class ComponentBuilder:
     def build(self, key: str) -> Any:
         """The object under ``key`` (``"preprocessing"``, ``"a::b"`` or ``"a#b"``).
 
-        Raises
-        ------
-        UntrustedModelError
-            For an expression, a macro to another file or a component off the allow-list.
-        BundleError
-            For a reference that leads nowhere or in a circle, or arguments that do not fit.
+        UntrustedModelError for an expression, a macro to another file or a component off the
+        allow-list; BundleError for a reference that leads nowhere or in a circle, or arguments that
+        do not fit.
         """
         key = key.replace("#", "::")
         if key in self._built:
@@ -102,13 +94,10 @@ class ComponentBuilder:
         return self._built[key]
 
     def _lookup(self, key: str) -> Any:
-        node: Any = self.config
-        for part in key.split("::"):
-            try:
-                node = node[int(part)] if isinstance(node, list) else node[part]
-            except (KeyError, IndexError, ValueError, TypeError):
-                raise BundleError(BundleProblem.NO_ENTRY, entry=shortened(key)) from None
-        return node
+        try:
+            return entry(self.config, key)
+        except LookupError:
+            raise BundleError(BundleProblem.NO_ENTRY, entry=shortened(key)) from None
 
     def _resolve(self, node: Any, where: str) -> Any:
         if isinstance(node, str):
@@ -141,10 +130,17 @@ class ComponentBuilder:
         if node.get("_mode_", "default") != "default" or node.get("_requires_"):
             raise UntrustedModelError(BundleProblem.SPECIAL_MODE, name=shortened(name), where=where)
         arguments = self._arguments(node, where)
-        component = find_component(name, where)
-        if self._replacement(component) is None:
-            check_component(component, name, where)
-        return self._made(component, arguments, name, where)
+        return self._made(self._found(name, where), arguments, name, where)
+
+    def _found(self, name: Any, where: str) -> Any:
+        """A network or a harmless transform, by its own definition, or what is replaced."""
+        refusal = UntrustedModelError(
+            BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
+        )
+        component = _named(name, refusal)
+        if self._replacement(component) or _is_network(component) or _is_transform(component):
+            return component
+        raise refusal
 
     def _arguments(self, node: Mapping[str, Any], where: str) -> dict[str, Any]:
         return self._entries({k: v for k, v in node.items() if k not in _KEYWORDS}, where)
@@ -160,8 +156,8 @@ class ComponentBuilder:
             return replacement(arguments)
         self._check_cost(component, arguments, name, where)
         try:
-            if is_network(component):
-                arguments = without_foreign_weights(component, arguments)
+            if _is_network(component):
+                arguments = _without_foreign_weights(component, arguments)
             made = component(**arguments)
         except BundleError:
             raise
@@ -175,13 +171,11 @@ class ComponentBuilder:
     def _replacement(self, component: Any) -> Callable[[dict[str, Any]], object] | None:
         if not _defined_in(component, ("monai.transforms",)):
             return None
-        return self.replacements.get(_plain_name(component))
+        return self.replacements.get(plain_name(component))
 
     def _check_cost(self, component: Any, arguments: dict[str, Any], name: str, where: str) -> None:
-        if is_network(component):
-            check_arguments(arguments, name, where)
-        else:
-            check_transform(arguments, name, where)
+        check = check_arguments if _is_network(component) else check_transform
+        check(arguments, name, where)
 
     def _count_steps(self, made: Any, arguments: Mapping[str, Any], where: str) -> None:
         """Refuse a chain in which chains stand again and again, as far as references go."""
@@ -224,12 +218,9 @@ def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[s
     return found
 
 
-def find_component(name: Any, where: str) -> Any:
+def _named(name: Any, refusal: UntrustedModelError) -> Any:
     """The object that a ``_target_`` names, importing only modules of the allowed libraries."""
-    refusal = UntrustedModelError(
-        BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
-    )
-    if not isinstance(name, str) or len(name) > _MOST_TEXT:
+    if not isinstance(name, str) or len(name) > MOST_TEXT:
         raise refusal
     if "." not in name:
         for module_name in _SHORT_NAME_MODULES:
@@ -244,14 +235,6 @@ def find_component(name: Any, where: str) -> Any:
     if importlib.util.find_spec(library) is None:
         raise BundleError(BundleProblem.NEEDS_PACKAGE, what=f"'{name}'", package=library)
     return _walk(name, refusal)
-
-
-def check_component(component: Any, name: str, where: str) -> None:
-    """Refuse what is not, by its own definition, a network or a harmless transform."""
-    if not (is_network(component) or is_transform(component)):
-        raise UntrustedModelError(
-            BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
-        )
 
 
 def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
@@ -275,7 +258,7 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
     raise refusal
 
 
-def is_network(component: Any) -> bool:
+def _is_network(component: Any) -> bool:
     from torch import nn
 
     if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
@@ -294,13 +277,13 @@ def is_network(component: Any) -> bool:
     return inspect.isclass(returned) and issubclass(returned, nn.Module)
 
 
-def is_transform(component: Any) -> bool:
+def _is_transform(component: Any) -> bool:
     from monai.transforms import Transform
 
     if not inspect.isclass(component) or not _defined_in(component, _TRANSFORM_MODULES):
         return False
     is_one = issubclass(component, Transform) or component.__name__ in ("Compose", "OneOf")
-    return is_one and _plain_name(component) not in _REFUSED_TRANSFORMS
+    return is_one and plain_name(component) not in _REFUSED_TRANSFORMS
 
 
 def _leads_out(component: Any) -> bool:
@@ -316,12 +299,12 @@ def _defined_in(component: Any, roots: tuple[str, ...]) -> bool:
     return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
-def _plain_name(component: Any) -> str:
+def plain_name(component: Any) -> str:
     """The name of a class without "Rand" before or the dictionary suffix behind."""
     return getattr(component, "__name__", "").removeprefix("Rand").removesuffix("d")
 
 
-def without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def _without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in arguments.items() if not _is_foreign(k)}
     for name, parameter in inspect.signature(component).parameters.items():
         if _is_foreign(name):
@@ -331,18 +314,6 @@ def without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[s
 
 def _is_foreign(name: str) -> bool:
     return name.startswith("pretrained") or name in _FOREIGN_WEIGHTS
-
-
-def reason(error: BaseException) -> str:
-    """What an error says, for use within a sentence: its first line, without folders."""
-    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
-    return shortened(_FOLDERS.sub("", line).rstrip(". "))
-
-
-def shortened(text: object) -> str:
-    """A foreign text, cut to a length that can be read."""
-    whole = " ".join(str(text).split())
-    return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT]}…"
 
 
 _UNDER_WAY = object()

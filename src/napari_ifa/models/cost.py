@@ -12,10 +12,11 @@ import copy
 import math
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
@@ -56,19 +57,9 @@ _MOST_FORWARD_BYTES = 2**36
 _SMALL_PASS_BYTES = 2**31
 
 
-class TooLarge(BundleError):
-    """A network, an input or a list of arguments that would cost far more than it should."""
-
-
 @dataclass(frozen=True)
 class NetworkBudget:
-    """How far a network may grow, by the weights that it is built for.
-
-    Attributes
-    ----------
-    tensors : of the weights.
-    size : of the weights' file, in bytes.
-    """
+    """How far a network may grow, by the number of tensors and the bytes of its weights' file."""
 
     tensors: int
     size: int
@@ -77,39 +68,33 @@ class NetworkBudget:
     def held(self) -> Iterator[None]:
         """Stop what is built in this block and this thread where it grows past the weights.
 
-        Raises
-        ------
-        TooLarge
-            Says what there was too much of.
+        BundleError says what there was too much of.
         """
         from torch.nn.modules import module
 
         thread = threading.get_ident()
+        found: Counter[str] = Counter()
 
-        def counting(what: str, most: int) -> Callable[..., None]:
-            found = 0
+        def count(what: str, most: int, *_: Any) -> None:
+            # The hooks of torch are for all threads.
+            if threading.get_ident() == thread:
+                found[what] += 1
+                if found[what] > most:
+                    raise self._too_large(f"more than {most} {what}")
 
-            def hook(*_: Any) -> None:
-                nonlocal found
-                # The hooks of torch are for all threads.
-                if threading.get_ident() == thread:
-                    found += 1
-                    if found > most:
-                        raise self._too_large(f"more than {most} {what}")
-
-            return hook
+        def watch(size: int) -> None:
+            count("steps to build it", self._most(_OPERATIONS))
+            found["bytes"] += size
+            if found["bytes"] > _BYTES[0] * self.size + _BYTES[1]:
+                raise self._too_large(f"more than {found['bytes'] / 1e6:.0f} MB")
 
         with ExitStack() as stack:
             for register, what, rule in (
                 (module.register_module_parameter_registration_hook, "parameters", _PARAMETERS),
                 (module.register_module_module_registration_hook, "parts", _MODULES),
             ):
-                stack.callback(register(counting(what, self._most(rule))).remove)
-            stack.enter_context(
-                operations_watched(
-                    self._watch(self._most(_OPERATIONS), _BYTES[0] * self.size + _BYTES[1])
-                )
-            )
+                stack.callback(register(partial(count, what, self._most(rule))).remove)
+            stack.enter_context(operations_watched(watch))
             yield
 
     def check_paths(self, network: nn.Module) -> None:
@@ -131,24 +116,10 @@ class NetworkBudget:
     def _most(self, rule: tuple[int, int]) -> int:
         return rule[0] * self.tensors + rule[1]
 
-    def _watch(self, most: int, most_bytes: int) -> Callable[[int], None]:
-        operations = used = 0
-
-        def watch(size: int) -> None:
-            nonlocal operations, used
-            operations, used = operations + 1, used + size
-            if operations > most:
-                raise self._too_large(f"more than {most} steps to build it")
-            if used > most_bytes:
-                raise self._too_large(f"more than {used / 1e6:.0f} MB")
-
-        return watch
-
-    def _too_large(self, what: str) -> TooLarge:
-        return TooLarge(
+    def _too_large(self, what: str) -> BundleError:
+        return BundleError(
             BundleProblem.NETWORK_TOO_LARGE,
             tensors=self.tensors,
-            size=self.size,
             described=what,
             megabytes=self.size / 1e6,
         )
@@ -252,11 +223,8 @@ def _bytes_of(result: Any) -> int:
 
 def check_input(shape: Sequence[int]) -> None:
     """Refuse an input ``[B, C, *spatial]`` that no network is tried on."""
-    values = 1
-    for size in shape:
-        values *= int(size)
-    if values > _LARGEST_INPUT:
-        raise TooLarge(
+    if math.prod(shape) > _LARGEST_INPUT:
+        raise BundleError(
             BundleProblem.INPUT_TOO_LARGE, shape=list(shape), millions=_LARGEST_INPUT / 1e6
         )
 
@@ -304,11 +272,8 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
         nonlocal total
         total += size
         if size > available // 2 or total > _MOST_FORWARD_BYTES:
-            raise TooLarge(
-                BundleProblem.PASS_TOO_LARGE,
-                needed=max(size, total),
-                shape=list(shape),
-                gigabytes=max(size, total) / 1e9,
+            raise BundleError(
+                BundleProblem.PASS_TOO_LARGE, shape=list(shape), gigabytes=max(size, total) / 1e9
             )
 
     try:
@@ -321,7 +286,7 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
             without_values = copy.deepcopy(network, memo)
             with operations_watched(watch, foreseen=False):
                 without_values(torch.zeros(shape, device="meta"))
-    except TooLarge:
+    except BundleError:
         raise
     except Exception:
         return
@@ -331,21 +296,14 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
 def images_bounded() -> Iterator[None]:
     """Stop preprocessing in this block before it makes an image that no memory holds.
 
-    Raises
-    ------
-    ExplanationError
-        Says how large it would be.
+    ExplanationError says how large it would be.
     """
     available = free_memory()
 
     def watch(size: int) -> None:
         if size > available:
             raise ExplanationError(
-                PreprocessingProblem.TOO_LARGE,
-                needed=size,
-                free=available,
-                gigabytes=size / 1e9,
-                free_gigabytes=available / 1e9,
+                PreprocessingProblem.TOO_LARGE, gigabytes=size / 1e9, free=available / 1e9
             )
 
     with operations_watched(watch, ask=available):
@@ -362,7 +320,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         node = waiting.pop()
         seen += 1
         if seen > _MOST_ARGUMENTS:
-            raise TooLarge(
+            raise BundleError(
                 BundleProblem.TOO_MANY_ARGUMENTS, name=name, where=where, most=_MOST_ARGUMENTS
             )
         if isinstance(node, Mapping):
@@ -370,7 +328,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         elif isinstance(node, list | tuple):
             waiting.extend(node)
         elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
-            raise TooLarge(
+            raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LONG,
                 name=name,
                 where=where,
@@ -378,7 +336,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
                 most=_LONGEST_TEXT,
             )
         elif isinstance(node, int) and abs(node) > largest:
-            raise TooLarge(
+            raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LARGE,
                 name=name,
                 where=where,
@@ -401,7 +359,7 @@ def check_transform(arguments: Mapping[str, Any], name: str, where: str) -> None
     if all(isinstance(size, int | float) for size in axes):
         values = math.prod([max(1.0, float(size)) for size in axes])
         if values > _LARGEST_INPUT:
-            raise TooLarge(
+            raise BundleError(
                 BundleProblem.IMAGES_TOO_LARGE,
                 name=name,
                 where=where,

@@ -52,10 +52,7 @@ class OpenedImage:
     arguments : the loader's own, with those for its reader, as a bundle's configuration has them.
     readers : the readers with their arguments, where they are built already.
 
-    Raises
-    ------
-    BundleError
-        For a reader or an argument that is not reproduced here; it is named.
+    BundleError names a reader or an argument that is not reproduced here.
     """
 
     def __init__(self, arguments: Mapping[str, Any], readers: Readers | None = None) -> None:
@@ -219,7 +216,9 @@ def _by_itk(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
     if volume.source.kind == "dicom" and np.linalg.det(place[:3, :3]) < 0:
         # ITK sorts slices along the normal of their plane, whatever their numbers.
         array = np.flip(array, 2)
-        place = place @ _flip(2, array.shape[2])
+        turned = np.diag([1.0, 1.0, -1.0, 1.0])
+        turned[2, 3] = array.shape[2] - 1.0
+        place = place @ turned
     affine = place if volume.source.placed else LPS_TO_RAS
     if not arguments["affine_lps_to_ras"]:
         affine = LPS_TO_RAS @ affine
@@ -280,9 +279,7 @@ def _channel(volume: Volume, array: NDArray[Any], spatial: int, told: Any) -> fl
         return float("nan")
     if array.ndim == spatial or told not in (-1, array.ndim - 1):
         raise ExplanationError(
-            PreprocessingProblem.READER_AND_IMAGE,
-            argument="channel_dim",
-            image=f"this {in_words(volume)}",
+            PreprocessingProblem.READER_AND_IMAGE, argument="channel_dim", image=in_words(volume)
         )
     return float(told)
 
@@ -295,7 +292,7 @@ def _canonical(volume: Volume, array: NDArray[Any], place: Affine) -> tuple[NDAr
         raise ExplanationError(
             PreprocessingProblem.READER_AND_IMAGE,
             argument="as_closest_canonical",
-            image=f"this {in_words(volume)}",
+            image=in_words(volume),
         )
     orientation = io_orientation(place)
     turned = place @ inv_ornt_aff(orientation, array.shape[:3])
@@ -315,12 +312,6 @@ def _converted(array: NDArray[Any], converter: Any) -> NDArray[Any]:
     return converted.swapaxes(0, 1)
 
 
-def _flip(axis: int, size: int) -> Affine:
-    turned = np.eye(4)
-    turned[axis, axis], turned[axis, 3] = -1.0, size - 1.0
-    return turned
-
-
 def _stored_type(volume: Volume) -> Any:
     """The type of the values as nibabel gives them, or None: as they are."""
     header = volume.source.header
@@ -335,5 +326,5 @@ def _stored_type(volume: Volume) -> Any:
 def in_words(volume: Volume) -> str:
     """What kind of image this is, for a sentence."""
     if volume.is_picture:
-        return f"picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
-    return f"image of shape {volume.shape}"
+        return f"this picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
+    return f"this image of shape {volume.shape}"

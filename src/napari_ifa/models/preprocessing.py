@@ -28,6 +28,7 @@ from napari_ifa.models.steps import (
     run_alike,
     takes_nearest,
 )
+from napari_ifa.plain import reason
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
 if TYPE_CHECKING:
@@ -61,13 +62,10 @@ class Preprocessing:
 
     @classmethod
     def from_built(cls, built: Any) -> Preprocessing:
-        """Check and wrap what a bundle's configuration built.
+        """What a bundle's configuration built, checked.
 
-        Raises
-        ------
-        BundleError
-            Where the chain does not begin by loading an image, or a transform would lose the
-            image's position; the transform is named.
+        BundleError where the chain does not begin by loading an image, or a transform, which is
+        named, would lose the image's position.
         """
         from monai.transforms import Compose
 
@@ -96,24 +94,24 @@ class Preprocessing:
         )
 
     def __call__(self, volume: Volume) -> MetaTensor:
-        """``[C, *spatial]``, the network's input, with its index → RAS affine.
+        """``[C, *spatial]``, the network's input, with its index → RAS affine; see `prepared`."""
+        return self.prepared(volume).image
+
+    def prepared(self, volume: Volume) -> PreparedInput:
+        """The network's input with what there is to say about it.
 
         Raises
         ------
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
-        return self.prepared(volume).image
-
-    def prepared(self, volume: Volume) -> PreparedInput:
-        """The network's input with what there is to say about it; raises as a call does."""
         import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
         try:
             self._refuse_unknown_spacing(volume)
-            data = self.image(self._given_to(volume))
+            data = self.image(volume if self.image.key is None else {self.image.key: volume})
             begin = self._taken_from(data)
             # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
             moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
@@ -137,9 +135,8 @@ class Preprocessing:
                 raise ExplanationError(
                     PreprocessingProblem.NO_MEMORY, image=in_words(volume)
                 ) from error
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
-                PreprocessingProblem.FAILS, reason=reason, image=in_words(volume)
+                PreprocessingProblem.FAILS, reason=reason(error), image=in_words(volume)
             ) from error
         if not isinstance(output, MetaTensor):
             raise _position_lost(ExplanationError, self.chain)
@@ -252,9 +249,6 @@ class Preprocessing:
                     reader="ITKReader",
                     transform=type(step).__name__,
                 )
-
-    def _given_to(self, volume: Volume) -> Any:
-        return volume if self.image.key is None else {self.image.key: volume}
 
     def _taken_from(self, data: Any) -> Any:
         return data if self.image.key is None else data[self.image.key]

@@ -246,15 +246,11 @@ def _candidates(calls: list[Call], dims: int) -> tuple[list[Call], list[str]]:
     spatial = [
         call
         for call in calls
-        if (call.layout is not None or _is_spatial(call.shape, dims))
+        if (call.layout or (len(call.shape) == dims + 2 and call.shape[0] == 1 and call.voxels > 1))
         and not _is_attention(call, tokens)
     ]
     once = [call for call in spatial if times[call.name] == 1]
     return once, list(dict.fromkeys(call.name for call in spatial if times[call.name] > 1))
-
-
-def _is_spatial(shape: tuple[int, ...], dims: int) -> bool:
-    return len(shape) == dims + 2 and shape[0] == 1 and math.prod(shape[2:]) > 1
 
 
 def _is_attention(call: Call, tokens: set[int]) -> bool:

@@ -111,7 +111,7 @@ class BundleProblem(Enum):
     )
     # The network and its metadata
     NO_NETWORK = "The bundle's 'network_def' does not describe a network."
-    NO_SUCH_DEVICE = "The device '{asked}' cannot be used here; choose {choices}."
+    NO_SUCH_DEVICE = "The device '{asked}' cannot be used here; choose {devices}."
     NO_SUCH_ACTIVATION = (
         "'{asked}' is no way from outputs to probabilities; choose one of {choices}."
     )
@@ -149,7 +149,7 @@ class BundleProblem(Enum):
     )
     NO_STATE_DICT = "The bundle's {file} holds no state dict; save one there."
     WEIGHTS_UNPACK = (
-        "The bundle's {file} has {megabytes:.1f} MB and unpacks to {unpacked_megabytes:.0f} MB;"
+        "The bundle's {file} has {megabytes:.1f} MB and unpacks to {unpacked:.0f} MB;"
         " save it with torch.save(network.state_dict(), path)."
     )
     WEIGHTS_HOLD_MORE = (
@@ -165,8 +165,8 @@ class BundleProblem(Enum):
         " which of them are meant is not known; save one set of them."
     )
     WEIGHTS_TYPE = (
-        "The weights '{weights}' in {file} are stored as {stored}, and the network computes with"
-        " {computed}: they would be other numbers. Save them as {computed}."
+        "The weights '{weights}' in {file} are stored as {found}, and the network computes with"
+        " {needed}: they would be other numbers. Save them as {needed}."
     )
     WEIGHTS_NOT_FINITE = (
         "The weights '{weights}' in {file} are not all finite ({found} of {values} values are NaN"
@@ -225,17 +225,15 @@ class PreprocessingProblem(Enum):
         " cannot be followed; set its 'lazy' to false."
     )
     MAKES_SLICES = (
-        "The model's preprocessing makes {slices} slices of this {image}; choose a model for"
-        " pictures."
+        "The model's preprocessing makes {slices} slices of {image}; choose a model for pictures."
     )
-    FAILS = "The model's preprocessing fails on this {image}: {reason}."
+    FAILS = "The model's preprocessing fails on {image}: {reason}."
     NO_MEMORY = (
-        "There is not enough memory for the model's preprocessing of this {image}; use a smaller"
-        " image."
+        "There is not enough memory for the model's preprocessing of {image}; use a smaller image."
     )
     TOO_LARGE = (
         "The model's preprocessing would make an image of {gigabytes:.0f} GB of this one, and"
-        " {free_gigabytes:.0f} GB of memory are free; use a smaller image, or correct the sizes"
+        " {free:.0f} GB of memory are free; use a smaller image, or correct the sizes"
         " and spacings in the model's preprocessing."
     )
 
@@ -286,6 +284,6 @@ class NetworkProblem(Enum):
         " size {image}: choose the patch embedding as the layer, or give the grid of the tokens."
     )
     TOKEN_GRID_DOES_NOT_FIT = (
-        "The grid {size} does not fit a layer that gives {tokens} tokens: it needs {needed}, and"
+        "The grid {grid} does not fit a layer that gives {tokens} tokens: it needs {needed}, and"
         " a few more for the classes."
     )

@@ -20,16 +20,11 @@ from types import ModuleType
 from typing import Any
 
 from napari_ifa.errors import BundleError, UntrustedModelError
-from napari_ifa.models.components import (
-    ComponentBuilder,
-    check_component,
-    find_component,
-    reason,
-    shortened,
-)
+from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.problems import BundleProblem
 from napari_ifa.models.settings_file import read_settings
+from napari_ifa.plain import reason, shortened
 
 #: What expressions may name without an import, as in MONAI.
 _KNOWN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
@@ -39,12 +34,7 @@ _REFERRED = "__local_refs"
 
 @dataclass
 class TrustedBuilder(ComponentBuilder):
-    """Builds what a configuration describes, its expressions and the bundle's code included.
-
-    Attributes
-    ----------
-    code : the bundle's Python files.
-    """
+    """Builds what a configuration describes, its expressions and the bundle's ``code`` included."""
 
     code: OwnCode = field(default_factory=lambda: OwnCode(Path.cwd()))
     _globals: dict[str, Any] = field(default_factory=dict)
@@ -77,10 +67,7 @@ class TrustedBuilder(ComponentBuilder):
     def _component(self, name: Any, where: str) -> tuple[Any, bool]:
         """The object that is meant, and whether it needs no trust."""
         try:
-            component = find_component(name, where)
-            if self._replacement(component) is None:
-                check_component(component, name, where)
-            return component, True
+            return self._found(name, where), True
         except UntrustedModelError as error:
             if callable(name):
                 return name, False

@@ -11,21 +11,13 @@ from napari_ifa.models.problems import BundleProblem
 if TYPE_CHECKING:
     import torch
 
-#: What ``DataParallel`` puts in front of every name.
-_PARALLEL = "module."
 #: Statistics that a normalization has gathered in training.
 _STATISTICS = ("running_mean", "running_var")
 
 
 def check_names(content: Mapping[str, Any], name: str) -> None:
-    """Refuse the state dict of the file ``name`` where a weight is there twice.
-
-    Raises
-    ------
-    BundleError
-        Where one is there with ``module.`` in front and without it; it is named.
-    """
-    doubled = next((key for key in content if f"{_PARALLEL}{key}" in content), None)
+    """BundleError where the file ``name`` has a weight with DataParallel's prefix and without."""
+    doubled = next((key for key in content if f"module.{key}" in content), None)
     if doubled is not None:
         raise BundleError(BundleProblem.WEIGHTS_TWICE, file=name, weights=doubled)
 
@@ -39,13 +31,7 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
     (https://github.com/pytorch/pytorch/issues/126000). Training in mixed precision may leave
     statistics in a normalization that are no numbers, and that only show when they are used
     (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU. Other buffers
-    may well be infinite, as the masks of attention are.
-
-    Raises
-    ------
-    BundleError
-        Where a weight is of a type that the network does not compute with, or not finite; it is
-        named.
+    may well be infinite, as the masks of attention are. BundleError names the weight.
     """
     import torch
 
@@ -65,8 +51,6 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
                 weights=key,
                 found=value.dtype,
                 needed=target.dtype,
-                stored=_word(value.dtype),
-                computed=_word(target.dtype),
             )
         if key in trained or key.endswith(_STATISTICS):
             _refuse_not_finite(value, key, name)
@@ -100,7 +84,3 @@ def _keeps_its_meaning(value: torch.Tensor, target: torch.dtype) -> bool:
     # Counters and indices; batches that were counted may be stored as any whole number.
     whole = value.to(torch.float64)
     return bool((whole == value.to(target).to(torch.float64)).all())
-
-
-def _word(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

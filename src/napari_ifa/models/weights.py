@@ -51,11 +51,8 @@ class Weights:
     def load_into(self, network: nn.Module) -> str:
         """Give the network its weights; returns the SHA-256 of their file.
 
-        Raises
-        ------
-        BundleError
-            Where names or shapes are others than the network's, or a weight is not finite or of a
-            type that the network does not compute with.
+        BundleError where names, shapes or types are others than the network's, or a weight is not
+        finite.
         """
         check_weights(self.state, network, self.path.name)
         try:
@@ -72,10 +69,7 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Open a file of weights; values stay in the file until they are used, where it can be mapped.
 
-    Raises
-    ------
-    BundleError
-        Where the file is no plain state dict, or unpacks to far more than it holds.
+    BundleError where the file is no plain state dict, or unpacks to far more than it holds.
     """
     import torch
 
@@ -112,15 +106,13 @@ def _checked(path: Path) -> bool:
             raise BundleError(
                 BundleProblem.WEIGHTS_UNPACK,
                 file=path.name,
-                size=size,
-                unpacked=unpacked,
                 megabytes=size / 1e6,
-                unpacked_megabytes=unpacked / 1e6,
+                unpacked=unpacked / 1e6,
             )
         for entry in entries:
             if entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl":
                 if entry.file_size > _MOST_PICKLE:
-                    raise _too_much_beside(path.name)
+                    raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=path.name)
                 with archive.open(entry) as file:
                     _check_pickle(file, path.name)
         return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
@@ -132,14 +124,10 @@ def _check_pickle(file: IO[bytes], name: str) -> None:
     named = set()
     for code, argument, position in pickletools.genops(file):
         if (position or 0) - start > _MOST_PICKLE:
-            raise _too_much_beside(name)
+            raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)
         if code.name == "GLOBAL":
             named.add(str(argument))
     # A plain Tensor alone is asked for where one has attributes.
     walks = any(_WALKS.fullmatch(what) for what in named)
     if any(_OF_ANY_SIZE.fullmatch(what) or (what == "torch Tensor" and walks) for what in named):
-        raise _too_much_beside(name)
-
-
-def _too_much_beside(name: str) -> BundleError:
-    return BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)
+        raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)
