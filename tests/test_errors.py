@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import pickle
+import string
 from enum import Enum
+from pathlib import Path
 
+import napari_ifa
 from napari_ifa.errors import CohortError
+
+ROOT = Path(napari_ifa.__file__).parent
 
 
 class Problem(Enum):
     TOO_MANY = "too many"
+    TOO_FEW = "{found} cases, of at least {least}."
 
 
 def test_kind_and_facts_reach_whoever_catches_it():
@@ -29,3 +37,30 @@ def test_without_a_kind_the_class_says_it_all():
     error = CohortError("The list is empty.")
     assert error.kind is None
     assert error.facts == {}
+
+
+def test_a_kind_that_is_given_alone_brings_its_sentence():
+    error = CohortError(Problem.TOO_FEW, found="{one}", least=2)
+    assert str(error) == "{one} cases, of at least 2."
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.kind, again.facts) == (str(error), Problem.TOO_FEW, error.facts)
+
+
+def test_every_fact_in_the_sentence_of_a_kind_is_given_where_it_is_raised():
+    found = 0
+    for path in sorted(ROOT.glob("*/problems.py")):
+        room = importlib.import_module(f"napari_ifa.{path.parent.name}.problems")
+        for file in sorted(path.parent.rglob("*.py")):
+            for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if not isinstance(call, ast.Call) or not call.args:
+                    continue
+                kind = call.args[0]
+                if not isinstance(kind, ast.Attribute) or not isinstance(kind.value, ast.Name):
+                    continue
+                if not kind.value.id.endswith("Problem") or not hasattr(room, kind.value.id):
+                    continue
+                sentence = getattr(room, kind.value.id)[kind.attr].value
+                named = {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+                assert named <= {fact.arg for fact in call.keywords}, f"{file.name}:{call.lineno}"
+                found += 1
+    assert found > 100

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_ifa.errors import CohortError
-from napari_ifa.plain import LONGEST, plain, sentence
+from napari_ifa.plain import LONGEST, MOST_TEXT, plain, reason, sentence, shortened
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,20 @@ def test_a_sentence_is_one_line_and_keeps_its_beginning_and_end() -> None:
 def test_an_error_says_nothing_that_a_terminal_obeys() -> None:
     error = CohortError("there is no '\x1b[2J\u202e'")
     assert str(error) == "there is no ' [2J '"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("one.\ntwo"), "one"),
+        (ValueError(), "ValueError"),
+        (OSError("no file /home/a_name/x/image.nii"), "no file image.nii"),
+    ],
+)
+def test_an_error_is_said_by_its_first_line_without_folders(error: Exception, said: str) -> None:
+    assert reason(error) == said
+
+
+def test_a_foreign_text_is_cut_to_what_can_be_read() -> None:
+    assert shortened("a\n b") == "a b"
+    assert shortened("x" * (MOST_TEXT + 1)) == "x" * MOST_TEXT + "…"

@@ -15,9 +15,8 @@ def test_each_version_has_a_cohort_and_a_bundle(version):
     assert (samples.bundle(version) / "models" / "model.pt").is_file()
 
 
-def test_the_dicom_series_and_its_twin_are_there():
+def test_the_dicom_series_is_there():
     assert len(list(samples.dicom_series().glob("*.dcm"))) > 20
-    assert samples.dicom_twin().is_file()
 
 
 def test_an_unknown_version_is_refused():

@@ -10,6 +10,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from napari_ifa.errors import (
+    AnalysisError,
+    AnalysisMismatchError,
+    BundleError,
+    Cancelled,
+    CohortError,
+    ExplanationError,
+    IfaError,
+    UnsupportedStudyError,
+    UntrustedModelError,
+)
+
 if TYPE_CHECKING:
     from napari_ifa.analysis import (
         Analysis,
@@ -23,54 +35,11 @@ if TYPE_CHECKING:
     )
     from napari_ifa.cam import class_activation
     from napari_ifa.cohorts import Cohort, read_cohort
-    from napari_ifa.errors import (
-        AnalysisError,
-        AnalysisMismatchError,
-        BundleError,
-        Cancelled,
-        CohortError,
-        ExplanationError,
-        IfaError,
-        UnsupportedStudyError,
-        UntrustedModelError,
-    )
     from napari_ifa.evaluation import Evaluation, evaluate
     from napari_ifa.evaluation.findings import Findings, findings
     from napari_ifa.models import Classifier, load_classifier
     from napari_ifa.reading import list_series, read_volume
     from napari_ifa.volumes import Volume
-
-_PACKAGE_OF = {
-    "Analysis": "analysis",
-    "AnalysisError": "errors",
-    "AnalysisMismatchError": "errors",
-    "BundleError": "errors",
-    "Cancelled": "errors",
-    "Classifier": "models",
-    "Cohort": "cohorts",
-    "CohortError": "errors",
-    "CohortFit": "analysis",
-    "CommonScale": "analysis",
-    "Evaluation": "evaluation",
-    "Explanation": "analysis",
-    "ExplanationError": "errors",
-    "FeatureMask": "analysis",
-    "Findings": "evaluation.findings",
-    "IfaError": "errors",
-    "UnsupportedStudyError": "errors",
-    "UntrustedModelError": "errors",
-    "Volume": "volumes",
-    "analyze": "analysis",
-    "class_activation": "cam",
-    "evaluate": "evaluation",
-    "explain": "analysis",
-    "findings": "evaluation.findings",
-    "list_series": "reading",
-    "load_analysis": "analysis",
-    "load_classifier": "models",
-    "read_cohort": "cohorts",
-    "read_volume": "reading",
-}
 
 __all__ = [
     "Analysis",
@@ -103,6 +72,16 @@ __all__ = [
     "read_cohort",
     "read_volume",
 ]
+#: Where a name lies that is not in ``analysis``.
+_PACKAGES = {
+    "cam": ("class_activation",),
+    "cohorts": ("Cohort", "read_cohort"),
+    "evaluation": ("Evaluation", "evaluate"),
+    "evaluation.findings": ("Findings", "findings"),
+    "models": ("Classifier", "load_classifier"),
+    "reading": ("list_series", "read_volume"),
+    "volumes": ("Volume",),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -111,9 +90,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("napari-ifa")
-    if name not in _PACKAGE_OF:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_PACKAGE_OF[name]}"), name)
+    package = next((one for one, names in _PACKAGES.items() if name in names), "analysis")
+    value = getattr(import_module(f"{__name__}.{package}"), name)
     globals()[name] = value
     return value
 

@@ -21,10 +21,13 @@ class IfaError(Exception):
     ----------
     kind : what is wrong, for code that has to tell one problem from another; the sentence is for
         people and may be worded differently in the next version. None where the class says it all.
+        Given alone, its value is the sentence, with the facts' names in braces.
     facts : the numbers and names that the sentence is made of, by name.
     """
 
-    def __init__(self, message: str = "", kind: Enum | None = None, **facts: Any) -> None:
+    def __init__(self, message: str | Enum = "", kind: Enum | None = None, **facts: Any) -> None:
+        if isinstance(message, Enum):
+            kind, message = message, message.value.format(**facts)
         super().__init__(message)
         self.kind = kind
         self.facts = facts
@@ -66,12 +69,7 @@ class Cancelled(IfaError):
 
 
 class ExistingOutputError(IfaError):
-    """A result that is there already, and was not to be overwritten.
-
-    Attributes
-    ----------
-    path : the file or folder.
-    """
+    """A result, the file or folder ``path``, that was there and was not to be overwritten."""
 
     def __init__(self, path: Path) -> None:
         what = (

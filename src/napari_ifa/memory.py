@@ -40,12 +40,7 @@ def memory_said(kind: type[Exception], work: str, advice: str) -> Iterator[None]
     """Too little memory in this block, or in the function it decorates, is one sentence.
 
     Also where a reader on the way took it for damage. ``work`` is what could not be done,
-    ``advice`` what would fit.
-
-    Raises
-    ------
-    kind
-        With the sentence; other errors pass.
+    ``advice`` what would fit. Other errors pass.
     """
     try:
         yield

@@ -6,9 +6,15 @@ the letters around, or hide some of them.
 
 from __future__ import annotations
 
+import re
+
 #: Letters of a sentence; a name from a file may be as long as the file.
 LONGEST = 1000
 _LAST = 300
+#: Letters of a foreign text within a sentence.
+MOST_TEXT = 200
+#: Two parts of a path or more: where a file lies may name a person.
+_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\":]+)*[\\/](?=[^\\/\s'\":]+)")
 
 
 def plain(text: str) -> str:
@@ -29,6 +35,18 @@ def sentence(text: str) -> str:
     if len(line) <= LONGEST:
         return line
     return f"{line[: LONGEST - _LAST - 3]} … {line[-_LAST:]}"
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, for use within a sentence: its first line, without folders."""
+    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+    return shortened(_FOLDERS.sub("", line).rstrip(". "))
+
+
+def shortened(text: object) -> str:
+    """A foreign text, cut to a length that can be read."""
+    whole = " ".join(str(text).split())
+    return whole if len(whole) <= MOST_TEXT else f"{whole[:MOST_TEXT]}…"
 
 
 def _shown(character: str) -> str:

@@ -27,10 +27,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def sample_data() -> Path:
     """Folder of the sample data: inside the installed package, or at the top of a checkout.
 
-    Raises
-    ------
-    CohortError
-        The installation came without them.
+    CohortError where the installation came without them.
     """
     for folder in (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data"):
         if (folder / "bundles").is_dir():
@@ -53,17 +50,8 @@ def cohort(version: str = "clean") -> Path:
 
 def dicom_series() -> Path:
     """Folder of an oblique DICOM MR series: one case of the clean test split once more."""
-    return sample_data() / str(_dicom_entry()["dicom"])
-
-
-def dicom_twin() -> Path:
-    """The NIfTI file with the voxels of ``dicom_series``, at the same places."""
-    return sample_data() / str(_dicom_entry()["image"])
-
-
-def _dicom_entry() -> dict[str, object]:
     entries = json.loads(cohort("clean").read_text("utf-8"))["test"]
-    return next(entry for entry in entries if "dicom" in entry)
+    return sample_data() / next(entry["dicom"] for entry in entries if "dicom" in entry)
 
 
 def _checked(version: str) -> str:

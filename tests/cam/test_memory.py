@@ -69,7 +69,7 @@ def test_a_block_that_does_not_fit_is_halved_and_the_length_kept():
 
 def test_no_room_for_one_is_a_sentence():
     compute, tried = room_for(0)
-    with refused(NoMemoryError, Problem.NO_MEMORY, what="classes", count=10):
+    with refused(NoMemoryError, Problem.NO_MEMORY_FOR_ONE, what="classes", count=10):
         list(in_blocks(10, 8, compute, what="classes"))
     assert tried == [8, 4, 2, 1]
 
@@ -120,7 +120,7 @@ def test_a_batch_that_does_not_fit_is_halved(small_network, images, same, head):
 def test_one_case_that_does_not_fit_is_a_sentence(small_network, images):
     network = small_network(2)
     network.first.append(Bounded(rows=0))
-    with refused(NoMemoryError, Problem.NO_MEMORY, what="cases", count=2):
+    with refused(NoMemoryError, Problem.NO_MEMORY_FOR_ONE, what="cases", count=2):
         class_activation(network, images(2, 2), "stage")
 
 

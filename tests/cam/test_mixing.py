@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from napari_ifa.cam import class_activation, masked_logits
-from napari_ifa.cam.mixing import rows_mix
+from napari_ifa.cam.gradients import rows_mix
 
 
 class Body(nn.Module):

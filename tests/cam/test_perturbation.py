@@ -276,7 +276,7 @@ def test_scores_that_are_not_finite_are_counted_and_named():
 
 def test_layer_without_influence_is_not_drawn_as_zero():
     network = Opposites(lambda a: 0 * sums(a))
-    with refused(ExplanationError, Problem.ZERO_GRADIENT, layer="features"):
+    with refused(ExplanationError, Problem.ZERO_GRADIENT_OF_NOISE, layer="features"):
         weights(network, X, "smoothgradcam++")
 
 

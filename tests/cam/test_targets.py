@@ -39,8 +39,8 @@ def test_choices_of_class(class_idx, expected):
         ([0, 7], Problem.NO_SUCH_CLASS, {"asked": 7}),
         ([0, 1, 2], Problem.CLASSES_PER_CASE, {"cases": 2, "found": [3]}),
         ("lesion", Problem.CLASS_TYPE, {"found": "lesion"}),
-        (0.5, Problem.CLASS_TYPE, {}),
-        (True, Problem.CLASS_TYPE, {}),
+        (0.5, Problem.CLASS_NUMBER, {}),
+        (True, Problem.CLASS_NUMBER, {}),
     ],
 )
 def test_a_class_that_does_not_exist_is_a_sentence(class_idx, kind, facts):
@@ -96,7 +96,7 @@ def test_several_classes_per_case():
 
 
 def test_a_list_of_neither_classes_nor_functions_is_a_sentence():
-    with refused(ExplanationError, Problem.CLASS_TYPE):
+    with refused(ExplanationError, Problem.CLASS_NUMBER):
         chosen_classes(LOGITS, [sum, "lesion"])
 
 

@@ -136,11 +136,7 @@ class ClassActivation:
         """
         offset = self.offset
         if offset is None:
-            raise ExplanationError(
-                "The contributions do not add up to the logits in this network: the masked"
-                " prediction needs a pass of the network.",
-                ExplanationProblem.NOT_ADDITIVE,
-            )
+            raise ExplanationError(ExplanationProblem.NOT_ADDITIVE)
         masks = self._masks(mask)
         with full_precision(self.features):
             if masks.ndim == 1:
@@ -151,8 +147,6 @@ class ClassActivation:
         masks = mask_tensor(mask).to(self.features)
         if masks.ndim not in (1, 2) or masks.shape[-1] != self.features.shape[1]:
             raise ExplanationError(
-                f"A feature mask needs {self.features.shape[1]} values, one per feature of layer"
-                f" '{self.layer}', and this one has the shape {list(masks.shape)}.",
                 ExplanationProblem.MASK_SIZE,
                 needed=self.features.shape[1],
                 layer=self.layer,
@@ -166,8 +160,4 @@ def mask_tensor(mask: Any) -> Tensor:
     try:
         return torch.as_tensor(mask)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ExplanationError(
-            f"A feature mask is a tensor or array of numbers, not a {type(mask).__name__}.",
-            ExplanationProblem.MASK_TYPE,
-            found=type(mask).__name__,
-        ) from error
+        raise ExplanationError(ExplanationProblem.MASK_TYPE, found=type(mask).__name__) from error

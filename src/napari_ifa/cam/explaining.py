@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import ClassActivation
-from napari_ifa.cam.features import CutNetwork, check_own
+from napari_ifa.cam.features import CutNetwork, opened
 from napari_ifa.cam.fused import FusedActivation
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
@@ -95,9 +95,7 @@ def class_activation(
     chosen_method = _method(method)
     if isinstance(chosen_method, GradientMethod) and (samples, noise, autocast) != (None,) * 3:
         raise ExplanationError(
-            f"Method '{method}' does not sample: leave samples, noise and autocast out.",
-            ExplanationProblem.SETTING_NOT_USED,
-            method=method,
+            ExplanationProblem.SETTING_NOT_USED, method=method, setting="samples, noise or autocast"
         )
     options = {
         "samples": samples,
@@ -107,22 +105,11 @@ def class_activation(
         "progress": progress,
         "stop": stop,
     }
-    device = first_tensor(x).device
-    if isinstance(network, CutNetwork):
-        check_own(target_layers, output, region, token_grid)
-        with lack_of_memory_named(device):
-            return _activation(network, x, chosen_method, class_idx, options)
     if isinstance(target_layers, list | tuple):
-        raise ExplanationError(
-            "Several target layers are explained together by fused_class_activation; name one"
-            " here.",
-            ExplanationProblem.SEVERAL_LAYERS,
-        )
+        raise ExplanationError(ExplanationProblem.SEVERAL_LAYERS)
     with (
-        lack_of_memory_named(device),
-        CutNetwork(
-            network, target_layers, output=output, region=region, token_grid=token_grid
-        ) as cut,
+        lack_of_memory_named(first_tensor(x).device),
+        opened(network, target_layers, output, region, token_grid) as cut,
     ):
         return _activation(cut, x, chosen_method, class_idx, options)
 
@@ -140,9 +127,7 @@ def fused_class_activation(
     One pass per layer; arguments and errors are those of `class_activation`.
     """
     if isinstance(target_layers, str | nn.Module) or not target_layers:
-        raise ExplanationError(
-            "The target layers must be a list of one or more layers.", ExplanationProblem.NO_LAYERS
-        )
+        raise ExplanationError(ExplanationProblem.NO_LAYERS)
     activations = [
         class_activation(network, x, layer, method, class_idx, **options) for layer in target_layers
     ]
@@ -157,10 +142,11 @@ def _method(name: str) -> GradientMethod | PerturbationMethod:
         near = difflib.get_close_matches(name.lower(), METHODS, n=2, cutoff=0.7)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ExplanationError(
-            f"There is no method '{name}': {hint}choose one of {', '.join(METHODS)}.",
             ExplanationProblem.NO_SUCH_METHOD,
             asked=name,
             near=near,
+            hint=hint,
+            methods=", ".join(METHODS),
         )
     return method
 
@@ -189,12 +175,7 @@ def _activation(
     else:
         if method.pooled_head_only and not pooled:
             raise ExplanationError(
-                f"Method '{method.name}' is for networks whose layer '{cut.layer}' is followed by"
-                " global average pooling and a linear layer alone, and here it is not: choose"
-                " another layer or gradcam.",
-                ExplanationProblem.HEAD_NOT_POOLED,
-                method=method.name,
-                layer=cut.layer,
+                ExplanationProblem.HEAD_NOT_POOLED, method=method.name, layer=cut.layer
             )
         with full_precision(result.logits), torch.no_grad():
             if jacobian is None:
@@ -225,10 +206,7 @@ def _chosen(result: Pass, class_idx: ClassChoice) -> Tensor:
         return chosen_classes(result.logits, 0)
     region = result.reading.region
     if region is not None and isinstance(class_idx, str) and class_idx == "predicted":
-        raise ExplanationError(
-            "A segmentation network predicts a class for every voxel: say which class to explain.",
-            ExplanationProblem.CLASS_NEEDED,
-        )
+        raise ExplanationError(ExplanationProblem.CLASS_NEEDED)
     chosen = chosen_classes(result.logits, class_idx)
     if region is not None:
         check_predicted(region, chosen)

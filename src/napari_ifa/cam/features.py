@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_ifa.cam.early import EarlyChannels
 from napari_ifa.cam.finite import check_finite
-from napari_ifa.cam.gradients import Graph, Pass, gradient_of, no_gradient
+from napari_ifa.cam.gradients import Graph, Pass, direction, gradient_of, rows_mix
 from napari_ifa.cam.head import (
     AffineHead,
     candidate_matrices,
@@ -23,10 +23,9 @@ from napari_ifa.cam.head import (
 )
 from napari_ifa.cam.layer import Replacement, Substitute, layer_name
 from napari_ifa.cam.memory import NoMemoryError, in_blocks
-from napari_ifa.cam.mixing import direction, has_batch_statistics, rows_mix
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
-from napari_ifa.cam.targets import Function, Reading
+from napari_ifa.cam.targets import Function, HeadRefusedError, Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.memory import lacks_memory
 from napari_ifa.models.calling import (
@@ -42,10 +41,6 @@ from napari_ifa.models.layers import candidate_layers
 
 # Probing a head costs it three more cases, once; on maps larger than this that is not worth it.
 _LARGEST_PROBE = 2**22
-
-
-class HeadRefusedError(ExplanationError):
-    """The part after the layer does not take a batch of another size than the network's input."""
 
 
 class CutNetwork:
@@ -91,9 +86,7 @@ class CutNetwork:
         self._region = region
         self._token_grid = token_grid
         self._takes_early = early
-        self._early: EarlyChannels | None = None
-        # Whether an early layer's several rows of a case are known to lie side by side.
-        self._rows_in_order = False
+        self._early = EarlyChannels([])
         self._stack: ExitStack | None = None
         self._modules: list[nn.Module] = []
         self._heads: dict[tuple[int, ...], AffineHead | None] = {}
@@ -104,23 +97,16 @@ class CutNetwork:
 
     def __enter__(self) -> CutNetwork:
         if any(parameter.is_inference() for parameter in self.network.parameters()):
-            raise ExplanationError(
-                "The network's weights were made under torch.inference_mode, which forbids"
-                " gradients: load the network outside of it.",
-                ExplanationProblem.INFERENCE_MODE,
-            )
+            raise ExplanationError(ExplanationProblem.INFERENCE_MODE)
         self._stack = ExitStack()
         self._modules = self._stack.enter_context(undisturbed(self.network))
-        self._mixing = True if has_batch_statistics(self._modules) else None
-        self._early = EarlyChannels(self._modules) if self._takes_early else None
+        # Some take their statistics from the batch also in eval mode.
+        norms = [module for module in self._modules if isinstance(module, _BatchNorm)]
+        self._mixing = True if any(norm.running_mean is None for norm in norms) else None
+        self._early = EarlyChannels(self._modules if self._takes_early else [])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stack is not None:
             self._stack.close()
         self._stack = None
@@ -132,31 +118,23 @@ class CutNetwork:
     def layer(self) -> str:
         """The dotted name of the target layer; known after the first run if it was not given."""
         if self._layer is None:
-            raise ExplanationError(
-                "The target layer is chosen with the first input.",
-                ExplanationProblem.LAYER_NOT_CHOSEN,
-            )
+            raise ExplanationError(ExplanationProblem.LAYER_NOT_CHOSEN)
         return self._layer
 
     def explaining(self, functions: tuple[Function, ...]) -> Reading:
         """The reading that explains what functions, one per case, give in place of classes."""
         if self._region is not None:
-            raise ExplanationError(
-                "A region is for a class; a function takes the whole output: give one of the two.",
-                ExplanationProblem.REGION_AND_FUNCTION,
-            )
+            raise ExplanationError(ExplanationProblem.REGION_AND_FUNCTION)
         return Reading(self._output, functions=functions)
 
     def prepared(self, x: Any) -> Any:
         """The inputs as plain tensors, and the target layer chosen if none was given."""
         if self._stack is None:
-            raise ExplanationError(
-                "A CutNetwork is used inside a with block.", ExplanationProblem.NOT_OPEN
-            )
+            raise ExplanationError(ExplanationProblem.NOT_OPEN)
         with torch.inference_mode(False):
             inputs = plain_inputs(x)
         if not len(first_tensor(inputs)):
-            raise ExplanationError("The batch holds no case.", ExplanationProblem.NO_CASE)
+            raise ExplanationError(ExplanationProblem.NO_CASE)
         if self._layer is None:
             candidates = candidate_layers(self.network, inputs, self._output, self._token_grid)
             self._layer = next(layer.name for layer in candidates if layer.recommended)
@@ -204,7 +182,7 @@ class CutNetwork:
                 if lacks_memory(error):
                     raise
                 raise input_error(self.network, inputs, error) from error
-            return _checked_rows(self._reading.values(output, cases), cases)
+            return self._reading.values(output, cases)
 
     def constant_jacobian(self, result: Pass, classes: list[int]) -> Tensor | None:
         """Gradients that hold for every case, `[k, F, *grid]`, or None if there are none.
@@ -237,7 +215,7 @@ class CutNetwork:
 
             # A head that refuses two cases for one raises, which settles nothing about mixing.
             with torch.inference_mode(False), torch.enable_grad(), suppress(HeadRefusedError):
-                case = each_case(inputs)[0]
+                case = plain_inputs(inputs, slice(0, 1))
                 logits = self.forward(
                     case, doubled, self.reading(case, 0, len(first_tensor(inputs)))
                 )
@@ -264,7 +242,7 @@ class CutNetwork:
         Raises HeadRefusedError if the rest of the network cannot take n rows.
         """
         output, cases = self._raw(inputs, substitute)
-        return _checked_rows(reading.values(output, cases), cases)
+        return reading.values(output, cases)
 
     def _raw(self, inputs: Any, substitute: Substitute) -> tuple[Any, Tensor]:
         """What the network returns for the substituted features, and the case of each row."""
@@ -284,20 +262,13 @@ class CutNetwork:
             cases, rows = len(first_tensor(inputs)), replacement.cases
             if lacks_memory(error):
                 raise NoMemoryError(
-                    f"There is not enough memory on {device} for {cases} cases of this size: use"
-                    " fewer cases at a time, or a smaller image.",
                     ExplanationProblem.NO_MEMORY,
                     device=str(device),
-                    cases=cases,
+                    work=f"{cases} cases of this size",
                 ) from error
             if rows is not None and len(rows) != cases:
                 raise HeadRefusedError(
-                    f"The part after layer '{self.layer}' does not take {len(rows)} cases for"
-                    f" {cases}.",
-                    ExplanationProblem.ROWS_OF_HEAD,
-                    layer=self.layer,
-                    given=len(rows),
-                    cases=cases,
+                    ExplanationProblem.ROWS_OF_HEAD, layer=self.layer, given=len(rows), cases=cases
                 ) from error
             if not isinstance(error, FORWARD_ERRORS):
                 raise
@@ -305,11 +276,7 @@ class CutNetwork:
         finally:
             handle.remove()
         if replacement.cases is None:
-            raise ExplanationError(
-                f"Layer '{self.layer}' is not reached in a forward pass: choose another layer.",
-                ExplanationProblem.LAYER_NOT_REACHED,
-                layer=self.layer,
-            )
+            raise ExplanationError(ExplanationProblem.LAYER_NOT_REACHED, layer=self.layer)
         return output, replacement.cases
 
     def _parts(
@@ -347,10 +314,10 @@ class CutNetwork:
             return leaf.clone(), torch.cat([every_case(features), same_case(probes)])
 
         def forward() -> tuple[Tensor, Reading]:
-            with self._early.watched(cases) if self._early is not None else nullcontext():
+            with self._early.watched(cases):
                 output, rows = self._raw(inputs, cut)
             reading = known or Reading.of(output, self._output, self._region, block, batch)
-            return _checked_rows(reading.values(output, rows), rows), reading
+            return reading.values(output, rows), reading
 
         try:
             logits, reading = forward()
@@ -362,34 +329,17 @@ class CutNetwork:
             logits, reading = forward()
         if not logits.requires_grad:
             if reading.functions:
-                raise ExplanationError(
-                    "What the function gives has no gradient: it must be computed from the output"
-                    " by differentiable operations (not argmax), without detach() or no_grad().",
-                    ExplanationProblem.FUNCTION_WITHOUT_GRADIENT,
-                )
-            raise no_gradient(self.layer)
+                raise ExplanationError(ExplanationProblem.FUNCTION_WITHOUT_GRADIENT)
+            raise ExplanationError(ExplanationProblem.NO_GRADIENT, layer=self.layer)
         if self._mixing is None and len(leaf) > 1:
             with full_precision(leaf):
                 self._mixing = rows_mix(logits, leaf)
         if len(probes) and not self._mixing:
             self._heads[tuple(leaf.shape[1:])] = self._head(logits, leaf, probes)
-        return Graph(logits, leaf, cases, self._early_of(inputs, cases)), reading
-
-    def _early_of(self, inputs: Any, cases: int) -> Tensor | None:
-        """What the early layer gave in the forward pass of these cases, `[cases, 2, E]`."""
-        if self._early is None or self._early.found is None:
-            return None
-        found = self._early.found
-        if cases > 1 and self._early.rows_per_case > 1 and not self._rows_in_order:
-            # Slices of all cases in one batch: are the first rows the first case's?
-            with torch.no_grad(), self._early.watched(1):
-                call_network(self.network, plain_inputs(inputs, slice(0, 1)))
-            alone = self._early.found
-            if alone is None or not torch.allclose(alone[0], found[0], 1e-3, 1e-3):
-                self._early = None
-                return None
-            self._rows_in_order = True
-        return found
+        early = self._early.of_cases(
+            cases, lambda: call_network(self.network, plain_inputs(inputs, slice(0, 1)))
+        )
+        return Graph(logits, leaf, cases, early), reading
 
     def _worth_probing(self, features: Tensor) -> bool:
         grid = tuple(features.shape[1:])
@@ -412,13 +362,22 @@ class CutNetwork:
         return head
 
 
-def check_own(*given: Any) -> None:
-    """ExplanationError if any of what an open CutNetwork has of its own is given once more."""
-    if any(value is not None for value in given):
-        raise ExplanationError(
-            "The target layer, output, region and token grid of a CutNetwork are its own.",
-            ExplanationProblem.SETTINGS_FIXED,
-        )
+@contextmanager
+def opened(
+    network: nn.Module | CutNetwork,
+    layer: str | nn.Module | None,
+    output: int | str | None,
+    region: Region | None,
+    token_grid: Sequence[int] | None,
+) -> Iterator[CutNetwork]:
+    """The network cut at the layer; one that is open already has these settings of its own."""
+    if not isinstance(network, CutNetwork):
+        with CutNetwork(network, layer, output=output, region=region, token_grid=token_grid) as cut:
+            yield cut
+    elif any(value is not None for value in (layer, output, region, token_grid)):
+        raise ExplanationError(ExplanationProblem.SETTINGS_FIXED)
+    else:
+        yield network
 
 
 def every_case(rows: Tensor) -> Tensor:
@@ -429,19 +388,3 @@ def every_case(rows: Tensor) -> Tensor:
 def same_case(rows: Tensor, times: int = 1) -> Tensor:
     """Every row, or each of `times` copies of them, belongs to the first case."""
     return torch.zeros(len(rows) * times, dtype=torch.long, device=rows.device)
-
-
-def each_case(inputs: Any) -> list[Any]:
-    """The cases of a batch, each as a batch of one."""
-    return [plain_inputs(inputs, slice(i, i + 1)) for i in range(len(first_tensor(inputs)))]
-
-
-def _checked_rows(logits: Tensor, cases: Tensor) -> Tensor:
-    if len(logits) != len(cases):
-        raise HeadRefusedError(
-            f"The network gives {len(logits)} rows of logits for {len(cases)} cases.",
-            ExplanationProblem.ROWS_OF_LOGITS,
-            found=len(logits),
-            cases=len(cases),
-        )
-    return logits

@@ -20,9 +20,6 @@ def check_finite(values: Tensor, what: str) -> None:
     if count:
         cases = wrong.flatten(1).any(1).nonzero().flatten().tolist()
         raise ExplanationError(
-            f"{count} of {values.numel()} values in {what} are not finite (NaN or infinite), in"
-            f" case {', '.join(map(str, cases))} of the batch: check the image and its"
-            " preprocessing.",
             ExplanationProblem.NOT_FINITE,
             found=count,
             values=values.numel(),

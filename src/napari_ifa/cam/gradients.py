@@ -1,4 +1,8 @@
-"""Gradients of the logits with respect to the features, from the graph of one batch's head."""
+"""Gradients of the logits with respect to the features, from the graph of one batch's head.
+
+They also tell whether a network mixes the cases of a batch, as a normalisation over the batch does,
+so that it must see them one at a time: a case's map would depend on its neighbours.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.targets import Reading
 from napari_ifa.errors import ExplanationError
 from napari_ifa.memory import lacks_memory
+from napari_ifa.plain import reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +100,7 @@ class Pass:
     def _product(self, graph: Graph, vector: Tensor, batched: bool = False) -> Tensor:
         gradient = gradient_of(graph.logits, graph.leaf, vector, batched)
         if gradient is None:
-            raise no_gradient(self._layer)
+            raise ExplanationError(ExplanationProblem.NO_GRADIENT, layer=self._layer)
         return gradient
 
 
@@ -119,24 +124,31 @@ def gradient_of(
     except RuntimeError as error:
         if lacks_memory(error):
             raise
-        complaint = str(error).splitlines()[0].rstrip(".")
-        raise GradientError(
-            f"The gradient of the part after the target layer cannot be computed: {complaint}.",
-            ExplanationProblem.GRADIENT_FAILS,
-            complaint=complaint,
-        ) from error
+        raise GradientError(ExplanationProblem.GRADIENT_FAILS, complaint=reason(error)) from error
     return gradient
 
 
-def no_gradient(layer: str) -> ExplanationError:
-    """The error for a layer on which no logit depends."""
-    return ExplanationError(
-        f"The logits have no gradient with respect to layer '{layer}': the network's answer does"
-        " not depend on it, or only through a checkpointed part; choose a layer on the way to the"
-        " answer, outside of such parts.",
-        ExplanationProblem.NO_GRADIENT,
-        layer=layer,
-    )
+def rows_mix(logits: Tensor, leaf: Tensor) -> bool:
+    """Whether the first row of `logits [n, C]` depends on other rows of the leaf, or they on it.
+
+    By the gradients of random sums: those of probabilities, which sum to one, would vanish.
+    """
+    weights = direction(logits)
+    first, others = torch.zeros_like(logits), weights.expand_as(logits).clone()
+    first[0], others[0] = weights, 0
+    for vector, elsewhere in ((first, slice(1, None)), (others, slice(0, 1))):
+        gradient = gradient_of(logits, leaf, vector)
+        # A head may divide by the norm of a row of zeros; that NaN is that row's own.
+        if gradient is not None and bool(torch.nan_to_num(gradient[elsewhere], nan=0.0).any()):
+            return True
+    return False
+
+
+def direction(logits: Tensor) -> Tensor:
+    """Random weights `[C]` of the classes, the same ones each time."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    weights = torch.randn(logits.shape[1], generator=generator, device="cpu", dtype=torch.float32)
+    return weights.to(logits)
 
 
 def _joined(parts: list[Tensor], dim: int = 0) -> Tensor:

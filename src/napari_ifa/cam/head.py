@@ -14,8 +14,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
-from napari_ifa.models.calling import parameters_of
+from napari_ifa.models.calling import CONVOLUTIONS, parameters_of
 
 # Blocks [k, F, *grid] of gradients of the classes asked for.
 Gradients = Callable[[list[int]], Iterator[Tensor]]
@@ -23,15 +24,7 @@ Gradients = Callable[[list[int]], Iterator[Tensor]]
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 # With these behind the layer a head is not affine; nor with an activation function, nor with
 # convolutions that look at a voxel's neighbours, between which there is always one.
-_NOT_AFFINE = (
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    nn.RNNBase,
-)
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NOT_AFFINE = (nn.LayerNorm, nn.GroupNorm, _InstanceNorm, nn.RNNBase)
 
 
 @contextmanager
@@ -57,7 +50,7 @@ def may_be_affine(network: nn.Module, layer: str) -> bool:
 
 
 def _bends(module: nn.Module) -> bool:
-    if isinstance(module, _CONVOLUTIONS):
+    if isinstance(module, CONVOLUTIONS):
         return max(module.kernel_size) > 1
     # torch's and MONAI's activation functions each have a module of that name.
     activation = type(module).__module__.endswith(".activation")

@@ -28,27 +28,15 @@ def layer_name(network: nn.Module, layer: str | nn.Module) -> str:
         for name, module in names.items():
             if module is layer:
                 return name
-        raise ExplanationError(
-            "The target layer is not a module of this network.", ExplanationProblem.FOREIGN_LAYER
-        )
+        raise ExplanationError(ExplanationProblem.FOREIGN_LAYER)
     if not isinstance(layer, str):
-        raise ExplanationError(
-            f"The target layer must be a dotted name or a module, not a {type(layer).__name__}.",
-            ExplanationProblem.LAYER_TYPE,
-            found=type(layer).__name__,
-        )
+        raise ExplanationError(ExplanationProblem.LAYER_TYPE, found=type(layer).__name__)
     if layer in names:
         return layer
     near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5)
     near = near or [name for name in names if "." not in name]
-    raise ExplanationError(
-        f"The network has no layer '{layer}': did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else f"The network has no layer '{layer}'.",
-        ExplanationProblem.NO_SUCH_LAYER,
-        asked=layer,
-        near=near,
-    )
+    hint = f": did you mean {' or '.join(map(repr, near))}?" if near else "."
+    raise ExplanationError(ExplanationProblem.NO_SUCH_LAYER, asked=layer, near=near, hint=hint)
 
 
 class Replacement:
@@ -75,12 +63,7 @@ class Replacement:
 
     def __call__(self, module: nn.Module, _args: Any, output: Any) -> Tensor:
         if self.cases is not None:
-            raise ExplanationError(
-                f"Layer '{self._layer}' is called more than once in a forward pass: choose a"
-                " block around it.",
-                ExplanationProblem.LAYER_CALLED_AGAIN,
-                layer=self._layer,
-            )
+            raise ExplanationError(ExplanationProblem.LAYER_CALLED_AGAIN, layer=self._layer)
         layout = self._layout(module, output)
         device = output.device.type
         if torch.is_autocast_enabled(device) and self._is_full():
@@ -100,10 +83,7 @@ class Replacement:
     def _layout(self, module: nn.Module, output: Any) -> TokenLayout | None:
         if not isinstance(output, Tensor):
             raise ExplanationError(
-                f"Layer '{self._layer}' gives {type(output).__name__}, not one tensor of features.",
-                ExplanationProblem.LAYER_OUTPUT_TYPE,
-                layer=self._layer,
-                found=type(output).__name__,
+                ExplanationProblem.LAYER_OUTPUT_TYPE, layer=self._layer, found=type(output).__name__
             )
         given = first_tensor(self._inputs)
         shape = tuple(output.shape)
@@ -114,9 +94,6 @@ class Replacement:
             if output.ndim == given.ndim and output.ndim > 2 and math.prod(shape[2:]) > 1:
                 return None
         raise ExplanationError(
-            f"Layer '{self._layer}' has no spatial output: it gives {list(shape)} for an input of"
-            f" shape {list(given.shape)}, where [cases, features, grid of more than one voxel] is"
-            " needed; choose an earlier layer.",
             ExplanationProblem.NO_GRID,
             layer=self._layer,
             gives=list(shape),

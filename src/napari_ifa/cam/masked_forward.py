@@ -74,24 +74,21 @@ class MaskedForward:
         memory for that trial.
         """
         try:
-            return self._rows_at_once(rows)
+            length = min(self._fitting(rows[:1]), MOST_ROWS, len(rows))
+            if length > 1:
+                alone = self.logits(rows[:1], unchanged)
+                beside = self.logits(rows[[0, 0]], _beside_negative)
+                # Far above a network's rounding (on a GPU, TF32's), far below what mixing does.
+                if not self._near(alone[0], beside[0], 0.25):
+                    return 1
+                many = len(rows) * self._sampling.samples >= _MANY_ROWS
+                if many and self._features.device.type != "cuda":
+                    self._fold(rows, beside)
+            return length
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
             return 1
-
-    def _rows_at_once(self, rows: Tensor) -> int:
-        length = min(self._fitting(rows[:1]), MOST_ROWS, len(rows))
-        if length > 1:
-            alone = self.logits(rows[:1], unchanged)
-            beside = self.logits(rows[[0, 0]], _beside_negative)
-            # Far above the rounding of a network (on a GPU, TF32's), far below what mixing does.
-            if not self._near(alone[0], beside[0], 0.25):
-                return 1
-            many = len(rows) * self._sampling.samples >= _MANY_ROWS
-            if many and self._features.device.type != "cuda":
-                self._fold(rows, beside)
-        return length
 
     def _fold(self, rows: Tensor, beside: Tensor) -> None:
         """Take a folded copy of the network, if it too gives the logits `beside`."""

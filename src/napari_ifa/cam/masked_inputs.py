@@ -71,12 +71,7 @@ def image_rows(inputs: Any, cases: Tensor, change: Callable[[Tensor], Tensor]) -
 
     changed = rows_of(inputs)
     if not images:
-        raise ExplanationError(
-            f"This method perturbs the image, which must be of a floating-point type, and the"
-            f" input's is {first_tensor(inputs).dtype}: convert it, or choose another method.",
-            ExplanationProblem.IMAGE_TYPE,
-            found=first_tensor(inputs).dtype,
-        )
+        raise ExplanationError(ExplanationProblem.IMAGE_TYPE, found=first_tensor(inputs).dtype)
     return changed
 
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import mask_tensor
-from napari_ifa.cam.features import CutNetwork, HeadRefusedError, check_own, each_case, every_case
+from napari_ifa.cam.features import CutNetwork, every_case, opened
 from napari_ifa.cam.finite import check_finite
 from napari_ifa.cam.memory import NoMemoryError, block_length
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region
-from napari_ifa.cam.targets import Reading
+from napari_ifa.cam.targets import HeadRefusedError, Reading
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor, other_inputs
+from napari_ifa.models.calling import first_tensor, other_inputs, plain_inputs, same_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,44 +45,33 @@ def masked_logits(
 
     The other arguments and the errors are those of `class_activation`; masks are bool or float.
     """
-    if isinstance(network, CutNetwork):
-        check_own(target_layer, output, region, token_grid)
-        return _masked_logits(network, x, masks, fill)
-    with CutNetwork(
-        network, target_layer, output=output, region=region, token_grid=token_grid
-    ) as cut:
-        return _masked_logits(cut, x, masks, fill)
+    with opened(network, target_layer, output, region, token_grid) as cut:
+        return _masked_logits(cut, cut.prepared(x), masks, fill)
 
 
 def _masked_logits(
     cut: CutNetwork,
-    x: Any,
+    inputs: Any,
     masks: Tensor | np.ndarray | None,
     fill: Tensor | np.ndarray | None,
 ) -> Tensor:
-    inputs = cut.prepared(x)
     masks = mask_tensor(masks if masks is not None else []).to(first_tensor(inputs).device)
     if masks.ndim != 2 or not len(masks):
-        raise ExplanationError(
-            f"Feature masks must be [masks, features], not of shape {list(masks.shape)}.",
-            ExplanationProblem.MASK_SHAPE,
-            found=list(masks.shape),
-        )
+        raise ExplanationError(ExplanationProblem.MASK_SHAPE, found=list(masks.shape))
     offsets = _offsets(masks, fill)
     mixing, batch = cut.mixes_cases(inputs), len(first_tensor(inputs))
     with torch.inference_mode(False), torch.no_grad():
         if not mixing:
             reading = cut.reading(inputs)
             try:
-                return _in_one_batch(cut, inputs, masks, offsets, reading)
+                return _passed(cut, inputs, masks, offsets, reading, len(masks))
             except HeadRefusedError:
-                return _one_by_one(cut, inputs, masks, offsets, reading)
-        return torch.cat(
-            [
-                _one_by_one(cut, case, masks, offsets, cut.reading(case, i, batch))
-                for i, case in enumerate(each_case(inputs))
-            ]
-        )
+                return _passed(cut, inputs, masks, offsets, reading, 1)
+        logits = []
+        for i in range(batch):
+            case = plain_inputs(inputs, slice(i, i + 1))
+            logits.append(_passed(cut, case, masks, offsets, cut.reading(case, i, batch), 1))
+        return torch.cat(logits)
 
 
 def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
@@ -94,30 +83,20 @@ def _offsets(masks: Tensor, fill: Tensor | np.ndarray | None) -> Tensor | None:
         values = values.expand(len(masks), -1)
     if values.shape != masks.shape:
         raise ExplanationError(
-            f"What fills masked features must be [features] or of the masks' shape"
-            f" {list(masks.shape)}, not of shape {list(values.shape)}.",
-            ExplanationProblem.FILL_SHAPE,
-            needed=list(masks.shape),
-            found=list(values.shape),
+            ExplanationProblem.FILL_SHAPE, needed=list(masks.shape), found=list(values.shape)
         )
     return (1 - masks.to(values)) * values
 
 
-def _one_by_one(
-    cut: CutNetwork, inputs: Any, masks: Tensor, offsets: Tensor | None, reading: Reading
+def _passed(
+    cut: CutNetwork,
+    inputs: Any,
+    masks: Tensor,
+    offsets: Tensor | None,
+    reading: Reading,
+    limit: int,
 ) -> Tensor:
-    rows = [
-        _in_one_batch(
-            cut, inputs, masks[m : m + 1], None if offsets is None else offsets[m : m + 1], reading
-        )
-        for m in range(len(masks))
-    ]
-    return torch.cat(rows, 1)
-
-
-def _in_one_batch(
-    cut: CutNetwork, inputs: Any, masks: Tensor, offsets: Tensor | None, reading: Reading
-) -> Tensor:
+    """Logits `[B, M, C]`, of up to `limit` masks, or as many as fit, in a pass."""
     cases = len(first_tensor(inputs))
     block = masks
 
@@ -125,8 +104,6 @@ def _in_one_batch(
         nonlocal block
         if masks.shape[1] != features.shape[1]:
             raise ExplanationError(
-                f"A feature mask has {masks.shape[1]} values, and layer '{cut.layer}' has"
-                f" {features.shape[1]} features.",
                 ExplanationProblem.MASK_SIZE,
                 needed=features.shape[1],
                 layer=cut.layer,
@@ -143,7 +120,7 @@ def _in_one_batch(
         return found.flatten(0, 1), rows
 
     logits: list[Tensor] = []
-    done, limit = 0, len(masks)
+    done = 0
     while done < len(masks):
         try:
             rows = cut.forward(inputs, masked, reading)
@@ -176,14 +153,6 @@ def bypassed(
     carries part of the answer, so that switching features off does not show all of it. Two forward
     passes of the first case: of `x`, and of noise with the features that `x` has.
     """
-    if not isinstance(network, CutNetwork):
-        with CutNetwork(
-            network, target_layer, output=output, region=region, token_grid=token_grid
-        ) as cut:
-            return bypassed(cut, x)
-    check_own(target_layer, output, region, token_grid)
-    inputs = network.prepared(x)
-    case = each_case(inputs)[0]
     kept = torch.empty(0)
 
     def keep(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,10 +163,12 @@ def bypassed(
     def again(features: Tensor) -> tuple[Tensor, Tensor]:
         return kept.clone(), every_case(features)
 
-    with torch.inference_mode(False), torch.no_grad():
-        reading = network.reading(case, 0, len(first_tensor(inputs)))
-        one = network.forward(case, keep, reading)
-        other = network.forward(other_inputs(case), again, reading)
+    with opened(network, target_layer, output, region, token_grid) as cut:
+        inputs = cut.prepared(x)
+        case = plain_inputs(inputs, slice(0, 1))
+        with torch.inference_mode(False), torch.no_grad():
+            reading = cut.reading(case, 0, len(first_tensor(inputs)))
+            one = cut.forward(case, keep, reading)
+            other = cut.forward(other_inputs(case), again, reading)
     check_finite(one, "the network's logits")
-    size = max(float(one.abs().max()), float(other.abs().max()))
-    return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
+    return not same_answer(one, other)

@@ -27,16 +27,16 @@ _SHARE_OF_BLOCK = 1 / 64
 _SHARE_OF_PASS = 1 / 4
 
 
-def block_numbers(device: torch.device, bytes_per_number: int = 4) -> int:
-    """How many numbers one block of intermediate results may hold on this device."""
+def block_numbers(device: torch.device) -> int:
+    """How many numbers of float32 one block of intermediate results may hold on this device."""
     if device.type != "cuda":
         return CPU_BLOCK
-    return int(_free(device) * _SHARE_OF_BLOCK) // bytes_per_number
+    return int(_free(device) * _SHARE_OF_BLOCK) // 4
 
 
-def block_length(size: int, device: torch.device, bytes_per_number: int = 4) -> int:
+def block_length(size: int, device: torch.device) -> int:
     """How many things of `size` numbers each go into one block; at least one."""
-    return max(1, block_numbers(device, bytes_per_number) // max(1, size))
+    return max(1, block_numbers(device) // max(1, size))
 
 
 def rows_that_fit(peak: int, device: torch.device) -> int:
@@ -59,10 +59,7 @@ def lack_of_memory_named(device: torch.device) -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise NoMemoryError(
-            f"There is not enough memory on {device} for this class activation: use fewer cases or"
-            " classes at a time, or a smaller image.",
-            ExplanationProblem.NO_MEMORY,
-            device=str(device),
+            ExplanationProblem.NO_MEMORY, device=str(device), work="this class activation"
         ) from error
 
 
@@ -86,11 +83,7 @@ def in_blocks(
             held = block.stop - block.start
             if held == 1:
                 raise NoMemoryError(
-                    f"There is not enough memory for one of {count} {what} at a time: use a"
-                    " smaller image or a device with more memory.",
-                    ExplanationProblem.NO_MEMORY,
-                    what=what,
-                    count=count,
+                    ExplanationProblem.NO_MEMORY_FOR_ONE, what=what, count=count
                 ) from error
             length = held // 2
             continue

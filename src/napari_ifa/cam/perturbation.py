@@ -98,30 +98,14 @@ def perturbation_weights(
 ) -> Tensor:
     """Weights `[B, K, F]` for the classes `chosen [B, K]`, the same ones for a seed.
 
-    Parameters
-    ----------
-    cut, inputs, result : the open network, `cut.prepared(x)`, and the last `cut.run` of them.
-    samples, noise : in place of the method's own. The noise is a standard deviation: of ss-cam
-        beside masks from 0 to 1, of smoothgradcam++ beside an image's range.
-    autocast : `torch.float16` or `torch.bfloat16`, for the perturbed passes alone.
-    progress : called with the rows that went through the network and those in all.
-    stop : asked between forward passes; True ends the work.
-
-    Raises
-    ------
-    ExplanationError
-        A setting that the method does not have, no feature that varies over its grid, scores that
-        are not finite, no memory for a single row.
-    Cancelled
-        `stop` returned True.
+    `inputs` and `result` are `cut.prepared(x)` and the last `cut.run` of them; for the settings,
+    which take the place of the method's own, and the errors see `class_activation`. The noise of
+    ss-cam is beside masks from 0 to 1, that of smoothgradcam++ beside an image's range.
     """
     if (samples is not None and method.samples == 1) or (noise is not None and not method.noise):
         what = "samples" if method.noise or noise is None else "noise"
         raise ExplanationError(
-            f"Method '{method.name}' has no {what} to be set: leave it out.",
-            ExplanationProblem.SETTING_NOT_USED,
-            method=method.name,
-            setting=what,
+            ExplanationProblem.SETTING_NOT_USED, method=method.name, setting=what
         )
     sampling = Sampling(
         method.samples if samples is None else samples,
@@ -159,14 +143,7 @@ def _score_weights(
     silent = ~features.flatten(1).any(1)
     flat = (~alive.any(1) & ~silent).nonzero().flatten().tolist()
     if flat:
-        raise ExplanationError(
-            f"Every feature of layer '{cut.layer}' is constant over its grid in case"
-            f" {', '.join(map(str, flat))} of the batch, so that no mask can be made of any: check"
-            " the image, or choose another layer.",
-            ExplanationProblem.CONSTANT_FEATURES,
-            layer=cut.layer,
-            cases=flat,
-        )
+        raise ExplanationError(ExplanationProblem.CONSTANT_FEATURES, layer=cut.layer, cases=flat)
     if not len(rows):
         return features.new_zeros((*chosen.shape, features.shape[1]))
     masked = MaskedForward(cut, inputs, features, sampling)
@@ -203,10 +180,6 @@ def _check_finite(scores: Tensor, rows: Tensor) -> None:
     if count:
         case, feature = rows[wrong][0].tolist()
         raise ExplanationError(
-            f"{count} of {len(scores)} masked inputs have a score that is not finite (NaN or"
-            f" infinite), the first of them case {case} of the batch with the mask of feature"
-            f" {feature}: this network does not take partly darkened images (or the type of"
-            " autocast is too narrow), so choose a method by gradients.",
             ExplanationProblem.SCORES_NOT_FINITE,
             found=count,
             scores=len(scores),

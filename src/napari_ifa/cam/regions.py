@@ -30,26 +30,14 @@ def region_weights(voxels: Tensor, region: Region, block: slice, batch: int) -> 
         "predicted": for each class the voxels where its logit is the largest (above zero, where
         there is but one class). The weights of a class that is predicted nowhere are all zero.
 
-    Raises
-    ------
-    ExplanationError
-        The network does not return a map, or the mask does not fit it or is empty.
+    ExplanationError if the network does not return a map, or the mask does not fit it or is empty.
     """
     if voxels.ndim < 3 or voxels.shape[2:].numel() < 2:
-        raise ExplanationError(
-            f"A region is for networks that return a map of logits, and this one returns"
-            f" {list(voxels.shape[1:])} for each case: leave the region out.",
-            ExplanationProblem.REGION_WITHOUT_MAP,
-            gives=list(voxels.shape[1:]),
-        )
+        raise ExplanationError(ExplanationProblem.REGION_WITHOUT_MAP, gives=list(voxels.shape[1:]))
     voxels = voxels.detach()[: block.stop - block.start]
     if isinstance(region, str):
         if region != "predicted":
-            raise ExplanationError(
-                f"The region must be a mask or 'predicted', not '{region}'.",
-                ExplanationProblem.REGION_TYPE,
-                found=region,
-            )
+            raise ExplanationError(ExplanationProblem.REGION_TYPE, found=region)
         inside = _predicted(voxels)
     else:
         inside = _given(voxels, region, block, batch)
@@ -70,23 +58,15 @@ def _given(voxels: Tensor, region: Tensor | np.ndarray, block: slice, batch: int
         values = torch.as_tensor(region, device=voxels.device).as_subclass(Tensor)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ExplanationError(
-            f"The region must be a mask, a tensor or array, or 'predicted', not a"
-            f" {type(region).__name__}.",
-            ExplanationProblem.REGION_TYPE,
-            found=type(region).__name__,
+            ExplanationProblem.REGION_TYPE, found=type(region).__name__
         ) from error
     if values.is_floating_point() and not bool(values.isfinite().all()):
-        raise ExplanationError(
-            "The region holds values that are not finite: give a mask.",
-            ExplanationProblem.REGION_NOT_FINITE,
-        )
+        raise ExplanationError(ExplanationProblem.REGION_NOT_FINITE)
     mask, spatial = values != 0, voxels.shape[2:]
     if mask.shape == spatial:
         mask = mask[None].expand(batch, *spatial)
     if mask.shape not in ((batch, *spatial), (batch, 1, *spatial)):
         raise ExplanationError(
-            f"The region must have the spatial size of the network's output, {list(spatial)}, for"
-            f" all cases or each of {batch}, not the shape {list(mask.shape)}.",
             ExplanationProblem.REGION_SHAPE,
             needed=list(spatial),
             cases=batch,
@@ -96,11 +76,7 @@ def _given(voxels: Tensor, region: Tensor | np.ndarray, block: slice, batch: int
     empty = ~mask.flatten(1).any(1)
     if bool(empty.any()):
         case = block.start + int(empty.nonzero()[0])
-        raise ExplanationError(
-            f"The region of case {case} of the batch holds no voxel.",
-            ExplanationProblem.REGION_EMPTY,
-            case=case,
-        )
+        raise ExplanationError(ExplanationProblem.REGION_EMPTY, case=case)
     return mask
 
 
@@ -114,9 +90,5 @@ def check_predicted(weights: Tensor, chosen: Tensor) -> None:
     if len(missing):
         case, column = missing[0].tolist()
         raise ExplanationError(
-            f"The network predicts class {int(chosen[case, column])} at no voxel of case {case} of"
-            " the batch: give a mask as the region, or choose another class.",
-            ExplanationProblem.CLASS_NOT_PREDICTED,
-            asked=int(chosen[case, column]),
-            case=case,
+            ExplanationProblem.CLASS_NOT_PREDICTED, asked=int(chosen[case, column]), case=case
         )

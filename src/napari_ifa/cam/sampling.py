@@ -32,31 +32,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not isinstance(self.samples, Integral) or self.samples < 1:
-            raise ExplanationError(
-                f"The number of samples must be 1 or a larger whole number, not {self.samples}.",
-                ExplanationProblem.SAMPLES,
-                found=self.samples,
-            )
+            raise ExplanationError(ExplanationProblem.SAMPLES, found=self.samples)
         number = isinstance(self.noise, Real)
         if not (number and math.isfinite(self.noise) and self.noise >= 0):
-            raise ExplanationError(
-                f"The noise is a standard deviation, 0 or larger, and not {self.noise}.",
-                ExplanationProblem.NOISE,
-                found=self.noise,
-            )
+            raise ExplanationError(ExplanationProblem.NOISE, found=self.noise)
         if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**64:
-            raise ExplanationError(
-                f"The seed must be a whole number from 0 to 2**64 - 1, not {self.seed}.",
-                ExplanationProblem.SEED,
-                found=self.seed,
-            )
+            raise ExplanationError(ExplanationProblem.SEED, found=self.seed)
         if self.autocast not in (None, torch.float16, torch.bfloat16):
-            raise ExplanationError(
-                "Perturbed inputs run under autocast in torch.float16 or torch.bfloat16, not in"
-                f" {self.autocast}.",
-                ExplanationProblem.AUTOCAST,
-                found=self.autocast,
-            )
+            raise ExplanationError(ExplanationProblem.AUTOCAST, found=self.autocast)
 
     def generator(self) -> torch.Generator:
         """A new source of noise, the same one each time."""
@@ -73,12 +56,7 @@ class Sampling:
         if self.progress is not None:
             self.progress(done, total)
         if done < total and self.stop is not None and self.stop():
-            raise Cancelled(
-                f"The explanation was stopped after {done} of {total} forward passes.",
-                ExplanationProblem.STOPPED,
-                done=done,
-                total=total,
-            )
+            raise Cancelled(ExplanationProblem.STOPPED, done=done, total=total)
 
 
 def noise_field(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -57,12 +57,7 @@ def smooth_weights(
         weights.append(moments.weights(sampling.samples))
         zero = zero and moments.zero
     if zero:
-        raise ExplanationError(
-            f"The gradient with respect to layer '{cut.layer}' is exactly zero for the chosen class"
-            " and every noisy input: the answer does not depend on this layer, so choose another.",
-            ExplanationProblem.ZERO_GRADIENT,
-            layer=cut.layer,
-        )
+        raise ExplanationError(ExplanationProblem.ZERO_GRADIENT_OF_NOISE, layer=cut.layer)
     return torch.cat(weights, 1)
 
 

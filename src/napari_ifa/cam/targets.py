@@ -13,12 +13,17 @@ from torch import Tensor
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region, region_weights
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.calling import mapped
 
 #: Takes what the network returned for one case (without the batch axis), gives one number.
 Function: TypeAlias = Callable[[Any], Tensor]
 ClassChoice: TypeAlias = (
     int | str | Sequence[int] | Tensor | np.ndarray | Function | Sequence[Function]
 )
+
+
+class HeadRefusedError(ExplanationError):
+    """The part after the layer does not take a batch of another size than the network's input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +53,23 @@ class Reading:
         return cls(key, region_weights(entry_of(output, key), region, block, batch))
 
     def values(self, output: Any, cases: Tensor) -> Tensor:
-        """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are."""
+        """Logits `[n, C]` of n rows of output; `cases [n]` says whose rows they are.
+
+        HeadRefusedError where the output has another number of rows.
+        """
         if self.functions:
             return self._function_values(output, cases)
+        rows = entry_of(output, self.key)
         if self.region is None:
-            return logits_of(output, self.key, len(cases))
-        voxels = entry_of(output, self.key)
-        region = self.region[cases]
-        if len(voxels) != len(region):  # the caller compares the number of rows
-            return voxels.flatten(1)[:, :1]
+            rows = logits_of(rows, None, len(cases))
+        if len(rows) != len(cases):
+            raise HeadRefusedError(
+                ExplanationProblem.ROWS_OF_LOGITS, found=len(rows), cases=len(cases)
+            )
+        return rows if self.region is None else self._in_region(rows, self.region[cases])
+
+    @staticmethod
+    def _in_region(voxels: Tensor, region: Tensor) -> Tensor:
         # Outside of the region a logit may be infinite, as where classes are masked away.
         inside = torch.where(region > 0, voxels, torch.zeros_like(voxels))
         return (inside * region).flatten(2).sum(-1)
@@ -70,19 +83,11 @@ class Reading:
                 value = self.functions[case](_row(output, row))
             except Exception as error:
                 raise ExplanationError(
-                    "The function that says what is explained fails on the output of a case:"
-                    f" {type(error).__name__}: {error}.",
-                    ExplanationProblem.FUNCTION_FAILS,
-                    error=type(error).__name__,
+                    ExplanationProblem.FUNCTION_FAILS, error=type(error).__name__, complaint=error
                 ) from error
             if not isinstance(value, Tensor) or value.numel() != 1:
                 found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise ExplanationError(
-                    f"A function that says what is explained must give one number, a tensor of one"
-                    f" element, and it gave {found}.",
-                    ExplanationProblem.FUNCTION_RESULT,
-                    found=found,
-                )
+                raise ExplanationError(ExplanationProblem.FUNCTION_RESULT, found=found)
             values.append(value.reshape(1))
         return torch.stack(values)
 
@@ -108,10 +113,7 @@ def functions_of(class_idx: ClassChoice, cases: int) -> tuple[Function, ...]:
     if isinstance(class_idx, list | tuple) and class_idx and all(map(callable, class_idx)):
         if len(class_idx) != cases:
             raise ExplanationError(
-                f"One function per case is needed: {cases} cases, and {len(class_idx)} functions.",
-                ExplanationProblem.FUNCTIONS_PER_CASE,
-                cases=cases,
-                found=len(class_idx),
+                ExplanationProblem.FUNCTIONS_PER_CASE, cases=cases, found=len(class_idx)
             )
         return tuple(class_idx)
     return ()
@@ -129,19 +131,10 @@ def logits_of(output: Any, key: int | str | None = None, rows: int | None = None
     if rows == 1 and (output.ndim == 0 or (output.ndim == 1 and len(output) > 1)):
         output = output.reshape(1, -1)
     if output.ndim == 0:
-        raise ExplanationError(
-            "The network returns a single number, not one logit per case.",
-            ExplanationProblem.SINGLE_NUMBER,
-        )
+        raise ExplanationError(ExplanationProblem.SINGLE_NUMBER)
     logits = output.flatten(1) if output.ndim > 1 else output[:, None]
     if output.ndim > 2 and logits.shape[1] != output.shape[1]:
-        raise ExplanationError(
-            f"The network returns a map of {list(output.shape[1:])} for each case, not one logit"
-            " per class: to explain a segmentation, give the region whose class is asked for, a"
-            " mask or 'predicted'.",
-            ExplanationProblem.MAP_OF_LOGITS,
-            gives=list(output.shape[1:]),
-        )
+        raise ExplanationError(ExplanationProblem.MAP_OF_LOGITS, gives=list(output.shape[1:]))
     return logits
 
 
@@ -150,19 +143,9 @@ def entry_of(output: Any, key: int | str | None = None) -> Tensor:
     if not isinstance(output, Tensor):
         output = _entry(output, key)
     elif key is not None:
-        raise ExplanationError(
-            f"The network returns one tensor, without an entry {key!r}: leave out the name of the"
-            " output.",
-            ExplanationProblem.NO_SUCH_OUTPUT,
-            asked=key,
-        )
+        raise ExplanationError(ExplanationProblem.NO_SUCH_OUTPUT, asked=key)
     if not output.is_floating_point():
-        raise ExplanationError(
-            f"The network returns {output.dtype} values, not logits: explain the network without"
-            " the step that turns logits into classes.",
-            ExplanationProblem.NOT_LOGITS,
-            found=output.dtype,
-        )
+        raise ExplanationError(ExplanationProblem.NOT_LOGITS, found=output.dtype)
     return output
 
 
@@ -172,32 +155,19 @@ def _entry(output: Any, key: int | str | None) -> Tensor:
     elif isinstance(output, tuple | list):
         entries = dict(enumerate(output))
     else:
-        raise ExplanationError(
-            f"The network returns {type(output).__name__}, not a tensor.",
-            ExplanationProblem.OUTPUT_TYPE,
-            found=type(output).__name__,
-        )
+        raise ExplanationError(ExplanationProblem.OUTPUT_TYPE, found=type(output).__name__)
     tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
     if key is None and len(tensors) == 1:
         return next(iter(tensors.values()))
     if key not in tensors:
-        raise ExplanationError(
-            "The network returns several outputs: name the one with the logits, one of"
-            f" {', '.join(map(repr, tensors))}.",
-            ExplanationProblem.SEVERAL_OUTPUTS,
-            outputs=list(tensors),
-        )
+        raise ExplanationError(ExplanationProblem.SEVERAL_OUTPUTS, outputs=list(tensors))
     return tensors[key]
 
 
 def _row(output: Any, row: int) -> Any:
     if isinstance(output, Tensor):
         return output[row] if output.ndim else output
-    if isinstance(output, dict):
-        return {key: _row(value, row) for key, value in output.items()}
-    if isinstance(output, tuple | list):
-        return tuple(_row(value, row) for value in output)
-    return output
+    return mapped(lambda value: _row(value, row), output)
 
 
 def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
@@ -214,31 +184,19 @@ def chosen_classes(logits: Tensor, class_idx: ClassChoice) -> Tensor:
             return torch.arange(classes, device=logits.device).expand(cases, classes)
         if class_idx == "predicted":
             return logits.argmax(1, keepdim=True)
-        raise ExplanationError(
-            f"The class must be a number, one number per case, 'predicted' or 'all', not"
-            f" '{class_idx}'.",
-            ExplanationProblem.CLASS_TYPE,
-            found=class_idx,
-        )
+        raise ExplanationError(ExplanationProblem.CLASS_TYPE, found=class_idx)
     chosen = _numbers(class_idx)  # checked where it is given, which spares a GPU the questions
     if chosen.ndim == 0:
         chosen = chosen.expand(cases)
     if chosen.ndim > 2 or len(chosen) != cases or not chosen.numel():
         raise ExplanationError(
-            f"One class per case, or one row of classes per case, is needed: {cases} cases, and"
-            f" classes of shape {list(chosen.shape)}.",
-            ExplanationProblem.CLASSES_PER_CASE,
-            cases=cases,
-            found=list(chosen.shape),
+            ExplanationProblem.CLASSES_PER_CASE, cases=cases, found=list(chosen.shape)
         )
     wrong = chosen[(chosen < 0) | (chosen >= classes)]
     if wrong.numel():
+        has = "1 output, class 0" if classes == 1 else f"{classes} classes, 0 to {classes - 1}"
         raise ExplanationError(
-            f"There is no class {int(wrong[0])}: the network has {classes} "
-            + ("output, class 0." if classes == 1 else f"classes, 0 to {classes - 1}."),
-            ExplanationProblem.NO_SUCH_CLASS,
-            asked=int(wrong[0]),
-            classes=classes,
+            ExplanationProblem.NO_SUCH_CLASS, asked=int(wrong[0]), classes=classes, has=has
         )
     return chosen.to(logits.device).long().reshape(cases, -1)
 
@@ -249,8 +207,5 @@ def _numbers(class_idx: Any) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         chosen = torch.empty(0)
     if chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
-        raise ExplanationError(
-            "A class is a whole number, from 0 to the number of classes - 1.",
-            ExplanationProblem.CLASS_TYPE,
-        )
+        raise ExplanationError(ExplanationProblem.CLASS_NUMBER)
     return chosen

@@ -126,11 +126,4 @@ def weights_from_jacobian(
 
 def _zero_gradient(layer: str, alive: Tensor) -> ExplanationError:
     cases = (~alive).nonzero().flatten().tolist()
-    return ExplanationError(
-        f"The gradient with respect to layer '{layer}' is exactly zero for the chosen class, in"
-        f" case {', '.join(map(str, cases))} of the batch: the answer does not depend on this layer"
-        " there, so choose another layer.",
-        ExplanationProblem.ZERO_GRADIENT,
-        layer=layer,
-        cases=cases,
-    )
+    return ExplanationError(ExplanationProblem.ZERO_GRADIENT, layer=layer, cases=cases)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models.problems import BundleProblem
+from napari_ifa.models.settings_file import data_format, entry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,6 +37,7 @@ VALUES = "no probabilities: the model answers with values"
 
 _PREDICTION = "pred"
 _ACTIVATION_STEPS = ("Activations", "Activationsd", "ActivationsD", "ActivationsDict")
+_MODULES = ("Sigmoid", "Softmax")
 _LAMBDA_STEPS = ("Lambda", "Lambdad", "LambdaD", "LambdaDict")
 #: Functions and modules by which a configuration may name an activation.
 _NAMED = re.compile(
@@ -60,20 +62,12 @@ def activation_of(
 ) -> tuple[OutputActivation, tuple[str, ...]]:
     """How a bundle's outputs become probabilities, and sentences on what is not as it seems.
 
-    Parameters
-    ----------
-    config, metadata : the bundle's, as plain data; expressions are not run.
-    outputs : number of outputs.
-    own : the activation in which the network ends, see `observed`.
-    told : what a person says; it is believed before the bundle, but no activation is applied twice.
+    By what a person has ``told``, which is believed before the bundle's data, and by the ``own``
+    activation in which the network ends, see `observed`: none is applied twice.
     """
     if told is not None and told not in get_args(ToldActivation):
         choices = ", ".join(f"'{choice}'" for choice in get_args(ToldActivation))
-        raise BundleError(
-            f"'{told}' is no way from outputs to probabilities; choose one of {choices}.",
-            BundleProblem.NO_SUCH_ACTIVATION,
-            asked=told,
-        )
+        raise BundleError(BundleProblem.NO_SUCH_ACTIVATION, asked=told, choices=choices)
     if told == "none" or (told is None and _is_regression(metadata)):
         return "none", ()
     if own == "log-softmax":
@@ -101,10 +95,8 @@ def activation_of(
 class Observed:
     """What a few passes show of a network's answers.
 
-    Attributes
-    ----------
-    own : the activation in which the network ends; None where it ends in none that is known.
-    by_chance : whether two passes of one image differ, as with a dropout that stays on.
+    `own` is the activation in which the network ends, None where it ends in none that is known, and
+    `by_chance` whether two passes of one image differ, as with a dropout that stays on.
     """
 
     own: OwnActivation | None = None
@@ -116,14 +108,11 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
 
     Two passes. Where the last operation may be an activation, four more of the part behind
     ``layer``, with noise of growing size added to its features: outputs that stay between 0 and 1
-    whatever the features, or add up to 1 besides, are no logits.
-
-    Parameters
-    ----------
-    example : ``[1, C, *spatial]``.
-    layer : dotted name of the layer whose features are explained.
+    whatever the features, or add up to 1 besides, are no logits. ``example`` is
+    ``[1, C, *spatial]``, ``layer`` the dotted name of the one that is explained.
     """
     import torch
+    from torch.nn.modules.dropout import _DropoutNd
 
     from napari_ifa.models.calling import FORWARD_ERRORS, call_network, undisturbed
 
@@ -133,7 +122,8 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
         with torch.no_grad(), undisturbed(network):
             again = first_output(call_network(network, example))
             # Of few features, two draws may be the same by chance.
-            stays_on = any(map(_draws, network.modules()))
+            dropouts = [part for part in network.modules() if isinstance(part, _DropoutNd)]
+            stays_on = any(part.training and part.p > 0 for part in dropouts)
         if answer is None or again is None or answer.numel() != again.numel():
             return Observed()
         first, again = answer.detach().flatten(), again.flatten()
@@ -156,13 +146,6 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
         one.double().reshape(*one.shape[:2], -1).movedim(1, -1).flatten(0, 1) for one in answers
     ]
     return Observed(_bounded(torch.cat(rows), operation), by_chance)
-
-
-def _draws(module: nn.Module) -> bool:
-    """Whether this is a dropout that is on."""
-    from torch.nn.modules.dropout import _DropoutNd
-
-    return isinstance(module, _DropoutNd) and module.training and module.p > 0
 
 
 def _bounded(values: Tensor, operation: str) -> OwnActivation | None:
@@ -252,20 +235,13 @@ def _last_operation(answer: Tensor) -> str:
     return ""
 
 
-def _pred_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    node: Any = metadata
-    for key in ("network_data_format", "outputs", _PREDICTION):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else {}
-
-
 def _is_regression(metadata: Mapping[str, Any]) -> bool:
-    told = (metadata.get("task"), _pred_format(metadata).get("format"))
+    told = (metadata.get("task"), data_format(metadata, "outputs", _PREDICTION).get("format"))
     return any("regression" in str(text).lower() for text in told)
 
 
 def _of_metadata(metadata: Mapping[str, Any]) -> ToldActivation | None:
-    told = str(_pred_format(metadata).get("activation", "")).lower()
+    told = str(data_format(metadata, "outputs", _PREDICTION).get("activation", "")).lower()
     return next((choice for choice in get_args(ToldActivation) if choice == told), None)
 
 
@@ -274,9 +250,8 @@ def _of_postprocessing(
 ) -> OutputActivation | None:
     """From the first activation of the prediction in the postprocessing, read as data."""
     keys = {_PREDICTION}
-    formats = metadata.get("network_data_format")
-    outputs = formats.get("outputs") if isinstance(formats, Mapping) else None
-    if isinstance(outputs, Mapping) and len(outputs) == 1:
+    outputs = data_format(metadata, "outputs")
+    if len(outputs) == 1:
         keys |= {str(key) for key in outputs}
     for step, sure in _steps(config, config.get("postprocessing")):
         found = _of_step(config, step, keys)
@@ -296,7 +271,7 @@ def _steps(
     if not isinstance(node, Mapping):
         return
     disabled = _followed(config, node.get("_disabled_", False))
-    if _is_true(disabled) or (disabled and not isinstance(disabled, str)):
+    if _flag(disabled) or (disabled and not isinstance(disabled, str)):
         return
     sure = sure and not (isinstance(disabled, str) and disabled.startswith("$"))
     if "transforms" in node:
@@ -309,23 +284,21 @@ def _of_step(
     config: Mapping[str, Any], step: Mapping[str, Any], keys: set[str]
 ) -> OutputActivation | None:
     name = str(_followed(config, step["_target_"])).rpartition(".")[2]
-    if name in ("Softmax", "Sigmoid"):
+    if name in _MODULES:
         return "softmax" if name == "Softmax" else "sigmoid"
     if name not in (*_ACTIVATION_STEPS, *_LAMBDA_STEPS):
         return None
-    place = 0
-    if name not in (_ACTIVATION_STEPS[0], _LAMBDA_STEPS[0]):
-        found = _place(_followed(config, step.get("keys")), keys)
-        if found is None:
-            return None
-        place = found
+    of_dict = name not in (_ACTIVATION_STEPS[0], _LAMBDA_STEPS[0])
+    place = _place(_followed(config, step.get("keys")), keys) if of_dict else 0
+    if place is None:
+        return None
     if name in _LAMBDA_STEPS:
         # Any other function may do something else than an activation.
         return _named(_of_place(config, step.get("func"), place))
     chosen = {key: _of_place(config, step.get(key), place) for key in ("sigmoid", "softmax")}
-    if any(isinstance(value, str) and not _is_bool(value) for value in chosen.values()):
+    if None in map(_flag, chosen.values()):
         return "unknown"  # an expression, which is not run
-    asked = [key for key, value in chosen.items() if _is_true(value)]
+    asked = [key for key, value in chosen.items() if _flag(value)]
     other = _of_place(config, step.get("other"), place)
     if other is not None:
         return _named(other) or "unknown" if not asked else "unknown"
@@ -355,42 +328,32 @@ def _followed(config: Mapping[str, Any], node: Any) -> Any:
     for _ in range(_MOST_REFERENCES):
         if not (isinstance(node, str) and node.startswith("@")):
             return node
-        found: Any = config
-        for part in node[1:].replace("#", "::").split("::"):
-            try:
-                found = found[int(part)] if isinstance(found, list) else found[part]
-            except (KeyError, IndexError, ValueError, TypeError):
-                return None
-        node = found
+        try:
+            node = entry(config, node[1:])
+        except LookupError:
+            return None
     return None
 
 
 def _named(value: Any) -> Literal["softmax", "sigmoid"] | None:
     """The activation that a function's text or a module's name says, of the class axis."""
     if isinstance(value, Mapping):
-        target = str(value.get("_target_", "")).rpartition(".")[2]
-        known = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
-        axis = value.get("dim", 1)
-    else:
-        said = _NAMED.match(value) if isinstance(value, str) else None
-        if said is None:
+        name, axis = str(value.get("_target_", "")).rpartition(".")[2], value.get("dim", 1)
+        if name not in _MODULES:
             return None
-        target = said["name"]
-        known = {"sigmoid": "sigmoid", "expit": "sigmoid", "softmax": "softmax"}
-        known |= {"Sigmoid": "sigmoid", "Softmax": "softmax"}
+    elif isinstance(value, str) and (said := _NAMED.match(value)):
+        name = said["name"]
         axis = next(iter(re.findall(r"dim\s*=\s*(-?\d+)", said["arguments"] or "")), 1)
-    found = known.get(target)
-    if found == "sigmoid":
+    else:
+        return None
+    if name.lower() != "softmax":
         return "sigmoid"
     # Over a batch of one vector each; on another axis it is another function.
-    return "softmax" if found == "softmax" and str(axis) in ("0", "1", "-1") else None
+    return "softmax" if str(axis) in ("0", "1", "-1") else None
 
 
-def _is_bool(text: str) -> bool:
-    return text.strip().lstrip("$").strip().lower() in ("true", "false")
-
-
-def _is_true(value: Any) -> bool:
+def _flag(value: Any) -> bool | None:
+    """Whether an argument is true; None where it is a text that says neither."""
     if isinstance(value, str):
-        return value.strip().lstrip("$").strip().lower() == "true"
+        return {"true": True, "false": False}.get(value.strip().lstrip("$").strip().lower())
     return value is True or value == 1

@@ -19,12 +19,12 @@ from napari_ifa.models.answers import (
 )
 from napari_ifa.models.classifier import BundleSource, Classifier
 from napari_ifa.models.components import ComponentBuilder, referred_entries
-from napari_ifa.models.cost import NetworkBudget, TooLarge, affordable_pass, check_input
+from napari_ifa.models.cost import NetworkBudget, affordable_pass, check_input
 from napari_ifa.models.layers import CandidateLayer, candidate_layers
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.models.problems import BundleProblem, NetworkProblem
-from napari_ifa.models.settings_file import canonical, read_settings
+from napari_ifa.models.settings_file import canonical, data_format, read_settings
 from napari_ifa.models.trusted import TrustedBuilder
 from napari_ifa.models.weights import read_weights
 from napari_ifa.plain import plain
@@ -73,7 +73,7 @@ def load_classifier(
         Something is missing or does not fit; the message names it.
     """
     folder = existing_bundle(bundle)
-    check_device(device)
+    where = check_device(device)
     config = _read_config(folder)
     metadata = read_settings(_inside(folder, "configs/metadata.json"))
     weights = read_weights(_inside(folder, "models/model.pt"))
@@ -81,18 +81,13 @@ def load_classifier(
     network, preprocessing = _build(config, weights.budget, code)
     weights_sha256 = weights.load_into(network)
     del weights  # which holds the file, so that nobody could replace it
-    where = _on_device(network.eval(), device)
+    network.eval().to(where)
     names = _class_names(metadata)
     target, outputs, seen = _probe(network, metadata, where, layer, trust)
+    referred = referred_entries(config, ("network_def", "preprocessing"))
     names = names or tuple(f"class {i}" for i in range(outputs))
     if outputs != len(names):
-        raise BundleError(
-            f"The network has {outputs} outputs but the metadata names {len(names)} classes;"
-            " correct network_data_format.outputs.pred.channel_def.",
-            BundleProblem.CLASSES_AND_OUTPUTS,
-            outputs=outputs,
-            classes=len(names),
-        )
+        raise BundleError(BundleProblem.CLASSES_AND_OUTPUTS, outputs=outputs, classes=len(names))
     activation, notes = activation_of(config, metadata, outputs, seen.own, output_activation)
     return Classifier(
         network=network,
@@ -105,25 +100,19 @@ def load_classifier(
         weights_sha256=weights_sha256,
         network_definition=canonical(config.get("network_def")),
         preprocessing_definition=canonical(config.get("preprocessing")),
-        referred_definition=_referred_definition(config),
+        referred_definition=canonical(referred) if referred else "",
         code_sha256="" if code is None else code.sha256(),
         source=BundleSource(
             folder.resolve(), None if device is None else str(device), trust, output_activation
         ),
         features=target.channels,
         notes=(*notes, *([BY_CHANCE] if seen.by_chance else []), *preprocessing.notes),
-        modality=str(_image_format(metadata).get("modality") or ""),
+        modality=str(data_format(metadata, "inputs", "image").get("modality") or ""),
     )
 
 
 def existing_bundle(bundle: str | Path) -> Path:
-    """A bundle's folder; nothing of it is looked into.
-
-    Raises
-    ------
-    BundleError
-        Where there is none.
-    """
+    """A bundle's folder, without a look into it; BundleError where there is none."""
     folder = Path(bundle)
     try:
         folder = folder.expanduser()
@@ -131,25 +120,19 @@ def existing_bundle(bundle: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):  # what no folder can be called, or nobody's home
         is_folder = False
     if not is_folder:
-        raise BundleError(
-            f"{folder.name or bundle}: not a folder; choose a MONAI bundle's folder.",
-            BundleProblem.NOT_A_FOLDER,
-        )
+        raise BundleError(BundleProblem.NOT_A_FOLDER, found=folder.name or bundle)
     return folder
 
 
-def check_device(device: str | torch.device | None) -> None:
-    """Refuse a device that is not there, before anything is read for it.
+def check_device(device: str | torch.device | None) -> torch.device:
+    """The device, by default a GPU where there is one; BundleError, with those there are, if not.
 
-    Raises
-    ------
-    BundleError
-        Says which there are.
+    Asked before anything is read for it.
     """
     import torch
 
     if device is None:
-        return
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         where = torch.device(device)
         if where.type == "meta":
@@ -158,21 +141,13 @@ def check_device(device: str | torch.device | None) -> None:
     except (RuntimeError, AssertionError, ValueError, NotImplementedError, TypeError) as error:
         if lacks_memory(error):
             raise
-        raise _no_device(device) from error
-
-
-def _no_device(device: Any) -> BundleError:
-    import torch
-
-    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
-    return BundleError(
-        f"The device '{device}' cannot be used here; choose {', '.join(there)}.",
-        BundleProblem.NO_SUCH_DEVICE,
-        asked=str(device),
-        devices=there,
-    )
+        there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        if torch.backends.mps.is_available():
+            there.append("mps")
+        raise BundleError(
+            BundleProblem.NO_SUCH_DEVICE, asked=str(device), devices=", ".join(there)
+        ) from error
+    return where
 
 
 def _inside(folder: Path, relative: str) -> Path:
@@ -180,23 +155,11 @@ def _inside(folder: Path, relative: str) -> Path:
     try:
         path, home = (folder / relative).resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:
-        raise BundleError(
-            f"The bundle's {relative} is a link that leads round in a circle; copy the file there.",
-            BundleProblem.LINK_IN_A_CIRCLE,
-            file=relative,
-        ) from error
+        raise BundleError(BundleProblem.LINK_IN_A_CIRCLE, file=relative) from error
     if not path.is_relative_to(home):
-        raise BundleError(
-            f"The bundle's {relative} leads out of its folder; copy the file into it.",
-            BundleProblem.OUTSIDE,
-            file=relative,
-        )
+        raise BundleError(BundleProblem.OUTSIDE, file=relative)
     if not path.is_file():
-        raise BundleError(
-            f"The bundle has no {relative}; a MONAI bundle needs it.",
-            BundleProblem.NO_FILE,
-            file=relative,
-        )
+        raise BundleError(BundleProblem.NO_FILE, file=relative)
     return path
 
 
@@ -206,17 +169,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_settings(_inside(folder, found[0] if found else names[0]))
     for key in ("network_def", "preprocessing"):
         if key not in config:
-            raise BundleError(
-                f"The bundle's {Path(names[0]).stem} configuration has no '{key}'.",
-                BundleProblem.NO_ENTRY,
-                entry=key,
-            )
+            raise BundleError(BundleProblem.NO_ENTRY, entry=key)
     return config
-
-
-def _referred_definition(config: Mapping[str, Any]) -> str:
-    found = referred_entries(config, ("network_def", "preprocessing"))
-    return canonical(found) if found else ""
 
 
 def _build(
@@ -240,14 +194,9 @@ def _build(
             network = trusted.build("network_def")
             built = _with_opened_image(trusted.build("preprocessing"))
     except RecursionError as error:
-        raise BundleError(
-            "The bundle's configuration refers from entry to entry without an end; correct it.",
-            BundleProblem.ENTRIES_IN_A_CIRCLE,
-        ) from error
+        raise BundleError(BundleProblem.ENTRIES_WITHOUT_END) from error
     if not isinstance(network, nn.Module):
-        raise BundleError(
-            "The bundle's 'network_def' does not describe a network.", BundleProblem.NO_NETWORK
-        )
+        raise BundleError(BundleProblem.NO_NETWORK)
     return network, Preprocessing.from_built(built)
 
 
@@ -256,46 +205,14 @@ def _with_opened_image(built: Any) -> Any:
     from monai.transforms import Compose, LoadImage, LoadImaged
 
     chain = (built if isinstance(built, Compose) else Compose(built)).flatten()
-    steps = list(chain.transforms)
-    if not any(isinstance(step, (LoadImage, LoadImaged)) for step in steps):
-        return built
-    for index, step in enumerate(steps):
-        if isinstance(step, (LoadImage, LoadImaged)):
-            steps[index] = OpenedImage.in_place_of(step)
-    return Compose(steps)
-
-
-def _on_device(network: torch.nn.Module, device: str | torch.device | None) -> torch.device:
-    """Move the network and return where it is."""
-    import torch
-
-    try:
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        network.to(where)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if lacks_memory(error):
-            raise
-        raise _no_device(device) from error
-    return where
-
-
-def _pred_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _format(metadata, "outputs", "pred")
-
-
-def _image_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _format(metadata, "inputs", "image")
-
-
-def _format(metadata: Mapping[str, Any], side: str, name: str) -> Mapping[str, Any]:
-    node: Any = metadata
-    for key in ("network_data_format", side, name):
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else {}
+    loads = [isinstance(step, LoadImage | LoadImaged) for step in chain.transforms]
+    pairs = zip(chain.transforms, loads, strict=True)
+    steps = [OpenedImage.in_place_of(step) if loading else step for step, loading in pairs]
+    return Compose(steps) if any(loads) else built
 
 
 def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    channels = _pred_format(metadata).get("channel_def")
+    channels = data_format(metadata, "outputs", "pred").get("channel_def")
     if isinstance(channels, list):
         return _told_apart([str(name) for name in channels])
     if not isinstance(channels, Mapping):
@@ -305,11 +222,7 @@ def _class_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     except (TypeError, ValueError):
         ordered = []
     if [int(key) for key in ordered] != list(range(len(channels))):
-        raise BundleError(
-            "The metadata's channel_def must number the classes 0, 1, 2, … without a gap;"
-            " correct configs/metadata.json.",
-            BundleProblem.CLASS_NUMBERS,
-        )
+        raise BundleError(BundleProblem.CLASS_NUMBERS)
     return _told_apart([str(channels[key]) for key in ordered])
 
 
@@ -341,41 +254,21 @@ def _probe(
         example = torch.zeros(shape, device=device)
         with torch.no_grad():
             output = network(example) if trust else affordable_pass(network, example)
-    except TooLarge:
+    except BundleError:
         raise
     except Exception as error:
-        raise BundleError(
-            f"The network does not run on an input of shape {tuple(shape)}; correct"
-            " network_data_format.inputs in configs/metadata.json.",
-            BundleProblem.INPUT_DOES_NOT_FIT,
-            shape=tuple(shape),
-        ) from error
+        raise BundleError(BundleProblem.INPUT_DOES_NOT_FIT, shape=tuple(shape)) from error
     output = first_output(output)
     if output is None or output.ndim == 0:
-        raise BundleError(
-            "The network's output is no tensor of logits; only those are explained.",
-            BundleProblem.OUTPUT_TYPE,
-        )
+        raise BundleError(BundleProblem.OUTPUT_TYPE)
     outputs = 1 if output.ndim == 1 else int(output.shape[1])
     candidates = candidate_layers(network, example)
     if layer is not None:
         names = [candidate.name for candidate in candidates]
         if layer not in names:
             near = ", ".join(difflib.get_close_matches(layer, names, n=3, cutoff=0.3) or names[-3:])
-            raise ExplanationError(
-                f"The network has no spatial layer '{layer}'; near ones are {near}.",
-                NetworkProblem.NO_SUCH_LAYER,
-                asked=layer,
-                near=near,
-            )
-    wanted = [one for one in candidates if one.name == layer or (not layer and one.recommended)]
-    chosen = next(iter(wanted), None)
-    if chosen is None:
-        raise ExplanationError(
-            "The network has no layer with a spatial output, so there is nothing to draw on an"
-            " image; explain a network that keeps a grid of features.",
-            NetworkProblem.NO_GRID,
-        )
+            raise ExplanationError(NetworkProblem.NO_SUCH_LAYER, asked=layer, near=near)
+    chosen = next(one for one in candidates if one.name == layer or (not layer and one.recommended))
     # Zeros may pass by a dropout or an activation without a trace.
     noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(0)).to(device)
     return chosen, outputs, observed(network, noise, chosen.name)
@@ -383,14 +276,10 @@ def _probe(
 
 def _probe_shape(metadata: Mapping[str, Any]) -> list[int]:
     """``[1, C, *spatial]`` from the metadata; sizes it leaves open are filled in."""
-    node = _image_format(metadata)
+    node = data_format(metadata, "inputs", "image")
     sizes = node.get("spatial_shape") or [_PROBE_SIZE] * 3
     channels = node.get("num_channels") or 1
     if not isinstance(sizes, list) or type(channels) is not int or not 1 <= len(sizes) <= 3:
-        raise BundleError(
-            "The metadata's network_data_format.inputs.image must give num_channels as a number and"
-            " spatial_shape as a list; correct configs/metadata.json.",
-            BundleProblem.INPUT_SHAPE,
-        )
+        raise BundleError(BundleProblem.INPUT_SHAPE)
     fixed = [size if isinstance(size, int) and size > 0 else _PROBE_SIZE for size in sizes]
     return [1, channels, *fixed]

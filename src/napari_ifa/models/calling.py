@@ -14,7 +14,9 @@ from torch.nn.parameter import is_lazy
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.as_written import as_written
 from napari_ifa.models.problems import NetworkProblem
+from napari_ifa.plain import reason
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # What torch and networks raise on an input they were not made for.
 FORWARD_ERRORS = (
     RuntimeError,
@@ -35,38 +37,20 @@ def unwrapped(network: nn.Module) -> nn.Module:
     to several devices.
     """
     if not isinstance(network, nn.Module):
-        raise ExplanationError(
-            f"The network must be a torch.nn.Module, and this is of type {type(network).__name__}.",
-            NetworkProblem.NOT_A_NETWORK,
-            found=type(network).__name__,
-        )
+        raise ExplanationError(NetworkProblem.NOT_A_NETWORK, found=type(network).__name__)
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         network = network.module
     network = getattr(network, "_orig_mod", network)
     if isinstance(network, torch.jit.ScriptModule):
-        raise ExplanationError(
-            "The network is a TorchScript program, whose layers cannot be reached: load it as a"
-            " Python network with its weights.",
-            NetworkProblem.TORCHSCRIPT,
-        )
+        raise ExplanationError(NetworkProblem.TORCHSCRIPT)
     for name, part in network.named_modules():
         if isinstance(part, nn.DataParallel) and len(part.device_ids) > 1:
             raise ExplanationError(
-                f"The network's part '{name}' is a DataParallel over {len(part.device_ids)}"
-                f" devices, whose copies cannot be watched: put '{name}.module' in its place.",
-                NetworkProblem.SEVERAL_DEVICES,
-                part=name,
-                devices=len(part.device_ids),
+                NetworkProblem.SEVERAL_DEVICES, part=name, devices=len(part.device_ids)
             )
         for own, tensor in chain(part._parameters.items(), part._buffers.items()):
             if is_lazy(tensor):
-                raise ExplanationError(
-                    f"The network's '{f'{name}.{own}'.lstrip('.')}' gets its size with the first"
-                    " input (a lazy module): run the network once, or load its weights, before it"
-                    " is explained.",
-                    NetworkProblem.LAZY,
-                    part=f"{name}.{own}".lstrip("."),
-                )
+                raise ExplanationError(NetworkProblem.LAZY, part=f"{name}.{own}".lstrip("."))
     return network
 
 
@@ -219,18 +203,9 @@ def first_tensor(inputs: Any) -> Tensor:
     """
     image = max(tensors_in(inputs), key=Tensor.dim, default=None)
     if image is None:
-        raise ExplanationError(
-            "The network's input must be a tensor, or a tuple or dict of tensors, not"
-            f" {type(inputs).__name__}.",
-            NetworkProblem.INPUT_TYPE,
-            found=type(inputs).__name__,
-        )
+        raise ExplanationError(NetworkProblem.INPUT_TYPE, found=type(inputs).__name__)
     if not image.ndim:
-        raise ExplanationError(
-            "The network's input is a single number, and a batch of images is needed:"
-            " [batch, channels, spatial sizes].",
-            NetworkProblem.INPUT_SINGLE_NUMBER,
-        )
+        raise ExplanationError(NetworkProblem.INPUT_SINGLE_NUMBER)
     return image
 
 
@@ -241,7 +216,7 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
         (
             (name, module)
             for name, module in network.named_modules()
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+            if isinstance(module, CONVOLUTIONS)
         ),
         None,
     )
@@ -250,44 +225,43 @@ def input_error(network: nn.Module, inputs: Any, error: Exception) -> Explanatio
         dims = len(first.kernel_size)
         if given.ndim != dims + 2 or given.shape[1] != first.in_channels:
             return ExplanationError(
-                f"The network takes [batch, {first.in_channels}, {dims} spatial sizes] (its first"
-                f" convolution is '{name}'), and the input has the shape {list(given.shape)}.",
                 NetworkProblem.INPUT_SHAPE,
                 channels=first.in_channels,
                 dims=dims,
                 given=list(given.shape),
+                convolution=name,
             )
-    complaint = (str(error).strip().splitlines() or [""])[0].rstrip(".")
-    if not complaint or isinstance(error, KeyError | AttributeError):  # which only name a thing
-        complaint = f"{type(error).__name__} {complaint}".strip()
+    complaint = reason(error)
+    if isinstance(error, KeyError | AttributeError):  # which only name a thing
+        complaint = f"{type(error).__name__} {complaint}"
     return ExplanationError(
-        f"The network cannot process an input of shape {list(given.shape)}: {complaint}.",
-        NetworkProblem.INPUT_FAILS,
-        given=list(given.shape),
-        complaint=complaint,
+        NetworkProblem.INPUT_FAILS, given=list(given.shape), complaint=complaint
     )
+
+
+def same_answer(one: Tensor, other: Tensor) -> bool:
+    """Whether two answers are the same up to rounding."""
+    size = max(float(one.abs().max()), float(other.abs().max()))
+    return torch.allclose(one, other, rtol=0, atol=1e-5 * size)
 
 
 def other_inputs(inputs: Any) -> Any:
     """Inputs of the same shapes and about the same range, but others: always the same ones."""
-    return _noise(inputs, torch.Generator("cpu").manual_seed(0))
+    generator = torch.Generator("cpu").manual_seed(0)
 
-
-def _noise(inputs: Any, generator: torch.Generator) -> Any:
-    if isinstance(inputs, Tensor):
-        if inputs.dtype == torch.bool or inputs.is_complex() or not inputs.numel():
-            return ~inputs if inputs.dtype == torch.bool else inputs
-        random = torch.rand(inputs.shape, generator=generator, device="cpu", dtype=torch.float32)
-        low, high = inputs.min(), inputs.max()
-        if inputs.is_floating_point():
+    def noise(given: Any) -> Any:
+        if not isinstance(given, Tensor):
+            return mapped(noise, given)
+        if given.dtype == torch.bool or given.is_complex() or not given.numel():
+            return ~given if given.dtype == torch.bool else given
+        random = torch.rand(given.shape, generator=generator, device="cpu", dtype=torch.float32)
+        low, high = given.min(), given.max()
+        if given.is_floating_point():
             constant = low == high  # then a range around it
             start = torch.where(constant, low - 1, low)
-            return start + random.to(inputs) * torch.where(constant, 2, high - low)
+            return start + random.to(given) * torch.where(constant, 2, high - low)
         # Whole numbers stay among those that there are, for they may stand in a table.
-        steps = (random.to(inputs.device) * (high - low + 1)).to(inputs.dtype)
+        steps = (random.to(given.device) * (high - low + 1)).to(given.dtype)
         return (low + steps).clamp(max=high)
-    if isinstance(inputs, dict):
-        return {key: _noise(value, generator) for key, value in inputs.items()}
-    if isinstance(inputs, tuple):
-        return tuple(_noise(value, generator) for value in inputs)
-    return inputs
+
+    return noise(inputs)

@@ -117,10 +117,7 @@ class Classifier:
             return int(text)
         known = ", ".join(f"{i} '{name}'" for i, name in enumerate(self.class_names))
         raise BundleError(
-            f"The model has no class '{text}'; it has {known}.",
-            BundleProblem.NO_SUCH_CLASS,
-            asked=text,
-            classes=self.class_names,
+            BundleProblem.NO_SUCH_CLASS, asked=text, classes=self.class_names, known=known
         )
 
     def identity(self) -> dict[str, str]:

@@ -18,6 +18,8 @@ from typing import Any
 from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.cost import check_arguments, check_transform
 from napari_ifa.models.problems import BundleProblem
+from napari_ifa.models.settings_file import entry
+from napari_ifa.plain import MOST_TEXT, reason, shortened
 
 #: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
 _SHORT_NAME_MODULES = (
@@ -58,22 +60,15 @@ _FOREIGN_WEIGHTS = ("weights", "weights_backbone", "checkpoint")
 _KEYWORDS = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 #: Transforms of a chain, those of chains in it counted each time they stand there.
 _MOST_STEPS = 1000
-#: Characters of a foreign text within a message.
-_MOST_TEXT = 200
 _REFERENCE = re.compile(r"[@%](\w+)")
 _RELATIVE = re.compile(r"[@%](?:#|::)")
-#: Two parts of a path or more: where a file lies may name a person.
-_FOLDERS = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\\/\s'\":]+)*[\\/](?=[^\\/\s'\":]+)")
 
 
 @dataclass
 class ComponentBuilder:
     """Builds what a bundle's configuration describes, following ``@references`` and nothing else.
 
-    Attributes
-    ----------
-    config : the whole configuration as plain data.
-    replacements : objects that stand in for configured ones, by what a class is named.
+    ``replacements`` are objects that stand in for configured ones, by what a class is named.
     """
 
     config: Mapping[str, Any]
@@ -85,39 +80,24 @@ class ComponentBuilder:
     def build(self, key: str) -> Any:
         """The object under ``key`` (``"preprocessing"``, ``"a::b"`` or ``"a#b"``).
 
-        Raises
-        ------
-        UntrustedModelError
-            For an expression, a macro to another file or a component off the allow-list.
-        BundleError
-            For a reference that leads nowhere or in a circle, or arguments that do not fit.
+        UntrustedModelError for an expression, a macro to another file or a component off the
+        allow-list; BundleError for a reference that leads nowhere or in a circle, or arguments that
+        do not fit.
         """
         key = key.replace("#", "::")
         if key in self._built:
             if self._built[key] is _UNDER_WAY:
-                raise BundleError(
-                    f"The bundle's configuration refers to '{key}' in a circle; correct it.",
-                    BundleProblem.ENTRIES_IN_A_CIRCLE,
-                    entry=key,
-                )
+                raise BundleError(BundleProblem.ENTRIES_IN_A_CIRCLE, entry=key)
             return self._built[key]
         self._built[key] = _UNDER_WAY
         self._built[key] = self._resolve(self._lookup(key), key)
         return self._built[key]
 
     def _lookup(self, key: str) -> Any:
-        node: Any = self.config
-        for part in key.split("::"):
-            try:
-                node = node[int(part)] if isinstance(node, list) else node[part]
-            except (KeyError, IndexError, ValueError, TypeError):
-                raise BundleError(
-                    f"The bundle's configuration has no entry '{shortened(key)}', which it refers"
-                    " to; add it.",
-                    BundleProblem.NO_ENTRY,
-                    entry=key,
-                ) from None
-        return node
+        try:
+            return entry(self.config, key)
+        except LookupError:
+            raise BundleError(BundleProblem.NO_ENTRY, entry=shortened(key)) from None
 
     def _resolve(self, node: Any, where: str) -> Any:
         if isinstance(node, str):
@@ -140,36 +120,27 @@ class ComponentBuilder:
 
     def _resolve_text(self, text: str, where: str) -> Any:
         if text.startswith("$"):
-            raise UntrustedModelError(
-                f"The bundle's configuration holds a Python expression at '{where}', which is not"
-                " run; replace it with a value, or load the bundle with trust.",
-                BundleProblem.EXPRESSION,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.EXPRESSION, where=where)
         if text.startswith("%"):
-            raise UntrustedModelError(
-                f"The bundle's configuration includes other text at '{where}', which is not"
-                " followed; write the value there, or load the bundle with trust.",
-                BundleProblem.INCLUDED,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.INCLUDED, where=where)
         return self.build(text[1:]) if text.startswith("@") else text
 
     def _instantiate(self, node: Mapping[str, Any], where: str) -> Any:
         name = node["_target_"]
         if node.get("_mode_", "default") != "default" or node.get("_requires_"):
-            raise UntrustedModelError(
-                f"The bundle's configuration calls '{shortened(name)}' in a special mode at"
-                f" '{where}'; only plain construction is allowed without trust.",
-                BundleProblem.MODE,
-                name=name,
-                where=where,
-            )
+            raise UntrustedModelError(BundleProblem.SPECIAL_MODE, name=shortened(name), where=where)
         arguments = self._arguments(node, where)
-        component = find_component(name, where)
-        if self._replacement(component) is None:
-            check_component(component, name, where)
-        return self._made(component, arguments, name, where)
+        return self._made(self._found(name, where), arguments, name, where)
+
+    def _found(self, name: Any, where: str) -> Any:
+        """A network or a harmless transform, by its own definition, or what is replaced."""
+        refusal = UntrustedModelError(
+            BundleProblem.UNKNOWN_COMPONENT, name=shortened(name), where=where
+        )
+        component = _named(name, refusal)
+        if self._replacement(component) or _is_network(component) or _is_transform(component):
+            return component
+        raise refusal
 
     def _arguments(self, node: Mapping[str, Any], where: str) -> dict[str, Any]:
         return self._entries({k: v for k, v in node.items() if k not in _KEYWORDS}, where)
@@ -185,18 +156,14 @@ class ComponentBuilder:
             return replacement(arguments)
         self._check_cost(component, arguments, name, where)
         try:
-            if is_network(component):
-                arguments = without_foreign_weights(component, arguments)
+            if _is_network(component):
+                arguments = _without_foreign_weights(component, arguments)
             made = component(**arguments)
         except BundleError:
             raise
         except Exception as error:
             raise BundleError(
-                f"The bundle's '{name}' at '{where}' cannot be built: {reason(error)}.",
-                BundleProblem.CANNOT_BE_BUILT,
-                name=name,
-                where=where,
-                reason=reason(error),
+                BundleProblem.CANNOT_BE_BUILT, name=name, where=where, reason=reason(error)
             ) from error
         self._count_steps(made, arguments, where)
         return made
@@ -204,13 +171,11 @@ class ComponentBuilder:
     def _replacement(self, component: Any) -> Callable[[dict[str, Any]], object] | None:
         if not _defined_in(component, ("monai.transforms",)):
             return None
-        return self.replacements.get(_plain_name(component))
+        return self.replacements.get(plain_name(component))
 
     def _check_cost(self, component: Any, arguments: dict[str, Any], name: str, where: str) -> None:
-        if is_network(component):
-            check_arguments(arguments, name, where)
-        else:
-            check_transform(arguments, name, where)
+        check = check_arguments if _is_network(component) else check_transform
+        check(arguments, name, where)
 
     def _count_steps(self, made: Any, arguments: Mapping[str, Any], where: str) -> None:
         """Refuse a chain in which chains stand again and again, as far as references go."""
@@ -219,13 +184,7 @@ class ComponentBuilder:
             return
         count = sum(self._steps.get(id(step), (1, None))[0] for step in steps)
         if count > _MOST_STEPS:
-            raise BundleError(
-                f"The bundle's chain at '{where}' has more than {_MOST_STEPS} transforms, repeated"
-                " ones counted each time; correct it.",
-                BundleProblem.TOO_MANY_STEPS,
-                where=where,
-                most=_MOST_STEPS,
-            )
+            raise BundleError(BundleProblem.TOO_MANY_STEPS, where=where, most=_MOST_STEPS)
         self._steps[id(made)] = count, made
 
 
@@ -238,13 +197,7 @@ def _absolute(text: str, where: str) -> str:
     try:
         return ConfigParser.resolve_relative_ids(where, text)
     except ValueError as error:
-        raise BundleError(
-            f"The bundle's configuration refers to '{shortened(text)}' at '{where}', which leads"
-            " out of it; correct it.",
-            BundleProblem.LEADS_OUT,
-            entry=text,
-            where=where,
-        ) from error
+        raise BundleError(BundleProblem.LEADS_OUT, entry=shortened(text), where=where) from error
 
 
 def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
@@ -265,17 +218,9 @@ def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[s
     return found
 
 
-def find_component(name: Any, where: str) -> Any:
+def _named(name: Any, refusal: UntrustedModelError) -> Any:
     """The object that a ``_target_`` names, importing only modules of the allowed libraries."""
-    refusal = UntrustedModelError(
-        f"The bundle asks for '{shortened(name)}' at '{where}', which is not a MONAI network or"
-        " transform, a torch.nn module or a torchvision model; load it with trust only if you know"
-        " its code.",
-        BundleProblem.UNKNOWN_COMPONENT,
-        name=name,
-        where=where,
-    )
-    if not isinstance(name, str) or len(name) > _MOST_TEXT:
+    if not isinstance(name, str) or len(name) > MOST_TEXT:
         raise refusal
     if "." not in name:
         for module_name in _SHORT_NAME_MODULES:
@@ -288,26 +233,8 @@ def find_component(name: Any, where: str) -> Any:
         raise refusal
     library = root.partition(".")[0]
     if importlib.util.find_spec(library) is None:
-        raise BundleError(
-            f"The bundle's '{name}' needs the package {library}; install it.",
-            BundleProblem.NEEDS_PACKAGE,
-            name=name,
-            package=library,
-        )
+        raise BundleError(BundleProblem.NEEDS_PACKAGE, what=f"'{name}'", package=library)
     return _walk(name, refusal)
-
-
-def check_component(component: Any, name: str, where: str) -> None:
-    """Refuse what is not, by its own definition, a network or a harmless transform."""
-    if not (is_network(component) or is_transform(component)):
-        raise UntrustedModelError(
-            f"The bundle asks for '{name}' at '{where}', which is not a MONAI network or"
-            " transform, a torch.nn module or a torchvision model that only computes;"
-            " load it with trust only if you know its code.",
-            BundleProblem.UNKNOWN_COMPONENT,
-            name=name,
-            where=where,
-        )
 
 
 def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
@@ -320,11 +247,7 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
         except Exception as error:
             library = dotted.partition(".")[0]
             raise BundleError(
-                f"The bundle's '{dotted}' needs the package {library}, which cannot be imported"
-                f" here: {reason(error)}.",
-                BundleProblem.PACKAGE_FAILS,
-                name=dotted,
-                package=library,
+                BundleProblem.PACKAGE_FAILS, name=dotted, package=library, reason=reason(error)
             ) from error
         for part in parts[length:]:
             # Only what a module or class itself defines; private names are nobody's interface.
@@ -335,7 +258,7 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
     raise refusal
 
 
-def is_network(component: Any) -> bool:
+def _is_network(component: Any) -> bool:
     from torch import nn
 
     if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
@@ -354,13 +277,13 @@ def is_network(component: Any) -> bool:
     return inspect.isclass(returned) and issubclass(returned, nn.Module)
 
 
-def is_transform(component: Any) -> bool:
+def _is_transform(component: Any) -> bool:
     from monai.transforms import Transform
 
     if not inspect.isclass(component) or not _defined_in(component, _TRANSFORM_MODULES):
         return False
     is_one = issubclass(component, Transform) or component.__name__ in ("Compose", "OneOf")
-    return is_one and _plain_name(component) not in _REFUSED_TRANSFORMS
+    return is_one and plain_name(component) not in _REFUSED_TRANSFORMS
 
 
 def _leads_out(component: Any) -> bool:
@@ -376,12 +299,12 @@ def _defined_in(component: Any, roots: tuple[str, ...]) -> bool:
     return any(module == root or module.startswith(f"{root}.") for root in roots)
 
 
-def _plain_name(component: Any) -> str:
+def plain_name(component: Any) -> str:
     """The name of a class without "Rand" before or the dictionary suffix behind."""
     return getattr(component, "__name__", "").removeprefix("Rand").removesuffix("d")
 
 
-def without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def _without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in arguments.items() if not _is_foreign(k)}
     for name, parameter in inspect.signature(component).parameters.items():
         if _is_foreign(name):
@@ -391,18 +314,6 @@ def without_foreign_weights(component: Any, arguments: dict[str, Any]) -> dict[s
 
 def _is_foreign(name: str) -> bool:
     return name.startswith("pretrained") or name in _FOREIGN_WEIGHTS
-
-
-def reason(error: BaseException) -> str:
-    """What an error says, for use within a sentence: its first line, without folders."""
-    line = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
-    return shortened(_FOLDERS.sub("", line).rstrip(". "))
-
-
-def shortened(text: object) -> str:
-    """A foreign text, cut to a length that can be read."""
-    whole = " ".join(str(text).split())
-    return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT]}…"
 
 
 _UNDER_WAY = object()

@@ -12,10 +12,11 @@ import copy
 import math
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import BundleError, ExplanationError
@@ -56,19 +57,9 @@ _MOST_FORWARD_BYTES = 2**36
 _SMALL_PASS_BYTES = 2**31
 
 
-class TooLarge(BundleError):
-    """A network, an input or a list of arguments that would cost far more than it should."""
-
-
 @dataclass(frozen=True)
 class NetworkBudget:
-    """How far a network may grow, by the weights that it is built for.
-
-    Attributes
-    ----------
-    tensors : of the weights.
-    size : of the weights' file, in bytes.
-    """
+    """How far a network may grow, by the number of tensors and the bytes of its weights' file."""
 
     tensors: int
     size: int
@@ -77,39 +68,33 @@ class NetworkBudget:
     def held(self) -> Iterator[None]:
         """Stop what is built in this block and this thread where it grows past the weights.
 
-        Raises
-        ------
-        TooLarge
-            Says what there was too much of.
+        BundleError says what there was too much of.
         """
         from torch.nn.modules import module
 
         thread = threading.get_ident()
+        found: Counter[str] = Counter()
 
-        def counting(what: str, most: int) -> Callable[..., None]:
-            found = 0
+        def count(what: str, most: int, *_: Any) -> None:
+            # The hooks of torch are for all threads.
+            if threading.get_ident() == thread:
+                found[what] += 1
+                if found[what] > most:
+                    raise self._too_large(f"more than {most} {what}")
 
-            def hook(*_: Any) -> None:
-                nonlocal found
-                # The hooks of torch are for all threads.
-                if threading.get_ident() == thread:
-                    found += 1
-                    if found > most:
-                        raise self._too_large(f"more than {most} {what}")
-
-            return hook
+        def watch(size: int) -> None:
+            count("steps to build it", self._most(_OPERATIONS))
+            found["bytes"] += size
+            if found["bytes"] > _BYTES[0] * self.size + _BYTES[1]:
+                raise self._too_large(f"more than {found['bytes'] / 1e6:.0f} MB")
 
         with ExitStack() as stack:
             for register, what, rule in (
                 (module.register_module_parameter_registration_hook, "parameters", _PARAMETERS),
                 (module.register_module_module_registration_hook, "parts", _MODULES),
             ):
-                stack.callback(register(counting(what, self._most(rule))).remove)
-            stack.enter_context(
-                operations_watched(
-                    self._watch(self._most(_OPERATIONS), _BYTES[0] * self.size + _BYTES[1])
-                )
-            )
+                stack.callback(register(partial(count, what, self._most(rule))).remove)
+            stack.enter_context(operations_watched(watch))
             yield
 
     def check_paths(self, network: nn.Module) -> None:
@@ -131,27 +116,12 @@ class NetworkBudget:
     def _most(self, rule: tuple[int, int]) -> int:
         return rule[0] * self.tensors + rule[1]
 
-    def _watch(self, most: int, most_bytes: int) -> Callable[[int], None]:
-        operations = used = 0
-
-        def watch(size: int) -> None:
-            nonlocal operations, used
-            operations, used = operations + 1, used + size
-            if operations > most:
-                raise self._too_large(f"more than {most} steps to build it")
-            if used > most_bytes:
-                raise self._too_large(f"more than {used / 1e6:.0f} MB")
-
-        return watch
-
-    def _too_large(self, what: str) -> TooLarge:
-        return TooLarge(
-            "The weights do not fit the bundle's network_def, which describes a network with"
-            f" {what}: the file of weights holds {self.tensors} tensors in"
-            f" {self.size / 1e6:.1f} MB; use the definition that the network was trained with.",
+    def _too_large(self, what: str) -> BundleError:
+        return BundleError(
             BundleProblem.NETWORK_TOO_LARGE,
             tensors=self.tensors,
-            size=self.size,
+            described=what,
+            megabytes=self.size / 1e6,
         )
 
 
@@ -253,16 +223,9 @@ def _bytes_of(result: Any) -> int:
 
 def check_input(shape: Sequence[int]) -> None:
     """Refuse an input ``[B, C, *spatial]`` that no network is tried on."""
-    values = 1
-    for size in shape:
-        values *= int(size)
-    if values > _LARGEST_INPUT:
-        raise TooLarge(
-            f"The metadata describes an input of shape {list(shape)}, which is more than"
-            f" {_LARGEST_INPUT / 1e6:.0f} million values; correct network_data_format.inputs in"
-            " configs/metadata.json.",
-            BundleProblem.INPUT_TOO_LARGE,
-            shape=list(shape),
+    if math.prod(shape) > _LARGEST_INPUT:
+        raise BundleError(
+            BundleProblem.INPUT_TOO_LARGE, shape=list(shape), millions=_LARGEST_INPUT / 1e6
         )
 
 
@@ -309,14 +272,8 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
         nonlocal total
         total += size
         if size > available // 2 or total > _MOST_FORWARD_BYTES:
-            raise TooLarge(
-                f"The network needs more than {max(size, total) / 1e9:.0f} GB for an input of"
-                f" shape {list(shape)}, which the metadata describes; correct"
-                " network_data_format.inputs in configs/metadata.json, or use a machine with more"
-                " memory.",
-                BundleProblem.PASS_TOO_LARGE,
-                needed=max(size, total),
-                shape=list(shape),
+            raise BundleError(
+                BundleProblem.PASS_TOO_LARGE, shape=list(shape), gigabytes=max(size, total) / 1e9
             )
 
     try:
@@ -329,7 +286,7 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
             without_values = copy.deepcopy(network, memo)
             with operations_watched(watch, foreseen=False):
                 without_values(torch.zeros(shape, device="meta"))
-    except TooLarge:
+    except BundleError:
         raise
     except Exception:
         return
@@ -339,22 +296,14 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
 def images_bounded() -> Iterator[None]:
     """Stop preprocessing in this block before it makes an image that no memory holds.
 
-    Raises
-    ------
-    ExplanationError
-        Says how large it would be.
+    ExplanationError says how large it would be.
     """
     available = free_memory()
 
     def watch(size: int) -> None:
         if size > available:
             raise ExplanationError(
-                f"The model's preprocessing would make an image of {size / 1e9:.0f} GB of this one,"
-                f" and {available / 1e9:.0f} GB of memory are free; use a smaller image, or correct"
-                " the sizes and spacings in the model's preprocessing.",
-                PreprocessingProblem.TOO_LARGE,
-                needed=size,
-                free=available,
+                PreprocessingProblem.TOO_LARGE, gigabytes=size / 1e9, free=available / 1e9
             )
 
     with operations_watched(watch, ask=available):
@@ -371,33 +320,29 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
         node = waiting.pop()
         seen += 1
         if seen > _MOST_ARGUMENTS:
-            raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has more than {_MOST_ARGUMENTS} arguments,"
-                " with repeated ones counted each time; correct it.",
-                BundleProblem.TOO_MANY_ARGUMENTS,
-                name=name,
-                where=where,
+            raise BundleError(
+                BundleProblem.TOO_MANY_ARGUMENTS, name=name, where=where, most=_MOST_ARGUMENTS
             )
         if isinstance(node, Mapping):
             waiting.extend(node.values())
         elif isinstance(node, list | tuple):
             waiting.extend(node)
         elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
-            raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has a text of {len(node)} characters among its"
-                f" arguments, and up to {_LONGEST_TEXT} are possible; correct it.",
+            raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LONG,
                 name=name,
                 where=where,
+                length=len(node),
+                most=_LONGEST_TEXT,
             )
         elif isinstance(node, int) and abs(node) > largest:
-            raise TooLarge(
-                f"The bundle's '{name}' at '{where}' has the number {_short(node)} among its"
-                f" arguments, and numbers up to {largest} are possible; correct it.",
+            raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LARGE,
                 name=name,
                 where=where,
                 found=node,
+                number=_short(node),
+                most=largest,
             )
 
 
@@ -414,12 +359,12 @@ def check_transform(arguments: Mapping[str, Any], name: str, where: str) -> None
     if all(isinstance(size, int | float) for size in axes):
         values = math.prod([max(1.0, float(size)) for size in axes])
         if values > _LARGEST_INPUT:
-            raise TooLarge(
-                f"The bundle's '{name}' at '{where}' makes images of size {axes}, which is"
-                f" more than {_LARGEST_INPUT / 1e6:.0f} million values; correct it.",
+            raise BundleError(
                 BundleProblem.IMAGES_TOO_LARGE,
                 name=name,
                 where=where,
+                size=axes,
+                millions=_LARGEST_INPUT / 1e6,
             )
 
 

@@ -14,9 +14,8 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_ifa.models.as_written import is_compiled
-from napari_ifa.models.calling import FORWARD_ERRORS, call_network, tensors_in
+from napari_ifa.models.calling import CONVOLUTIONS, FORWARD_ERRORS, call_network, tensors_in
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 # A copy may fail in any way that a module's own state does.
@@ -77,13 +76,13 @@ def _pairs(network: nn.Module, inputs: Any) -> list[tuple[str, str]]:
             made[id(output)] = (name, output, output._version)
 
         hooks.callback(module.register_forward_pre_hook(before).remove)
-        if type(module) in _CONVOLUTIONS:
+        if type(module) in CONVOLUTIONS:
             hooks.callback(module.register_forward_hook(after).remove)
 
     names = Counter(module for _, module in network.named_modules(remove_duplicate=False))
     with ExitStack() as hooks:
         for name, module in network.named_modules():
-            if type(module) in _CONVOLUTIONS + _NORMS and names[module] == 1 and _plain(module):
+            if type(module) in CONVOLUTIONS + _NORMS and names[module] == 1 and _plain(module):
                 watch(name, module)
         try:
             call_network(network, inputs)

@@ -45,20 +45,11 @@ def found_move(
 ) -> Affine | None:
     """``[r + 1, r + 1]``: index of the result → index of the image, over its ``r`` spatial axes.
 
-    11 runs for each pair of values tried, at most four pairs and usually one.
-
-    Parameters
-    ----------
-    run : the transform, the same each time: an image of the given shape → its result, or None
-        where it fails.
-    image : any shape; not changed.
-    axes : its spatial axes.
-    result_axes : the spatial axes of a result, as many; None where it has not as many.
-
-    Returns
-    -------
-    None where the landmarks do not tell: too few of them are found again, or they lie where no
-    affine map has them.
+    ``run`` is the transform, the same each time: an image of the given shape → its result, or None
+    where it fails. ``axes`` are the spatial ones of the image, of any shape and not changed;
+    ``result_axes`` gives those of a result, None where it has not as many. 11 runs for each pair of
+    values tried, at most four pairs and usually one. None where the landmarks do not tell: too few
+    of them are found again, or they lie where no affine map has them.
     """
     sizes = [int(image.shape[axis]) for axis in axes]
     cubes = _cubes(sizes)
@@ -134,11 +125,9 @@ def _centre(result: Tensor, without: Tensor, axes: Sequence[int]) -> list[float]
     """Centre of what a landmark changed; None where that is nothing, or in several places."""
     change = (result.float() - without.float()).abs().nan_to_num()
     others = [axis for axis in range(change.ndim) if axis not in axes]
-    change = (
-        change.permute(*axes, *others).flatten(len(axes)).sum(-1)
-        if others
-        else change.permute(*axes)
-    )
+    change = change.permute(*axes, *others)
+    if others:
+        change = change.flatten(len(axes)).sum(-1)
     greatest = float(change.max()) if change.numel() else 0.0
     if not greatest > 0:
         return None

@@ -69,20 +69,9 @@ def candidate_layers(
     network = unwrapped(network)
     probe = probed(network, example, output, token_grid)
     if not probe.candidates and probe.repeated:
-        raise ExplanationError(
-            f"Every layer with features on a grid (such as '{probe.repeated[-1]}') is called more"
-            " than once in a forward pass, so that none has one output to explain: explain the"
-            " network on one of the inputs that it combines.",
-            NetworkProblem.LAYERS_CALLED_AGAIN,
-            layer=probe.repeated[-1],
-        )
+        raise ExplanationError(NetworkProblem.LAYERS_CALLED_AGAIN, layer=probe.repeated[-1])
     if not probe.candidates:
-        raise ExplanationError(
-            "No layer of the network gives features on a grid: class activation needs a network"
-            " with spatial layers, such as convolutions, and an input large enough for them, or"
-            " tokens whose grid is known.",
-            NetworkProblem.NO_GRID,
-        )
+        raise ExplanationError(NetworkProblem.NO_GRID)
     best, why, behind = recommended_call(network, example, probe, output)
     return [
         CandidateLayer(

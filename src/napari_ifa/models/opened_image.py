@@ -52,32 +52,19 @@ class OpenedImage:
     arguments : the loader's own, with those for its reader, as a bundle's configuration has them.
     readers : the readers with their arguments, where they are built already.
 
-    Raises
-    ------
-    BundleError
-        For a reader or an argument that is not reproduced here; it is named.
+    BundleError names a reader or an argument that is not reproduced here.
     """
 
     def __init__(self, arguments: Mapping[str, Any], readers: Readers | None = None) -> None:
         keys = arguments.get("keys")
         names: Sequence[Hashable] = [keys] if isinstance(keys, str) else list(keys or [])
         if len(names) > 1:
-            raise BundleError(
-                f"The bundle's preprocessing loads {len(names)} images; bundles with one input"
-                " image can be explained.",
-                PreprocessingProblem.SEVERAL_IMAGES,
-                found=len(names),
-            )
+            raise BundleError(PreprocessingProblem.SEVERAL_IMAGES, found=len(names))
         self.key = names[0] if names else None
         others = {key: value for key, value in arguments.items() if key not in _LOADER}
         for name in others:
             if not is_reader_argument(name):
-                raise BundleError(
-                    f"The preprocessing's loader has the argument '{name}', which is not"
-                    " reproduced; remove it from the bundle.",
-                    PreprocessingProblem.LOADER_ARGUMENT,
-                    argument=name,
-                )
+                raise BundleError(PreprocessingProblem.LOADER_ARGUMENT, argument=name)
         self._readers = readers or Readers.from_arguments(arguments.get("reader"), others)
         self._dtype = arguments.get("dtype", np.float32)
         self.channel_first = bool(arguments.get("ensure_channel_first", False))
@@ -87,12 +74,7 @@ class OpenedImage:
         self._meta_key = None
         if not arguments.get("image_only", True):
             if self.key is None:
-                raise BundleError(
-                    "The preprocessing's argument 'image_only' is not reproduced where LoadImage"
-                    " gives a pair; use LoadImaged, or remove it.",
-                    PreprocessingProblem.LOADER_ARGUMENT,
-                    argument="image_only",
-                )
+                raise BundleError(PreprocessingProblem.LOADER_ARGUMENT, argument="image_only")
             given = arguments.get("meta_keys")
             given = [given] if isinstance(given, str) else given
             postfix = arguments.get("meta_key_postfix", "meta_dict")
@@ -234,7 +216,9 @@ def _by_itk(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
     if volume.source.kind == "dicom" and np.linalg.det(place[:3, :3]) < 0:
         # ITK sorts slices along the normal of their plane, whatever their numbers.
         array = np.flip(array, 2)
-        place = place @ _flip(2, array.shape[2])
+        turned = np.diag([1.0, 1.0, -1.0, 1.0])
+        turned[2, 3] = array.shape[2] - 1.0
+        place = place @ turned
     affine = place if volume.source.placed else LPS_TO_RAS
     if not arguments["affine_lps_to_ras"]:
         affine = LPS_TO_RAS @ affine
@@ -295,10 +279,7 @@ def _channel(volume: Volume, array: NDArray[Any], spatial: int, told: Any) -> fl
         return float("nan")
     if array.ndim == spatial or told not in (-1, array.ndim - 1):
         raise ExplanationError(
-            f"The preprocessing's reader argument 'channel_dim' makes channels of an axis of the"
-            f" image, and this {in_words(volume)} has none there; remove it from the bundle.",
-            PreprocessingProblem.READER_AND_IMAGE,
-            argument="channel_dim",
+            PreprocessingProblem.READER_AND_IMAGE, argument="channel_dim", image=in_words(volume)
         )
     return float(told)
 
@@ -309,10 +290,9 @@ def _canonical(volume: Volume, array: NDArray[Any], place: Affine) -> tuple[NDAr
 
     if is_flat(volume):
         raise ExplanationError(
-            "The preprocessing's reader argument 'as_closest_canonical' needs an image of three"
-            f" axes, and this {in_words(volume)} has two; open a three-dimensional one.",
             PreprocessingProblem.READER_AND_IMAGE,
             argument="as_closest_canonical",
+            image=in_words(volume),
         )
     orientation = io_orientation(place)
     turned = place @ inv_ornt_aff(orientation, array.shape[:3])
@@ -324,26 +304,12 @@ def _converted(array: NDArray[Any], converter: Any) -> NDArray[Any]:
     from PIL import Image
 
     if not callable(converter):
-        raise ExplanationError(
-            "The preprocessing's reader argument 'converter' is not a function, so that it is not"
-            " reproduced; remove it from the bundle.",
-            PreprocessingProblem.CONVERTER,
-        )
+        raise ExplanationError(PreprocessingProblem.CONVERTER)
     rows_first = np.ascontiguousarray(array.swapaxes(0, 1))
     converted = np.asarray(converter(Image.fromarray(rows_first)))
     if converted.shape[:2] != rows_first.shape[:2]:
-        raise ExplanationError(
-            "The preprocessing's reader argument 'converter' changes the size of the picture,"
-            " which is not reproduced; use a MONAI transform for that.",
-            PreprocessingProblem.CONVERTER_CHANGES_SIZE,
-        )
+        raise ExplanationError(PreprocessingProblem.CONVERTER_CHANGES_SIZE)
     return converted.swapaxes(0, 1)
-
-
-def _flip(axis: int, size: int) -> Affine:
-    turned = np.eye(4)
-    turned[axis, axis], turned[axis, 3] = -1.0, size - 1.0
-    return turned
 
 
 def _stored_type(volume: Volume) -> Any:
@@ -360,5 +326,5 @@ def _stored_type(volume: Volume) -> Any:
 def in_words(volume: Volume) -> str:
     """What kind of image this is, for a sentence."""
     if volume.is_picture:
-        return f"picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
-    return f"image of shape {volume.shape}"
+        return f"this picture of {volume.shape[1]} rows and {volume.shape[2]} columns"
+    return f"this image of shape {volume.shape}"

@@ -27,12 +27,8 @@ _NUMBERS = count(1)
 class OwnCode:
     """The modules of one bundle, as its files were when they were first read.
 
-    Attributes
-    ----------
-    folder : of the bundle.
-    root : what the modules' own names begin with, before the first dot.
-    builtins : Python's own, whose import statement looks into the folder first; for code that is
-        to run as the bundle's.
+    Their own names begin with ``root``, before the first dot. ``builtins`` are Python's, whose
+    import statement looks into the folder first; for code that is to run as the bundle's.
     """
 
     def __init__(self, folder: Path) -> None:

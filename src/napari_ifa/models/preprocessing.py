@@ -28,6 +28,7 @@ from napari_ifa.models.steps import (
     run_alike,
     takes_nearest,
 )
+from napari_ifa.plain import reason
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 
 if TYPE_CHECKING:
@@ -61,13 +62,10 @@ class Preprocessing:
 
     @classmethod
     def from_built(cls, built: Any) -> Preprocessing:
-        """Check and wrap what a bundle's configuration built.
+        """What a bundle's configuration built, checked.
 
-        Raises
-        ------
-        BundleError
-            Where the chain does not begin by loading an image, or a transform would lose the
-            image's position; the transform is named.
+        BundleError where the chain does not begin by loading an image, or a transform, which is
+        named, would lose the image's position.
         """
         from monai.transforms import Compose
 
@@ -75,22 +73,12 @@ class Preprocessing:
         steps = chain.flatten().transforms
         fused = is_fused(chain)
         if not steps or not isinstance(steps[0], OpenedImage):
-            raise BundleError(
-                "The bundle's preprocessing does not begin with LoadImage or LoadImaged; add it as"
-                " the first transform.",
-                PreprocessingProblem.NO_LOADER,
-            )
+            raise BundleError(PreprocessingProblem.NO_LOADER)
         for step in steps:
             if loses_position(step):
                 raise _position_lost(BundleError, step)
             if fused and is_unannounced(step):
-                raise BundleError(
-                    "The bundle's preprocessing is lazy, so that where"
-                    f" '{type(step).__name__}' moves the image to cannot be followed; set its"
-                    " 'lazy' to false.",
-                    PreprocessingProblem.LAZY,
-                    transform=type(step).__name__,
-                )
+                raise BundleError(PreprocessingProblem.LAZY, transform=type(step).__name__)
         return cls(chain, steps[0])
 
     @property
@@ -106,24 +94,24 @@ class Preprocessing:
         )
 
     def __call__(self, volume: Volume) -> MetaTensor:
-        """``[C, *spatial]``, the network's input, with its index → RAS affine.
+        """``[C, *spatial]``, the network's input, with its index → RAS affine; see `prepared`."""
+        return self.prepared(volume).image
+
+    def prepared(self, volume: Volume) -> PreparedInput:
+        """The network's input with what there is to say about it.
 
         Raises
         ------
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
-        return self.prepared(volume).image
-
-    def prepared(self, volume: Volume) -> PreparedInput:
-        """The network's input with what there is to say about it; raises as a call does."""
         import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
         try:
             self._refuse_unknown_spacing(volume)
-            data = self.image(self._given_to(volume))
+            data = self.image(volume if self.image.key is None else {self.image.key: volume})
             begin = self._taken_from(data)
             # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
             moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
@@ -145,25 +133,17 @@ class Preprocessing:
         except Exception as error:
             if lacks_memory(error):
                 raise ExplanationError(
-                    "There is not enough memory for the model's preprocessing of this"
-                    f" {in_words(volume)}; use a smaller image.",
-                    PreprocessingProblem.NO_MEMORY,
+                    PreprocessingProblem.NO_MEMORY, image=in_words(volume)
                 ) from error
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ExplanationError(
-                f"The model's preprocessing fails on this {in_words(volume)}: {reason}.",
-                PreprocessingProblem.FAILS,
-                reason=reason,
+                PreprocessingProblem.FAILS, reason=reason(error), image=in_words(volume)
             ) from error
         if not isinstance(output, MetaTensor):
             raise _position_lost(ExplanationError, self.chain)
         if is_flat(volume) and output.ndim == 4 and output.shape[3] > 1:
             # MONAI's Resize, for one, would give a picture a depth without a word.
             raise ExplanationError(
-                f"The model's preprocessing makes {output.shape[3]} slices of this"
-                f" {in_words(volume)}; choose a model for pictures.",
-                PreprocessingProblem.MAKES_SLICES,
-                slices=output.shape[3],
+                PreprocessingProblem.MAKES_SLICES, slices=output.shape[3], image=in_words(volume)
             )
         if not np.allclose(moved, np.eye(4), atol=1e-9):
             output.affine = torch.from_numpy(moved @ _in_three_dimensions(output))
@@ -246,11 +226,7 @@ class Preprocessing:
         move = found_move(another, before, axes, result_axes) if len(axes) == rank else None
         if move is None:
             raise ExplanationError(
-                f"Where the preprocessing's '{type(step).__name__}' moves the image to is not"
-                " known, so that a map would lie in the wrong place; use MONAI's transforms, which"
-                " keep the affine.",
-                PreprocessingProblem.POSITION_UNKNOWN,
-                transform=type(step).__name__,
+                PreprocessingProblem.POSITION_UNKNOWN, transform=type(step).__name__
             )
         whole = np.eye(4)
         whole[:rank, :rank], whole[:rank, 3] = move[:rank, :rank], move[:rank, rank]
@@ -269,16 +245,10 @@ class Preprocessing:
         for step in self.chain.flatten().transforms:
             if "Spacing" in type(step).__name__:
                 raise ExplanationError(
-                    f"The preprocessing's reader 'ITKReader' is not reproduced before"
-                    f" '{type(step).__name__}' for a DICOM image without a position; use"
-                    " PydicomReader, or none.",
                     PreprocessingProblem.READER_WITHOUT_POSITION,
                     reader="ITKReader",
                     transform=type(step).__name__,
                 )
-
-    def _given_to(self, volume: Volume) -> Any:
-        return volume if self.image.key is None else {self.image.key: volume}
 
     def _taken_from(self, data: Any) -> Any:
         return data if self.image.key is None else data[self.image.key]
@@ -310,9 +280,4 @@ def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
 
 
 def _position_lost(error: type[IfaError], step: Any) -> IfaError:
-    return error(
-        f"The model's preprocessing loses the image's position at '{type(step).__name__}'; use a"
-        " MONAI transform that keeps the affine.",
-        PreprocessingProblem.POSITION_LOST,
-        transform=type(step).__name__,
-    )
+    return error(PreprocessingProblem.POSITION_LOST, transform=type(step).__name__)

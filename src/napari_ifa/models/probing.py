@@ -19,6 +19,7 @@ from napari_ifa.models.calling import (
     input_error,
     other_inputs,
     plain_inputs,
+    same_answer,
     undisturbed,
 )
 from napari_ifa.models.problems import NetworkProblem
@@ -198,8 +199,7 @@ def goes_around(
         other = _answer(_watched(network, other_inputs(inputs), hold), output)
     if one is None or other is None or one.shape != other.shape:
         return False
-    size = max(float(one.abs().max()), float(other.abs().max()))
-    return not torch.allclose(one, other, rtol=0, atol=1e-5 * size)
+    return not same_answer(one, other)
 
 
 def _noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
@@ -229,11 +229,7 @@ def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]
         if lacks_memory(error):
             given = first_tensor(inputs)
             raise ExplanationError(
-                f"There is not enough memory on {given.device} for one case of shape"
-                f" {list(given.shape[1:])}: use a smaller image.",
-                NetworkProblem.NO_MEMORY,
-                device=str(given.device),
-                given=list(given.shape[1:]),
+                NetworkProblem.NO_MEMORY, device=str(given.device), given=list(given.shape[1:])
             ) from error
         raise input_error(network, inputs, error) from error
     finally:
@@ -250,15 +246,11 @@ def _candidates(calls: list[Call], dims: int) -> tuple[list[Call], list[str]]:
     spatial = [
         call
         for call in calls
-        if (call.layout is not None or _is_spatial(call.shape, dims))
+        if (call.layout or (len(call.shape) == dims + 2 and call.shape[0] == 1 and call.voxels > 1))
         and not _is_attention(call, tokens)
     ]
     once = [call for call in spatial if times[call.name] == 1]
     return once, list(dict.fromkeys(call.name for call in spatial if times[call.name] > 1))
-
-
-def _is_spatial(shape: tuple[int, ...], dims: int) -> bool:
-    return len(shape) == dims + 2 and shape[0] == 1 and math.prod(shape[2:]) > 1
 
 
 def _is_attention(call: Call, tokens: set[int]) -> bool:

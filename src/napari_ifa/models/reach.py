@@ -73,13 +73,8 @@ def feature_steps(network: nn.Module, inputs: Any, layer: str, grid: Sequence[in
 
     One forward pass of the first case, up to the layer; the network is left as it was. None as
     well where the way to the layer has a step that says nothing of places, such as tokens that are
-    merged: then the features are taken to share the input's field of view.
-
-    Parameters
-    ----------
-    inputs : `[B, C, *spatial]`, or a tuple or dict of tensors.
-    layer : its dotted name.
-    grid : the shape of the feature grid.
+    merged: then the features are taken to share the input's field of view. `inputs` are
+    `[B, C, *spatial]`, or a tuple or dict of tensors; `grid` is the shape of the feature grid.
     """
     case = plain_inputs(inputs, slice(0, 1))
     watched = _Watched(tuple(first_tensor(case).shape[2:]))
@@ -169,16 +164,12 @@ def _kernel_steps(
     axes: tuple[_Axis, ...], out: tuple[int, ...], *numbers: Any
 ) -> tuple[_Axis, ...]:
     """After a convolution or pool of these kernel sizes, strides, paddings and dilations."""
-    per_axis = [_per_axis(values, len(axes)) for values in numbers]
+    given = [[values] if isinstance(values, int) else list(values) for values in numbers]
+    per_axis = [each * len(axes) if len(each) == 1 else each for each in given]
     return tuple(
         axis.stepped(size, dilation * (kernel - 1) + 1, stride, padding)
         for axis, size, kernel, stride, padding, dilation in zip(axes, out, *per_axis, strict=True)
     )
-
-
-def _per_axis(values: Any, dims: int) -> list[int]:
-    numbers = [values] if isinstance(values, int) else list(values)
-    return numbers * dims if len(numbers) == 1 else numbers
 
 
 def _cut(

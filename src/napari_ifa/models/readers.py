@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,7 @@ from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.volumes.volume import Volume
 
-ReaderName = Literal[
-    "NibabelReader", "PydicomReader", "ITKReader", "PILReader", "NumpyReader", "NrrdReader"
-]
-
-#: What each reader takes that changes the image, with its default in MONAI; `ReaderView` does it.
+#: What each reader takes that changes the image, with its default in MONAI.
 _REPRODUCED: dict[str, dict[str, Any]] = {
     "NibabelReader": {
         "channel_dim": None,
@@ -79,12 +75,9 @@ _ALIASES = {name.lower(): name for name in _REPRODUCED} | {
 
 @dataclass(frozen=True)
 class Readers:
-    """The readers that a loader names, with their arguments.
+    """The readers that a loader names, with their arguments, in the order in which they are tried.
 
-    Attributes
-    ----------
-    named : reader and arguments, in the order in which MONAI tries them.
-    others : the arguments that MONAI's remaining readers were given.
+    ``others`` are the arguments that MONAI's remaining readers were given.
     """
 
     named: tuple[tuple[str, Mapping[str, Any]], ...] = ()
@@ -94,10 +87,7 @@ class Readers:
     def from_arguments(cls, reader: Any, arguments: Mapping[str, Any]) -> Readers:
         """From ``reader=`` of MONAI's loader, a name or several, and the arguments beside it.
 
-        Raises
-        ------
-        BundleError
-            For a reader or an argument that is not reproduced; it is named.
+        BundleError names a reader or an argument that is not reproduced.
         """
         names = [] if reader is None else [reader] if isinstance(reader, str) else list(reader)
         # MONAI tries the reader named last before the others.
@@ -123,19 +113,15 @@ class Readers:
         Two arguments hold for more than the files of their reader, since they say how the person
         who made the model wanted images to stand: a network for NIfTI files brought to the closest
         canonical axes gets a DICOM image so too, and one for pictures with rows first an X-ray in
-        DICOM.
-
-        Raises
-        ------
-        ExplanationError
-            Where MONAI's loader would not open such an image with the arguments given.
+        DICOM. ExplanationError where MONAI's loader would not open such an image.
         """
         kind = volume.source.kind
         for name, given in self.named:
             if kind in _OPENS[name]:
                 return name, _REPRODUCED[name] | dict(given)
+        names = [name for name, _ in self.named]
         meant = {key: value for _, given in self.named for key, value in given.items()}
-        if volume.is_picture and meant.get("reverse_indexing") is False and self._names("PIL"):
+        if volume.is_picture and meant.get("reverse_indexing") is False and "PILReader" in names:
             return "PILReader", _REPRODUCED["PILReader"] | meant
         name = _DEFAULT[kind]
         found = dict(_REPRODUCED[name])
@@ -146,16 +132,9 @@ class Readers:
                 found[key] = value
             elif not _asks_for_nothing(key, value):
                 raise ExplanationError(
-                    f"The model's preprocessing gives its reader the argument '{key}', with which"
-                    f" MONAI does not open {_in_words(volume)}; open an image of the kind that the"
-                    " model was made for, or remove the argument from the bundle.",
-                    PreprocessingProblem.READER_AND_IMAGE,
-                    argument=key,
+                    PreprocessingProblem.READER_AND_IMAGE, argument=key, image=_in_words(volume)
                 )
         return name, found
-
-    def _names(self, start: str) -> bool:
-        return any(name.startswith(start) for name, _ in self.named)
 
 
 def is_reader_argument(name: str) -> bool:
@@ -172,11 +151,7 @@ def _known(reader: Any) -> str:
     name = _ALIASES.get(text.rpartition(".")[2].lower()) if own else None
     if name is None or (module and not module.startswith("monai.")):
         known = ", ".join(_REPRODUCED)
-        raise BundleError(
-            f"The preprocessing's reader '{text}' is not reproduced; use one of {known}.",
-            PreprocessingProblem.READER,
-            reader=text,
-        )
+        raise BundleError(PreprocessingProblem.READER, reader=text, known=known)
     return name
 
 
@@ -201,25 +176,18 @@ def _check_known_to_one(arguments: Mapping[str, Any]) -> None:
             key in table.get(name, ()) for table in (_REPRODUCED, _WITHOUT_EFFECT) for name in table
         )
         if not known and not any(_is_one_of(value, neutral) for neutral in refusals):
-            raise _not_reproduced(key, "loader")
+            raise _not_reproduced(key)
     _check_channel(arguments)
 
 
 def _check_channel(arguments: Mapping[str, Any]) -> None:
     channel = arguments.get("channel_dim")
     if channel is not None and channel != "no_channel" and not isinstance(channel, int):
-        raise _not_reproduced("channel_dim", "reader")
+        raise _not_reproduced("channel_dim")
 
 
-def _not_reproduced(key: str, reader: str) -> BundleError:
-    whose = "reader" if reader in ("loader", "reader") else reader
-    return BundleError(
-        f"The preprocessing's {whose} argument '{key}' is not reproduced; remove it from the"
-        " bundle, or do what it does in a transform behind the loader.",
-        PreprocessingProblem.READER_ARGUMENT,
-        whose=whose,
-        argument=key,
-    )
+def _not_reproduced(key: str, whose: str = "reader") -> BundleError:
+    return BundleError(PreprocessingProblem.READER_ARGUMENT, whose=whose, argument=key)
 
 
 def _is_one_of(value: Any, neutral: tuple[Any, ...] | None) -> bool:

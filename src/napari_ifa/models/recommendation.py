@@ -6,25 +6,14 @@ import math
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
-from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.calling import CONVOLUTIONS, first_tensor
 from napari_ifa.models.probing import Call, Probe, goes_around, reaching
 
 # These change no feature in eval mode, or only the grid: the layer before them is the one to name.
-_PASSED_OVER = (
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.Identity,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-)
+_PASSED_OVER = (_DropoutNd, nn.Identity, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 
 
 #: Layers with a path around them that are tried; two forward passes each.
@@ -35,7 +24,8 @@ def recommended_call(
     network: nn.Module, example: Any, probe: Probe, output: int | str | None
 ) -> tuple[Call, str, str]:
     """The call to recommend, the reason for it, and the reason against those after it."""
-    kept = [call for call in probe.candidates if not _passed_over(call)] or probe.candidates
+    kept = [c for c in probe.candidates if not (c.rearranged or isinstance(c.module, _PASSED_OVER))]
+    kept = kept or probe.candidates
     dims = first_tensor(example).ndim - 2
     if len(probe.answer) == dims + 2 and math.prod(probe.answer[2:]) > 1:
         return _of_segmentation(network, example, probe, kept, output)
@@ -93,10 +83,6 @@ def _towards_the_answer(
     if not probe.several_outputs or reaching(network, example, kept[-1:], output):
         return kept
     return reaching(network, example, kept, output) or kept
-
-
-def _passed_over(call: Call) -> bool:
-    return isinstance(call.module, _PASSED_OVER) or call.rearranged
 
 
 def _last_of_all(best: Call, probe: Probe) -> str:
@@ -161,13 +147,13 @@ def _bottleneck(probe: Probe, kept: list[Call]) -> tuple[Call, str]:
         return _before_last_neighbourhood(probe.calls, kept)
     level = [call for call in kept if call.voxels == coarsest]
     # The first steps of a block that goes up from there belong to the way up.
-    ups = [call for call in kept if _entered_at(call, coarsest) and call.voxels > coarsest]
+    ups = [
+        call
+        for call in kept
+        if len(call.entered) > 2 and math.prod(call.entered[2:]) == coarsest < call.voxels
+    ]
     before = [call for call in level if not any(call.name.startswith(f"{up.name}.") for up in ups)]
     return (before or level)[-1], "the bottleneck, the last layer on the coarsest grid"
-
-
-def _entered_at(call: Call, voxels: int) -> bool:
-    return len(call.entered) > 2 and math.prod(call.entered[2:]) == voxels
 
 
 def _before_last_neighbourhood(calls: list[Call], kept: list[Call]) -> tuple[Call, str]:
@@ -175,8 +161,7 @@ def _before_last_neighbourhood(calls: list[Call], kept: list[Call]) -> tuple[Cal
     looking = [
         call
         for call in kept
-        if isinstance(call.module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        and max(call.module.kernel_size) > 1
+        if isinstance(call.module, CONVOLUTIONS) and max(call.module.kernel_size) > 1
     ]
     trivial = "the map of every layer is the segmentation itself here"
     if not looking:

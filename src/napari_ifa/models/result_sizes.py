@@ -9,7 +9,7 @@ told here, and torch is asked about the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +45,10 @@ def most_bytes(func: Any, args: Sequence[Any]) -> int | None:
     """The most bytes of ``func(*args)``; None where it is not known here."""
     import torch
 
+    from napari_ifa.models.calling import tensors_in
+
     name = func._schema.name.partition("::")[2]
-    tensors = list(_tensors(args))
+    tensors = list(tensors_in(args))
     element = max([_FLOAT, *(tensor.element_size() for tensor in tensors)])
     values: int | None
     try:
@@ -113,13 +115,3 @@ def _of_convolution(
             size = (size + 2 * around - width - 1) // step + 1
         values *= max(0, size)
     return values
-
-
-def _tensors(args: Any) -> Iterator[torch.Tensor]:
-    import torch
-
-    for argument in args:
-        if isinstance(argument, torch.Tensor):
-            yield argument
-        elif isinstance(argument, list | tuple):
-            yield from _tensors(argument)

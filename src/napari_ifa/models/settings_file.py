@@ -2,17 +2,21 @@
 
 A few hundred bytes of YAML can stand for 10⁹ entries, by anchors that repeat anchors. So the
 entries are counted, with every repetition, while the text is read, before any of them is made.
+Of a setting that is given twice parsers keep the last one without a word; MONAI warns of it
+(https://github.com/Project-MONAI/MONAI/issues/5471), but which of two spacings a network was
+trained with is nothing to be guessed.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models.problems import BundleProblem
-from napari_ifa.models.repeated_keys import check_keys
 
 #: Bundles of MONAI's Model Zoo have up to 50 kB, some 2000 entries and 12 levels.
 _MOST_BYTES = 2**20
@@ -21,48 +25,59 @@ _MOST_LEVELS = 100
 #: Characters of a YAML value without quotes, which may become a number: that takes time by the
 #: square of its length.
 _MOST_CHARACTERS = 20_000
+#: Tag of the key of a YAML mapping that other mappings are merged into.
+_MERGE = "tag:yaml.org,2002:merge"
+_OF_TYPES = (TypeError, LookupError, AttributeError, OverflowError)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The table of settings in a JSON or YAML file.
 
-    Raises
-    ------
-    BundleError
-        Where the file is not such a table, is too large, nests too deeply, contains itself or gives
-        a setting twice.
+    BundleError where the file is not such a table, is too large, nests too deeply, contains itself
+    or gives a setting twice.
     """
     import yaml
 
     kind = "JSON" if path.suffix == ".json" else "YAML"
-    unreadable = f"The bundle's {path.name} cannot be read as {kind}; correct it."
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise BundleError(
-                f"The bundle's {path.name} has {size / 1e6:.1f} MB, and settings of up to"
-                f" {_MOST_BYTES / 1e6:.1f} MB are read; take out what is no setting.",
                 BundleProblem.SETTINGS_TOO_LARGE,
                 file=path.name,
-                size=size,
+                megabytes=size / 1e6,
+                most=_MOST_BYTES / 1e6,
             )
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if kind == "JSON" else _from_yaml(text, path.name)
-        check_keys(text, path.name)
+        content, repeated = _from_json(text) if kind == "JSON" else _from_yaml(text, path.name)
     # Beside the parsers' own errors: PyYAML lets those of Python's types through, for a date that
     # does not exist or a key that is a list.
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
-    except (yaml.YAMLError, RecursionError, OSError) as error:
-        raise BundleError(unreadable, BundleProblem.UNREADABLE, file=path.name) from error
+    except (yaml.YAMLError, RecursionError, OSError, ValueError, *_OF_TYPES) as error:
+        raise BundleError(BundleProblem.UNREADABLE, file=path.name, format=kind) from error
+    if repeated:
+        raise BundleError(BundleProblem.SETTING_TWICE, file=path.name, entry=repeated[0])
     if not isinstance(content, dict):
-        raise BundleError(
-            f"The bundle's {path.name} holds no table of settings; correct it.",
-            BundleProblem.NO_TABLE,
-            file=path.name,
-        )
+        raise BundleError(BundleProblem.NO_TABLE, file=path.name)
     _check_levels(content, path.name)
     return content
+
+
+def data_format(metadata: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """A part of the metadata's ``network_data_format``; empty where there is none."""
+    node: Any = metadata
+    for key in ("network_data_format", *names):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
+
+
+def entry(config: Any, key: str) -> Any:
+    """What lies under ``"a::b"`` or ``"a#0"`` in the settings; LookupError where nothing does."""
+    for part in key.replace("#", "::").split("::"):
+        try:
+            config = config[int(part)] if isinstance(config, list) else config[part]
+        except (LookupError, ValueError, TypeError):
+            raise LookupError(part) from None
+    return config
 
 
 def canonical(definition: Any) -> str:
@@ -81,12 +96,40 @@ def _with_text_keys(node: Any) -> Any:
     return [_with_text_keys(item) for item in node] if isinstance(node, list) else node
 
 
-def _from_yaml(text: str, name: str) -> Any:
+def _from_json(text: str) -> tuple[Any, list[str]]:
+    """What the text holds, and the settings that it gives twice in one table."""
+    repeated: list[str] = []
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in pairs)
+        repeated.extend(key for key, count in counts.items() if count > 1)
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=table), repeated
+
+
+def _from_yaml(text: str, name: str) -> tuple[Any, list[str]]:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     _count_entries(yaml.parse(text, Loader=loader), name)
-    return yaml.load(text, Loader=loader)
+    content = yaml.load(text, Loader=loader)
+    repeated: list[str] = []
+    # Nodes of an alias are those of its anchor: nothing is expanded.
+    todo, seen = [yaml.compose(text, Loader=loader)], set()
+    while todo:
+        node = todo.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            todo += [value for _, value in node.value]
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            counts = Counter((key.tag, str(key.value)) for key in keys if key.tag != _MERGE)
+            repeated.extend(key for (_, key), count in counts.items() if count > 1)
+    return content, repeated
 
 
 def _count_entries(events: Any, name: str) -> None:
@@ -104,12 +147,7 @@ def _count_entries(events: Any, name: str) -> None:
                 sizes[anchor] = entries - before
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in within):
-                raise BundleError(
-                    f"The bundle's {name} contains itself at '*{event.anchor}'; correct it.",
-                    BundleProblem.CONTAINS_ITSELF,
-                    file=name,
-                    anchor=event.anchor,
-                )
+                raise BundleError(BundleProblem.CONTAINS_ITSELF, file=name, anchor=event.anchor)
             entries += sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             within.append((event.anchor, entries))
@@ -119,17 +157,11 @@ def _count_entries(events: Any, name: str) -> None:
             if event.anchor is not None:
                 sizes[event.anchor] = 1
             if event.implicit[0] and len(event.value) > _MOST_CHARACTERS:
-                raise BundleError(
-                    f"The bundle's {name} holds a value of {len(event.value)} characters without"
-                    " quotes; put it into quotes.",
-                    BundleProblem.VALUE_TOO_LONG,
-                    file=name,
-                    length=len(event.value),
-                )
+                raise BundleError(BundleProblem.VALUE_TOO_LONG, file=name, length=len(event.value))
         if entries > _MOST_ENTRIES:
-            raise _too_many(name)
+            raise BundleError(BundleProblem.TOO_MANY_ENTRIES, file=name, most=_MOST_ENTRIES)
         if len(within) > _MOST_LEVELS:
-            raise _too_deep(name)
+            raise BundleError(BundleProblem.TOO_DEEP, file=name, most=_MOST_LEVELS)
 
 
 def _check_levels(content: Any, name: str) -> None:
@@ -140,26 +172,7 @@ def _check_levels(content: Any, name: str) -> None:
         level = [item for items in inner for item in items if isinstance(item, dict | list)]
         seen += sum(len(items) for items in inner)
         if seen > _MOST_ENTRIES:
-            raise _too_many(name)
+            raise BundleError(BundleProblem.TOO_MANY_ENTRIES, file=name, most=_MOST_ENTRIES)
         if not level:
             return
-    raise _too_deep(name)
-
-
-def _too_many(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} stands for more than {_MOST_ENTRIES} entries, with repeated ones"
-        " counted each time; take out what is no setting.",
-        BundleProblem.TOO_MANY_ENTRIES,
-        file=name,
-        most=_MOST_ENTRIES,
-    )
-
-
-def _too_deep(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} nests too deeply (more than {_MOST_LEVELS} levels); correct it.",
-        BundleProblem.TOO_DEEP,
-        file=name,
-        most=_MOST_LEVELS,
-    )
+    raise BundleError(BundleProblem.TOO_DEEP, file=name, most=_MOST_LEVELS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_ifa.models.components import plain_name
 from napari_ifa.volumes.volume import Affine
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ _UNTRACKED = (
 _FOREIGN = ("Lambda", "TorchVision", "TorchIO", "CuCIM")
 
 
-def plain_name(step: Any) -> str:
-    """The name of a transform's class without "Rand" before or the dictionary suffix behind."""
-    return type(step).__name__.removeprefix("Rand").removesuffix("d")
-
-
 def loses_position(step: Any) -> bool:
     """Whether a transform is known to leave nothing of where the image lies."""
     from torch import nn
@@ -49,7 +45,7 @@ def loses_position(step: Any) -> bool:
         return True
     if not _is_monais(step):
         return False
-    return plain_name(step) in _UNTRACKED or any(map(loses_position, _inside(step)))
+    return plain_name(type(step)) in _UNTRACKED or any(map(loses_position, _inside(step)))
 
 
 def is_unannounced(step: Any) -> bool:
@@ -60,7 +56,7 @@ def is_unannounced(step: Any) -> bool:
         return False
     return (
         not _is_monais(step)
-        or plain_name(step) in _FOREIGN
+        or plain_name(type(step)) in _FOREIGN
         or any(map(is_unannounced, _inside(step)))
     )
 
@@ -99,7 +95,7 @@ def takes_nearest(before: MetaTensor, after: MetaTensor, step: Any = None) -> bo
     """Whether what lies between two images has taken the nearest voxel, as MONAI has noted it."""
     operations = after.applied_operations[len(before.applied_operations) :]
     # Shrinks by the nearest voxel and grows again, and notes neither.
-    low = plain_name(step) == "SimulateLowResolution"
+    low = plain_name(type(step)) == "SimulateLowResolution"
     return low or any(_is_nearest(operation, before.ndim - 1) for operation in operations)
 
 
@@ -111,12 +107,9 @@ def nearest_shift(
     MONAI's affine has a voxel of a resized image at the middle of what it covers. PyTorch takes
     voxel ``floor(i * in / out)`` for voxel i in mode ``nearest`` (pytorch/pytorch#34808), and a
     neighbour of the middle in ``nearest-exact`` and where a grid is sampled; the mean difference is
-    up to half a step. It is read off images whose values are their own voxels' numbers.
-
-    Parameters
-    ----------
-    run : the transform, the same each time: an image of the given shape → its result.
-    said : ``[4, 4]``, index after → index before, as the affines have it.
+    up to half a step. It is read off images whose values are their own voxels' numbers. ``run`` is
+    the transform, the same each time; ``said`` is ``[4, 4]``, index after → index before, as the
+    affines have it.
     """
     import torch
 

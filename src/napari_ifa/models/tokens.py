@@ -14,26 +14,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from napari_ifa.errors import ExplanationError
-from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.calling import CONVOLUTIONS, first_tensor
 from napari_ifa.models.problems import NetworkProblem
 
 # More tokens than these in front of the patches are another grid, not class and register tokens.
 _MOST_CLASS_TOKENS = 16
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+#: Layers that work on axis 1, transposed convolutions among them, and what their width is called.
+_FIRST_AXIS = {_ConvNd: "out_channels", nn.GroupNorm: "num_channels", _NormBase: "num_features"}
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-_NORMS = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-)
 
 
 @dataclass(frozen=True)
@@ -80,20 +73,10 @@ def token_layout(
     """How a layer's output of this shape holds the feature grid; None for `[B, F, *grid]`.
 
     None as well for what is neither (a vector per case, say). Nothing is run: the grid comes from
-    the input's size and the patch embedding, a convolution, a stem of them, or a linear layer on
-    patches.
-
-    Parameters
-    ----------
-    inputs : what the network is given, `[B, C, *spatial]` or a tuple or dict of tensors.
-    shape : of the layer's output.
-    token_grid : the grid, where the user knows it.
-    layer : the layer itself; settles whether the channels are first or last where sizes do not.
-
-    Raises
-    ------
-    ExplanationError
-        The grid of tokens cannot be inferred, or the one given does not fit them.
+    the size of the `inputs` and the patch embedding, a convolution, a stem of them, or a linear
+    layer on patches. The `layer` itself settles whether channels are first or last where sizes do
+    not. ExplanationError where the grid of tokens cannot be inferred, or the one that the user
+    gives, `token_grid`, does not fit them.
     """
     given = first_tensor(inputs)
     image, dims = tuple(given.shape[2:]), given.ndim - 2
@@ -102,12 +85,7 @@ def token_layout(
             return None
         grid = tuple(shape[1:-1])
         if math.prod(grid) < 2:
-            raise ExplanationError(
-                f"The layer gives {list(shape)}, features of a single voxel: choose an earlier"
-                " layer.",
-                NetworkProblem.SINGLE_VOXEL,
-                gives=list(shape),
-            )
+            raise ExplanationError(NetworkProblem.SINGLE_VOXEL, gives=list(shape))
         return TokenLayout(grid, channels_last=True)
     if len(shape) != 3 or dims < 1:
         return None
@@ -127,25 +105,17 @@ def token_layout(
         return fitting[0]
     if dims == 1:
         return None
-    raise ExplanationError(
-        f"The grid of {shape[1]} tokens cannot be inferred from a patch embedding and the input's"
-        f" size {list(image)}: choose the patch embedding as the layer, or give the grid of the"
-        " tokens.",
-        NetworkProblem.TOKEN_GRID,
-        tokens=shape[1],
-        image=list(image),
-    )
+    raise ExplanationError(NetworkProblem.TOKEN_GRID, tokens=shape[1], image=list(image))
 
 
 def _given_layout(tokens: int, grid: tuple[int, ...]) -> TokenLayout:
     first = tokens - math.prod(grid)
     if not 0 <= first <= max(_MOST_CLASS_TOKENS, math.prod(grid)):
         raise ExplanationError(
-            f"The grid {' × '.join(map(str, grid))} does not fit a layer that gives {tokens}"
-            f" tokens: it needs {math.prod(grid)}, and a few more for the classes.",
             NetworkProblem.TOKEN_GRID_DOES_NOT_FIT,
             grid=tuple(grid),
             tokens=tokens,
+            needed=math.prod(grid),
         )
     return TokenLayout(grid, first)
 
@@ -164,7 +134,7 @@ def _channels_last(
     if shape[-1] not in last:
         return False
     one, other = _distortion(image, shape[2:]), _distortion(image, shape[1:-1])
-    if layer is not None and _is_around(witness, layer):
+    if layer is not None and witness is not layer and layer in witness.modules():
         # It may be in front of that width, which is as long as the axis by chance.
         return shape[1] not in first and (other < one or (other == one and not first))
     if shape[1] not in first and shape[1] not in last:
@@ -195,10 +165,6 @@ def _witness(network: nn.Module, layer: nn.Module) -> nn.Module:
     return layer
 
 
-def _is_around(module: nn.Module, layer: nn.Module) -> bool:
-    return module is not layer and any(part is layer for part in module.modules())
-
-
 def _has_widths(module: nn.Module) -> bool:
     return bool(_first_axis_widths(module) or _last_axis_widths(module))
 
@@ -224,15 +190,12 @@ def _last_axis_widths(module: nn.Module) -> set[int]:
 
 def _first_axis_widths(module: nn.Module) -> set[int]:
     """The widths of the layers inside that work on axis 1."""
-    widths = set()
-    for part in module.modules():
-        if isinstance(part, _CONVOLUTIONS + _TRANSPOSED):
-            widths.add(part.out_channels)
-        elif isinstance(part, nn.GroupNorm):
-            widths.add(part.num_channels)
-        elif isinstance(part, _NORMS):
-            widths.add(part.num_features)
-    return widths
+    return {
+        getattr(part, width)
+        for part in module.modules()
+        for kind, width in _FIRST_AXIS.items()
+        if isinstance(part, kind)
+    }
 
 
 def _distortion(image: Sequence[int], grid: Sequence[int]) -> float:
@@ -246,10 +209,10 @@ def _embedding_grids(
 ) -> Iterator[tuple[int, ...]]:
     """The grids that the network's possible patch embeddings make of an image."""
     for module in network.modules():
-        if isinstance(module, _CONVOLUTIONS) or type(module) is nn.Sequential:
-            stem = [part for part in module.modules() if isinstance(part, _CONVOLUTIONS + _POOLS)]
+        if isinstance(module, CONVOLUTIONS) or type(module) is nn.Sequential:
+            stem = [part for part in module.modules() if isinstance(part, CONVOLUTIONS + _POOLS)]
             first = stem[0] if stem else None
-            if isinstance(first, _CONVOLUTIONS) and first.in_channels == channels:
+            if isinstance(first, CONVOLUTIONS) and first.in_channels == channels:
                 grid = _after(stem, image)
                 if grid is not None:
                     yield grid

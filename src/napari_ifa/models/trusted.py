@@ -20,16 +20,11 @@ from types import ModuleType
 from typing import Any
 
 from napari_ifa.errors import BundleError, UntrustedModelError
-from napari_ifa.models.components import (
-    ComponentBuilder,
-    check_component,
-    find_component,
-    reason,
-    shortened,
-)
+from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.problems import BundleProblem
 from napari_ifa.models.settings_file import read_settings
+from napari_ifa.plain import reason, shortened
 
 #: What expressions may name without an import, as in MONAI.
 _KNOWN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
@@ -39,12 +34,7 @@ _REFERRED = "__local_refs"
 
 @dataclass
 class TrustedBuilder(ComponentBuilder):
-    """Builds what a configuration describes, its expressions and the bundle's code included.
-
-    Attributes
-    ----------
-    code : the bundle's Python files.
-    """
+    """Builds what a configuration describes, its expressions and the bundle's ``code`` included."""
 
     code: OwnCode = field(default_factory=lambda: OwnCode(Path.cwd()))
     _globals: dict[str, Any] = field(default_factory=dict)
@@ -67,12 +57,7 @@ class TrustedBuilder(ComponentBuilder):
             return functools.partial(component, **arguments) if arguments else component
         if mode != "default":
             raise BundleError(
-                f"The bundle's configuration calls '{shortened(name)}' at '{where}' in the mode"
-                f" '{shortened(mode)}'; use 'default' or 'callable'.",
-                BundleProblem.MODE,
-                name=name,
-                where=where,
-                mode=mode,
+                BundleProblem.MODE, name=shortened(name), where=where, mode=shortened(mode)
             )
         if allowed:
             return self._made(component, arguments, shortened(name), where)
@@ -82,22 +67,14 @@ class TrustedBuilder(ComponentBuilder):
     def _component(self, name: Any, where: str) -> tuple[Any, bool]:
         """The object that is meant, and whether it needs no trust."""
         try:
-            component = find_component(name, where)
-            if self._replacement(component) is None:
-                check_component(component, name, where)
-            return component, True
+            return self._found(name, where), True
         except UntrustedModelError as error:
             if callable(name):
                 return name, False
             found = self._run(lambda: self._located(str(name)), f"'{shortened(name)}' at '{where}'")
             if found is None:
                 raise BundleError(
-                    f"The bundle asks for '{shortened(name)}' at '{where}', which is neither in"
-                    " its folder nor installed; add its file to the bundle, or install its"
-                    " package.",
-                    BundleProblem.UNKNOWN_COMPONENT,
-                    name=name,
-                    where=where,
+                    BundleProblem.NO_SUCH_COMPONENT, name=shortened(name), where=where
                 ) from error
             return found, False
 
@@ -183,21 +160,12 @@ class TrustedBuilder(ComponentBuilder):
             raise
         except ModuleNotFoundError as error:
             raise BundleError(
-                f"The trusted bundle's {what} needs the package '{shortened(error.name)}', which"
-                " is not installed; install it.",
-                BundleProblem.NEEDS_PACKAGE,
-                what=what,
-                package=error.name,
+                BundleProblem.NEEDS_PACKAGE, what=what, package=shortened(error.name)
             ) from error
         # A script that ends Python is no reason to close the viewer.
         except (Exception, SystemExit) as error:
             why = reason(error).replace(f"{self.code.root}.", "")
-            raise BundleError(
-                f"The trusted bundle's {what} cannot be run: {why}.",
-                BundleProblem.TRUSTED_CODE_FAILS,
-                what=what,
-                reason=why,
-            ) from error
+            raise BundleError(BundleProblem.TRUSTED_CODE_FAILS, what=what, reason=why) from error
 
     def _bound(self, statement: ast.Import | ast.ImportFrom) -> Any:
         """Run an import statement; its names are known to all expressions from then on."""
@@ -217,11 +185,7 @@ class TrustedBuilder(ComponentBuilder):
         file = Path(os.path.realpath(self.code.folder / path))
         if not file.is_file():
             raise BundleError(
-                f"The bundle's configuration includes '{shortened(Path(path).name)}' at '{where}',"
-                " and there is no such file; add it to the bundle.",
-                BundleProblem.NO_FILE,
-                file=Path(path).name,
-                where=where,
+                BundleProblem.NO_INCLUDED_FILE, file=shortened(Path(path).name), where=where
             )
         self.code.text(file)
         content = read_settings(file)

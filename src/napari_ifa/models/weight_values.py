@@ -11,29 +11,15 @@ from napari_ifa.models.problems import BundleProblem
 if TYPE_CHECKING:
     import torch
 
-#: What ``DataParallel`` puts in front of every name.
-_PARALLEL = "module."
 #: Statistics that a normalization has gathered in training.
 _STATISTICS = ("running_mean", "running_var")
 
 
 def check_names(content: Mapping[str, Any], name: str) -> None:
-    """Refuse the state dict of the file ``name`` where a weight is there twice.
-
-    Raises
-    ------
-    BundleError
-        Where one is there with ``module.`` in front and without it; it is named.
-    """
-    doubled = next((key for key in content if f"{_PARALLEL}{key}" in content), None)
+    """BundleError where the file ``name`` has a weight with DataParallel's prefix and without."""
+    doubled = next((key for key in content if f"module.{key}" in content), None)
     if doubled is not None:
-        raise BundleError(
-            f"The weights in {name} are there twice, as '{doubled}' and as '{_PARALLEL}{doubled}',"
-            " and which of them are meant is not known; save one set of them.",
-            BundleProblem.WEIGHTS_TWICE,
-            file=name,
-            weights=doubled,
-        )
+        raise BundleError(BundleProblem.WEIGHTS_TWICE, file=name, weights=doubled)
 
 
 def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str) -> None:
@@ -45,13 +31,7 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
     (https://github.com/pytorch/pytorch/issues/126000). Training in mixed precision may leave
     statistics in a normalization that are no numbers, and that only show when they are used
     (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU. Other buffers
-    may well be infinite, as the masks of attention are.
-
-    Raises
-    ------
-    BundleError
-        Where a weight is of a type that the network does not compute with, or not finite; it is
-        named.
+    may well be infinite, as the masks of attention are. BundleError names the weight.
     """
     import torch
 
@@ -66,9 +46,6 @@ def check_weights(state: Mapping[str, Any], network: torch.nn.Module, name: str)
             continue
         if not _keeps_its_meaning(value, target.dtype):
             raise BundleError(
-                f"The weights '{key}' in {name} are stored as {_word(value.dtype)}, and the network"
-                f" computes with {_word(target.dtype)}: they would be other numbers. Save them as"
-                f" {_word(target.dtype)}.",
                 BundleProblem.WEIGHTS_TYPE,
                 file=name,
                 weights=key,
@@ -87,9 +64,6 @@ def _refuse_not_finite(value: torch.Tensor, key: str, name: str) -> None:
     wrong = int((~torch.isfinite(value)).sum())
     if wrong:
         raise BundleError(
-            f"The weights '{key}' in {name} are not all finite ({wrong} of {value.numel()} values"
-            " are NaN or infinite), so that no answer can be relied on; use weights from before the"
-            " training went wrong.",
             BundleProblem.WEIGHTS_NOT_FINITE,
             file=name,
             weights=key,
@@ -110,7 +84,3 @@ def _keeps_its_meaning(value: torch.Tensor, target: torch.dtype) -> bool:
     # Counters and indices; batches that were counted may be stored as any whole number.
     whole = value.to(torch.float64)
     return bool((whole == value.to(target).to(torch.float64)).all())
-
-
-def _word(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

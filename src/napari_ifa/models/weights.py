@@ -51,11 +51,8 @@ class Weights:
     def load_into(self, network: nn.Module) -> str:
         """Give the network its weights; returns the SHA-256 of their file.
 
-        Raises
-        ------
-        BundleError
-            Where names or shapes are others than the network's, or a weight is not finite or of a
-            type that the network does not compute with.
+        BundleError where names, shapes or types are others than the network's, or a weight is not
+        finite.
         """
         check_weights(self.state, network, self.path.name)
         try:
@@ -64,12 +61,7 @@ class Weights:
                 raise ValueError("far more names than the network has")
             network.load_state_dict(self.state)
         except Exception as error:
-            raise BundleError(
-                f"The weights in {self.path.name} do not fit the bundle's network_def;"
-                " use the definition that the network was trained with.",
-                BundleProblem.WEIGHTS_DO_NOT_FIT,
-                file=self.path.name,
-            ) from error
+            raise BundleError(BundleProblem.WEIGHTS_DO_NOT_FIT, file=self.path.name) from error
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -77,10 +69,7 @@ class Weights:
 def read_weights(path: Path) -> Weights:
     """Open a file of weights; values stay in the file until they are used, where it can be mapped.
 
-    Raises
-    ------
-    BundleError
-        Where the file is no plain state dict, or unpacks to far more than it holds.
+    BundleError where the file is no plain state dict, or unpacks to far more than it holds.
     """
     import torch
 
@@ -90,21 +79,12 @@ def read_weights(path: Path) -> Weights:
     except BundleError:
         raise
     except Exception as error:
-        raise BundleError(
-            f"The bundle's {path.name} is not a plain state dict (it may hold code or be damaged);"
-            " save it with torch.save(network.state_dict(), path).",
-            BundleProblem.NOT_PLAIN_WEIGHTS,
-            file=path.name,
-        ) from error
+        raise BundleError(BundleProblem.NOT_PLAIN_WEIGHTS, file=path.name) from error
     for key in ("state_dict", "model", "network"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
-        raise BundleError(
-            f"The bundle's {path.name} holds no state dict; save one there.",
-            BundleProblem.NO_STATE_DICT,
-            file=path.name,
-        )
+        raise BundleError(BundleProblem.NO_STATE_DICT, file=path.name)
     check_names(content, path.name)
     state = {str(name).removeprefix("module."): value for name, value in content.items()}
     return Weights(path, state)
@@ -124,17 +104,15 @@ def _checked(path: Path) -> bool:
         unpacked = sum(entry.file_size for entry in entries)
         if unpacked > 4 * size + 2**20:
             raise BundleError(
-                f"The bundle's {path.name} has {size / 1e6:.1f} MB and unpacks to"
-                f" {unpacked / 1e6:.0f} MB; save it with torch.save(network.state_dict(), path).",
                 BundleProblem.WEIGHTS_UNPACK,
                 file=path.name,
-                size=size,
-                unpacked=unpacked,
+                megabytes=size / 1e6,
+                unpacked=unpacked / 1e6,
             )
         for entry in entries:
             if entry.filename.endswith("/data.pkl") or entry.filename == "data.pkl":
                 if entry.file_size > _MOST_PICKLE:
-                    raise _too_much_beside(path.name)
+                    raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=path.name)
                 with archive.open(entry) as file:
                     _check_pickle(file, path.name)
         return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
@@ -146,19 +124,10 @@ def _check_pickle(file: IO[bytes], name: str) -> None:
     named = set()
     for code, argument, position in pickletools.genops(file):
         if (position or 0) - start > _MOST_PICKLE:
-            raise _too_much_beside(name)
+            raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)
         if code.name == "GLOBAL":
             named.add(str(argument))
     # A plain Tensor alone is asked for where one has attributes.
     walks = any(_WALKS.fullmatch(what) for what in named)
     if any(_OF_ANY_SIZE.fullmatch(what) or (what == "torch Tensor" and walks) for what in named):
-        raise _too_much_beside(name)
-
-
-def _too_much_beside(name: str) -> BundleError:
-    return BundleError(
-        f"The bundle's {name} holds far more than names and values of weights; save it with"
-        " torch.save(network.state_dict(), path).",
-        BundleProblem.WEIGHTS_HOLD_MORE,
-        file=name,
-    )
+        raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)

@@ -121,12 +121,12 @@ class Sampler:
     def _taps(self) -> list[_Taps]:
         """How each feature axis is sampled along its image axis."""
         assert self._image_axes is not None
-        return [self._axis_taps(axis, image) for axis, image in enumerate(self._image_axes)]
-
-    def _axis_taps(self, grid_axis: int, image_axis: int) -> _Taps:
-        index = np.arange(self.shape[image_axis], dtype=float)
-        position = self.to_grid[grid_axis, image_axis] * index + self.to_grid[grid_axis, 3]
-        return _Taps.at(position, self.grid.shape[grid_axis])
+        taps = []
+        for axis, image in enumerate(self._image_axes):
+            index = np.arange(self.shape[image], dtype=float)
+            position = self.to_grid[axis, image] * index + self.to_grid[axis, 3]
+            taps.append(_Taps.at(position, self.grid.shape[axis]))
+        return taps
 
     def _separable(
         self,

@@ -19,9 +19,11 @@ def refuse_if_too_large(shape: tuple[int, ...], bytes_per_voxel: int, label: str
     if needed > _SHARE_OF_MEMORY * total:
         size = " × ".join(str(int(n)) for n in shape)
         raise UnsupportedStudyError(
-            f"{label}: the header claims {size} voxels, which need {in_gib(needed)}; "
-            f"this computer has {in_gib(total)}. Not opened.",
             ImageProblem.TOO_LARGE,
             shape=tuple(int(n) for n in shape),
             bytes_needed=needed,
+            label=label,
+            size=size,
+            needed=in_gib(needed),
+            total=in_gib(total),
         )

@@ -1,4 +1,4 @@
-"""Kinds of what keeps an image from being brought into patient space."""
+"""What keeps an image from being brought into patient space: the kinds, with their sentences."""
 
 from __future__ import annotations
 
@@ -8,5 +8,10 @@ from enum import Enum
 class ImageProblem(Enum):
     """Why an image is not opened, whatever its format."""
 
-    TOO_LARGE = "more voxels than this computer can hold"
-    SHEARED = "axes too far from right angles"
+    TOO_LARGE = (
+        "{label}: the header claims {size} voxels, which need {needed}; this computer has"
+        " {total}. Not opened."
+    )
+    SHEARED = (
+        "{name}: the axes are too far from right angles (sheared) to be straightened. Not opened."
+    )

@@ -57,17 +57,10 @@ def shear_degrees(affine: Affine) -> float:
 
 
 def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> StraightGrid:
-    """The right-angled grid for a sheared one.
+    """The right-angled grid for a sheared one: shape and affine ``[4, 4]``, not singular.
 
-    Parameters
-    ----------
-    shape, affine : of the source, ``[4, 4]`` index → LPS mm, not singular.
-    name : of the file, for the message.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        Where the axes nearly coincide, so that the grid would be mostly empty.
+    UnsupportedStudyError, with the file's name, where the axes nearly coincide, so that the grid
+    would be mostly empty.
     """
     # Upper triangular: how far each source axis runs along each axis of the grid.
     rotation, lengths = np.linalg.qr(affine[:3, :3])
@@ -85,11 +78,7 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
         shape[2],
     )
     if prod(grid_shape) > _MOST_GROWTH * max(prod(shape), 64):
-        raise UnsupportedStudyError(
-            f"{name}: the axes are too far from right angles (sheared) to be straightened. Not"
-            " opened.",
-            ImageProblem.SHEARED,
-        )
+        raise UnsupportedStudyError(ImageProblem.SHEARED, name=name)
     straight = np.eye(4)
     straight[:3, :3] = rotation * np.diag(lengths)
     straight[:3, 3] = affine[:3, 3] + straight[:3, :2] @ np.array(start, dtype=float)
@@ -105,12 +94,7 @@ def straightened(
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
     Outside the source's field of view the value is its lowest. Grey values become float32, colours
-    keep their type. What is not a number is blended with nothing.
-
-    Raises
-    ------
-    Cancelled
-        When ``stop`` says so.
+    keep their type. What is not a number is blended with nothing. Cancelled when ``stop`` says so.
     """
     colour = values.ndim == 4
     dtype = values.dtype if colour else np.dtype(np.float32)

@@ -37,7 +37,7 @@ def offered_windows(volume: Volume) -> tuple[Window, ...]:
     """
     by_values = percentile_window(volume)
     presets = CT_PRESETS if volume.modality == "CT" else ()
-    own = [replace(window, name=window.name or _name(window)) for window in volume.windows]
+    own = [replace(w, name=w.name or f"{w.center:g} / {w.width:g}") for w in volume.windows]
     if not own:
         return (*presets, by_values)
     showing = [window for window in own if _shows(window, *volume.full_range)]
@@ -82,7 +82,3 @@ def _shows(window: Window, low: float, high: float) -> bool:
         return True
     brightness = display(np.linspace(low, high, _LOOKED_AT), window)
     return bool(np.ptp(brightness) >= _LEAST_CONTRAST)
-
-
-def _name(window: Window) -> str:
-    return f"{window.center:g} / {window.width:g}"
