@@ -74,7 +74,7 @@ def test_an_interrupted_analysis_is_resumed_on_request(folder, monkeypatch, caps
 
     options = ["analyze", "--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
     options += ["--batch-size", "2", "-o", str(folder / "b.nc")]
-    monkeypatch.setattr(run, "_SHARD_CASES", 3)
+    monkeypatch.setattr(run, "SHARD_CASES", 3)
     computed: list[int] = []
     original = run.compute_shard
 

@@ -146,7 +146,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     import napari_ifa.analysis.run as run
 
     original = run.compute_shard
-    monkeypatch.setattr(run, "_SHARD_CASES", 2)
+    monkeypatch.setattr(run, "SHARD_CASES", 2)
 
     def interrupted(classifier: Classifier, task, *others, **more):
         if task.number == shards:

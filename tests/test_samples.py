@@ -27,11 +27,11 @@ def test_an_unknown_version_is_refused():
 @pytest.mark.parametrize("place", ["src/napari_ifa/sample_data", "sample_data"])
 def test_found_in_the_package_or_beside_the_source(tmp_path, monkeypatch, place):
     (tmp_path / place / "bundles").mkdir(parents=True)
-    monkeypatch.setattr(samples, "_PACKAGE", tmp_path / "src" / "napari_ifa")
+    monkeypatch.setattr(samples, "PACKAGE", tmp_path / "src" / "napari_ifa")
     assert samples.sample_data() == tmp_path / place
 
 
 def test_an_installation_without_them_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "_PACKAGE", tmp_path / "src" / "napari_ifa")
+    monkeypatch.setattr(samples, "PACKAGE", tmp_path / "src" / "napari_ifa")
     with refused(CohortError, samples.SampleProblem.MISSING):
         samples.sample_data()

@@ -21,7 +21,7 @@ class SampleProblem(Enum):
 
 
 VERSIONS = ("clean", "confounded")
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 def sample_data() -> Path:
@@ -29,7 +29,7 @@ def sample_data() -> Path:
 
     CohortError where the installation came without them.
     """
-    for folder in (_PACKAGE / "sample_data", _PACKAGE.parents[1] / "sample_data"):
+    for folder in (PACKAGE / "sample_data", PACKAGE.parents[1] / "sample_data"):
         if (folder / "bundles").is_dir():
             return folder
     raise CohortError(

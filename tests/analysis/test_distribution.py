@@ -85,10 +85,7 @@ def test_parts_merged_in_any_order_are_the_same_bit_for_bit(parts, random) -> No
 
 
 def merge_all(parts: list[list[float]]) -> Distribution:
-    merged = Distribution.empty(1)
-    for part in parts:
-        merged = merged.merged(of(np.array(part)))
-    return merged
+    return reduce(Distribution.merged, (of(np.array(part)) for part in parts))
 
 
 def test_many_classes_are_counted_as_few_are() -> None:
@@ -246,4 +243,4 @@ def test_counts_of_an_earlier_version_know_what_they_do_not_know():
 
 def test_a_class_without_values_has_no_percentile() -> None:
     with pytest.raises(AnalysisError, match="no finite class activation"):
-        Distribution.empty(1).percentile(50)
+        of(np.array([np.nan])).percentile(50)

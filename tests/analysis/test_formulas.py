@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.analysis import Analysis, analyze, load_analysis
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cam import METHODS
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError, Cancelled
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort
 
 CORRECTED = ("gradcam++", "smoothgradcam++")
@@ -43,7 +45,7 @@ def test_only_an_analysis_by_an_older_formula_is_refused(cohort, method, tmp_pat
     older = without_formula(analysis, tmp_path / "older.nc")
 
     if method in CORRECTED:
-        with pytest.raises(AnalysisMismatchError, match=r"older\.nc .* formula .* equation"):
+        with refused(AnalysisMismatchError, AnalysisProblem.OTHER_FORMULA, file="older.nc"):
             load_analysis(older)
     else:
         assert load_analysis(older).method == method
@@ -54,7 +56,7 @@ def test_an_analysis_by_a_formula_to_come_is_refused(cohort, tmp_path):
     analysis = analyze(tiny_classifier(), cohort)
     Analysis(analysis.dataset.assign_attrs(method_formula=2)).save(tmp_path / "newer.nc")
 
-    with pytest.raises(AnalysisMismatchError, match="another formula of 'gradcam'"):
+    with refused(AnalysisMismatchError, AnalysisProblem.OTHER_FORMULA, file="newer.nc"):
         load_analysis(tmp_path / "newer.nc")
 
 
@@ -74,5 +76,9 @@ def test_parts_by_an_older_formula_are_not_resumed(cohort, method, tmp_path):
     if method == "gradcam":
         analyze(classifier, cohort, **options)
     else:
-        with pytest.raises(AnalysisMismatchError, match="begun with another formula of the method"):
+        with refused(
+            AnalysisMismatchError,
+            AnalysisProblem.OTHER_PLAN,
+            different=["formula of the method"],
+        ):
             analyze(classifier, cohort, **options)

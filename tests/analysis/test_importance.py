@@ -98,7 +98,6 @@ def test_chosen_features_and_their_opposites() -> None:
     assert FeatureMask.without(4, [1, 3]).keep.tolist() == [True, False, True, False]
     assert FeatureMask.only(4, [1]).inverted().keep.tolist() == [True, False, True, True]
     assert FeatureMask.all(2).inverted().name == "none"
-    assert FeatureMask.above([0.1, 0.5], 0.2).keep.tolist() == [False, True]
 
 
 def test_a_feature_that_does_not_exist_is_named() -> None:

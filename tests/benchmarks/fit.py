@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import napari_ifa as ifa
 from napari_ifa import samples
-from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.fit.cohort_fit import compared
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles

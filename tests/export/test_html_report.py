@@ -20,7 +20,7 @@ from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import IfaError
 from napari_ifa.evaluation.section import Section
 from napari_ifa.export.html_report import DARK, LIGHT, write_report
-from napari_ifa.export.tables import StoredSection, read_sections, write_sections
+from napari_ifa.export.tables import StoredSection, read_folder, write_sections
 from tests.tiny import tiny_classifier, write_cohort
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
@@ -292,7 +292,9 @@ def test_evaluation_and_findings_are_read_back_from_folders(
     write_sections([section("f", "Overfitting", draw=None)], tmp_path / "f")
 
     page = report(
-        analysis, evaluation=read_sections(tmp_path / "e"), findings=read_sections(tmp_path / "f")
+        analysis,
+        evaluation=read_folder(tmp_path / "e").sections,
+        findings=read_folder(tmp_path / "f").sections,
     )
 
     check_stands_alone(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.shard import Rows, Sums
+from napari_ifa.analysis.shard import Rows, Shard, Sums, load_measured, load_rows
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
@@ -65,27 +64,27 @@ def assemble(
     skipped: list[SkippedCase] = []
     known: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]] = []
 
-    def sums() -> Iterator[Sums]:
-        for shard in map(folder.kept, numbers):
-            skipped.extend(shard.skipped)
-            if shard.sums is not None and shard.rows is not None:
-                known.append((shard.rows.position, shard.rows.content, shard.rows.group))
-                yield shard.sums
-
-    found = list(_running(sums()))
-    if not found:
+    sums: Sums | None = None
+    for number in numbers:
+        shard = folder.kept(number, Shard.load)
+        skipped.extend(shard.skipped)
+        if shard.sums is not None and shard.rows is not None:
+            known.append((shard.rows.position, shard.rows.content, shard.rows.group))
+            sums = shard.sums if sums is None else sums.merged(shard.sums)
+    if sums is None:
         raise none_usable(skipped)
     analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
 
     def measured() -> Iterator[CaseStatistics]:
-        return (part for part in map(folder.kept_measured, numbers) if part is not None)
+        parts = (folder.kept(number, load_measured) for number in numbers)
+        return (part for part in parts if part is not None)
 
     reference = fitted(measured, content, group)
     dataset = described(
-        _summary(found[0], len(analysed)) | variables_of(reference),
+        _summary(sums, len(analysed)) | variables_of(reference),
         {
             "class": np.array(classifier.class_names, dtype=object),
-            "bin": found[0].distribution.bins,
+            "bin": sums.distribution.bins,
         },
     ).assign_attrs({**_provenance(classifier, cohort, method), HEADER: reference.header.as_text()})
     skipped.sort(key=lambda case: case.position)
@@ -101,13 +100,6 @@ def assemble(
             " space and resume.",
             AnalysisProblem.NOT_WRITTEN,
         ) from error
-
-
-def _running(sums: Iterator[Sums]) -> Iterator[Sums]:
-    """All of them merged, in their order; nothing where there is none."""
-    first = next(sums, None)
-    if first is not None:
-        yield reduce(Sums.merged, sums, first)
 
 
 def _summary(sums: Sums, cases: int) -> dict[str, Any]:
@@ -156,7 +148,8 @@ def _append_cases(
         _append_texts(opened, "skipped", [case.id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
         start = 0
-        for rows in map(folder.kept_rows, numbers):
+        for number in numbers:
+            rows = folder.kept(number, load_rows)
             if rows is None:
                 continue
             stop = start + len(rows.position)

@@ -93,8 +93,7 @@ class CaseActivation:
         """``[C]``: what the logits are without any feature; None where they are no exact sums."""
         if not self.activation.additive:
             return None
-        rest: NDArray[np.float64] = self.logits - self.contributions.sum(axis=0)
-        return rest
+        return np.asarray(self.logits - self.contributions.sum(axis=0))
 
     @cached_property
     def bypassed(self) -> bool:

@@ -14,7 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import bin_number
+from napari_ifa.analysis.fit.stored import wrong_reference
 from napari_ifa.analysis.identity import IDENTITY, attribute_of
+from napari_ifa.analysis.variables import FINE, VARIABLES
 from napari_ifa.models.answers import OutputActivation
 
 #: Attributes that are texts where they are there at all.
@@ -24,15 +26,84 @@ _TEXTS = (
 )
 #: Sums in float64 of as many values as there are, in another order.
 _ROUNDING = 1e-6
+#: Variables of whole numbers and of texts; all others hold fractions.
+_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "group", "cases_all", "cases_true"}
+_WHOLE |= {"cases_correct", "position_cases", "fine_count", "fine_bins"}
+_TEXT = {"skipped_reason"}
+#: Numbers that are never below 0, nor above the one given; NaN stands for a class without cases.
+_MOST = {
+    **dict.fromkeys(("voxel_count", "voxel_not_finite", "cases_all", "cases_true"), np.inf),
+    **dict.fromkeys(("cases_correct", "voxel_sum_of_squares"), np.inf),
+    **dict.fromkeys(("variance_all", "variance_true", "position_spread"), np.inf),
+    **dict.fromkeys(("frequency_all", "frequency_true"), 1.0),
+}
 
 
 def contradictions(dataset: xr.Dataset) -> Iterator[str]:
-    """Variables and attributes of a file of the present version that cannot be right, by name."""
+    """Variables and attributes of a file of the present version that cannot be right, by name.
+
+    Only the first one is safe to ask for: each check takes for granted what those before it found.
+    """
+    yield from _wrong_kinds(dataset)
+    yield from _out_of_range(dataset)
+    yield from _wrong_fine_counts(dataset)
+    yield from wrong_reference(dataset)
     yield from _wrong_texts(dataset)
     yield from _wrong_sizes(dataset)
     yield from _not_finite(dataset)
     yield from _wrong_counts(dataset)
     yield from _wrong_extremes(dataset)
+
+
+def _wrong_kinds(dataset: xr.Dataset) -> Iterator[str]:
+    for name in VARIABLES:
+        if name in dataset and dataset[name].size:
+            kinds = "iu" if name in _WHOLE else "OUS" if name in _TEXT else "f"
+            if dataset[name].dtype.kind not in kinds:
+                yield name
+
+
+def _out_of_range(dataset: xr.Dataset) -> Iterator[str]:
+    labels, classes = dataset["label"].values, dataset.sizes["class"]
+    # With one class, label 1 says that it is present.
+    if labels.size and not (labels.min() >= -1 and labels.max() < max(2, classes)):
+        yield "label"
+    for name, most in _MOST.items():
+        if name in dataset and ((dataset[name] < 0) | (dataset[name] > most)).any():
+            yield name
+    for name in ("voxel_mean", "voxel_sum_of_squares"):
+        if not np.isfinite(dataset[name].values).all():
+            yield name
+    for lower, upper in (
+        ("voxel_minimum", "voxel_maximum"),
+        ("cases_true", "cases_all"),
+        ("cases_correct", "cases_true"),
+    ):
+        if (dataset[lower].values > dataset[upper].values).any():
+            yield lower
+    bins = dataset["bin"].values
+    if bins.dtype.kind not in "iu" or (np.diff(bins) <= 0).any():
+        yield "bin"
+
+
+def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
+    """Those of the fine counts, of which there are all or none, that do not fit the others."""
+    there = [name for name in FINE if name in dataset]
+    if len(there) < len(FINE):
+        return there
+    values, counts, bins, steps = (dataset[name].values for name in FINE)
+    if bins.min(initial=0) < 0 or bins.sum() != counts.size:
+        return ["fine_bins"]
+    if not np.isfinite(values).all():
+        return ["fine_value"]
+    if not (np.isfinite(steps).all() and steps.min(initial=0) >= 0):
+        return ["fine_step"]
+    starts = np.concatenate([[0], np.cumsum(bins)])
+    sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[starts])
+    if counts.min(initial=1) < 1 or (sums != dataset["voxel_count"].values.sum(axis=1)).any():
+        return ["fine_count"]
+    inside = np.setdiff1d(np.arange(1, values.size), starts)
+    return ["fine_value"] if (values[inside] <= values[inside - 1]).any() else []
 
 
 def _wrong_texts(dataset: xr.Dataset) -> Iterator[str]:
@@ -74,7 +145,10 @@ def _not_finite(dataset: xr.Dataset) -> Iterator[str]:
     ):
         if not np.isfinite(dataset[name].values[:, least]).all():
             yield name
-    always = ["frequency_all", "activation_sum", "activation_minimum", "activation_maximum"]
+    always = ["importance_all", "voxel_minimum", "voxel_maximum", "frequency_all"]
+    # One case alone has no variance.
+    always += ["variance_all"] if dataset["cases_all"] > 1 else []
+    always += ["activation_sum", "activation_minimum", "activation_maximum"]
     for name in [*always, "logits", "contribution"]:
         if name in dataset and not _all_finite(dataset[name]):
             yield name
@@ -90,8 +164,6 @@ def _wrong_counts(dataset: xr.Dataset) -> Iterator[str]:
         active = dataset["position_cases"].values
         if active.size and (active.min() < 0 or (active > dataset["cases_true"].values).any()):
             yield "position_cases"
-    if "position_spread" in dataset and (dataset["position_spread"].values < 0).any():
-        yield "position_spread"
 
 
 def _wrong_extremes(dataset: xr.Dataset) -> Iterator[str]:
@@ -108,8 +180,6 @@ def _wrong_extremes(dataset: xr.Dataset) -> Iterator[str]:
     mean = dataset["voxel_mean"].values
     if ((mean < _below(lowest)) | (mean > _above(highest)))[counted].any():
         yield "voxel_mean"
-    if (dataset["voxel_sum_of_squares"].values < 0).any():
-        yield "voxel_sum_of_squares"
     if not counts.size:
         return
     for row in np.flatnonzero(counted):

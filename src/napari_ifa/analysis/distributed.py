@@ -127,12 +127,12 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
         return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
     unanswered = AnalysisError(
         f"No Dask scheduler answers at {scheduler} within {_TIMEOUT} s; check the address, such"
-        " as tcp://10.0.0.1:8786, and that the scheduler runs."
+        " as tcp://10.0.0.1:8786, and that the scheduler runs.",
+        AnalysisProblem.NO_SCHEDULER,
+        scheduler=scheduler,
     )
     # Dask would take a minute over a word that is no address.
-    if "://" not in scheduler and ":" not in scheduler:
-        raise unanswered
-    if not _listens(scheduler):
+    if ":" not in scheduler or not _listens(scheduler):
         raise unanswered
     try:
         client = Client(scheduler, timeout=_TIMEOUT, set_as_default=False)
@@ -214,7 +214,8 @@ def _result(future: Future, scheduler: str | None) -> Shard:
 
 def _lost() -> AnalysisError:
     return AnalysisError(
-        "The Dask scheduler went away; what was finished is kept, so start it again and resume."
+        "The Dask scheduler went away; what was finished is kept, so start it again and resume.",
+        AnalysisProblem.SCHEDULER_LOST,
     )
 
 
@@ -230,13 +231,14 @@ def _shard_on_worker(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    # A network that is cut at its layer is for one thread at a time.
-    classifier = _classifier(source, layer, threading.get_ident())
-    if classifier.identity() != identity:
+    for _ in range(2):
+        # A network that is cut at its layer is for one thread at a time.
+        classifier = _classifier(source, layer, threading.get_ident())
+        if classifier.identity() == identity:
+            break
         # The worker may be older than the bundle's last change.
         _classifier.cache_clear()
-        classifier = _classifier(source, layer, threading.get_ident())
-    if classifier.identity() != identity:
+    else:
         raise AnalysisMismatchError(
             "A worker sees another bundle under the model's path; make it the same for all.",
             AnalysisProblem.OTHER_MODEL,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.analysis.fine_counts import FineCounts, most_bins
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -52,20 +53,6 @@ class Distribution:
     fine: tuple[FineCounts, ...] | None = None
 
     @classmethod
-    def empty(cls, classes: int) -> Distribution:
-        """No values yet."""
-        return cls(
-            bins=np.empty(0, np.int64),
-            counts=np.empty((classes, 0), np.int64),
-            minimum=np.full(classes, np.inf),
-            maximum=np.full(classes, -np.inf),
-            totals=_fractions(np.zeros(classes)),
-            squares=_fractions(np.zeros(classes)),
-            not_finite=np.zeros(classes, np.int64),
-            fine=(FineCounts.empty(),) * classes,
-        )
-
-    @classmethod
     def of(cls, values: torch.Tensor) -> Distribution:
         """The distribution of ``values [C, n]``, counted on their own device."""
         import torch
@@ -94,8 +81,7 @@ class Distribution:
     @property
     def number(self) -> NDArray[np.int64]:
         """Finite values counted, ``[C]``."""
-        result: NDArray[np.int64] = self.counts.sum(axis=1)
-        return result
+        return np.asarray(self.counts.sum(axis=1))
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -127,15 +113,15 @@ class Distribution:
             totals=self.totals + other.totals,
             squares=self.squares + other.squares,
             not_finite=self.not_finite + other.not_finite,
-            fine=self._merged_fine(other),
+            fine=(
+                None
+                if self.fine is None or other.fine is None
+                else tuple(
+                    FineCounts.joined((one, two), most_bins(len(self.fine)))
+                    for one, two in zip(self.fine, other.fine, strict=True)
+                )
+            ),
         )
-
-    def _merged_fine(self, other: Distribution) -> tuple[FineCounts, ...] | None:
-        if self.fine is None or other.fine is None:
-            return None
-        most = most_bins(len(self.fine))
-        pairs = zip(self.fine, other.fine, strict=True)
-        return tuple(one.merged(two, most) for one, two in pairs)
 
     def over_classes(self) -> Distribution:
         """All classes' values as one distribution."""
@@ -162,7 +148,7 @@ class Distribution:
         return self._between_ranks(percent, class_idx)[0]
 
     def uncertainty(self, percent: ArrayLike, class_idx: int = 0) -> Any:
-        """How far a percentile can be from the exact one, at most: 0 where that is known.
+        """How far `percentile` can be from the exact one, at most: 0 where that is known.
 
         It is at most 0.05 % of the percentile itself, and half the width of the class's fine bins.
         That width is the least power of two with which the class's values occupy no more than N
@@ -170,11 +156,6 @@ class Distribution:
         the difference of two percentiles, W, is known to 0.2 % whatever the offset is, unless the
         values lie in more than N different bins of W / 1024: they then fill a range of N / 1024
         times W and more, and more than N of them are different.
-
-        Raises
-        ------
-        AnalysisError
-            Where the class has no finite value.
         """
         return self._between_ranks(percent, class_idx)[1]
 
@@ -204,7 +185,10 @@ class Distribution:
         counts = self.counts[class_idx]
         number = self._finite_number(class_idx)
         if np.isnan(value):
-            raise AnalysisError("Not a number has no percentile; ask for a value on the map.")
+            raise AnalysisError(
+                "Not a number has no percentile; ask for a value on the map.",
+                AnalysisProblem.NO_VALUE,
+            )
         if value < self.minimum[class_idx]:
             return 0.0
         if value > self.maximum[class_idx]:
@@ -227,7 +211,9 @@ class Distribution:
         if number == 0:
             raise AnalysisError(
                 f"Class {class_idx} has no finite class activation in this cohort; check the"
-                " network's output on it."
+                " network's output on it.",
+                AnalysisProblem.NO_VALUE,
+                class_idx=class_idx,
             )
         return number
 
@@ -252,19 +238,6 @@ class Distribution:
         for known, value in ((0, smallest), (cumulative[-1] - 1, greatest)):
             low, high = np.where(rank == known, value, low), np.where(rank == known, value, high)
         return low + (high - low) / 2, (high - low) / 2
-
-    def _only(self, class_idx: int) -> Distribution:
-        row = slice(class_idx, class_idx + 1)
-        return Distribution(
-            self.bins,
-            self.counts[row],
-            self.minimum[row],
-            self.maximum[row],
-            self.totals[row],
-            self.squares[row],
-            self.not_finite[row],
-            None if self.fine is None else self.fine[row],
-        )
 
 
 def moments_as_sums(

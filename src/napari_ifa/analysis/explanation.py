@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
-from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
-from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit, compared
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import Basis, CommonScale, Scope
@@ -96,8 +95,7 @@ class Explanation:
     @property
     def contributions(self) -> NDArray[np.float64]:
         """``[F]``: each feature's contribution to the class explained, in logits."""
-        column: NDArray[np.float64] = self.case.contributions[:, self.class_idx]
-        return column
+        return np.asarray(self.case.contributions[:, self.class_idx])
 
     @property
     def weighted_features(self) -> NDArray[np.float32]:
@@ -216,5 +214,8 @@ class Explanation:
 def other_features(mask: FeatureMask, features: int) -> AnalysisError:
     """The error where a mask is for another number of features than a layer has."""
     return AnalysisError(
-        f"The feature mask is for {mask.keep.size} features; this layer has {features}."
+        f"The feature mask is for {mask.keep.size} features; this layer has {features}.",
+        AnalysisProblem.OTHER_FEATURES,
+        given=mask.keep.size,
+        features=features,
     )

@@ -13,7 +13,7 @@ were divided nor on the order in which the parts are merged.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,6 @@ class FineCounts:
     step: float = 0.0
 
     @classmethod
-    def empty(cls) -> FineCounts:
-        """No values yet."""
-        return cls(np.empty(0), np.empty(0, np.int64))
-
-    @classmethod
     def of(cls, values: torch.Tensor, most: int) -> FineCounts:
         """Of finite float64 ``values [n]``, sorted on their own device, in up to ``most`` bins."""
         import torch
@@ -67,10 +62,6 @@ class FineCounts:
             return cls(*np.unique(values.numpy(), return_counts=True))._within(most)
         found, counts = torch.unique(values, return_counts=True)
         return cls(found.cpu().numpy(), counts.cpu().numpy())._within(most)
-
-    def merged(self, other: FineCounts, most: int) -> FineCounts:
-        """Of both sets of values, in up to ``most`` bins."""
-        return self.joined((self, other), most)
 
     @classmethod
     def joined(cls, parts: Sequence[FineCounts], most: int) -> FineCounts:
@@ -129,15 +120,13 @@ def fine_arrays(fine: Sequence[FineCounts]) -> dict[str, NDArray[Any]]:
     }
 
 
-def fine_of_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[FineCounts, ...]:
-    """The counts that `fine_arrays` wrote."""
-    ends = np.cumsum(arrays["fine_bins"])
-    parts = zip(
-        np.split(arrays["fine_value"], ends[:-1]),
-        np.split(arrays["fine_count"], ends[:-1]),
-        arrays["fine_step"],
-        strict=True,
+def fine_of_arrays(arrays: Any) -> tuple[FineCounts, ...]:
+    """The counts that `fine_arrays` wrote, of a mapping or a dataset."""
+    value, number, bins, steps = (
+        np.asarray(arrays[f"fine_{part}"]) for part in ("value", "count", "bins", "step")
     )
+    ends = np.cumsum(bins)[:-1]
+    parts = zip(np.split(value, ends), np.split(number, ends), steps, strict=True)
     return tuple(FineCounts(values, counts, float(step)) for values, counts, step in parts)
 
 

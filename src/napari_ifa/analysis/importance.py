@@ -111,14 +111,12 @@ class ContributionStatistics:
     def variance(self) -> NDArray[np.float64]:
         """Unbiased variance of the contributions over cases, ``[F, C]``; NaN below two cases."""
         degrees = np.where(self.cases > 1, self.cases - 1.0, np.nan)
-        result: NDArray[np.float64] = self.deviations / degrees
-        return result
+        return np.asarray(self.deviations / degrees)
 
     @property
     def frequency(self) -> NDArray[np.float64]:
         """Share of cases in which the feature speaks for the class, ``[F, C]``."""
-        result: NDArray[np.float64] = self.positive / np.where(self.cases > 0, self.cases, np.nan)
-        return result
+        return np.asarray(self.positive / np.where(self.cases > 0, self.cases, np.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,11 +209,6 @@ class FeatureMask:
         keep = np.zeros(column.size, bool)
         keep[np.argsort(-key, kind="stable")[:number]] = True
         return cls(keep, f"top {100 * fraction:g} %")
-
-    @classmethod
-    def above(cls, importance: ArrayLike, threshold: float) -> FeatureMask:
-        """The features whose importance is above a threshold, in logit units."""
-        return cls(np.asarray(importance, dtype=float) > threshold, f"above {threshold:g}")
 
     def inverted(self) -> FeatureMask:
         """The other features."""

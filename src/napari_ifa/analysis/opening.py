@@ -12,13 +12,13 @@ from napari_ifa.analysis.contradictions import contradictions
 from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.identity import IDENTITY, LATER, attribute_of
 from napari_ifa.analysis.migration import migrated
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
     OPTIONAL,
     VARIABLES,
-    wrong_values,
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
@@ -52,11 +52,15 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     except AnalysisError:
         raise
     except PermissionError as error:
-        raise AnalysisError(f"{file.name}: no permission to read it.") from error
+        raise AnalysisError(
+            f"{file.name}: no permission to read it.", AnalysisProblem.NO_PERMISSION, file=file.name
+        ) from error
     # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
     except Exception as error:
         raise AnalysisError(
-            f"{file.name} is damaged or is no analysis file; run the analysis again."
+            f"{file.name} is damaged or is no analysis file; run the analysis again.",
+            AnalysisProblem.DAMAGED,
+            file=file.name,
         ) from error
     if classifier is not None:
         analysis.check(classifier)
@@ -78,7 +82,11 @@ def existing_analysis(path: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):  # a name that none can have, or nobody's home
         is_file = False
     if not is_file:
-        raise AnalysisError(f"{file.name}: no such file; give an analysis file (.nc).")
+        raise AnalysisError(
+            f"{file.name}: no such file; give an analysis file (.nc).",
+            AnalysisProblem.NO_FILE,
+            file=file.name,
+        )
     return file
 
 
@@ -96,17 +104,25 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     """The content as the present version has it; refused where that cannot be."""
     version = dataset.attrs.get("format_version")
     if version is None:
-        raise AnalysisError(f"{name} is no analysis file; give one written by napari-ifa.")
+        raise AnalysisError(
+            f"{name} is no analysis file; give one written by napari-ifa.",
+            AnalysisProblem.DAMAGED,
+            file=name,
+        )
     if not str(version).isdecimal() or int(version) > FORMAT_VERSION:
         raise AnalysisError(
             f"{name} was written by a newer napari-ifa (format {version}, this one reads"
-            f" up to {FORMAT_VERSION}); update napari-ifa."
+            f" up to {FORMAT_VERSION}); update napari-ifa.",
+            AnalysisProblem.NEWER,
+            version=str(version),
         )
     try:
         dataset = migrated(dataset, int(version))
     except (KeyError, ValueError) as error:
         raise AnalysisError(
-            f"{name} is no whole analysis file of version {version}; run the analysis again."
+            f"{name} is no whole analysis file of version {version}; run the analysis again.",
+            AnalysisProblem.DAMAGED,
+            file=name,
         ) from error
     wrong = [
         variable
@@ -117,11 +133,17 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
     wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
     wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
-    wrong = wrong or wrong_values(dataset) or [*islice(contradictions(dataset), 1)]
+    wrong = wrong or [*islice(contradictions(dataset), 1)]
     if wrong:
-        raise AnalysisError(f"{name} lacks a right '{wrong[0]}'; run the analysis again.")
+        raise AnalysisError(
+            f"{name} lacks a right '{wrong[0]}'; run the analysis again.",
+            AnalysisProblem.WRONG_CONTENT,
+            what=wrong[0],
+        )
     if (why := older_formula(dataset.attrs)) is not None:
-        raise AnalysisMismatchError(f"{name} {why}; run the analysis again.")
+        raise AnalysisMismatchError(
+            f"{name} {why}; run the analysis again.", AnalysisProblem.OTHER_FORMULA, file=name
+        )
     return dataset
 
 
@@ -132,7 +154,9 @@ def _opened(file: Path) -> tuple[xr.Dataset, bool]:
     if needed > (free := free_memory()):
         raise AnalysisError(
             f"{file.name} holds {in_gib(needed)} of numbers, and {in_gib(free)} of memory are free;"
-            " close other programs, or use a computer with more memory."
+            " close other programs, or use a computer with more memory.",
+            AnalysisProblem.TOO_LARGE,
+            bytes=needed,
         )
     rows = [name for name, variable in opened.items() if "case" in variable.dims]
     if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:

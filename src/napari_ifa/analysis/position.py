@@ -88,5 +88,4 @@ class PositionStatistics:
     def spread(self) -> NDArray[np.float64]:
         """Standard distance of the centres from their mean, ``[F, C]``; NaN below two cases."""
         degrees = np.where(self.cases > 1, self.cases - 1.0, np.nan)
-        result: NDArray[np.float64] = np.sqrt(self.deviations / degrees)
-        return result
+        return np.asarray(np.sqrt(self.deviations / degrees))

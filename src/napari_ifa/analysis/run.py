@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from napari_ifa.models.classifier import Classifier
 from napari_ifa.progress import Progress, Stop
 
 #: Cases of a shard: fewer cost time, more are lost when the work is interrupted.
-_SHARD_CASES = 32
+SHARD_CASES = 32
 #: Shards of a large cohort, at most; each is a file.
 _MOST_SHARDS = 256
 
@@ -129,7 +130,11 @@ def analyze(
         file = home.path / "analysis.nc"
         numbers = [task.number for task in tasks]
         assemble(file, folder, numbers, classifier, cohort, truth, method)
-        return load_analysis(file).kept_in(home)
+        analysis = load_analysis(file)
+        if analysis.file is not None:
+            return replace(analysis, home=home)
+        home.remove()
+        return analysis
 
 
 class _Done:
@@ -188,7 +193,7 @@ def _new_folder(near: Path | None) -> WorkFolder:
 
 def _suitable_size(cases: int, classes: int) -> int:
     """Cases of a shard; the sums of many classes are large, and are written once per shard."""
-    return max(_SHARD_CASES, classes // 4, -(-cases // _MOST_SHARDS))
+    return max(SHARD_CASES, classes // 4, -(-cases // _MOST_SHARDS))
 
 
 def _tasks(cohort: Cohort, truth: Truth, size: int) -> list[ShardTask]:

@@ -100,8 +100,7 @@ class CommonScale:
         values = np.asarray(activation)
         dtype = values.dtype if values.dtype.kind == "f" else np.dtype(float)
         near, rest, factor, at_low = map(dtype.type, self.float32_steps)
-        result: np.ndarray = np.tanh((values - near - rest) * factor + at_low, dtype=dtype)
-        return result
+        return np.asarray(np.tanh((values - near - rest) * factor + at_low, dtype=dtype))
 
 
 def checked_percentiles(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,12 @@ from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.disk import whole_file
+
+#: The accumulators of `Sums` that hold something of every class.
+_STATISTICS: dict[str, type[Any]] = {
+    **dict.fromkeys(("all", "true", "correct"), ContributionStatistics),
+    "position": PositionStatistics,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +78,8 @@ class Sums:
 
     def merged(self, other: Sums) -> Sums:
         """Of both sets of cases."""
-        return Sums(
-            self.distribution.merged(other.distribution),
-            self.all.merged(other.all),
-            self.true.merged(other.true),
-            self.correct.merged(other.correct),
-            self.position.merged(other.position),
-        )
+        names = [field.name for field in fields(self)]
+        return Sums(*(getattr(self, name).merged(getattr(other, name)) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +116,8 @@ class Shard:
             measured = self.measured.columns()
             arrays |= {f"measured_{name}": column for name, column in measured.items()}
             arrays |= _distribution_arrays(self.sums.distribution)
-            for name in ("all", "true", "correct"):
+            for name in _STATISTICS:
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
-            arrays |= _position_arrays(self.sums.position)
         with whole_file(path, None) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)
 
@@ -139,14 +139,13 @@ class Shard:
                 )
             )
             number, files = int(stored["number"]), str(stored["files"])
-            rows = _rows_of(stored)
+            rows = _columns_of(Rows, "rows", stored)
             if rows is None:
                 return cls(number, None, None, None, skipped, files)
-            all_cases, true, correct = (
-                _statistics_of(name, stored) for name in ("all", "true", "correct")
-            )
-            sums = Sums(_distribution_of(stored), all_cases, true, correct, _position_of(stored))
-            return cls(number, sums, rows, _measured_of(stored), skipped, files)
+            found = {name: _statistics_of(name, stored) for name in _STATISTICS}
+            sums = Sums(_distribution_of(stored), **found)
+            measured = _columns_of(CaseStatistics, "measured", stored)
+            return cls(number, sums, rows, measured, skipped, files)
 
 
 def cases_in(path: Path) -> int:
@@ -156,28 +155,25 @@ def cases_in(path: Path) -> int:
         return int(analysed + stored["skipped_position"].size)
 
 
+_Columns = TypeVar("_Columns", Rows, CaseStatistics)
+
+
 def load_rows(path: Path) -> Rows | None:
     """The rows of a shard's file alone, for its sums may be far larger; errors as `Shard.load`."""
     with np.load(path, allow_pickle=False) as stored:
-        return _rows_of(stored)
+        return _columns_of(Rows, "rows", stored)
 
 
 def load_measured(path: Path) -> CaseStatistics | None:
     """What a shard's file holds for the reference alone; errors as `Shard.load`."""
     with np.load(path, allow_pickle=False) as stored:
-        return _measured_of(stored)
+        return _columns_of(CaseStatistics, "measured", stored)
 
 
-def _measured_of(stored: Any) -> CaseStatistics | None:
+def _columns_of(kind: type[_Columns], name: str, stored: Any) -> _Columns | None:
     if "rows_position" not in stored:
         return None
-    return CaseStatistics(*(stored[f"measured_{field.name}"] for field in fields(CaseStatistics)))
-
-
-def _rows_of(stored: Any) -> Rows | None:
-    if "rows_position" not in stored:
-        return None
-    return Rows(*(stored[f"rows_{field.name}"] for field in fields(Rows)))
+    return kind(*(stored[f"{name}_{field.name}"] for field in fields(kind)))
 
 
 def _distribution_arrays(distribution: Distribution) -> dict[str, NDArray[Any]]:
@@ -213,43 +209,28 @@ def _distribution_of(stored: Any) -> Distribution:
     )
 
 
-def _statistics_arrays(name: str, statistics: ContributionStatistics) -> dict[str, NDArray[Any]]:
+def _statistics_arrays(name: str, statistics: Any) -> dict[str, NDArray[Any]]:
     """Only the columns of classes with a case: of a thousand classes, a shard meets few."""
-    met = statistics.cases > 0
-    return {
-        f"{name}_average": statistics.average[:, met],
-        f"{name}_deviations": statistics.deviations[:, met],
-        f"{name}_positive": statistics.positive[:, met],
-        f"{name}_cases": statistics.cases,
+    met = np.atleast_2d(statistics.cases).any(axis=0)
+    columns = {field.name: getattr(statistics, field.name) for field in fields(statistics)}
+    return {f"{name}_met": met} | {
+        f"{name}_{part}": column.compress(met, axis=_class_axis(column))
+        for part, column in columns.items()
     }
 
 
-def _statistics_of(name: str, stored: Any) -> ContributionStatistics:
-    cases = stored[f"{name}_cases"]
-    columns = {}
-    for column in ("average", "deviations", "positive"):
-        kept = stored[f"{name}_{column}"]
-        columns[column] = np.zeros((kept.shape[0], cases.size), kept.dtype)
-        columns[column][:, cases > 0] = kept
-    return ContributionStatistics(cases=cases, **columns)
-
-
-def _position_arrays(position: PositionStatistics) -> dict[str, NDArray[Any]]:
-    met = np.asarray(position.cases.any(axis=0))
-    return {
-        "position_met": met,
-        "position_average": position.average[:, met],
-        "position_deviations": position.deviations[:, met],
-        "position_cases": position.cases[:, met],
-    }
-
-
-def _position_of(stored: Any) -> PositionStatistics:
-    met = stored["position_met"]
+def _statistics_of(name: str, stored: Any) -> Any:
+    met = stored[f"{name}_met"]
     columns = []
-    for name in ("average", "deviations", "cases"):
-        kept = stored[f"position_{name}"]
-        column = np.zeros((kept.shape[0], met.size, *kept.shape[2:]), kept.dtype)
-        column[:, met] = kept
-        columns.append(column)
-    return PositionStatistics(*columns)
+    for field in fields(_STATISTICS[name]):
+        kept = stored[f"{name}_{field.name}"]
+        axis = _class_axis(kept)
+        shape = (*kept.shape[:axis], met.size, *kept.shape[axis + 1 :])
+        columns.append(np.zeros(shape, kept.dtype))
+        columns[-1][(*(slice(None),) * axis, met)] = kept
+    return _STATISTICS[name](*columns)
+
+
+def _class_axis(column: NDArray[Any]) -> int:
+    """Classes lie behind the features, if there are any."""
+    return min(1, column.ndim - 1)

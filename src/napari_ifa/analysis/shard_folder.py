@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.shard import Rows, Shard, cases_in, load_measured, load_rows
+from napari_ifa.analysis.shard import Shard, cases_in
 from napari_ifa.disk import Claim, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
+
+_Part = TypeVar("_Part")
 
 _PLAN, _LOCK = "plan.json", "running.lock"
 _SHARD = re.compile(r"shard_\d{6,}\.npz")
@@ -138,21 +140,8 @@ class ShardFolder:
             return None
         return shard if shard.number == number else None
 
-    def kept(self, number: int) -> Shard:
-        """A shard that was finished.
-
-        Raises
-        ------
-        AnalysisError
-            Where it is gone.
-        """
-        shard = self.finished(number)
-        if shard is None:
-            raise self._gone()
-        return shard
-
-    def kept_rows(self, number: int) -> Rows | None:
-        """The rows alone of a shard that was finished; None where every case was skipped.
+    def kept(self, number: int, read: Callable[[Path], _Part]) -> _Part:
+        """What ``read`` finds in the file of a shard that was finished.
 
         Raises
         ------
@@ -160,22 +149,13 @@ class ShardFolder:
             Where it is gone.
         """
         try:
-            return load_rows(self._file(number))
+            return read(self._file(number))
         except _DAMAGE as error:
-            raise self._gone() from error
-
-    def kept_measured(self, number: int) -> CaseStatistics | None:
-        """What a finished shard holds for the reference; None where every case was skipped.
-
-        Raises
-        ------
-        AnalysisError
-            Where it is gone.
-        """
-        try:
-            return load_measured(self._file(number))
-        except _DAMAGE as error:
-            raise self._gone() from error
+            raise AnalysisError(
+                f"A finished part in {self.folder.name} is gone; resume to compute it again.",
+                AnalysisProblem.PART_GONE,
+                folder=self.folder.name,
+            ) from error
 
     def keep(self, shard: Shard) -> None:
         """Write a finished shard.
@@ -202,11 +182,6 @@ class ShardFolder:
         """Bytes of finished shards, in which nothing is compressed."""
         files = map(self._file, numbers)
         return sum(file.stat().st_size for file in files if file.is_file())
-
-    def _gone(self) -> AnalysisError:
-        return AnalysisError(
-            f"A finished part in {self.folder.name} is gone; resume to compute it again."
-        )
 
     def _file(self, number: int) -> Path:
         return self.folder / f"shard_{number:06d}.npz"

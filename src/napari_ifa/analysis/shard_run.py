@@ -211,11 +211,9 @@ class _RunningSums:
         self._contributions: list[Tensor] = []
         self._weights: Tensor | None = None
         self._sums: list[Tensor] = []
-        self._distribution: Distribution | None = None
-        self._all: ContributionStatistics | None = None
         self._own: list[NDArray[np.float64]] = []
         self._centres: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []
-        self._position: PositionStatistics | None = None
+        self._totals: dict[str, Any] = {}
         self._labels: list[int] = []
         self._rows: list[Rows] = []
         self._measured: list[CaseStatistics] = []
@@ -250,47 +248,43 @@ class _RunningSums:
         self._count_maps()
         self._count_contributions()
         self._count_centres()
-        assert self._distribution is not None
-        assert self._all is not None
-        assert self._position is not None
         rows = Rows.joined(self._rows)
         own, labels = np.concatenate(self._own), np.array(self._labels)
         of_class = cases_of_class(labels, rows.logits.shape[1])
         right = labels == predicted_classes(decisive(rows.logits, self._output_activation))
         true = ContributionStatistics.of_own(own, of_class)
         correct = ContributionStatistics.of_own(own, of_class & right[:, None])
-        sums = Sums(self._distribution, self._all, true, correct, self._position)
+        sums = Sums(**self._totals, true=true, correct=correct)
         return sums, rows, CaseStatistics.joined(self._measured)
 
     def _count_maps(self) -> None:
         import torch
 
         if self._maps:
-            found = Distribution.of(torch.cat(self._maps, 1))
+            self._count("distribution", Distribution.of(torch.cat(self._maps, 1)))
             self._maps.clear()
-            before = self._distribution
-            self._distribution = found if before is None else before.merged(found)
 
     def _count_centres(self) -> None:
         if self._centres:
             parts = zip(*self._centres, strict=True)
-            found = PositionStatistics.of(*(np.concatenate(part) for part in parts))
+            self._count("position", PositionStatistics.of(*map(np.concatenate, parts)))
             self._centres.clear()
-            before = self._position
-            self._position = found if before is None else before.merged(found)
 
     def _count_contributions(self) -> None:
         import torch
 
-        found = []
         if self._contributions:
-            found.append(ContributionStatistics.of_all(torch.cat(self._contributions)))
+            found = ContributionStatistics.of_all(torch.cat(self._contributions))
+            self._count("all", found)
             self._contributions.clear()
         if self._weights is not None and self._sums:
-            found.append(ContributionStatistics.of_shared(self._weights, torch.cat(self._sums)))
+            found = ContributionStatistics.of_shared(self._weights, torch.cat(self._sums))
+            self._count("all", found)
             self._sums.clear()
-        for part in found:
-            self._all = part if self._all is None else self._all.merged(part)
+
+    def _count(self, name: str, found: Any) -> None:
+        before = self._totals.get(name)
+        self._totals[name] = found if before is None else before.merged(found)
 
 
 def _shared_weights(activation: ClassActivation) -> Tensor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,18 +21,12 @@ from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import (
-    Basis,
-    CommonScale,
-    Scope,
-    check_choice,
-    checked_percentiles,
-)
-from napari_ifa.analysis.variables import FINE
+from napari_ifa.analysis.scale import Basis, CommonScale, Scope, check_choice, checked_percentiles
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
+from napari_ifa.wording import listed
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -90,8 +84,7 @@ class Analysis:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Class numbers ``[N]``; -1 for a case without a label."""
-        result: NDArray[np.int64] = self.dataset["label"].values
-        return result
+        return np.asarray(self.dataset["label"].values)
 
     @property
     def groups(self) -> NDArray[np.int64] | None:
@@ -109,14 +102,12 @@ class Analysis:
     @property
     def targets(self) -> NDArray[np.float64]:
         """The values that a regression should give, ``[N]``; NaN where there is none."""
-        result: NDArray[np.float64] = self.dataset["target"].values
-        return result
+        return np.asarray(self.dataset["target"].values)
 
     @property
     def logits(self) -> NDArray[np.float64]:
         """The model's output, ``[N, C]``."""
-        result: NDArray[np.float64] = self.dataset["logits"].values
-        return result
+        return np.asarray(self.dataset["logits"].values)
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -147,10 +138,8 @@ class Analysis:
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         """Cases that could not be analysed: their ids, and why in one sentence."""
-        rows = zip(
-            self.dataset["skipped"].values, self.dataset["skipped_reason"].values, strict=True
-        )
-        return tuple((str(name), str(reason)) for name, reason in rows)
+        columns = (self.dataset[name].values for name in ("skipped", "skipped_reason"))
+        return tuple((str(name), str(reason)) for name, reason in zip(*columns, strict=True))
 
     @property
     def duplicates(self) -> tuple[tuple[str, ...], ...]:
@@ -170,13 +159,11 @@ class Analysis:
         silent = self.silent
         if not silent:
             return found
-        named = ", ".join(silent[:_MOST_NAMED])
-        more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
         return (
             *found,
             f"The class activation is exactly zero everywhere, for every class, in"
-            f" {len(silent)} of {len(self.case_ids)} cases: {named}{more}. They are counted like"
-            f" the others, but their maps show nothing.",
+            f" {len(silent)} of {len(self.case_ids)} cases: {listed(silent, _MOST_NAMED)}. They are"
+            " counted like the others, but their maps show nothing.",
         )
 
     @cached_property
@@ -206,8 +193,7 @@ class Analysis:
         """
         self._check_class(class_idx)
         check_choice(kind, "importance", get_args(Kind))
-        result: NDArray[np.float64] = self.dataset[f"importance_{kind}"].values[:, class_idx]
-        return result
+        return np.asarray(self.dataset[f"importance_{kind}"].values[:, class_idx])
 
     def principal_features(
         self, class_idx: int, top: float = 0.05, by: Ranking = "value", kind: Kind = "all"
@@ -251,11 +237,7 @@ class Analysis:
             totals=totals,
             squares=squares,
             not_finite=data["voxel_not_finite"].values,
-            fine=(
-                fine_of_arrays({name: data[name].values for name in FINE})
-                if "fine_value" in data
-                else None
-            ),
+            fine=fine_of_arrays(data) if "fine_value" in data else None,
         )
 
     def scale(
@@ -289,7 +271,7 @@ class Analysis:
             peaks = self.dataset["activation_maximum"].values
             columns = slice(None) if scope == "all" else class_idx
             p_low = float(np.percentile(valleys[:, columns], low))
-            p_high = float(np.percentile(peaks[:, columns], high))
+            p_high, off = float(np.percentile(peaks[:, columns], high)), 0.0
         else:
             values = self.distribution()
             row = class_idx
@@ -304,8 +286,7 @@ class Analysis:
                     f" {off:.2g}; run the analysis again with this version.",
                     AnalysisProblem.TOO_COARSE,
                 )
-            return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
-        return CommonScale(p_low, p_high, low, high, basis, scope)
+        return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
@@ -388,16 +369,6 @@ class Analysis:
                 AnalysisProblem.NOT_WRITTEN,
                 file=target.name,
             ) from error
-
-    def kept_in(self, home: WorkFolder) -> Analysis:
-        """The same analysis, whose file lies in a temporary folder that is no longer kept.
-
-        The folder goes at once where all is in memory, otherwise with the analysis.
-        """
-        if self.file is not None:
-            return replace(self, home=home)
-        home.remove()
-        return self
 
     def _encoding(self) -> dict[str, dict[str, Any]]:
         return {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from napari_ifa.analysis.fit.stored import REFERENCE, wrong_reference
+from napari_ifa.analysis.fit.stored import REFERENCE
 
 FORMAT_VERSION = 3
 
@@ -82,87 +81,6 @@ COORDINATES = {
     "skipped": "ids of the cases that were not analysed",
     "bin": "signed logarithmic bin, 0.1 % wide; 0 is zero",
 }
-
-
-_WHOLE = {"voxel_count", "voxel_not_finite", "label", "content", "group", "cases_all", "cases_true"}
-_WHOLE |= {"cases_correct", "position_cases", "fine_count", "fine_bins"}
-_TEXTS = {"skipped_reason"}
-
-
-_SUMMARIES = (
-    *("importance_all", "variance_all", "variance_true", "frequency_all", "frequency_true"),
-    *("voxel_minimum", "voxel_maximum", "voxel_not_finite"),
-    *("cases_all", "cases_true", "cases_correct"),
-)
-
-
-def wrong_values(dataset: xr.Dataset) -> list[str]:
-    """Variables that hold another kind of value than they should, or impossible ones."""
-    wrong = []
-    for name in VARIABLES:
-        if name in dataset and dataset[name].size:
-            kinds = "iu" if name in _WHOLE else "OUS" if name in _TEXTS else "f"
-            if dataset[name].dtype.kind not in kinds:
-                wrong.append(name)
-    if wrong:
-        return wrong
-    labels, classes = dataset["label"].values, dataset.sizes["class"]
-    # With one class, label 1 says that it is present.
-    if labels.size and not (labels.min() >= -1 and labels.max() < max(2, classes)):
-        wrong.append("label")
-    counts = ("voxel_count", "voxel_not_finite", "cases_all", "cases_true", "cases_correct")
-    wrong += [name for name in counts if dataset[name].size and dataset[name].values.min() < 0]
-    moments = ("voxel_mean", "voxel_sum_of_squares")
-    wrong += [name for name in moments if not np.isfinite(dataset[name].values).all()]
-    wrong += _impossible(dataset)
-    bins = dataset["bin"].values
-    if bins.dtype.kind not in "iu" or bool(np.any(np.diff(bins) <= 0)):
-        wrong.append("bin")
-    return wrong or _wrong_fine_counts(dataset) or wrong_reference(dataset)
-
-
-def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
-    """Those of the fine counts, of which there are all or none, that do not fit the others."""
-    there = [name for name in FINE if name in dataset]
-    if len(there) < len(FINE):
-        return there
-    values, counts, bins, steps = (dataset[name].values for name in FINE)
-    if bins.min(initial=0) < 0 or bins.sum() != counts.size:
-        return ["fine_bins"]
-    if not np.isfinite(values).all():
-        return ["fine_value"]
-    if not (np.isfinite(steps).all() and steps.min(initial=0) >= 0):
-        return ["fine_step"]
-    starts = np.concatenate([[0], np.cumsum(bins)])
-    sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[starts])
-    if counts.min(initial=1) < 1 or (sums != dataset["voxel_count"].values.sum(axis=1)).any():
-        return ["fine_count"]
-    inside = np.setdiff1d(np.arange(1, values.size), starts)
-    return ["fine_value"] if (values[inside] <= values[inside - 1]).any() else []
-
-
-def _impossible(dataset: xr.Dataset) -> list[str]:
-    """Summaries that no cohort has; NaN is the mean over the cases of a class without cases."""
-    wrong = []
-    values = {name: dataset[name].values for name in _SUMMARIES}
-    for name in ("variance_all", "variance_true", "frequency_all", "frequency_true"):
-        highest = 1.0 if name.startswith("frequency") else np.inf
-        if bool(np.any((values[name] < 0) | (values[name] > highest))):
-            wrong.append(name)
-    lower, upper = values["voxel_minimum"], values["voxel_maximum"]
-    if bool(np.any(lower > upper)):
-        wrong.append("voxel_minimum")
-    if bool(np.any(values["cases_true"] > values["cases_all"])):
-        wrong.append("cases_true")
-    if bool(np.any(values["cases_correct"] > values["cases_true"])):
-        wrong.append("cases_correct")
-    # Where every activation was finite, so is what was added up of them.
-    if values["cases_all"] > 0 and not values["voxel_not_finite"].any():
-        always = ["importance_all", "voxel_minimum", "voxel_maximum"]
-        # One case alone has no variance.
-        always += ["variance_all"] if values["cases_all"] > 1 else []
-        wrong += [name for name in always if not np.isfinite(values[name]).all()]
-    return wrong
 
 
 def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.Dataset:

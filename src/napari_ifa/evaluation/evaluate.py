@@ -152,15 +152,8 @@ def evaluate(
     analysis.check(classifier)
     if not len(fractions):
         raise AnalysisError("The masking curve has no share of features; give one or more.")
-    batches = CohortPass(
-        classifier,
-        cohort,
-        lesion_of,
-        masked_batches(batch_size),
-        skip_up_to,
-        progress,
-        stop,
-    )
+    passed = (masked_batches(batch_size), skip_up_to, progress, stop)
+    batches = CohortPass(classifier, cohort, lesion_of, *passed)
     truth = Truth.of(classifier, cohort.cases)
     order = FeatureOrder.of(analysis, by, kind)
     masks = CurveMasks.of(order, top, tuple(fractions), seed)
@@ -191,37 +184,22 @@ def evaluate(
             found.add(cases, measures)
     logits = found.joined("logits")
     predicted = explained_classes(logits)
-    groups = found.groups
-    accuracy, curve = _masked(found, truth, masks, around[0], groups)
-    unlabelled = len(logits) - int(_known(found, truth).sum())
-    notes = _notes(found, truth, order, kind)
+    groups, known = found.groups, _known(found, truth)
+    sets, curve = _masked(found, truth, masks, around[0], groups)
+    whose = (classifier.class_names, seed, groups)
     return Evaluation(
         cases=len(logits),
         skipped=batches.skipped,
-        unlabelled=unlabelled,
-        notes=(*notes, *_skipped_notes(batches.skipped)),
-        consistency=Consistency(
-            found.joined("sums"),
-            logits,
-            predicted,
-            classifier.class_names,
-            seed,
-            groups,
-        ),
-        masked_accuracy=(
-            MaskedAccuracy(
-                sets=accuracy,
-                analysis=analysis,
-                principal=order.union(top),
-                top=top,
-                by=by,
-                kind=order.kind,
-                unlabelled=unlabelled,
-                bypassed=around[0],
-                groups=of_some(groups, _known(found, truth)),
-            )
-            if accuracy is not None
-            else None
+        unlabelled=int((~known).sum()),
+        notes=(*_notes(found, known, order, kind), *_skipped_notes(batches.skipped)),
+        consistency=Consistency(found.joined("sums"), logits, predicted, *whose),
+        masked_accuracy=None
+        if sets is None
+        else MaskedAccuracy(
+            *(sets, analysis, order.union(top), top, by, order.kind),
+            unlabelled=int((~known).sum()),
+            bypassed=around[0],
+            groups=of_some(groups, known),
         ),
         masking_curve=curve,
         average_drop=_average_drop(found, logits, predicted, groups),
@@ -239,8 +217,7 @@ def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | No
 def _known(found: CaseMeasures, truth: Truth) -> NDArray[np.bool_]:
     """Which of the cases evaluated have a label or, in a regression, a target."""
     known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
-    result: NDArray[np.bool_] = known[found.positions]
-    return result
+    return np.asarray(known[found.positions])
 
 
 def _masked(
@@ -273,34 +250,31 @@ def _average_drop(
         return None
     masked = found.classifier.probabilities(found.joined("masked_inputs"))
     assert masked is not None
-    cases = np.arange(len(logits))
-    return AverageDrop(
-        whole[cases, predicted],
-        masked[cases, predicted],
-        predicted,
-        found.classifier.class_names,
-        groups,
-    )
+    own = np.arange(len(logits)), predicted
+    names = found.classifier.class_names
+    return AverageDrop(whole[own], masked[own], predicted, names, groups)
 
 
 def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
-    located = found.localisations
-    chosen = [n for n, one in enumerate(located) if one is not None and one[1] is not None]
-    pairs = [one for one in located if one is not None]
-    if not chosen:
+    rows = [(n, one) for n, one in enumerate(found.localisations) if one is not None]
+    located = [(n, c, one) for n, (c, one) in rows if one is not None]
+    if not located:
         return None
+    places, classes, inside = zip(*located, strict=True)
     return CohortLocalisation(
-        tuple(one for _, one in pairs if one is not None),
-        tuple(c for c, one in pairs if one is not None),
-        sum(one is None for _, one in pairs),
+        inside,
+        classes,
+        len(rows) - len(located),
         found.classifier.class_names,
-        of_some(groups, np.array(chosen)),
+        of_some(groups, np.array(places)),
     )
 
 
-def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -> Iterator[str]:
+def _notes(
+    found: CaseMeasures, known: NDArray[np.bool_], order: FeatureOrder, kind: Kind
+) -> Iterator[str]:
     names = found.classifier.class_names
-    known = _known(found, truth)
+    lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
     if found.regression:
         yield (
             "The model answers with values, not with classes: average increase and drop, and"
@@ -311,32 +285,28 @@ def _notes(found: CaseMeasures, truth: Truth, order: FeatureOrder, kind: Kind) -
             "Average increase and drop are left out, for they need probabilities:"
             f" {found.classifier.no_probabilities}."
         )
-    if found.regression and not known.any():
-        yield "No case has a target value: there is no R², with or without features switched off."
-    elif not known.any():
-        yield "No case has a label: there is no accuracy, with or without features switched off."
+    if not known.any():
+        yield (
+            f"No case has a {lacking}: there is no {measure}, with or without features switched"
+            " off."
+        )
     elif found.regression and len(names) > 1:
         yield (
             "The model gives several values and a case has one target: the masked answers are not"
             " compared with it."
         )
     elif not known.all():
-        lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
         yield (
             f"{(~known).sum()} of {known.size} cases have no {lacking} and count for no {measure}."
         )
-    if found.regression:
-        if order.kind != kind:
-            yield (
-                "Values have no true class, so that features are ranked by their mean contribution"
-                " to all cases."
-            )
-    elif order.kind != kind:
-        yield (
-            "No case of the analysis counts for a class, so that features are ranked by their mean"
-            " contribution to all cases."
+    if order.kind != kind:
+        why = (
+            "Values have no true class"
+            if found.regression
+            else "No case of the analysis counts for a class"
         )
-    elif order.without_cases:
+        yield f"{why}, so that features are ranked by their mean contribution to all cases."
+    elif order.without_cases and not found.regression:
         missing = listed([names[c] for c in order.without_cases])
         yield f"The analysis has no case of {missing}, which therefore bring no principal feature."
     without_scale = [name for name, scale in zip(names, found.scales, strict=True) if scale is None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -50,25 +50,18 @@ class Findings:
 
     @property
     def _parts(self) -> tuple[Numbers | None, ...]:
-        return (
-            self.overfitting,
-            self.principal,
-            self.confounders,
-            self.outliers,
-            self.duplicates,
-            self.redundancy,
-        )
+        return tuple(getattr(self, field.name) for field in fields(self)[1:])
 
     def __repr__(self) -> str:
         return "\n".join(str(sections_of(part)[0]) for part in self._parts if part is not None)
 
     def with_removal(self, removal: FeatureRemoval) -> Findings:
         """The same with what accuracy loses without features, see `feature_removal`."""
-        return replace(self, redundancy=self.redundancy.with_removal(removal))
+        return replace(self, redundancy=replace(self.redundancy, removal=removal, reason=""))
 
     def without_removal(self, reason: str) -> Findings:
         """The same with a sentence on why that could not be measured."""
-        return replace(self, redundancy=self.redundancy.not_measured(reason))
+        return replace(self, redundancy=replace(self.redundancy, removal=None, reason=reason))
 
 
 @memory_said(

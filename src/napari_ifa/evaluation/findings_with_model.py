@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_ifa.analysis.given import (
-    Source,
-    given_analysis,
-    given_classifier,
-    given_cohort,
-)
+from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisError
@@ -67,21 +62,9 @@ def findings_with_model(
     ----------
     classifier, analysis, cohort, other : or the paths that they are read from.
     cohort : best one that the model was not trained on; the maps need cases of the analysis.
-    top, level, kind : as for `findings`.
-    skip_up_to : share of the cases that may be skipped.
+    top, level, kind : as of `findings`, and so are the errors.
+    skip_up_to, stop : as of `evaluate`, and so are the other errors.
     progress : called with cases done and cases in all of the removal, each case twice.
-    stop : asked before every case; True ends the work.
-
-    Raises
-    ------
-    AnalysisMismatchError
-        The analyses are not of this model by one method.
-    AnalysisError
-        A share or level that is none.
-    CohortError
-        A label that the model lacks, or more cases that cannot be used than may be skipped.
-    Cancelled
-        ``stop`` returned True.
     """
     classifier, analysis = given_classifier(classifier), given_analysis(analysis)
     cohort = given_cohort(cohort)
@@ -94,11 +77,11 @@ def findings_with_model(
         found = found.with_removal(removal)
     except AnalysisError as error:
         found = found.without_removal(str(error))
-    if not found.confounders.ranked:
-        return ModelFindings(classifier, found)
-    try:
-        maps = candidate_maps(classifier, cohort, found, skip_up_to=skip_up_to, stop=stop)
-    except AnalysisError as error:
-        # The findings stand without their pictures.
-        return ModelFindings(classifier, found, maps_left_out=str(error))
-    return ModelFindings(classifier, found, maps)
+    maps, why = None, ""
+    if found.confounders.ranked:
+        try:
+            maps = candidate_maps(classifier, cohort, found, skip_up_to=skip_up_to, stop=stop)
+        except AnalysisError as error:
+            # The findings stand without their pictures.
+            why = str(error)
+    return ModelFindings(classifier, found, maps, why)

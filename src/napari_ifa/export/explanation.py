@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 
 from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.fit.cohort_fit import WITHOUT_COHORT
-from napari_ifa.disk import reason_of, whole_folder
-from napari_ifa.errors import IfaError
+from napari_ifa.disk import whole_folder
 from napari_ifa.export import (
     Colouring,
     Provenance,
@@ -24,6 +23,7 @@ from napari_ifa.export import (
     write_secondary_capture,
 )
 from napari_ifa.export.picture import comparison_picture, save_picture
+from napari_ifa.export.problems import MAKE_ROOM, unwritten_said
 from napari_ifa.export.tables import Row, write_table
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.volumes import Volume, Window
@@ -44,11 +44,10 @@ __all__ = [
 
 #: Letters in a line of a picture's title.
 _TITLE_WIDTH = 40
+_RESULTS = "The results cannot be written there"
 
 
-def write_explanation(
-    explanation: Explanation, folder: Path, stem: str = "", *, overwrite: bool = False
-) -> list[Path]:
+def write_explanation(explanation: Explanation, folder: Path, stem: str = "") -> list[Path]:
     """Write one explanation's files and return their paths.
 
     ``[stem_]class_activation_CLASS.nii.gz`` in logits and, with an analysis,
@@ -57,19 +56,15 @@ def write_explanation(
     ``fs_class_activation`` and ``fs_s_cam``, and the features stand in the name. All are written,
     or none.
 
-    Parameters
-    ----------
-    overwrite : replace files of these names.
-
     Raises
     ------
     ExistingOutputError
-        There is one already, and ``overwrite`` was not asked for.
+        There is one of these names already.
     IfaError
         Where the folder cannot be written.
     """
     prefix, name = _names(explanation, stem)
-    with _all_or_none(folder, overwrite) as place:
+    with unwritten_said(_RESULTS, MAKE_ROOM), whole_folder(folder) as place:
         written = [place / f"{prefix}class_activation_{name}.nii.gz"]
         write_nifti(explanation.class_activation, written[0])
         if explanation.scale is not None:
@@ -102,18 +97,6 @@ def earlier_maps(folder: Path, class_names: Sequence[str], features: str) -> lis
     return [folder / name for name in names if (folder / name).exists()]
 
 
-@contextmanager
-def _all_or_none(folder: Path, overwrite: bool) -> Iterator[Path]:
-    try:
-        with whole_folder(folder, overwrite=overwrite) as place:
-            yield place
-    except OSError as error:
-        raise IfaError(
-            f"The results cannot be written there{reason_of(error)}; make room there or choose"
-            " another folder."
-        ) from error
-
-
 def export_nifti(
     explanation: Explanation, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
@@ -128,34 +111,15 @@ def export_nifti(
 
 
 def export_parametric_map(
-    explanation: Explanation,
-    path: str | os.PathLike[str],
-    *,
-    compressed: bool = False,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    explanation: Explanation, path: str | os.PathLike[str], **options: Any
 ) -> Path:
     """Write S-CAM, or without a scale the class activation, as a DICOM Parametric Map.
 
-    ``compressed`` writes 16-bit integers, a quarter of the size; see `write_parametric_map`.
-
-    Raises
-    ------
-    IfaError
-        Where the image does not come from DICOM, or the file cannot be written.
-    Cancelled
-        When ``stop`` says so.
+    ``options`` and errors are those of `write_parametric_map`: ``compressed`` writes 16-bit
+    integers, a quarter of the size.
     """
-    return write_parametric_map(
-        _shown_map(explanation),
-        provenance(explanation),
-        path,
-        compressed=compressed,
-        overwrite=overwrite,
-        progress=progress,
-        stop=stop,
-    )
+    values, origin = _shown_map(explanation), provenance(explanation)
+    return write_parametric_map(values, origin, path, **options)
 
 
 def export_secondary_capture(
@@ -163,37 +127,21 @@ def export_secondary_capture(
     folder: str | os.PathLike[str],
     window: Window | None = None,
     opacity: float = 0.75,
-    *,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    **options: Any,
 ) -> list[Path]:
     """Write the overlay as a DICOM series of colour pictures, one file for each slice.
+
+    The other options and the errors are those of `write_secondary_capture`.
 
     Parameters
     ----------
     window : in which the image is shown; that with which it opens by default.
     opacity : of the overlay where the evidence is strongest, 0 to 1.
-    overwrite : replace an older export in the same folder.
-
-    Raises
-    ------
-    IfaError
-        Where the image does not come from DICOM, or the folder cannot be written.
-    Cancelled
-        When ``stop`` says so.
     """
+    values, origin = _shown_map(explanation), provenance(explanation)
+    options |= {"window": window, "opacity": opacity}
     return write_secondary_capture(
-        explanation.volume,
-        _shown_map(explanation),
-        provenance(explanation),
-        colouring(explanation),
-        folder,
-        window=window,
-        opacity=opacity,
-        overwrite=overwrite,
-        progress=progress,
-        stop=stop,
+        explanation.volume, values, origin, colouring(explanation), folder, **options
     )
 
 
@@ -249,7 +197,6 @@ def write_dicom(
     folder: Path,
     stem: str = "",
     *,
-    overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> list[Path]:
@@ -269,7 +216,7 @@ def write_dicom(
     prefix, name = _names(explanation, stem)
     kind = "class_activation" if explanation.scale is None else "s_cam"
     written = []
-    with _all_or_none(folder, overwrite) as place:
+    with unwritten_said(_RESULTS, MAKE_ROOM), whole_folder(folder) as place:
         if explanation.volume.source.placed:
             written.append(f"{prefix}{kind}_{name}.dcm")
             export_parametric_map(explanation, place / written[0], stop=stop)

@@ -155,13 +155,14 @@ def _page(analysis: Analysis, other: Analysis | None, parts: Sequence[_Part]) ->
         keep_trailing_newline=True,
     )
     names = cohort_names(analysis, other)
+    named = list(zip(names, [analysis] if other is None else [analysis, other], strict=True))
     numbers = count(1)
     return environment.get_template("report.html.j2").render(
         title=_short(f"Integrated feature analysis: {_model_name(analysis)}"),
         cohorts=_short(" and ".join(names)),
         created=_short(analysis.dataset.attrs.get("created", "")),
         purpose="For research. Not for primary diagnosis.",
-        lead=_short(_in_plain_words(analysis, other)),
+        lead=_short(_in_plain_words(named)),
         parts=[
             {
                 "head": part.head,
@@ -170,7 +171,7 @@ def _page(analysis: Analysis, other: Analysis | None, parts: Sequence[_Part]) ->
             }
             for part in parts
         ],
-        provenance=_provenance(names, [analysis] if other is None else [analysis, other]),
+        provenance=_provenance(named),
         limits=_LIMITS,
         light=LIGHT,
         dark=DARK,
@@ -187,15 +188,12 @@ _LIMITS = (
 )
 
 
-def _in_plain_words(analysis: Analysis, other: Analysis | None) -> str:
-    both = [analysis] if other is None else [analysis, other]
-    run = " and ".join(
-        f"{counted(len(one.case_ids), 'case')} of “{name}”"
-        for name, one in zip(cohort_names(analysis, other), both, strict=True)
-    )
+def _in_plain_words(named: Sequence[tuple[str, Analysis]]) -> str:
+    analysis = named[0][1]
+    run = " and ".join(f"{counted(len(one.case_ids), 'case')} of “{name}”" for name, one in named)
     sentences = [f"The model {_model_name(analysis)} was run on {run}."]
-    for name, one in zip(cohort_names(analysis, other), both, strict=True):
-        sentences.append(f"{f'In “{name}” it' if other else 'It'} {_how_well(one)}.")
+    for name, one in named:
+        sentences.append(f"{f'In “{name}” it' if len(named) > 1 else 'It'} {_how_well(one)}.")
     classes = len(analysis.class_names)
     each = "For each class" if classes > 1 else "For its answer"
     sentences.append(
@@ -285,15 +283,16 @@ def _head(name: str) -> str:
     return _short(str(name).replace("_", " "), _LONGEST_CELL)
 
 
-def _provenance(names: Sequence[str], analyses: Sequence[Analysis]) -> _Table:
-    attributes = [one.dataset.attrs for one in analyses]
+def _provenance(named: Sequence[tuple[str, Analysis]]) -> _Table:
+    attributes = [one.dataset.attrs for _, one in named]
     rows = []
     for key in dict.fromkeys([*_PROVENANCE, *(key for a in attributes for key in a)]):
         texts = [_short(a.get(key, "")) for a in attributes]
         if any(texts):
             rows.append([_head(_PROVENANCE.get(key, key)), *(text or NO_VALUE for text in texts)])
-    rows.append(["cases", *(str(len(one.case_ids)) for one in analyses)])
-    return _Table("As the analysis file has it", ["entry", *map(_short, names)], rows)
+    rows.append(["cases", *(str(len(one.case_ids)) for _, one in named)])
+    heads = ["entry", *(_short(name) for name, _ in named)]
+    return _Table("As the analysis file has it", heads, rows)
 
 
 #: The entries that come first, and what they are called.

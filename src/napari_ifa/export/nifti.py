@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_ifa.disk import PRODUCT, reason_of, whole_file
+from napari_ifa.disk import PRODUCT, whole_file
 from napari_ifa.errors import IfaError
+from napari_ifa.export.problems import ExportProblem, unwritten_said
 from napari_ifa.reading.nifti import is_nifti_name, unit_in_mm
 from napari_ifa.volumes.volume import Affine, Volume
 
@@ -45,7 +46,11 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
 
     path = Path(path)
     if not is_nifti_name(path):
-        raise IfaError(f"{path.name}: a NIfTI file is named .nii or .nii.gz.")
+        raise IfaError(
+            f"{path.name}: a NIfTI file is named .nii or .nii.gz.",
+            ExportProblem.NO_NIFTI_NAME,
+            file=path.name,
+        )
     array, ras_affine = volume.in_source_order()
     values = np.ascontiguousarray(array, dtype=np.float32)
     header, affine = _header(volume, ras_affine)
@@ -61,13 +66,11 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
         header["db_name"] = header["data_type"] = b""
     image = (nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image)(values, affine, header)
     needed = None if path.name.lower().endswith(".gz") else values.nbytes
-    try:
-        with whole_file(path, "NIfTI", overwrite=overwrite, needed=needed) as part:
-            image.to_filename(part)
-    except OSError as error:
-        raise IfaError(
-            f"{path.name}: cannot be written{reason_of(error)}; choose another folder."
-        ) from error
+    with (
+        unwritten_said(f"{path.name}: cannot be written"),
+        whole_file(path, "NIfTI", overwrite=overwrite, needed=needed) as part,
+    ):
+        image.to_filename(part)
     return path
 
 

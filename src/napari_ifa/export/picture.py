@@ -55,17 +55,17 @@ def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str
     return figure
 
 
-def save_picture(figure: Figure, path: Path, overwrite: bool = False) -> None:
+def save_picture(figure: Figure, path: Path) -> None:
     """Write a figure; the file appears whole or not at all.
 
     Raises
     ------
     ExistingOutputError
-        There is a picture already, and ``overwrite`` was not asked for.
+        There is a picture already.
     OSError
         Where the place cannot be written.
     """
-    with whole_file(path, "PNG", overwrite=overwrite) as part:
+    with whole_file(path, "PNG") as part:
         figure.savefig(part, dpi=110, facecolor=figure.get_facecolor())
 
 

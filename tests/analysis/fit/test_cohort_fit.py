@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import napari_ifa as ifa
-from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit
-from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit, compared
 from napari_ifa.analysis.fit.distance import Spread
 from napari_ifa.analysis.fit.header import Header, HeaderSummary
 from napari_ifa.analysis.fit.reference import FitReference

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.analysis.fit import reference as module
-from napari_ifa.analysis.fit.comparison import compared
+from napari_ifa.analysis.fit.cohort_fit import compared
 from napari_ifa.analysis.fit.header import HeaderSummary
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics

@@ -73,14 +73,14 @@ def test_why_it_was_not_measured_is_said() -> None:
     of_values = redundancy(
         known_analysis(np.ones((100, 4, 1)), [-1] * 100, output_activation="none")
     )
-    given = redundancy(four_features()).not_measured("Three cases have a label.")
+    given = replace(redundancy(four_features()), reason="Three cases have a label.")
 
     assert "answers with values" in sections_of(of_values)[0].meaning
     assert sections_of(given)[0].meaning.startswith("Not measured. Three cases have a label.")
 
 
 def test_what_can_go_is_counted_named_and_said() -> None:
-    found = redundancy(four_features()).with_removal(removal())
+    found = replace(redundancy(four_features()), removal=removal())
 
     summary, steps, features = sections_of(found)
     row = summary.rows[0]
@@ -100,7 +100,7 @@ def test_what_can_go_is_counted_named_and_said() -> None:
 
 
 def test_too_few_cases_show_nothing_and_say_how_many_it_takes() -> None:
-    found = redundancy(four_features()).with_removal(removal(100))
+    found = replace(redundancy(four_features()), removal=removal(100))
 
     summary, *others = sections_of(found)
     assert [section.key for section in others] == ["feature_removal"]
@@ -116,17 +116,17 @@ def test_a_model_that_tells_nothing_is_said_to_have_nothing_to_lose() -> None:
     found = replace(removal(), every=every)
     found = replace(found, right={name: every[:, None].repeat(3, 1) for name in ("mean", "zero")})
 
-    measured = redundancy(four_features()).with_removal(found)
+    measured = replace(redundancy(four_features()), removal=found)
 
     assert "a model that tells little can lose little" in sections_of(measured)[0].limits
     assert (
         "tells little"
-        not in sections_of(redundancy(four_features()).with_removal(removal()))[0].limits
+        not in sections_of(replace(redundancy(four_features()), removal=removal()))[0].limits
     )
 
 
 def test_the_figure_shows_both_ways_to_remove() -> None:
-    figure = sections_of(redundancy(four_features()).with_removal(removal()))[0].draw()
+    figure = sections_of(replace(redundancy(four_features()), removal=removal()))[0].draw()
 
     (panel,) = figure.axes
     assert [line.get_label() for line in panel.lines[:2]] == [

@@ -14,9 +14,11 @@ import pytest
 
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.export import write_parametric_map
+from napari_ifa.export.problems import ExportProblem
 from napari_ifa.reading import read_volume
 from napari_ifa.volumes import Volume
 from tests.places import PROVENANCE, REAL, grid_points, map_of_places, place_value
+from tests.problems import refused
 
 Save = Callable[..., Path]
 
@@ -231,10 +233,10 @@ def test_a_map_without_values_and_without_a_source_is_refused(
 ) -> None:
     volume = read_volume(save_series())
     empty = volume.with_array(np.full(volume.shape, np.nan, np.float32))
-    with pytest.raises(IfaError, match="no values that can be written"):
+    with refused(IfaError, ExportProblem.NO_VALUES):
         write_parametric_map(empty, PROVENANCE, tmp_path / "map.dcm")
     nifti = read_volume(save_nifti(np.zeros((2, 3, 4), np.int16)))
-    with pytest.raises(IfaError, match=r"does not come from DICOM.*export as NIfTI instead"):
+    with refused(IfaError, ExportProblem.NOT_DICOM):
         write_parametric_map(nifti, PROVENANCE, tmp_path / "map.dcm")
     assert [p.name for p in tmp_path.glob("*.dcm")] == []
 
@@ -242,7 +244,7 @@ def test_a_map_without_values_and_without_a_source_is_refused(
 def test_an_image_without_a_place_is_refused(save_series: Save, tmp_path: Path) -> None:
     image = read_volume(save_series())
     lost = replace(image, source=replace(image.source, placed=False))
-    with pytest.raises(IfaError, match=r"no place in the patient.*export as Secondary Capture"):
+    with refused(IfaError, ExportProblem.NO_PLACE):
         write_parametric_map(map_of_places(lost), PROVENANCE, tmp_path / "map.dcm")
 
 
@@ -264,6 +266,7 @@ def test_stopping_or_failing_leaves_no_file(
             raise OSError(f"{error}\nfor data_element:\n(0010,0010) Doe^Jane")  # noqa: B904
 
     monkeypatch.setattr(pydicom.Dataset, "save_as", full_disk)
-    with pytest.raises(IfaError, match=r"^map\.dcm: cannot be written \(No space left on device: "):
+    with refused(IfaError, ExportProblem.NOT_WRITTEN) as caught:
         write_parametric_map(values, PROVENANCE, folder / "map.dcm")
+    assert "No space left on device" in caught.value.facts["reason"]
     assert list(folder.iterdir()) == []

@@ -14,9 +14,11 @@ from pydicom.dataset import Dataset
 
 from napari_ifa.errors import Cancelled, ExistingOutputError, IfaError
 from napari_ifa.export import Colouring, write_secondary_capture
+from napari_ifa.export.problems import ExportProblem
 from napari_ifa.reading import read_volume
 from napari_ifa.volumes import Volume, Window
 from tests.places import COLOURING, PROVENANCE, REAL, from_24_bits, map_of_places, place_value
+from tests.problems import refused
 
 Save = Callable[..., Path]
 
@@ -241,8 +243,9 @@ def test_the_folder_appears_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pydicom.Dataset, "save_as", full_disk)
-    with pytest.raises(IfaError, match=r"^sc: cannot be written \(No space left on device: "):
+    with refused(IfaError, ExportProblem.NOT_WRITTEN) as caught:
         export(image, place / "sc", overwrite=True)
+    assert "No space left on device" in caught.value.facts["reason"]
     assert [p.name for p in place.iterdir()] == ["sc"]
     assert (place / "sc" / "slice_0001.dcm").read_bytes() == before
 
@@ -260,7 +263,7 @@ def test_an_older_export_is_replaced_and_other_files_are_not(
         "slice_0002.dcm",
     ]
     (tmp_path / "sc" / "letter.txt").touch()
-    with pytest.raises(IfaError, match=r"^sc: holds other files already; choose a new folder"):
+    with refused(IfaError, ExportProblem.OTHER_FILES, folder="sc"):
         export(read_volume(save_series()), tmp_path / "sc")
     assert len(list((tmp_path / "sc").iterdir())) == 3
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

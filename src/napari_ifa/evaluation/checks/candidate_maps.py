@@ -20,7 +20,7 @@ from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.findings import Findings
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import PreparedInput
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Stop
 from napari_ifa.volumes import Volume
 from napari_ifa.volumes.windowing import default_window
 
@@ -80,7 +80,6 @@ def candidate_maps(
     features: int = 3,
     cases: int = 4,
     skip_up_to: float = 0.05,
-    progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> CandidateMaps:
     """The maps of the first features in rank, each alone, on the cases it contributes most in.
@@ -92,9 +91,7 @@ def candidate_maps(
     ----------
     features : of the first in rank; fewer where there are fewer.
     cases : of the class, for each feature.
-    skip_up_to : share of the cohort's cases that may be skipped.
-    progress : called with cases done and cases in all.
-    stop : asked before every case; True ends the work.
+    skip_up_to, stop : as of `evaluate`, and so are the other errors.
 
     Raises
     ------
@@ -102,10 +99,6 @@ def candidate_maps(
         No class has a case in the cohort, so there is nothing to show.
     AnalysisMismatchError
         The findings are of another model.
-    CohortError
-        More cases cannot be read or explained than may be skipped; one is named.
-    Cancelled
-        ``stop`` returned True.
     """
     from napari_ifa.cam import CutNetwork, class_activation
 
@@ -122,14 +115,9 @@ def candidate_maps(
             " analysed."
         )
     chosen = CohortPass(
-        classifier,
-        cohort,
-        _opened,
-        BatchSize(1),
-        skip_up_to,
-        progress,
-        stop,
-        [position for position, case in enumerate(cohort.cases) if case in wanted],
+        *(classifier, cohort, _opened, BatchSize(1), skip_up_to),
+        stop=stop,
+        positions=[place for place, case in enumerate(cohort.cases) if case in wanted],
     )
     found: dict[tuple[int, int], dict[Case, CandidateMap]] = {pair: {} for pair in ranked}
     with CutNetwork(classifier.network, classifier.target_layer, early=True) as cut:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.evaluation.checks.candidate_maps import CandidateMap, CandidateMaps
-from napari_ifa.evaluation.figures.drawing import plain_label
+from napari_ifa.evaluation.figures.drawing import plain_label, white_figure
 from napari_ifa.evaluation.findings import Findings
 from napari_ifa.evaluation.section import Section
 from napari_ifa.models.classifier import Classifier
@@ -29,14 +29,8 @@ _ID_LENGTH = 22
 
 def confounder_maps(classifier: Classifier, findings: Findings, maps: CandidateMaps) -> Figure:
     """One row per feature, on the cases in which it contributes most."""
-    from matplotlib.figure import Figure as Mpl
-
     columns = max(len(row) for row in maps.rows)
-    figure = Mpl(
-        figsize=(2.3 * columns + 2.2, 2.7 * len(maps.rows) + 0.7),
-        facecolor="white",
-        layout="constrained",
-    )
+    figure = white_figure(2.3 * columns + 2.2, 2.7 * len(maps.rows) + 0.7)
     grid = figure.add_gridspec(len(maps.rows), columns)
     for row, shown in enumerate(maps.rows):
         for column, one in enumerate(shown):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_ifa.analysis.store import Analysis
+from napari_ifa.cohorts.truth import answer_names
 from napari_ifa.evaluation.numbers import Numbers
 
 
@@ -93,7 +94,5 @@ def _names(analyses: tuple[Analysis, ...]) -> tuple[str, ...]:
 def _truths(analysis: Analysis) -> list[str | float | None]:
     if analysis.is_regression:
         return [float(value) if np.isfinite(value) else None for value in analysis.targets]
-    names = analysis.class_names
-    if len(names) == 1:
-        names = (f"not {names[0]}", names[0])
+    names = answer_names(analysis.class_names)
     return [names[label] if label >= 0 else None for label in analysis.labels.tolist()]

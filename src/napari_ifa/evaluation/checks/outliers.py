@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis
+from napari_ifa.cohorts.truth import answer_names
 from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.statistics.distances import (
     correlation_distance,
@@ -149,8 +150,8 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     number = len(label)
     if regression:
         label = np.zeros_like(label)
-    elif len(names) == 1:
-        names = (f"not {names[0]}", names[0])
+    else:
+        names = answer_names(names)
     stored = "contribution" in data
     groups = analysis.groups
     correlation, mahalanobis, p, answer, target = (np.full(number, np.nan) for _ in range(5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,14 +61,6 @@ class Redundancy(Numbers):
         if self.removal is None:
             return np.zeros(len(self.frequency), bool)
         return self.removal.removable
-
-    def with_removal(self, removal: FeatureRemoval) -> Redundancy:
-        """The same with what was measured."""
-        return replace(self, removal=removal, reason="")
-
-    def not_measured(self, reason: str) -> Redundancy:
-        """The same with a sentence on why nothing could be measured."""
-        return replace(self, removal=None, reason=reason)
 
 
 def redundancy(analysis: Analysis, *, threshold: float = 0.05) -> Redundancy:

@@ -131,8 +131,7 @@ def _independent(values: NDArray[np.floating], groups: Counts | None) -> Floats:
     order = np.argsort(number, kind="stable")
     counts = np.bincount(number)
     starts = np.cumsum(counts) - counts
-    result: Floats = np.add.reduceat(cases[order], starts, axis=0) / counts[:, None]
-    return result
+    return np.asarray(np.add.reduceat(cases[order], starts, axis=0) / counts[:, None])
 
 
 def _error_of_mean(values: Floats) -> Floats:

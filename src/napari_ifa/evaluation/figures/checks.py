@@ -15,6 +15,7 @@ from napari_ifa.evaluation.figures.drawing import (
     AGAINST,
     FOR,
     PLAIN,
+    legend_above,
     no_number,
     only_axes,
     plain_label,
@@ -51,12 +52,9 @@ _FIRST: dict[str, Any] = {
 
 def overfitting_figure(found: Overfitting) -> Figure:
     """Training against test importance, a panel per class, significant features in colour."""
-    figure, axes = _panels(found.class_names, height=4.0)
+    figure, axes = _panels(found.class_names, 4.0, "training (logit)", "test (logit)")
     numbered = False
     for c, panel in enumerate(axes):
-        panel.set_title(plain_label(found.class_names[c], _NAME_LENGTH), fontsize=11)
-        panel.set_xlabel("training (logit)")
-        panel.set_ylabel("test (logit)")
         if not found.tested[c]:
             cases = f"{found.train_cases[c]} training\nand {found.test_cases[c]} test cases"
             no_number(panel, f"not tested: {cases}" if found.stored else "not tested")
@@ -103,11 +101,9 @@ def overfitting_figure(found: Overfitting) -> Figure:
 
 def principal_figure(found: PrincipalFeatures) -> Figure:
     """Every class's column from the largest to the smallest, principal features in colour."""
-    figure, axes = _panels(found.class_names, height=2.9)
+    labels = "features in rank order", "importance (logit)"
+    figure, axes = _panels(found.class_names, 2.9, *labels)
     for c, panel in enumerate(axes):
-        panel.set_title(plain_label(found.class_names[c], _NAME_LENGTH), fontsize=11)
-        panel.set_xlabel("features in rank order")
-        panel.set_ylabel("importance (logit)")
         mask = found.masks["value"][c]
         if mask is None:
             no_number(panel, "no case counts\nfor this class")
@@ -140,6 +136,8 @@ def principal_figure(found: PrincipalFeatures) -> Figure:
 
 def confounder_figure(found: Confounders) -> Figure:
     """The largest shares as bars, candidates first, each with the share that marks a candidate."""
+    from matplotlib.patches import Patch
+
     figure = white_figure(8.2, 0.32 * _MOST_BARS + 1.4)
     panel = figure.add_subplot()
     shown = found.ranked[:_MOST_BARS]
@@ -182,10 +180,8 @@ def confounder_figure(found: Confounders) -> Figure:
     )
     panel.set_ylim(len(shown) + 0.7, -0.7)
     panel.set_xlabel("share of the class's evidence, Σ|importance| (%)")
-    _patches(
-        panel,
-        [(FOR, "candidate, speaks for"), (AGAINST, "candidate, against"), (PLAIN, "no candidate")],
-    )
+    marks = {FOR: "candidate, speaks for", AGAINST: "candidate, against", PLAIN: "no candidate"}
+    legend_above(figure, [Patch(color=colour, label=text) for colour, text in marks.items()])
     only_axes(panel, 9)
     return figure
 
@@ -246,7 +242,7 @@ def outlier_figure(found: Outliers) -> Figure:
     if highest > _MOST_LINEAR:
         panel.set_yscale("symlog", linthresh=1)
     panel.set_ylim(bottom=-0.04 * min(highest, _MOST_LINEAR / 4))
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    legend_above(figure, ncols=4)
     only_axes(panel, 9)
     _say_how_many_more(figure, [found.class_names[c] for c in classes], len(shown))
     return figure
@@ -279,20 +275,24 @@ def removal_figure(found: FeatureRemoval) -> Figure:
     panel.set_xlim(0, features)
     panel.set_xlabel(f"features removed of {features}, the least needed first")
     panel.set_ylabel(f"accuracy lost (points; {len(found.every)} cases)\nshaded: at most, 95 %")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    legend_above(figure, ncols=3)
     only_axes(panel, 9)
     return figure
 
 
-def _panels(names: Sequence[str], height: float = 3.4) -> tuple[Figure, list[Axes]]:
+def _panels(
+    names: Sequence[str], height: float, xlabel: str, ylabel: str
+) -> tuple[Figure, list[Axes]]:
     """A panel for each of the first classes, three in a row."""
     number = min(len(names), _MOST_PANELS)
     columns = min(number, 3)
     rows = -(-number // columns)
     figure = white_figure(3.3 * columns + 0.4 if columns > 1 else 5.2, height * rows + 0.4)
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(number)]
-    for panel in axes:
+    for panel, name in zip(axes, names, strict=False):
         only_axes(panel, 9)
+        panel.set_title(plain_label(name, _NAME_LENGTH), fontsize=11)
+        panel.set(xlabel=xlabel, ylabel=ylabel)
     return figure, axes
 
 
@@ -308,32 +308,9 @@ def _number_beside(panel: Axes, x: float, y: float, text: str, *, left: bool = F
 
 
 def _legend_once(figure: Figure, axes: Sequence[Axes]) -> None:
-    for panel in axes:
-        handles, labels = panel.get_legend_handles_labels()
-        if handles:
-            figure.legend(
-                handles,
-                labels,
-                loc="outside upper center",
-                ncols=len(handles),
-                frameon=False,
-                fontsize=9,
-            )
-            return
-
-
-def _patches(panel: Axes, entries: Sequence[tuple[str, str]]) -> None:
-    from matplotlib.patches import Patch
-
-    handles = [Patch(color=colour, label=text) for colour, text in entries]
-    assert panel.figure is not None
-    panel.figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9,
-    )
+    handles = next(filter(None, (panel.get_legend_handles_labels()[0] for panel in axes)), None)
+    if handles:
+        legend_above(figure, handles)
 
 
 def _say_how_many_more(figure: Figure, names: Sequence[str], shown: int) -> None:

@@ -6,7 +6,7 @@ Colours of classes are those of Okabe and Ito, which colour-blind people tell ap
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ def only_axes(axes: Axes, labelsize: float = 8) -> None:
     """Without the frame above and to the right."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=labelsize)
+
+
+def legend_above(figure: Figure, handles: Sequence[Any] | None = None, ncols: int = 0) -> None:
+    """One legend for all panels, in one row; of all labelled artists where no handles are given."""
+    given = {} if handles is None else {"handles": handles}
+    ncols = ncols or len(handles or ())
+    figure.legend(**given, loc="outside upper center", ncols=ncols, frameon=False, fontsize=9)
 
 
 def plain_label(text: str, length: int = 30) -> str:

@@ -75,14 +75,8 @@ def importance_figure(
     rows = matrix_part.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (title, matrix, centred) in zip(rows, panels, strict=True):
         limit = max(_largest(m) for _, m, c in panels if c == centred) or 1.0
-        image = axes.imshow(
-            matrix.T,
-            aspect="auto",
-            cmap=diverging_colormap(),
-            interpolation="nearest",
-            vmin=-limit,
-            vmax=limit,
-        )
+        ends = {"vmin": -limit, "vmax": limit, "cmap": diverging_colormap()}
+        image = axes.imshow(matrix.T, aspect="auto", interpolation="nearest", **ends)
         empty = np.all(np.isnan(matrix), axis=0)
         hatch_rows(axes, empty, len(order))
         if empty.any():
@@ -138,16 +132,8 @@ def _name_features(
         below = axes.get_xaxis_transform() + ScaledTranslation(
             0, -7 / 72, axes.figure.dpi_scale_trans
         )
-        axes.plot(
-            marked,
-            np.zeros(marked.size),
-            marker="^",
-            linestyle="",
-            color="black",
-            markersize=5,
-            transform=below,
-            clip_on=False,
-        )
+        heights = np.zeros(marked.size)
+        axes.plot(marked, heights, "k^", markersize=5, transform=below, clip_on=False)
         axes.tick_params(axis="x", pad=12, length=0)
         text += f"; marked: {counted(marked.size, 'principal one')}"
     axes.set_xlabel(text, fontsize=9, labelpad=4 if readable else 16)

@@ -45,22 +45,18 @@ def consistency_figure(consistency: Consistency) -> Figure:
     figure = white_figure(11, 4.0 * rows + 0.5)
     axes = figure.subplots(rows, len(consistency.shown), squeeze=False)
     units = ("(voxels)", "(logit × voxels)", "(voxels)")
+    every = np.repeat(np.arange(len(names)), len(consistency.logits))
     for place, (kind, unit) in enumerate(zip(consistency.shown, units, strict=True)):
-        panel = axes[0][place]
-        sums, logits = consistency.pair(kind, None if several else 0)
-        _scatter(panel, sums, logits, consistency.predicted, len(names))
-        found = consistency.correlations[None if several else 0, kind]
-        name = KINDS[kind]
-        panel.set_title(f"{name}\n{_told(found)}", fontsize=10)
-        panel.set_xlabel(f"{name}, summed over voxels\n{unit}", fontsize=9)
+        name, pooled = KINDS[kind], None if several else 0
+        told = _told(consistency.correlations[pooled, kind])
+        _scatter(axes[0][place], *consistency.pair(kind, pooled), consistency.predicted, len(names))
+        axes[0][place].set_title(f"{name}\n{told}", fontsize=10)
         if several:
-            shown = range(len(names))
             sums = consistency.sums[:, :, kind].T.ravel()
-            classes = np.repeat(np.array(shown), len(consistency.logits))
-            _scatter(axes[1][place], sums, consistency.logits.T.ravel(), classes, len(names))
+            _scatter(axes[1][place], sums, consistency.logits.T.ravel(), every, len(names))
             axes[1][place].set_title(_told_by_class(consistency, kind), fontsize=9)
-            axes[1][place].set_xlabel(f"{KINDS[kind]}, summed over voxels\n{unit}", fontsize=9)
         for row in axes:
+            row[place].set_xlabel(f"{name}, summed over voxels\n{unit}", fontsize=9)
             row[place].locator_params(axis="x", nbins=5)
     axes[0][0].set_ylabel("logit of the predicted class" if several else "output", fontsize=9)
     if several:
@@ -172,14 +168,12 @@ def _r_squared_scale(axes: Axes, drawn: Sequence[float], axis: Literal["x", "y"]
     known = [value for value in drawn if np.isfinite(value)]
     least = min(known, default=0.0)
     if least < -2:
-        set_scale = axes.set_xscale if axis == "x" else axes.set_yscale
-        set_scale("symlog", linthresh=1)
-        (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter("{x:g}")
+        getattr(axes, f"set_{axis}scale")("symlog", linthresh=1)
+        getattr(axes, f"{axis}axis").set_major_formatter("{x:g}")
         bottom = least * 1.4
     else:
         bottom = min(least, 0.0) - 0.05
-    set_limits = axes.set_xlim if axis == "x" else axes.set_ylim
-    set_limits(bottom, 1.05)
+    axes.set(**{f"{axis}lim": (bottom, 1.05)})
 
 
 def average_drop_figure(drop: AverageDrop) -> Figure:
@@ -215,18 +209,15 @@ def localisation_figure(localisation: CohortLocalisation) -> Figure:
     for axes, (title, share) in zip(panels, shares.items(), strict=True):
         inside = 100 * np.array(share)
         # Linear below the least decade, so that 0 has a place; equal scales keep the line straight.
-        axes.set_xscale("symlog", linthresh=least, linscale=0.5)
-        axes.set_yscale("symlog", linthresh=least, linscale=0.5)
+        for axis in "xy":
+            getattr(axes, f"set_{axis}scale")("symlog", linthresh=least, linscale=0.5)
         axes.plot([0, 100], [0, 100], color="black", linewidth=0.8)
         _scatter(axes, size, inside, classes, len(localisation.class_names))
-        axes.set_xlim(-least / 4 if zeros[0] else least, 110)
-        axes.set_ylim(-least / 4 if any(zeros) else least, 110)
         ticks = [0.0, *(10.0**n for n in range(round(np.log10(least)), 3))]
-        labels = [f"{tick:g}" for tick in ticks]
-        first = 0 if zeros[0] else 1
-        axes.set_xticks(ticks[first:], labels[first:])
-        first = 0 if any(zeros) else 1
-        axes.set_yticks(ticks[first:], labels[first:])
+        for axis, zero in (("x", zeros[0] > 0), ("y", any(zeros))):
+            shown = ticks if zero else ticks[1:]
+            axes.set(**{f"{axis}lim": (-least / 4 if zero else least, 110)})
+            getattr(axes, f"set_{axis}ticks")(shown, [f"{tick:g}" for tick in shown])
         axes.minorticks_off()
         if any(zeros):
             axes.axhline(0, color=GREY, linewidth=0.6, linestyle=":", zorder=0)

@@ -101,16 +101,9 @@ def confusion_figure(
         hatch_rows(axes, total[:, 0] == 0, classes)
         if classes <= _MOST_NUMBERS:
             for (row, column), count in np.ndenumerate(table):
-                dark = share[row, column] > 0.55
-                axes.text(
-                    column,
-                    row,
-                    str(count),
-                    ha="center",
-                    va="center",
-                    fontsize=9,
-                    color="white" if dark else _INK,
-                )
+                ink = "white" if share[row, column] > 0.55 else _INK
+                centred = {"ha": "center", "va": "center", "fontsize": 9}
+                axes.text(column, row, str(count), color=ink, **centred)
         axes.set_title(plain_label(cohort, 45), fontsize=10)
         axes.set_xlabel("answered class", fontsize=9)
         axes.tick_params(labelsize=8)

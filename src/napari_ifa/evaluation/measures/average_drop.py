@@ -47,8 +47,7 @@ def masked_input_logits(
     blocks = in_blocks(
         len(x), at_once, lambda block: cut.scores(masked[block], rows[block]), what="cases"
     )
-    logits: NDArray[np.float64] = torch.cat([found for _, found in blocks]).double().cpu().numpy()
-    return logits
+    return np.asarray(torch.cat([found for _, found in blocks]).double().cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ class AverageDrop(Numbers):
     @property
     def increase(self) -> NDArray[np.bool_]:
         """Which cases gain, ``[N]``: p_masked > p."""
-        result: NDArray[np.bool_] = self.masked > self.probability
-        return result
+        return np.asarray(self.masked > self.probability)
 
     @property
     def drop(self) -> NDArray[np.float64]:
@@ -120,14 +118,7 @@ class AverageDrop(Numbers):
         increase, drop = self.increase[counted], self.drop[counted]
         groups = of_some(self.groups, counted)
         share, mean = of_share(increase, groups), interval_of_mean(drop, groups)
+        n, gained, lost = len(drop), float(increase.mean()), float(drop.mean())
         return ClassDrop(
-            name,
-            len(increase),
-            float(increase.mean()),
-            share.low,
-            share.high,
-            float(drop.mean()),
-            mean.low,
-            mean.high,
-            mean.method,
+            name, n, gained, share.low, share.high, lost, mean.low, mean.high, mean.method
         )

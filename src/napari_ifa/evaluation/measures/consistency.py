@@ -15,12 +15,7 @@ from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.statistics.certainty import bounded_p, bounded_rank_p
 from napari_ifa.evaluation.statistics.independence import Groups, number_of
-from napari_ifa.evaluation.statistics.intervals import (
-    NO_INTERVAL,
-    Interval,
-    bootstrapped,
-    pearson,
-)
+from napari_ifa.evaluation.statistics.intervals import NO_INTERVAL, Interval, bootstrapped, pearson
 from napari_ifa.evaluation.statistics.normality import henze_zirkler
 
 if TYPE_CHECKING:
@@ -114,8 +109,7 @@ def map_sums(
     length = block_length(4 * len(maps) * voxels, maps.device)
     with torch.no_grad():
         parts = [found for _, found in in_blocks(maps.shape[1], length, sums, what="classes")]
-    result: NDArray[np.float64] = torch.cat(parts, 1).double().cpu().numpy()
-    return result
+    return np.asarray(torch.cat(parts, 1).double().cpu().numpy())
 
 
 def _steps(scale: CommonScale | None) -> tuple[float, float, float, float]:
@@ -139,11 +133,11 @@ class Correlation:
     """
 
     n: int
-    pearson: float = float("nan")
-    pearson_p: float = float("nan")
-    spearman: float = float("nan")
-    spearman_p: float = float("nan")
-    normality_p: float = float("nan")
+    pearson: float = math.nan
+    pearson_p: float = math.nan
+    spearman: float = math.nan
+    spearman_p: float = math.nan
+    normality_p: float = math.nan
     chosen: Literal["Pearson", "Spearman", ""] = ""
     interval: Interval = NO_INTERVAL
     reason: str = ""
@@ -151,16 +145,15 @@ class Correlation:
     @property
     def coefficient(self) -> float:
         """The chosen one."""
-        if not self.chosen:
-            return float("nan")
-        return self.pearson if self.chosen == "Pearson" else self.spearman
+        return self._of_the_chosen(self.pearson, self.spearman)
 
     @property
     def p(self) -> float:
         """Of the chosen one."""
-        if not self.chosen:
-            return float("nan")
-        return self.pearson_p if self.chosen == "Pearson" else self.spearman_p
+        return self._of_the_chosen(self.pearson_p, self.spearman_p)
+
+    def _of_the_chosen(self, pearson: float, spearman: float) -> float:
+        return {"Pearson": pearson, "Spearman": spearman}.get(self.chosen, math.nan)
 
 
 def correlate(

@@ -189,21 +189,14 @@ def feature_removal(
     Parameters
     ----------
     cohort : best one that the model was not trained on.
-    batch_size : cases at a time; a number that suits the device by default.
-    skip_up_to : share of the cases that may be skipped.
+    batch_size, skip_up_to, stop : as of `evaluate`, and so are the other errors.
     progress : called with cases done and cases in all, each case twice.
-    stop : asked before every case; True ends the work.
 
     Raises
     ------
     AnalysisError
         Where there is no accuracy to lose: the model answers with values, fewer than 5 cases have
         a label, or the layer has one feature.
-    CohortError
-        A label that the model lacks, or more cases that cannot be read or explained than may be
-        skipped; the case is named.
-    Cancelled
-        ``stop`` returned True.
     """
     from napari_ifa.cam import CutNetwork, bypassed
 
@@ -221,20 +214,13 @@ def feature_removal(
     cohort = replace(cohort, cases=tuple(cohort.cases[n] for n in kept))
     labels = labels[kept]
 
-    def told(start: int) -> Progress | None:
-        if progress is None:
-            return None
-        return lambda done, number: progress(start + done, 2 * number)
-
     def batches(start: int) -> CohortPass[None]:
-        return CohortPass(
-            classifier,
-            cohort,
-            size=masked_batches(batch_size),
-            skip_up_to=skip_up_to,
-            progress=told(start),
-            stop=stop,
-        )
+        def told(done: int, number: int) -> None:
+            if progress is not None:
+                progress(start + done, 2 * number)
+
+        passed = (None, masked_batches(batch_size), skip_up_to, told, stop)
+        return CohortPass(classifier, cohort, *passed)
 
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
         answers, positions, groups = _layer_answers(
@@ -278,21 +264,13 @@ def feature_removal(
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is kept of each case: for how many classes, of every which case, or once for all."""
-
-    classes: int
-    every: int
-    shared: bool
-
-    @classmethod
-    def of(cls, found: ClassActivation, cases: int) -> _Plan:
-        outputs, features = found.logits.shape[1], found.features.shape[1]
-        if found.affine_head and outputs <= _SHARED_CLASSES:
-            return cls(outputs, 1, True)
-        classes = min(_CLASSES, outputs)
-        return cls(classes, -(-cases * classes * features // _KEPT), False)
+def _plan(found: ClassActivation, cases: int) -> tuple[int, int, bool]:
+    """What is kept of a case: for how many classes, of every which case, or once for all."""
+    outputs, features = found.logits.shape[1], found.features.shape[1]
+    if found.affine_head and outputs <= _SHARED_CLASSES:
+        return outputs, 1, True
+    classes = min(_CLASSES, outputs)
+    return classes, -(-cases * classes * features // _KEPT), False
 
 
 def _rightly(
@@ -348,7 +326,7 @@ def _layer_answers(
     activation: list[NDArray[np.float64]] = []
     slopes: list[NDArray[np.float32]] = []
     slope: list[int] = []
-    plan: list[_Plan] = []
+    plan: list[tuple[int, int, bool]] = []
 
     def compute(x: Tensor, read: list[ReadCase[None]]) -> ClassActivation:
         return class_activation(cut, x, method="gradcam", class_idx="all", stop=batches.stop)
@@ -359,14 +337,15 @@ def _layer_answers(
         positions += [case.position for case in read]
         pseudonyms += [case.group for case in read]
         if not plan:
-            plan.append(_Plan.of(found, cases))
-        best = found.logits.topk(plan[0].classes, dim=1).indices.sort(dim=1).values
+            plan.append(_plan(found, cases))
+        classes, every, shared = plan[0]
+        best = found.logits.topk(classes, dim=1).indices.sort(dim=1).values
         logits.extend(found.logits.gather(1, best).double().cpu().numpy())
         activation.extend(found.features.flatten(2).double().mean(-1).cpu().numpy())
         for row, case in enumerate(read):
-            if plan[0].shared and found.affine_head and slopes:
+            if shared and found.affine_head and slopes:
                 slope.append(0)
-            elif case.position % plan[0].every and slopes:
+            elif case.position % every and slopes:
                 slope.append(-1)
             else:
                 voxels = found.features[0, 0].numel()

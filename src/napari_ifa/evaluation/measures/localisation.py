@@ -67,8 +67,7 @@ def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
             f"The lesion mask (shape {mask.shape}) does not lie on the image's grid (shape"
             f" {image.shape}); use a mask drawn on this image."
         )
-    lesion: NDArray[np.bool_] = mask.array > 0
-    return lesion
+    return np.asarray(mask.array > 0)
 
 
 def localised(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.explanation import other_features
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
@@ -89,33 +90,19 @@ def masked_predictions(
     Parameters
     ----------
     masks : of the target layer's features.
-    batch_size : cases at a time; a number that suits the device by default.
-    skip_up_to : share of the cases that may be skipped.
-    progress : called with cases done and cases in all.
-    stop : asked before every case; True ends the work.
+    batch_size, skip_up_to, progress, stop : as of `evaluate`, and so are the other errors.
 
     Raises
     ------
-    CohortError
-        An empty cohort, a label that the model lacks, or more cases that cannot be read or
-        explained than may be skipped; the case is named.
     AnalysisError
         No mask is given, or one is not for this layer.
-    Cancelled
-        ``stop`` returned True.
     """
     from napari_ifa.cam import CutNetwork, bypassed, masked_logits
 
     if not masks:
         raise AnalysisError("There is no feature mask; give one or more.")
-    batches: CohortPass[None] = CohortPass(
-        classifier,
-        cohort,
-        size=masked_batches(batch_size),
-        skip_up_to=skip_up_to,
-        progress=progress,
-        stop=stop,
-    )
+    passed = (None, masked_batches(batch_size), skip_up_to, progress, stop)
+    batches: CohortPass[None] = CohortPass(classifier, cohort, *passed)
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
         raise AnalysisError("The feature masks are for different numbers of features.")
@@ -128,7 +115,9 @@ def masked_predictions(
 
         def compute(x: Tensor, cases: list[ReadCase[None]]) -> NDArray[np.float32]:
             if not around:
-                _check_size(stack, int(cut.run(x[:1]).features.shape[1]))
+                features = int(cut.run(x[:1]).features.shape[1])
+                if stack.shape[1] != features:
+                    raise other_features(masks[0], features)
             found = _float32(masked_logits(cut, x, masks=stack))
             if not around:
                 around.append(bypassed(cut, x[:1]))
@@ -167,13 +156,6 @@ def batch_masked_logits(
     if activation.additive:
         return _float32(activation.masked_logits(masks))
     return _float32(masked_logits(cut, x, masks=masks))
-
-
-def _check_size(masks: NDArray[np.bool_], features: int) -> None:
-    if masks.shape[1] != features:
-        raise AnalysisError(
-            f"The feature mask is for {masks.shape[1]} features; this layer has {features}."
-        )
 
 
 def _float32(logits: Tensor) -> NDArray[np.float32]:

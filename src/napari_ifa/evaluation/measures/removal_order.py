@@ -114,7 +114,7 @@ def fold_orders(answers: LayerAnswers, folds: NDArray[np.int64]) -> tuple[FoldOr
     return tuple(found)
 
 
-def folds_of(labels: NDArray[np.int64], groups: Groups, seed: int = 0) -> NDArray[np.int64]:
+def folds_of(labels: NDArray[np.int64], groups: Groups) -> NDArray[np.int64]:
     """Which part of the cohort each case belongs to, ``[N]``: up to five, each class in all.
 
     Cases of one group stay together.
@@ -123,12 +123,11 @@ def folds_of(labels: NDArray[np.int64], groups: Groups, seed: int = 0) -> NDArra
     number = int(owner.max()) + 1
     first = np.full(number, -1)
     first[owner[::-1]] = labels[::-1]
-    shuffled = np.random.default_rng(seed).permutation(number)
+    shuffled = np.random.default_rng(0).permutation(number)
     dealt = shuffled[np.argsort(first[shuffled], kind="stable")]
     fold = np.empty(number, np.int64)
     fold[dealt] = np.arange(number) % min(FOLDS, number)
-    result: NDArray[np.int64] = fold[owner]
-    return result
+    return np.asarray(fold[owner])
 
 
 def removal_counts(features: int) -> tuple[int, ...]:

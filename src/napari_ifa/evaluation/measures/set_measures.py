@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,6 @@ def set_accuracies(
     found = []
     for m, mask in enumerate(masks):
         measures = classification_measures(logits[:, m], labels, class_names, groups)
-        accuracy, balanced = measures[:2]
         right = is_right(logits[:, m], labels)
         own_area, own_influence = _mean_area(logits[:, m], labels)
         lost, auc_lost = nothing, nothing
@@ -145,27 +145,14 @@ def set_accuracies(
                 area - own_area,
                 _of_difference(area - own_area, influence - own_influence, groups),
             )
-        found.append(
-            SetAccuracy(
-                features=mask.name,
-                kept=mask.count,
-                n=len(labels),
-                accuracy=accuracy.value,
-                low=accuracy.low,
-                high=accuracy.high,
-                balanced_accuracy=balanced.value,
-                balanced_low=balanced.low,
-                balanced_high=balanced.high,
-                auc=own_area,
-                lost=lost[0],
-                lost_low=lost[1].low,
-                lost_high=lost[1].high,
-                auc_lost=auc_lost[0],
-                auc_lost_low=auc_lost[1].low,
-                auc_lost_high=auc_lost[1].high,
-                p=mcnemar_p(every, right, groups),
-            )
-        )
+        values: list[Any] = [
+            *(mask.name, mask.count, len(labels)),
+            *(end for one in measures[:2] for end in (one.value, one.low, one.high)),
+            own_area,
+            *(end for value, one in (lost, auc_lost) for end in (value, one.low, one.high)),
+            mcnemar_p(every, right, groups),
+        ]
+        found.append(SetAccuracy(*values))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from napari_ifa.evaluation.checks.confounders import Confounders
@@ -35,7 +35,7 @@ from napari_ifa.evaluation.sections.redundancy import redundancy_sections
 
 __all__ = ["sections_of"]
 
-_OF: Mapping[type, Callable[[Any], tuple[Section, ...]]] = {
+_OF: Mapping[type, Callable[[Any], Iterable[Section]]] = {
     Consistency: consistency_sections,
     MaskedAccuracy: masked_accuracy_sections,
     MaskingCurve: masking_curve_sections,

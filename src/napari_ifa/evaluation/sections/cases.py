@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,14 @@ from napari_ifa.evaluation.checks.duplicates import Appearance, Duplicates, cont
 from napari_ifa.evaluation.checks.outliers import LEAST_CASES, OVERALL_WEIGHT, Outliers
 from napari_ifa.evaluation.figures.checks import outlier_figure
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import described
+from napari_ifa.evaluation.sections.wording import at, described
 from napari_ifa.wording import counted, listed
 
 #: Most rows of the table of outliers.
 MOST_ROWS = 10_000
 
 
-def outlier_sections(found: Outliers) -> tuple[Section, ...]:
+def outlier_sections(found: Outliers) -> Iterator[Section]:
     """Every case that could be ranked, the least usual first."""
     ranked, relative = found.ranked, found.relative
     rows = tuple(
@@ -45,21 +47,19 @@ def outlier_sections(found: Outliers) -> tuple[Section, ...]:
         + ("; the patient's own other cases left out" if found.grouped else ""),
         "nearer_others": "its contributions are more like those of the other labels' cases",
     }
-    return (
-        Section(
-            key="outliers",
-            title="Special cases and outliers",
-            meaning=_outlier_meaning(found),
-            limits=(
-                "Some case is always the farthest, and p is its place within its"
-                f" {'cohort' if found.regression else 'class'}, not a"
-                " verdict: a wrong label, a rare but true appearance and a poor image look"
-                " alike here, so open the case."
-            ),
-            rows=rows,
-            columns=described(rows, every),
-            draw=(lambda: outlier_figure(found)) if rows else None,
+    yield Section(
+        key="outliers",
+        title="Special cases and outliers",
+        meaning=_outlier_meaning(found),
+        limits=(
+            "Some case is always the farthest, and p is its place within its"
+            f" {'cohort' if found.regression else 'class'}, not a"
+            " verdict: a wrong label, a rare but true appearance and a poor image look"
+            " alike here, so open the case."
         ),
+        rows=rows,
+        columns=described(rows, every),
+        draw=(lambda: outlier_figure(found)) if rows else None,
     )
 
 
@@ -77,12 +77,13 @@ def _answer(found: Outliers, n: int) -> dict[str, object]:
 
 
 def _place(found: Outliers, n: int, relative: NDArray[np.float64]) -> dict[str, object]:
-    place: dict[str, object] = {
-        "correlation_distance": float(found.correlation[n]),
-        "mahalanobis_distance": float(found.mahalanobis[n]),
-        "relative_distance": float(relative[n]),
-        "p": float(found.p[n]),
+    distances = {
+        "correlation_distance": found.correlation,
+        "mahalanobis_distance": found.mahalanobis,
+        "relative_distance": relative,
+        "p": found.p,
     }
+    place = at(n, distances)
     if not found.regression:
         place["nearer_others"] = bool(found.nearer_others[n]) if found.compared else None
     return place
@@ -148,7 +149,7 @@ def _classes_with_few_cases(found: Outliers) -> list[str]:
     return [n for n, k in zip(found.class_names, counts, strict=True) if k < LEAST_CASES]
 
 
-def duplicate_sections(found: Duplicates) -> tuple[Section, ...]:
+def duplicate_sections(found: Duplicates) -> Iterator[Section]:
     """One table of all that stand in a group."""
     truth = "target" if found.regression else "class"
     rows = tuple(
@@ -162,24 +163,22 @@ def duplicate_sections(found: Duplicates) -> tuple[Section, ...]:
         for number, group in enumerate(found.groups)
         for one in group
     )
-    return (
-        Section(
-            key="duplicates",
-            title="Duplicates",
-            meaning=_duplicate_meaning(found),
-            limits=(
-                "Only inputs that are equal in every voxel after preprocessing are found; the"
-                " same patient on another day, or the same image stored with loss, is not."
-            ),
-            rows=rows,
-            columns={
-                "group": "cases with the same number are one image",
-                "cohort": "the cohort that it stands in",
-                "case": "id of the case",
-                truth: "the value it should answer" if found.regression else "its label",
-                "labels_differ": "whether the group's labels contradict one another",
-            },
+    yield Section(
+        key="duplicates",
+        title="Duplicates",
+        meaning=_duplicate_meaning(found),
+        limits=(
+            "Only inputs that are equal in every voxel after preprocessing are found; the"
+            " same patient on another day, or the same image stored with loss, is not."
         ),
+        rows=rows,
+        columns={
+            "group": "cases with the same number are one image",
+            "cohort": "the cohort that it stands in",
+            "case": "id of the case",
+            truth: "the value it should answer" if found.regression else "its label",
+            "labels_differ": "whether the group's labels contradict one another",
+        },
     )
 
 

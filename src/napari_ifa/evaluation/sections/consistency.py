@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from napari_ifa.evaluation.figures.measures import consistency_figure
@@ -50,7 +52,7 @@ _COLUMNS = {
 }
 
 
-def consistency_sections(found: Consistency) -> tuple[Section, ...]:
+def consistency_sections(found: Consistency) -> Iterator[Section]:
     """One row for each class and kind of map; the pooled ones first."""
     several = len(found.class_names) > 1
     told = ", ".join(
@@ -60,24 +62,22 @@ def consistency_sections(found: Consistency) -> tuple[Section, ...]:
     )
     if several:
         told += f"; S-CAM on each class's own scale{_by_class(found, OWN_SCALE)}"
-    return (
-        Section(
-            key="consistency",
-            title="Consistency of maps and answers",
-            meaning=(
-                f"Over {len(found.logits)} cases the sum of a map correlates with the logit of the"
-                f" {'predicted class' if several else 'output'}: {told}."
-                + " A range by class is that of each class's own coefficient over all cases."
-                * several
-            ),
-            limits=_limits(found, several),
-            rows=tuple(
-                _row(PREDICTED if c is None else found.class_names[c], kind, one)
-                for (c, kind), one in found.correlations.items()
-            ),
-            columns=_COLUMNS,
-            draw=lambda: consistency_figure(found),
+    yield Section(
+        key="consistency",
+        title="Consistency of maps and answers",
+        meaning=(
+            f"Over {len(found.logits)} cases the sum of a map correlates with the logit of the"
+            f" {'predicted class' if several else 'output'}: {told}."
+            + " A range by class is that of each class's own coefficient over all cases."
+            * several
         ),
+        limits=_limits(found, several),
+        rows=tuple(
+            _row(PREDICTED if c is None else found.class_names[c], kind, one)
+            for (c, kind), one in found.correlations.items()
+        ),
+        columns=_COLUMNS,
+        draw=lambda: consistency_figure(found),
     )
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import Ranking
 from napari_ifa.evaluation.checks.confounders import PLACED_SHARE, STEADIER, Confounders
 from napari_ifa.evaluation.checks.principal import PrincipalFeatures
 from napari_ifa.evaluation.figures.checks import confounder_figure, principal_figure
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, OVER, described
+from napari_ifa.evaluation.sections.wording import FEATURE, OVER, at, described
 from napari_ifa.wording import counted, listed, percent
 
 #: Rows of the table, the candidates always among them.
 _ROWS = 20
 
 
-def principal_sections(found: PrincipalFeatures) -> tuple[Section, ...]:
+def principal_sections(found: PrincipalFeatures) -> Iterator[Section]:
     """One table of every class by both rankings."""
     rows = tuple(
         _principal_row(found, c, by)
@@ -24,31 +28,29 @@ def principal_sections(found: PrincipalFeatures) -> tuple[Section, ...]:
         for by in found.masks
         if by == "value" or found.masks[by][c] is not None
     )
-    return (
-        Section(
-            key="principal_features",
-            title="Principal features",
-            meaning=_principal_meaning(found),
-            limits=(
-                "A large mean contribution says that the answer rests on a feature, not that"
-                " the feature is right to rest on; what it responds to shows in its map alone."
-            ),
-            rows=rows,
-            columns={
-                "class": "class",
-                "by": "ranked by value, or by contrast: the column minus the mean over classes",
-                "cases": "cases that the column is the mean of",
-                "number": f"principal features, the top {100 * found.top:g} %",
-                "features": "their numbers, from 0, the first in rank first",
-                "sum": "their contributions together, logit",
-                "column_total": "contributions of all features together, logit",
-                "share_of_total": "sum over column total; it may exceed 1, since other features"
-                " speak against the class, and does not exist where the total is not positive",
-                "share_of_positive": "their share of all that speaks for the class",
-                "share_of_absolute": "their share of all contributions regardless of sign",
-            },
-            draw=lambda: principal_figure(found),
+    yield Section(
+        key="principal_features",
+        title="Principal features",
+        meaning=_principal_meaning(found),
+        limits=(
+            "A large mean contribution says that the answer rests on a feature, not that"
+            " the feature is right to rest on; what it responds to shows in its map alone."
         ),
+        rows=rows,
+        columns={
+            "class": "class",
+            "by": "ranked by value, or by contrast: the column minus the mean over classes",
+            "cases": "cases that the column is the mean of",
+            "number": f"principal features, the top {100 * found.top:g} %",
+            "features": "their numbers, from 0, the first in rank first",
+            "sum": "their contributions together, logit",
+            "column_total": "contributions of all features together, logit",
+            "share_of_total": "sum over column total; it may exceed 1, since other features"
+            " speak against the class, and does not exist where the total is not positive",
+            "share_of_positive": "their share of all that speaks for the class",
+            "share_of_absolute": "their share of all contributions regardless of sign",
+        },
+        draw=lambda: principal_figure(found),
     )
 
 
@@ -86,38 +88,26 @@ def _principal_row(found: PrincipalFeatures, class_idx: int, by: Ranking) -> dic
     }
 
 
-def confounder_sections(found: Confounders) -> tuple[Section, ...]:
+def confounder_sections(found: Confounders) -> Iterator[Section]:
     """The largest shares, every candidate among them."""
     number = max(_ROWS, int(found.candidate.sum()))
-    candidate, by_share, by_place = found.candidate, found.by_share, found.by_place
-    placed = bool(np.isfinite(found.spread).any())
     of_class = found.share[:, np.isfinite(found.share).all(axis=0)]
+    by_pair: dict[str, NDArray[Any]] = {
+        "importance": found.importance,
+        "share": found.share,
+        "robust_z": found.z,
+        "adjusted_p": found.adjusted,
+        "candidate_by_share": found.by_share,
+    }
+    if np.isfinite(found.spread).any():
+        by_pair["spread_of_place"] = found.spread
+        by_pair["steadier"] = found.steadier
+        by_pair["adjusted_p_of_place"] = found.adjusted_place
+        by_pair["candidate_by_place"] = found.by_place
+    by_pair |= {"candidate": found.candidate, "frequency": found.frequency}
     rows = tuple(
-        {
-            "rank": rank + 1,
-            "feature": f,
-            "class": found.class_names[c],
-            "importance": float(found.importance[f, c]),
-            "share": float(found.share[f, c]),
-            "robust_z": float(found.z[f, c]),
-            "adjusted_p": float(found.adjusted[f, c]),
-            "candidate_by_share": bool(by_share[f, c]),
-        }
-        | (
-            {
-                "spread_of_place": float(found.spread[f, c]),
-                "steadier": float(found.steadier[f, c]),
-                "adjusted_p_of_place": float(found.adjusted_place[f, c]),
-                "candidate_by_place": bool(by_place[f, c]),
-            }
-            if placed
-            else {}
-        )
-        | {
-            "candidate": bool(candidate[f, c]),
-            "frequency": float(found.frequency[f, c]),
-            "mean_share_over_classes": float(of_class[f].mean()),
-        }
+        {"rank": rank + 1, "feature": f, "class": found.class_names[c], **at((f, c), by_pair)}
+        | {"mean_share_over_classes": float(of_class[f].mean())}
         for rank, (f, c) in enumerate(found.ranked[:number])
     )
     every = {
@@ -144,20 +134,18 @@ def confounder_sections(found: Confounders) -> tuple[Section, ...]:
         "frequency": "share of the cases in which the feature speaks for the class",
         "mean_share_over_classes": "the feature's share in the mean over the classes",
     }
-    return (
-        Section(
-            key="confounders",
-            title="Confounder candidates",
-            meaning=_confounder_meaning(found),
-            limits=(
-                "A candidate is a place to look, no proof: a true sign of the class can carry"
-                " as much or stand at one place, and a confounder spread over many features"
-                " carries little in each."
-            ),
-            rows=rows,
-            columns=described(rows, every),
-            draw=lambda: confounder_figure(found),
+    yield Section(
+        key="confounders",
+        title="Confounder candidates",
+        meaning=_confounder_meaning(found),
+        limits=(
+            "A candidate is a place to look, no proof: a true sign of the class can carry"
+            " as much or stand at one place, and a confounder spread over many features"
+            " carries little in each."
         ),
+        rows=rows,
+        columns=described(rows, every),
+        draw=lambda: confounder_figure(found),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import numpy as np
@@ -85,7 +86,7 @@ _FIT_CURVE_COLUMNS = {
 }
 
 
-def masked_accuracy_sections(found: MaskedAccuracy) -> tuple[Section, ...]:
+def masked_accuracy_sections(found: MaskedAccuracy) -> Iterator[Section]:
     """One row for all features, the principal ones and the others."""
     every, principal, others = found.sets
     if isinstance(every, SetAccuracy):
@@ -113,22 +114,20 @@ def masked_accuracy_sections(found: MaskedAccuracy) -> tuple[Section, ...]:
     left_out = f" {found.unlabelled} cases without a {lacking} are left out." * bool(
         found.unlabelled
     )
-    return (
-        Section(
-            key="masked_accuracy",
-            title=title,
-            meaning=(
-                f"{what} over {every.n} cases is {values[0]} with all {every.kept} features,"
-                f" {values[1]} with {counted(principal.kept, 'principal one')} alone"
-                f" (the top {100 * found.top:g} %{' of each class' * several} by"
-                f" {_RANKED_BY[found.by]} of their mean contribution to {_CASES[found.kind]}) and"
-                f" {values[2]} with the other {others.kept}.{_lost(found)}{left_out}"
-            ),
-            limits=limits + BYPASSED * found.bypassed + said_of(found.groups),
-            rows=tuple(asdict(one) for one in found.sets),
-            columns=columns,
-            draw=lambda: masked_accuracy_figure(found),
+    yield Section(
+        key="masked_accuracy",
+        title=title,
+        meaning=(
+            f"{what} over {every.n} cases is {values[0]} with all {every.kept} features,"
+            f" {values[1]} with {counted(principal.kept, 'principal one')} alone"
+            f" (the top {100 * found.top:g} %{' of each class' * several} by"
+            f" {_RANKED_BY[found.by]} of their mean contribution to {_CASES[found.kind]}) and"
+            f" {values[2]} with the other {others.kept}.{_lost(found)}{left_out}"
         ),
+        limits=limits + BYPASSED * found.bypassed + said_of(found.groups),
+        rows=tuple(asdict(one) for one in found.sets),
+        columns=columns,
+        draw=lambda: masked_accuracy_figure(found),
     )
 
 
@@ -147,32 +146,30 @@ def _lost(found: MaskedAccuracy) -> str:
     )
 
 
-def masking_curve_sections(found: MaskingCurve) -> tuple[Section, ...]:
+def masking_curve_sections(found: MaskingCurve) -> Iterator[Section]:
     """One row for each point of the curve."""
     lines = [found.of_order(order) for order in ORDERS]
     best, worst, random = (min(line, key=lambda p: abs(p.share - 0.1)) for line in lines)
     answers_values = found.measure == "R²"
     constant = "always the mean" if answers_values else "always the same"
-    return (
-        Section(
-            key="masking_curve",
-            title=f"Masking curve: {found.measure} over the features kept",
-            meaning=(
-                f"With {counted(best.kept, 'feature')} ({best.share:.0%}) the {found.measure} is"
-                f" {best.value:.2f} where the most important are kept, {random.value:.2f} on"
-                f" average where they are drawn at random and {worst.value:.2f} where the least"
-                f" important are kept; with all it is {found.every:.2f}, and an answer that is"
-                f" {constant} reaches {found.chance:.2f}."
-            ),
-            limits=(
-                "The order by importance means something only as far as its curve lies above the"
-                " random one; the bounds of the random orders are the least and greatest of a few,"
-                " not an interval."
-                + " R² has no lower bound: far below 0 the answers are off by more than the targets"
-                " differ." * answers_values + BYPASSED * found.bypassed + said_of(found.groups)
-            ),
-            rows=tuple(asdict(point) for point in found.points),
-            columns=_FIT_CURVE_COLUMNS if answers_values else _CURVE_COLUMNS,
-            draw=lambda: masking_curve_figure(found),
+    yield Section(
+        key="masking_curve",
+        title=f"Masking curve: {found.measure} over the features kept",
+        meaning=(
+            f"With {counted(best.kept, 'feature')} ({best.share:.0%}) the {found.measure} is"
+            f" {best.value:.2f} where the most important are kept, {random.value:.2f} on"
+            f" average where they are drawn at random and {worst.value:.2f} where the least"
+            f" important are kept; with all it is {found.every:.2f}, and an answer that is"
+            f" {constant} reaches {found.chance:.2f}."
         ),
+        limits=(
+            "The order by importance means something only as far as its curve lies above the"
+            " random one; the bounds of the random orders are the least and greatest of a few,"
+            " not an interval."
+            + " R² has no lower bound: far below 0 the answers are off by more than the targets"
+            " differ." * answers_values + BYPASSED * found.bypassed + said_of(found.groups)
+        ),
+        rows=tuple(asdict(point) for point in found.points),
+        columns=_FIT_CURVE_COLUMNS if answers_values else _CURVE_COLUMNS,
+        draw=lambda: masking_curve_figure(found),
     )

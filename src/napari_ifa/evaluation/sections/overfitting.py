@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +12,7 @@ from napari_ifa.evaluation.checks.overfitting import Overfitting, WhyAll
 from napari_ifa.evaluation.figures.checks import overfitting_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, described, quoted
+from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted
 from napari_ifa.wording import counted, listed
 
 #: Most features of a class that the table lists.
@@ -26,38 +29,32 @@ _WHY_ALL: dict[WhyAll | None, str] = {
 }
 
 
-def overfitting_sections(found: Overfitting) -> tuple[Section, ...]:
+def overfitting_sections(found: Overfitting) -> Iterable[Section]:
     """The classes, and the features that differ most."""
     return _class_section(found), _feature_section(found)
 
 
 def _class_section(found: Overfitting) -> Section:
-    patients = found.grouped != "none"
+    by_class: dict[str, NDArray[Any]] = {
+        "training_cases": found.train_cases,
+        "test_cases": found.test_cases,
+    }
+    if found.grouped != "none":
+        by_class["training_patients"] = found.train_patients
+        by_class["test_patients"] = found.test_patients
+    significant = found.significant.sum(axis=0)
+    measured = {
+        "least_adjusted_p": np.array([_least(column) for column in found.adjusted.T]),
+        "adjusted_p_of_sum": found.adjusted_sum,
+        "training_logit": found.train_logit,
+        "test_logit": found.test_logit,
+        "distance": found.distance,
+        "distance_by_chance": found.distance_by_chance,
+        "correlation": found.correlation,
+    }
     rows = tuple(
-        {
-            "class": name,
-            "training_cases": int(found.train_cases[c]),
-            "test_cases": int(found.test_cases[c]),
-        }
-        | (
-            {
-                "training_patients": int(found.train_patients[c]),
-                "test_patients": int(found.test_patients[c]),
-            }
-            if patients
-            else {}
-        )
-        | {
-            "features": len(found.train),
-            "significant": int(found.significant[:, c].sum()) if found.tested[c] else None,
-            "least_adjusted_p": _least(found.adjusted[:, c]),
-            "adjusted_p_of_sum": float(found.adjusted_sum[c]),
-            "training_logit": float(found.train_logit[c]),
-            "test_logit": float(found.test_logit[c]),
-            "distance": float(found.distance[c]),
-            "distance_by_chance": float(found.distance_by_chance[c]),
-            "correlation": float(found.correlation[c]),
-        }
+        {"class": name, **at(c, by_class), "features": len(found.train)}
+        | {"significant": int(significant[c]) if found.tested[c] else None, **at(c, measured)}
         for c, name in enumerate(found.class_names)
     )
     over = "its own cases" if found.kind == "true" else "all cases"
@@ -211,21 +208,19 @@ def _in_both(found: Overfitting) -> str:
 
 def _feature_section(found: Overfitting) -> Section:
     number = min(_MOST_ROWS, kept_number(found.top, len(found.train)))
-    rows = []
-    for c in np.flatnonzero(found.tested):
-        for f in np.lexsort((-np.abs(found.t[:, c]), found.adjusted[:, c]))[:number]:
-            rows.append(
-                {
-                    "class": found.class_names[c],
-                    "feature": int(f),
-                    "training": float(found.train[f, c]),
-                    "test": float(found.test[f, c]),
-                    "difference": float(found.train[f, c] - found.test[f, c]),
-                    "t": float(found.t[f, c]),
-                    "adjusted_p": float(found.adjusted[f, c]),
-                    "significant": bool(found.significant[f, c]),
-                }
-            )
+    measured = {
+        "training": found.train,
+        "test": found.test,
+        "difference": found.train - found.test,
+        "t": found.t,
+        "adjusted_p": found.adjusted,
+        "significant": found.significant,
+    }
+    rows = tuple(
+        {"class": found.class_names[c], "feature": int(f), **at((f, c), measured)}
+        for c in np.flatnonzero(found.tested)
+        for f in np.lexsort((-np.abs(found.t[:, c]), found.adjusted[:, c]))[:number]
+    )
     return Section(
         key="overfitting_features",
         title="Features that differ most between training and test",
@@ -234,7 +229,7 @@ def _feature_section(found: Overfitting) -> Section:
             " significant or not."
         ),
         limits="Features that vary together differ together; they are no separate findings.",
-        rows=tuple(rows),
+        rows=rows,
         columns={
             "class": "class",
             "feature": FEATURE,

@@ -33,17 +33,18 @@ _POINTS = f"{100 * TOLERATED:g} point"
 _LEAST_CASES = 299
 
 
-def redundancy_sections(found: Redundancy) -> tuple[Section, ...]:
+def redundancy_sections(found: Redundancy) -> Iterator[Section]:
     """One row of counts for the layer; where measured, the steps and what can go."""
-    removal = found.removal
-    if removal is None:
-        return (_summary(found),)
-    steps = _steps(found, removal)
-    return (_summary(found), steps, *((_features(found),) if found.removable.any() else ()))
+    yield _summary(found)
+    if found.removal is not None:
+        yield _steps(found, found.removal)
+        if found.removable.any():
+            yield _features(found)
 
 
 def _summary(found: Redundancy) -> Section:
     removal = found.removal
+    seemed = removal.seemed_to_go() if removal else None
     return Section(
         key="redundancy",
         title="Redundancy",
@@ -56,7 +57,7 @@ def _summary(found: Redundancy) -> Section:
                 "can_go": removal.can_go() if removal else None,
                 "can_go_to_zero": removal.can_go("zero") if removal else None,
                 "named": int(found.removable.sum()) if removal else None,
-                "seemed_to_go": _number(removal.seemed_to_go()) if removal else None,
+                "seemed_to_go": (seemed.removed if seemed else 0) if removal else None,
                 "accuracy": removal.accuracy if removal else None,
                 "cases": len(removal.every) if removal else None,
             },
@@ -197,7 +198,6 @@ def _sentences(found: Redundancy, removal: FeatureRemoval) -> Iterator[str]:
 
 
 def _features(found: Redundancy) -> Section:
-    assert found.removal is not None
     chosen = np.flatnonzero(found.removable)
     most = found.frequency.max(axis=1)
     return Section(
@@ -236,7 +236,3 @@ def _lost(step: RemovalStep) -> str:
         f"{100 * abs(step.lost):.1f} points are {'gained' if gained else 'lost'}, and new cases"
         f" lose {100 * step.at_most:.1f} at most (95 % confidence)"
     )
-
-
-def _number(step: RemovalStep | None) -> int:
-    return step.removed if step is not None else 0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Kind
 from napari_ifa.evaluation.section import Row
 from napari_ifa.evaluation.statistics.certainty import LEAST_P
 from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.evaluation.statistics.intervals import Interval
 
 #: What columns of p values say about the least one.
 LEAST_P_TOLD = f"{LEAST_P:g} stands for that or less"
@@ -52,6 +56,23 @@ def said_of(groups: Groups) -> str:
 def described(rows: Sequence[Row], every: Mapping[str, str]) -> Mapping[str, str]:
     """Those columns of ``every`` that the rows have, in their order; all where there is no row."""
     return {name: every[name] for name in rows[0]} if rows else every
+
+
+def cells(one: Any, columns: Mapping[str, str]) -> Row:
+    """Those values of a result that have a column, such as ``hit_low`` of its interval ``hit``."""
+    row: dict[str, Any] = {}
+    for field in fields(one):
+        value = getattr(one, field.name)
+        if isinstance(value, Interval):
+            ends = {"low": value.low, "high": value.high, "interval": value.method}
+            row |= {f"{field.name}_{end}": number for end, number in ends.items()}
+        row["class" if field.name == "name" else field.name] = value
+    return {name: row[name] for name in columns}
+
+
+def at(place: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """What stands at one place of each array, as a part of a row."""
+    return {name: values[place].item() for name, values in arrays.items()}
 
 
 def quoted(names: Sequence[str]) -> list[str]:

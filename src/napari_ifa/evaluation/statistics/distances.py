@@ -18,8 +18,7 @@ def mean_of_the_others(profiles: Floats, groups: Counts) -> Floats:
     sums = np.zeros((len(counts), profiles.shape[1]))
     np.add.at(sums, number, profiles)
     rest = len(profiles) - counts
-    result: Floats = ((profiles.sum(axis=0) - sums) / rest[:, None])[number]
-    return result
+    return np.asarray(((profiles.sum(axis=0) - sums) / rest[:, None])[number])
 
 
 def correlation_distance(profiles: Floats, means: Floats) -> Floats:

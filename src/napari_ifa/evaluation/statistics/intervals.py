@@ -112,8 +112,7 @@ def pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> N
     one = x - x.mean(axis=axis, keepdims=True)
     other = y - y.mean(axis=axis, keepdims=True)
     size = np.sqrt((one**2).sum(axis=axis) * (other**2).sum(axis=axis))
-    result: NDArray[np.float64] = (one * other).sum(axis=axis) / np.where(size > 0, size, np.nan)
-    return result
+    return np.asarray((one * other).sum(axis=axis) / np.where(size > 0, size, np.nan))
 
 
 def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None:
@@ -127,5 +126,4 @@ def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None
 
 
 def _mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = values.mean(axis=axis)
-    return result
+    return np.asarray(values.mean(axis=axis))

@@ -59,8 +59,7 @@ def _whitened(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return scaled
     variance, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
     kept = variance > _DEGENERATE * variance.max()
-    result: NDArray[np.float64] = scaled @ axes[:, kept] / np.sqrt(variance[kept])
-    return result
+    return np.asarray(scaled @ axes[:, kept] / np.sqrt(variance[kept]))
 
 
 def _log_normal_p(statistic: float, d: int, beta2: float) -> float:

@@ -110,19 +110,14 @@ def regression_measures(
     values, targets, groups = values[known], targets[known], of_some(groups, known)
     if values.size == 0:
         return []
+    both = (values, targets)
     measures: dict[str, Callable[..., NDArray[np.float64]]] = {
         "mean absolute error": _absolute_error,
         "R²": determination,
         "Pearson's r": pearson,
     }
     return [
-        _measured(
-            name,
-            "",
-            float(f(values, targets)),
-            values.size,
-            bootstrapped(f, values, targets, groups=groups),
-        )
+        _measured(name, "", float(f(*both)), values.size, bootstrapped(f, *both, groups=groups))
         for name, f in measures.items()
     ]
 
@@ -130,8 +125,7 @@ def regression_measures(
 def is_right(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which cases are answered rightly, ``[N]``; none whose logits are not finite."""
     finite = np.isfinite(logits).all(axis=1)
-    result: NDArray[np.bool_] = finite & (predicted_classes(logits) == labels)
-    return result
+    return np.asarray(finite & (predicted_classes(logits) == labels))
 
 
 def confusion_counts(
@@ -205,8 +199,7 @@ def class_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.special import log_softmax
 
     # The logarithm keeps the order of probabilities that would all round to 1.
-    result: NDArray[np.float64] = log_softmax(logits, axis=1)
-    return result
+    return np.asarray(log_softmax(logits, axis=1))
 
 
 def _share(measure: str, name: str, right: NDArray[np.bool_], groups: Groups) -> Measured:
@@ -238,8 +231,7 @@ def _measured(measure: str, name: str, value: float, cases: int, interval: Inter
 def _absolute_error(
     values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
 ) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = np.abs(values - targets).mean(axis=axis)
-    return result
+    return np.asarray(np.abs(values - targets).mean(axis=axis))
 
 
 def determination(
@@ -249,5 +241,4 @@ def determination(
     centred = targets - targets.mean(axis=axis, keepdims=True)
     total = (centred**2).sum(axis=axis)
     explained = ((targets - values) ** 2).sum(axis=axis) / np.where(total > 0, total, np.nan)
-    result: NDArray[np.float64] = 1 - explained
-    return result
+    return np.asarray(1 - explained)

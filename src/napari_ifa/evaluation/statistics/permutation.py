@@ -193,8 +193,7 @@ class _Pool:
         """|t| as a normal score."""
         degrees = len(self.values) - 2
         factor = (8 * degrees + 1) / (8 * degrees + 3)
-        result: Floats = factor * np.sqrt(degrees * np.log1p(squared_t / degrees))
-        return result
+        return np.asarray(factor * np.sqrt(degrees * np.log1p(squared_t / degrees)))
 
 
 def _seed(pools: Iterable[_Pool]) -> int:

@@ -29,9 +29,8 @@ def of_share(right: NDArray[np.bool_], groups: Groups = None) -> Interval:
     share = float(right.mean())
     number = cases * independent_share(right.astype(float) - share, groups)
     low, high = _wilson(share, number)
-    return (
-        Interval(low, high, "Wilson" + _GROUPED * (number != cases)) if number > 0 else Interval()
-    )
+    found = Interval(low, high, "Wilson" + _GROUPED * (number != cases))
+    return found if number > 0 else Interval()
 
 
 def _wilson(share: float, number: float) -> tuple[float, float]:
@@ -58,9 +57,7 @@ def of_mean_share(right: Sequence[NDArray[np.bool_]], groups: Sequence[Groups] =
     counts = np.array([len(one) for one in right], float)
     shares = np.array([one.mean() for one in right])
     if groups and groups[0] is not None:
-        influence = np.concatenate(
-            [(one - one.mean()) / len(one) for one in right],
-        )
+        influence = np.concatenate([(one - one.mean()) / len(one) for one in right])
         counts *= independent_share(influence, np.concatenate([g for g in groups if g is not None]))
     if not np.isfinite(counts).all():
         return Interval()

@@ -85,31 +85,21 @@ def cohort_section(named: Named, remarks: Sequence[Row]) -> Section:
 
 
 def _class_rows(name: str, analysis: Analysis) -> Iterator[Row]:
+    def row(class_name: str, cases: int, right: int | None = None) -> Row:
+        share = None if right is None else right / cases if cases else float("nan")
+        head = {"cohort": name, "class": class_name, "cases": cases}
+        return head | {"right": right, "share_right": share}
+
     if analysis.is_regression:
-        cases = len(analysis.case_ids)
-        yield {"cohort": name, "class": "", "cases": cases, "right": None, "share_right": None}
+        yield row("", len(analysis.case_ids))
         return
     labels = analysis.labels
     right = is_right(analysis.decisive, labels)
     for number, class_name in answerable_classes(analysis):
-        cases = int((labels == number).sum())
-        correct = int(right[labels == number].sum())
-        share = correct / cases if cases else float("nan")
-        yield {
-            "cohort": name,
-            "class": class_name,
-            "cases": cases,
-            "right": correct,
-            "share_right": share,
-        }
+        own = labels == number
+        yield row(class_name, int(own.sum()), int(right[own].sum()))
     if (labels < 0).any():
-        yield {
-            "cohort": name,
-            "class": "(no label)",
-            "cases": int((labels < 0).sum()),
-            "right": None,
-            "share_right": None,
-        }
+        yield row("(no label)", int((labels < 0).sum()))
 
 
 def answerable_classes(analysis: Analysis) -> list[tuple[int, str]]:
@@ -119,28 +109,24 @@ def answerable_classes(analysis: Analysis) -> list[tuple[int, str]]:
 
 def remarks_on(named: Named) -> Iterator[Row]:
     for name, analysis in named:
-        for case, reason in analysis.skipped:
-            yield {"cohort": name, "what": "skipped", "case": case, "remark": reason}
-        for group in analysis.duplicates:
-            for case in group[1:]:
-                yield {
-                    "cohort": name,
-                    "what": "duplicate",
-                    "case": case,
-                    "remark": f"the same image to the model as {group[0]}",
-                }
-        for case, score in cases_outside(analysis):
-            yield {
-                "cohort": name,
-                "what": "unlike the others",
-                "case": case,
-                "remark": (
-                    f"{score:.1f} times as far from the others as 95 % of the cases are at most, in"
-                    " intensities or features"
-                ),
-            }
-        for note in (note for note in analysis.notes if not counts_labels(note)):
-            yield {"cohort": name, "what": "note", "case": "", "remark": note}
+        found = [("skipped", case, reason) for case, reason in analysis.skipped]
+        found += [
+            ("duplicate", case, f"the same image to the model as {group[0]}")
+            for group in analysis.duplicates
+            for case in group[1:]
+        ]
+        found += [
+            (
+                "unlike the others",
+                case,
+                f"{score:.1f} times as far from the others as 95 % of the cases are at most, in"
+                " intensities or features",
+            )
+            for case, score in cases_outside(analysis)
+        ]
+        found += [("note", "", note) for note in analysis.notes if not counts_labels(note)]
+        for what, case, remark in found:
+            yield {"cohort": name, "what": what, "case": case, "remark": remark}
     if len(named) > 1:
         (first, one), (second, other) = named
         for case, twin in _shared_cases(one, other):

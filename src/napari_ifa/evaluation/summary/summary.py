@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any, get_args
 
@@ -110,18 +111,8 @@ def _accuracy_section(named: Named) -> Section:
     for name, analysis in named:
         measures = measures_of(analysis)
         for m in measures:
-            rows.append(
-                {
-                    "cohort": name,
-                    "measure": m.measure,
-                    "class": m.class_name,
-                    "value": m.value,
-                    "low": m.low,
-                    "high": m.high,
-                    "cases": m.cases,
-                    "interval": m.interval,
-                }
-            )
+            cells = {"class" if k == "class_name" else k: v for k, v in asdict(m).items()}
+            rows.append({"cohort": name, **cells})
         if measures:
             drawn.append((name, analysis))
             told = "; ".join(_told(m) for m in measures if not m.class_name)
@@ -184,15 +175,10 @@ def _told(measured: Measured) -> str:
 def _scale_section(named: Named) -> Section:
     rows: list[Row] = []
     for name, analysis in named:
-        number = analysis.dataset["voxel_count"].values.sum(axis=1)
-        infinite = analysis.dataset["voxel_not_finite"].values
         for c, class_name in enumerate(analysis.class_names):
             for basis in get_args(Basis):
-                row = {"cohort": name, "class": class_name, "basis": basis}
-                row |= _scale_columns(analysis, c, basis)
-                note = row.pop("note")
-                counts = {"voxels": int(number[c]), "not_finite": int(infinite[c])}
-                rows.append({**row, **counts, "note": note})
+                head = {"cohort": name, "class": class_name, "basis": basis}
+                rows.append(head | _scale_columns(analysis, c, basis))
     own = [row for row in rows if row["cohort"] == named[0][0] and row["basis"] == "voxels"]
     neutral = [row["neutral"] for row in own if np.isfinite(row["neutral"])]
     without = len(own) - len(neutral)
@@ -249,16 +235,18 @@ def _above_and_below(analysis: Analysis) -> str:
 
 def _scale_columns(analysis: Analysis, c: int, basis: Basis) -> Row:
     names = ("low", "high", "p_low", "p_high", "alpha", "beta", "neutral")
+    data = analysis.dataset
+    number, infinite = data["voxel_count"].values[c].sum(), data["voxel_not_finite"].values[c]
+    counts = {"voxels": int(number), "not_finite": int(infinite)}
     try:
         scale = analysis.scale(c, basis=basis)
     except AnalysisError as error:
-        return dict.fromkeys(names, float("nan")) | {"note": str(error)}
-    return {name: getattr(scale, name) for name in names} | {"note": scale.note}
+        return dict.fromkeys(names, float("nan")) | counts | {"note": str(error)}
+    return {name: getattr(scale, name) for name in names} | counts | {"note": scale.note}
 
 
 def _cases_of_classes(analysis: Analysis) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = analysis.dataset["cases_true"].values
-    return counts
+    return np.asarray(analysis.dataset["cases_true"].values)
 
 
 def _draw_distributions(named: Named, classes: Sequence[int]) -> Any:
@@ -372,8 +360,7 @@ def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> N
         variance = (sums**2).sum(axis=0) * number / max(number - 1, 1)
     if number < LEAST_DRAWN:
         return np.full(analysis.features, np.nan)
-    result: NDArray[np.float64] = t.ppf(0.975, number - 1) * np.sqrt(variance)
-    return result
+    return np.asarray(t.ppf(0.975, number - 1) * np.sqrt(variance))
 
 
 def _draw_importance(named: Named, kind: Kind) -> Any:

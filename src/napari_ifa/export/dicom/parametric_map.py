@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.disk import check_file, reason_of, whole_file
+from napari_ifa.disk import check_file, whole_file
 from napari_ifa.errors import Cancelled, IfaError
 from napari_ifa.export.dicom.derived import (
     derivation_code,
@@ -20,6 +20,7 @@ from napari_ifa.export.dicom.derived import (
     text,
 )
 from napari_ifa.export.dicom.source import DicomSource, dicom_source
+from napari_ifa.export.problems import ExportProblem, unwritten_said
 from napari_ifa.export.provenance import Provenance
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.volumes.volume import Volume
@@ -73,7 +74,8 @@ def write_parametric_map(
     if not source.frame_of_reference:
         raise IfaError(
             "This image states no place in the patient, which a Parametric Map needs; export as"
-            " Secondary Capture or NIfTI instead."
+            " Secondary Capture or NIfTI instead.",
+            ExportProblem.NO_PLACE,
         )
     if progress is not None:
         progress(0, 1)
@@ -83,7 +85,8 @@ def write_parametric_map(
     if not np.isfinite([low, high]).all():
         raise IfaError(
             "The map has no values that can be written: the image lies outside the model's field"
-            " of view, or the activation is infinite."
+            " of view, or the activation is infinite.",
+            ExportProblem.NO_VALUES,
         )
     geometry = _geometry(source)
     dataset = _dataset(frames, (low, high), source, geometry, provenance, compressed)
@@ -91,13 +94,11 @@ def write_parametric_map(
     take_over(dataset, source, provenance)
     if stop is not None and stop():
         raise Cancelled("Writing was stopped.")
-    try:
-        with whole_file(path, "DICOM", overwrite=overwrite) as part:
-            dataset.save_as(part, enforce_file_format=True)
-    except OSError as error:
-        raise IfaError(
-            f"{path.name}: cannot be written{reason_of(error)}; choose another folder."
-        ) from error
+    with (
+        unwritten_said(f"{path.name}: cannot be written"),
+        whole_file(path, "DICOM", overwrite=overwrite) as part,
+    ):
+        dataset.save_as(part, enforce_file_format=True)
     if progress is not None:
         progress(1, 1)
     return path

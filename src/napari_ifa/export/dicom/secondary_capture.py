@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.disk import is_ours, reason_of, whole_folder
+from napari_ifa.disk import is_ours, whole_folder
 from napari_ifa.errors import Cancelled, ExistingOutputError, IfaError
 from napari_ifa.export.colour_bar import bar_size, colour_bar
 from napari_ifa.export.colouring import Colouring
@@ -22,6 +22,7 @@ from napari_ifa.export.dicom.derived import (
     text,
 )
 from napari_ifa.export.dicom.source import DicomSource, dicom_source
+from napari_ifa.export.problems import ExportProblem, unwritten_said
 from napari_ifa.export.provenance import Provenance
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.volumes.volume import Affine, Volume, Window
@@ -87,19 +88,17 @@ def write_secondary_capture(
     series = _SeriesWriter(source, provenance, colouring, pictures.enlarged)
     shown = [index for index in range(source.slices) if index not in source.missing]
     names = [f"slice_{number:04d}.dcm" for number in range(1, len(shown) + 1)]
-    try:
-        with whole_folder(folder, obsolete=older) as part:
-            for number, (index, name) in enumerate(zip(shown, names, strict=True), start=1):
-                if stop is not None and stop():
-                    raise Cancelled("Writing was stopped.")
-                dataset = series.instance(pictures[index], index, number)
-                dataset.save_as(part / name, enforce_file_format=True)
-                if progress is not None:
-                    progress(number, len(shown))
-    except OSError as error:
-        raise IfaError(
-            f"{folder.name}: cannot be written{reason_of(error)}; choose another folder."
-        ) from error
+    with (
+        unwritten_said(f"{folder.name}: cannot be written"),
+        whole_folder(folder, obsolete=older) as part,
+    ):
+        for number, (index, name) in enumerate(zip(shown, names, strict=True), start=1):
+            if stop is not None and stop():
+                raise Cancelled("Writing was stopped.")
+            dataset = series.instance(pictures[index], index, number)
+            dataset.save_as(part / name, enforce_file_format=True)
+            if progress is not None:
+                progress(number, len(shown))
     return [folder / name for name in names]
 
 
@@ -240,7 +239,11 @@ def _older_export(folder: Path, overwrite: bool) -> list[str]:
         _OWN_NAME.fullmatch(entry.name) and entry.is_file() and is_ours(entry, "DICOM")
         for entry in folder.iterdir()
     ):
-        raise IfaError(f"{folder.name}: holds other files already; choose a new folder.")
+        raise IfaError(
+            f"{folder.name}: holds other files already; choose a new folder.",
+            ExportProblem.OTHER_FILES,
+            folder=folder.name,
+        )
     older = [entry.name for entry in folder.iterdir()]
     if older and not overwrite:
         raise ExistingOutputError(folder)

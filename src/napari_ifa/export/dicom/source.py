@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_ifa.errors import IfaError
+from napari_ifa.export.problems import ExportProblem
 from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frame_table import claims_of, file_stamp
@@ -27,28 +28,16 @@ if TYPE_CHECKING:
 
     from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 
-#: What an archive files an object by. Free text, addresses and institutions stay behind.
-_PATIENT_AND_STUDY = {
-    "PatientName": 0x00100010,
-    "PatientID": 0x00100020,
-    "IssuerOfPatientID": 0x00100021,
-    "PatientBirthDate": 0x00100030,
-    "PatientSex": 0x00100040,
-    "PatientAge": 0x00101010,
-    "PatientIdentityRemoved": 0x00120062,
-    "DeidentificationMethod": 0x00120063,
-    "Laterality": 0x00200060,
-    "StudyDate": 0x00080020,
-    "StudyTime": 0x00080030,
-    "AccessionNumber": 0x00080050,
-    "ReferringPhysicianName": 0x00080090,
-    "StudyDescription": 0x00081030,
-    "StudyID": 0x00200010,
-}
 #: Present in every object, if need be without a value (type 2).
 _ALWAYS_THERE = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "Laterality"),
     *("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"),
+)
+#: What an archive files an object by. Free text, addresses and institutions stay behind.
+_PATIENT_AND_STUDY = (
+    *_ALWAYS_THERE,
+    *("IssuerOfPatientID", "PatientAge", "PatientIdentityRemoved"),
+    *("DeidentificationMethod", "StudyDescription"),
 )
 _CODES = {
     "PatientSex": ("M", "F", "O"),
@@ -59,7 +48,7 @@ _DIRECTION = re.compile("[LRAPHF]{1,3}")
 _STUDY_UID, _POSITION_REFERENCE, _PATIENT_ORIENTATION = 0x0020000D, 0x00201040, 0x00200020
 _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _CHARACTER_SET = 0x00080005
-_TAGS = [*_PATIENT_AND_STUDY.values(), _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
+_TAGS: list[Any] = [*_PATIENT_AND_STUDY, _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
 _TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
 _TAGS += [tags.SOP_UID, tags.FRAME_OF_REFERENCE, tags.SERIES_NUMBER]
 #: Written in several ways, or on two days, for one patient and one study: the first is taken.
@@ -184,7 +173,8 @@ def check_dicom_source(volume: Volume) -> None:
     if volume.source.kind != "dicom" or not any(volume.source.frames):
         raise IfaError(
             "This image does not come from DICOM, which a DICOM export needs to refer to; export"
-            " as NIfTI instead."
+            " as NIfTI instead.",
+            ExportProblem.NOT_DICOM,
         )
     _whose(volume)
 
@@ -266,7 +256,9 @@ def _whose(volume: Volume) -> Claims:
     found = f"are of {what}" if what else "do not all say of which patient and study they are"
     raise IfaError(
         f"The files of this image {found}, and an export to DICOM would name one for all; export as"
-        " NIfTI instead."
+        " NIfTI instead.",
+        ExportProblem.SEVERAL_SUBJECTS,
+        what=what,
     )
 
 
@@ -283,13 +275,17 @@ def _header(image: StoredImage) -> Fields:
             )
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise IfaError(
-            f"{path.name}: the source file cannot be read any more; open the study again."
+            f"{path.name}: the source file cannot be read any more; open the study again.",
+            ExportProblem.SOURCE_GONE,
+            file=path.name,
         ) from error
     fields = Fields(dataset)
     uid = fields.ascii(tags.SOP_UID) or image.sop_instance_uid
     if not same or uid != image.sop_instance_uid or claims_of(fields) != image.claims:
         raise IfaError(
-            f"{path.name}: the source file has changed since it was read; open the study again."
+            f"{path.name}: the source file has changed since it was read; open the study again.",
+            ExportProblem.SOURCE_CHANGED,
+            file=path.name,
         )
     return fields
 
@@ -297,9 +293,11 @@ def _header(image: StoredImage) -> Fields:
 def _patient_and_study(headers: Sequence[Fields]) -> dict[str, str]:
     """What all files that say anything say alike: one element says nothing where two differ."""
     from pydicom.datadict import dictionary_VR
+    from pydicom.tag import Tag
 
     found = {}
-    for keyword, tag in _PATIENT_AND_STUDY.items():
+    for keyword in _PATIENT_AND_STUDY:
+        tag = Tag(keyword)
         stated = dict.fromkeys(_stated(header, tag) for header in headers)
         values = list(dict.fromkeys(filter(None, (_valid(dictionary_VR(tag), s) for s in stated))))
         agreed = values and (len(values) == 1 or keyword in _FIRST_IS_TAKEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_ifa.export.tables.cells import NO_VALUE, cell_text, clean_text, is_number
 from napari_ifa.export.tables.folder import write_sections
 from napari_ifa.export.tables.pictures import StoredSection, pictures_of, smaller_png
-from napari_ifa.export.tables.stored import TracedSections, read_folder, read_sections
+from napari_ifa.export.tables.stored import TracedSections, read_folder
 from napari_ifa.export.tables.table import Row, column_names, write_table, write_whole
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "is_number",
     "pictures_of",
     "read_folder",
-    "read_sections",
     "smaller_png",
     "write_sections",
     "write_table",

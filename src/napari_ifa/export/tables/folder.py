@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from napari_ifa.disk import reason_of, whole_folder
+from napari_ifa.disk import whole_folder
 from napari_ifa.errors import ExistingOutputError, IfaError
 from napari_ifa.evaluation.section import Section
+from napari_ifa.export.problems import MAKE_ROOM, ExportProblem, unwritten_said
 from napari_ifa.export.tables.cells import clean_text
 from napari_ifa.export.tables.pictures import pictures_of
 from napari_ifa.export.tables.stored import (
@@ -59,17 +60,17 @@ def write_sections(
         check_sections(place, provenance)
     older = listed_files(place)
     try:
-        with whole_folder(place, obsolete=[SUMMARY, *older] if older else ()) as part:
+        with (
+            unwritten_said(f"The results cannot be written to '{place}'", MAKE_ROOM),
+            whole_folder(place, obsolete=[SUMMARY, *older] if older else ()) as part,
+        ):
             names = _write_all(sections, part, dict(provenance or {}))
     except ExistingOutputError as error:
         raise IfaError(
             f"{error.path.name} in the folder for the results is not of an earlier result, so it"
-            " is not replaced; choose another folder."
-        ) from error
-    except OSError as error:
-        raise IfaError(
-            f"The results cannot be written to '{place}'{reason_of(error)}; make room there or"
-            " choose another folder."
+            " is not replaced; choose another folder.",
+            ExportProblem.NO_EARLIER_RESULT,
+            file=error.path.name,
         ) from error
     return [place / name for name in names]
 
@@ -99,7 +100,9 @@ def _check_keys(sections: Sequence[Section]) -> None:
         if not KEY.fullmatch(section.key) or section.key.lower() in taken:
             raise IfaError(
                 f"A section called '{section.key}' cannot be written; a key is made of letters,"
-                " digits, - and _, and stands once."
+                " digits, - and _, and stands once.",
+                ExportProblem.WRONG_KEY,
+                key=section.key,
             )
         taken.add(section.key.lower())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_ifa.errors import IfaError
 from napari_ifa.evaluation.section import Section
+from napari_ifa.export.problems import ExportProblem
 from napari_ifa.export.tables.pictures import StoredSection
 
 INDEX, INDEX_KIND, INDEX_VERSION = "sections.json", "napari-ifa sections", 1
@@ -26,8 +27,6 @@ _UNWANTED_IN_SVG = re.compile(
     rb"|(?:href|src)\s*=\s*(?!\s*[\"'](?:#|data:image/))|url\(\s*[\"']?(?!#)",
     re.IGNORECASE,
 )
-
-_REDO = "give a folder that napari-ifa evaluate or findings has written"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +52,13 @@ def read_folder(folder: str | Path) -> TracedSections:
     IfaError
         Where the folder holds no sections, or they are damaged.
     """
-    sections, provenance = _read_whole(Path(os.path.expanduser(folder)))
-    return TracedSections(sections, provenance)
-
-
-def read_sections(folder: str | Path) -> tuple[StoredSection, ...]:
-    """The sections alone; see `read_folder`."""
-    return _read_whole(Path(os.path.expanduser(folder)))[0]
-
-
-def _read_whole(place: Path) -> tuple[tuple[StoredSection, ...], dict[str, str]]:
+    place = Path(os.path.expanduser(folder))
     index = _read_index(place)
     provenance = index.get("provenance", {})
     if not isinstance(provenance, dict) or not all(isinstance(v, str) for v in provenance.values()):
-        raise IfaError(f"{INDEX} in {place.name} does not tell what it was made from; {_REDO}.")
-    return tuple(_read_section(place, entry) for entry in index["sections"]), provenance
+        raise _unfit(f"{INDEX} in {place.name} does not tell what it was made from", file=INDEX)
+    sections = tuple(_read_section(place, entry) for entry in index["sections"])
+    return TracedSections(sections, provenance)
 
 
 def listed_files(place: Path) -> Sequence[str]:
@@ -84,21 +75,24 @@ def listed_files(place: Path) -> Sequence[str]:
 def _read_index(place: Path) -> dict[str, Any]:
     index = _read_json(place, INDEX)
     if not isinstance(index, dict) or index.get("kind") != INDEX_KIND:
-        raise IfaError(f"{INDEX} in {place.name} is no index of sections; {_REDO}.")
+        raise _unfit(f"{INDEX} in {place.name} is no index of sections", file=INDEX)
     if index.get("version") != INDEX_VERSION:
-        raise IfaError(
+        version = str(index.get("version"))[:20]
+        raise _unfit(
             f"The sections in {place.name} were written by another napari-ifa (version"
-            f" {str(index.get('version'))[:20]}, this one reads {INDEX_VERSION}); {_REDO}."
+            f" {version}, this one reads {INDEX_VERSION})",
+            ExportProblem.OTHER_VERSION,
+            version=version,
         )
     if not isinstance(index.get("sections"), list):
-        raise IfaError(f"{INDEX} in {place.name} lists no sections; {_REDO}.")
+        raise _unfit(f"{INDEX} in {place.name} lists no sections", file=INDEX)
     return index
 
 
 def _read_section(place: Path, entry: Any) -> StoredSection:
     key = entry.get("key") if isinstance(entry, dict) else None
     if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise IfaError(f"{INDEX} in {place.name} names a section wrongly; {_REDO}.")
+        raise _unfit(f"{INDEX} in {place.name} names a section wrongly", file=INDEX)
     texts = {name: entry.get(name) for name in ("title", "meaning", "limits")}
     columns = entry.get("columns")
     rows = _read_json(place, f"{key}.json")
@@ -109,7 +103,7 @@ def _read_section(place: Path, entry: Any) -> StoredSection:
         or not isinstance(rows, list)
         or not all(_is_row(row) for row in rows)
     ):
-        raise IfaError(f"Section '{key}' in {place.name} is damaged; {_REDO}.")
+        raise _unfit(f"Section '{key}' in {place.name} is damaged", section=key)
     pictures = _read_pictures(place, key) if entry.get("figure") else {}
     return StoredSection(key, rows=tuple(rows), columns=columns, pictures=pictures, **texts)
 
@@ -131,8 +125,8 @@ def _read_pictures(place: Path, key: str) -> dict[str, bytes]:
         if suffix == "svg" and b"<svg" in content and not _UNWANTED_IN_SVG.search(content):
             found[suffix] = content
     if not found:
-        raise IfaError(
-            f"The figure of section '{key}' in {place.name} is missing or is none; {_REDO}."
+        raise _unfit(
+            f"The figure of section '{key}' in {place.name} is missing or is none", section=key
         )
     return found
 
@@ -140,11 +134,15 @@ def _read_pictures(place: Path, key: str) -> dict[str, bytes]:
 def _read_json(place: Path, name: str) -> Any:
     content = _read(place, name, _LARGEST_TABLE)
     if content is None:
-        raise IfaError(f"There is no {name} in '{place.name}', or it is too large; {_REDO}.")
+        raise _unfit(
+            f"There is no {name} in '{place.name}', or it is too large",
+            ExportProblem.NO_SECTIONS,
+            file=name,
+        )
     try:
         return json.loads(content, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise IfaError(f"{name} in {place.name} is damaged; {_REDO}.") from error
+        raise _unfit(f"{name} in {place.name} is damaged", file=name) from error
 
 
 def _read(place: Path, name: str, largest: int) -> bytes | None:
@@ -156,3 +154,9 @@ def _read(place: Path, name: str, largest: int) -> bytes | None:
         return file.read_bytes()
     except (OSError, RuntimeError):
         return None
+
+
+def _unfit(found: str, kind: ExportProblem = ExportProblem.DAMAGED, **facts: str) -> IfaError:
+    """What was found in a folder, and what to do."""
+    redo = "give a folder that napari-ifa evaluate or findings has written"
+    return IfaError(f"{found}; {redo}.", kind, **facts)

@@ -7,11 +7,12 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.disk import Kind, reason_of, whole_file, whole_folder
-from napari_ifa.errors import IfaError
+from napari_ifa.disk import Kind, whole_file, whole_folder
+from napari_ifa.export.problems import MAKE_ROOM, unwritten_said
 from napari_ifa.export.tables.cells import (
     cell_text,
     clean_text,
@@ -54,12 +55,9 @@ def write_table(
     """
     texts = table_texts(rows, columns)
     names = [f"{path.name}.{suffix}" for suffix in texts]
-    try:
-        with whole_folder(path.parent, overwrite=overwrite) as folder:
-            for name, text in zip(names, texts.values(), strict=True):
-                (folder / name).write_bytes(text.encode())
-    except OSError as error:
-        raise _unwritten(path, error) from error
+    with _unwritten_said(path), whole_folder(path.parent, overwrite=overwrite) as folder:
+        for name, text in zip(names, texts.values(), strict=True):
+            (folder / name).write_bytes(text.encode())
     return [path.with_name(name) for name in names]
 
 
@@ -110,19 +108,16 @@ def write_whole(
         Where the place cannot be written, and why.
     """
     data = content.encode() if isinstance(content, str) else content
-    try:
-        with whole_file(path, kind, overwrite=overwrite, needed=len(data)) as part:
-            part.write_bytes(data)
-    except OSError as error:
-        raise _unwritten(path, error) from error
+    with (
+        _unwritten_said(path),
+        whole_file(path, kind, overwrite=overwrite, needed=len(data)) as part,
+    ):
+        part.write_bytes(data)
     return path
 
 
-def _unwritten(path: Path, error: OSError) -> IfaError:
-    return IfaError(
-        f"{path.name} cannot be written to its folder{reason_of(error)}; make room there or choose"
-        " another folder."
-    )
+def _unwritten_said(path: Path) -> AbstractContextManager[None]:
+    return unwritten_said(f"{path.name} cannot be written to its folder", MAKE_ROOM)
 
 
 def _as_csv(names: Sequence[str], rows: Sequence[Row]) -> str:
