@@ -63,6 +63,8 @@ def _needed(error: BaseException) -> str:
 
 def in_gib(size: float) -> str:
     """Bytes as people read them."""
+    if size < 2**20:
+        return f"{size / 2**10:,.0f} KiB"
     if size < 2**30 / 10:
         return f"{size / 2**20:,.0f} MiB"
     return f"{size / 2**30:,.1f}".removesuffix(".0") + " GiB"

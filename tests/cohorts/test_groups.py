@@ -15,7 +15,7 @@ from napari_ifa.analysis import analyze, load_analysis
 from napari_ifa.cohorts import Case, read_cohort
 from napari_ifa.cohorts.groups import group_numbers, group_of, pseudonym
 from napari_ifa.reading import read_volume
-from napari_ifa.reading.dicom.header.patient import patient_of
+from napari_ifa.volumes import Volume
 from tests.known_analysis import known_analysis
 from tests.tiny import tiny_classifier, write_image
 
@@ -111,6 +111,10 @@ def dicom(tmp_path: Path):
         return read_volume(tmp_path)
 
     return write
+
+
+def patient_of(volume: Volume) -> str | None:
+    return volume.source.frames[0].image.claims.patient.identifier
 
 
 def test_a_dicom_image_is_of_the_patient_in_its_header(dicom) -> None:

@@ -105,7 +105,7 @@ def test_a_tree_deeper_than_functions_may_call_each_other(
 def test_stop_and_progress_in_a_wide_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_ifa.reading.folder._OFTEN", 10)
+    monkeypatch.setattr("napari_ifa.reading.folder.OFTEN", 10)
     write(tmp_path, *map(str, range(25)))
     seen: list[tuple[int, int]] = []
     files_below(tmp_path, SkippedFiles(), lambda done, total: seen.append((done, total)))

@@ -6,7 +6,6 @@ The idx format: Yann LeCun, "The MNIST database". The npy format: ``numpy.lib.fo
 from __future__ import annotations
 
 import errno
-import gzip
 import struct
 import threading
 import zipfile
@@ -23,15 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import CohortError, UnsupportedStudyError
+from napari_ifa.reading.nifti.gzipped import BEST_RATIO, is_gzipped, open_unpacked
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
 _UNPLACED = "The patient's position and the size of a voxel are not known; 1 mm stands for a voxel."
-_GZIP_START = b"\x1f\x8b"
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-#: Deflate cannot compress better than this.
-_BEST_RATIO = 1040
 _CHUNK = 1 << 24
 #: Arrays kept open: those of two splits, which a pass over both needs by turns at their border.
 _OPEN = 2
@@ -177,11 +174,11 @@ def _idx_header(path: Path) -> ArrayHeader:
             )
         sizes = stream.read(4 * magic[3])
     shape = struct.unpack(f">{magic[3]}I", sizes)
-    packed = _is_gzip(path)
+    packed = is_gzipped(path)
     start = None if packed else 0
     header = ArrayHeader(path, None, np.dtype(dtype), shape, False, 4 + len(sizes), start)
     held = path.stat().st_size
-    _check_size(header, held * _BEST_RATIO if packed else held, exact=not packed)
+    _check_size(header, held * BEST_RATIO if packed else held, exact=not packed)
     return header
 
 
@@ -205,7 +202,7 @@ def _npy_header(path: Path, member: str) -> ArrayHeader:
         if offset + header.size != info.file_size:
             raise ValueError("another size than the header's")
         held = path.stat().st_size
-        _check_size(header, held * _BEST_RATIO if start is None else held - start, exact=False)
+        _check_size(header, held * BEST_RATIO if start is None else held - start, exact=False)
     return header
 
 
@@ -242,17 +239,9 @@ def _stream(path: Path, member: str | None) -> Iterator[BinaryIO]:
     if member is not None:
         with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as stream:
             yield cast(BinaryIO, stream)
-    elif _is_gzip(path):
-        with gzip.open(path) as unpacked:
-            yield cast(BinaryIO, unpacked)
     else:
-        with path.open("rb") as file:
+        with open_unpacked(path) as file:
             yield file
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP_START
 
 
 def _fill(values: memoryview, stream: BinaryIO, offset: int) -> None:

@@ -69,6 +69,11 @@ class ReadCase(Generic[Kept]):
     kept: Kept | None = None
 
 
+#: What is done with ``images [B, C, *spatial]`` and their cases, and what it gives, batch by batch.
+Compute: TypeAlias = Callable[["torch.Tensor", list[ReadCase[Kept]]], Result]
+Computed: TypeAlias = Iterator[tuple[list[ReadCase[Kept]], Result]]
+
+
 @dataclass(frozen=True)
 class BatchSize:
     """How many cases of one shape go through the network together.
@@ -204,34 +209,30 @@ def _reason(error: Exception, what: str) -> str:
     return f"The {what} cannot be read: {text}."
 
 
+@dataclass(eq=False)
 class Batches(Generic[Kept]):
     """Batches of one shape through a function; those that fail are halved or taken one by one.
 
-    Parameters
+    Attributes
     ----------
     skipped : takes the cases that fail.
     advance : told how many more cases are done, the skipped ones among them.
     stop : asked before every case that is read; True ends the work.
+    fitting : cases that fit memory, where more did not.
     """
 
-    def __init__(
-        self,
-        device: torch.device,
-        size: BatchSize,
-        skipped: SkippedCases,
-        advance: Callable[[int], None] | None = None,
-        stop: Stop | None = None,
-    ) -> None:
-        self._device, self._size, self._skipped = device, size, skipped
-        self._advance, self._stop = advance, stop
-        #: Cases that fit memory, where more did not.
-        self._fitting: int | None = None
+    device: torch.device
+    size: BatchSize
+    skipped: SkippedCases
+    advance: Callable[[int], None] | None = None
+    stop: Stop | None = None
+    fitting: int | None = None
 
     def computed(
         self,
         inputs: Iterable[ReadCase[Kept] | SkippedCase],
-        compute: Callable[[torch.Tensor, list[ReadCase[Kept]]], Result],
-    ) -> Iterator[tuple[list[ReadCase[Kept]], Result]]:
+        compute: Compute[Kept, Result],
+    ) -> Computed[Kept, Result]:
         """What ``compute(images [B, C, *spatial], cases)`` gives, batch by batch, in order.
 
         A batch that does not fit memory is halved. Where the network cannot take a case of a
@@ -248,10 +249,10 @@ class Batches(Generic[Kept]):
         batch: list[ReadCase[Kept]] = []
         skipped = 0
         for item in inputs:
-            if self._stop is not None and self._stop():
+            if self.stop is not None and self.stop():
                 raise Cancelled("The work was stopped.")
             if isinstance(item, SkippedCase):
-                self._skipped.add(item)
+                self.skipped.add(item)
                 skipped += not item.mask_alone
                 continue
             if batch and not self._takes(batch, item):
@@ -265,48 +266,43 @@ class Batches(Generic[Kept]):
 
     def _takes(self, batch: list[ReadCase[Kept]], item: ReadCase[Kept]) -> bool:
         first = batch[0].image
-        most = self._size.of(first, self._device)
-        if self._fitting is not None:
-            most = min(most, self._fitting)
-        return len(batch) < most and item.image.shape == first.shape
+        most = self.size.of(first, self.device)
+        fits = len(batch) < min(most, self.fitting or most)
+        return fits and item.image.shape == first.shape
 
     def _done(self, cases: int) -> None:
-        if cases and self._advance is not None:
-            self._advance(cases)
+        if cases and self.advance is not None:
+            self.advance(cases)
 
     def _parts(
-        self,
-        batch: list[ReadCase[Kept]],
-        compute: Callable[[torch.Tensor, list[ReadCase[Kept]]], Result],
-    ) -> Iterator[tuple[list[ReadCase[Kept]], Result]]:
+        self, batch: list[ReadCase[Kept]], compute: Compute[Kept, Result]
+    ) -> Computed[Kept, Result]:
         result = self._tried(batch, compute)
         if not isinstance(result, _Failure):
             yield batch, result
             return
         if len(batch) == 1:
-            self._skipped.add(SkippedCase(batch[0].position, batch[0].case.id, result.reason))
+            self.skipped.add(SkippedCase(batch[0].position, batch[0].case.id, result.reason))
             return
         step = len(batch) // 2 if result.of_memory else 1
         if result.of_memory:
-            self._fitting = step
+            self.fitting = step
         for start in range(0, len(batch), step):
             yield from self._parts(batch[start : start + step], compute)
 
     def _tried(
-        self,
-        batch: list[ReadCase[Kept]],
-        compute: Callable[[torch.Tensor, list[ReadCase[Kept]]], Result],
+        self, batch: list[ReadCase[Kept]], compute: Compute[Kept, Result]
     ) -> Result | _Failure:
         import torch
 
         from napari_ifa.cam.memory import NoMemoryError
 
         try:
-            return compute(torch.stack([case.image for case in batch]).to(self._device), batch)
+            return compute(torch.stack([case.image for case in batch]).to(self.device), batch)
         except Exception as error:
             # The error itself does not leave: its traceback would keep the batch in memory.
             if isinstance(error, NoMemoryError) or lacks_memory(error):
-                return _Failure(_TOO_LARGE, of_memory=True)
+                return _Failure(of_memory=True)
             if isinstance(error, ExplanationError):
                 return _Failure(str(error))
             raise
@@ -314,14 +310,11 @@ class Batches(Generic[Kept]):
 
 @dataclass(frozen=True)
 class _Failure:
-    reason: str
+    reason: str = (
+        "There is not enough memory for this image, even alone: use a smaller image or a device"
+        " with more memory."
+    )
     of_memory: bool = False
-
-
-_TOO_LARGE = (
-    "There is not enough memory for this image, even alone: use a smaller image or a device with"
-    " more memory."
-)
 
 
 @dataclass(eq=False)
@@ -352,9 +345,7 @@ class CohortPass(Generic[Kept]):
         check_not_empty(self.cohort)
         most_skipped(self.skip_up_to, len(self.cohort))
 
-    def computed(
-        self, compute: Callable[[torch.Tensor, list[ReadCase[Kept]]], Result]
-    ) -> Iterator[tuple[list[ReadCase[Kept]], Result]]:
+    def computed(self, compute: Compute[Kept, Result]) -> Computed[Kept, Result]:
         """As `Batches.computed`, of the chosen cases.
 
         Raises
@@ -365,8 +356,7 @@ class CohortPass(Generic[Kept]):
             ``stop`` returned True.
         """
         skipped = SkippedCases(most_skipped(self.skip_up_to, len(self.cohort)))
-        all_cases = range(len(self.cohort))
-        positions = all_cases if self.positions is None else self.positions
+        positions = range(len(self.cohort)) if self.positions is None else self.positions
         done = used = 0
 
         def advance(cases: int) -> None:

@@ -94,14 +94,9 @@ def group_text(value: Any, where: str) -> str | None:
     return None if text.casefold() in ("", "nan", "none", "null") else text
 
 
-def is_group_name(title: str) -> bool:
-    """Whether a key or a column of this title says which cases belong together."""
-    return _plain(title) in GROUP_NAMES
-
-
 def group_title(titles: Iterable[str]) -> str | None:
     """The one of ``titles`` that tells patients apart best: a patient before a mere group."""
-    named = [title for title in titles if is_group_name(title)]
+    named = [title for title in titles if _plain(title) in GROUP_NAMES]
     return min(named, key=lambda title: GROUP_NAMES.index(_plain(title)), default=None)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from napari_ifa.cohorts.case import Case
 from napari_ifa.errors import CohortError
+from napari_ifa.wording import counted
 
 LabelKind = Literal["class", "value", "none"]
 
@@ -77,12 +78,12 @@ def _repeated(name: str, cases: Sequence[Case], images: Sequence[_Image]) -> lis
         first = next(case.id for case, image in zip(cases, images, strict=True) if count[image] > 1)
         number = sum(n > 1 for n in count.values())
         notes.append(
-            f"{_number(number, 'image is', 'images are')} listed more than once{where} (the first"
+            f"{counted(number, 'image is', 'images are')} listed more than once{where} (the first"
             f" is {first}) and {'counts' if number == 1 else 'count'} as often."
         )
     ids = Counter(case_id for case_id, _ in set(zip((c.id for c in cases), images, strict=True)))
     if shared := [case_id for case_id in dict.fromkeys(c.id for c in cases) if ids[case_id] > 1]:
-        stand = _number(len(shared), "id stands", "ids stand")
+        stand = counted(len(shared), "id stands", "ids stand")
         notes.append(f"{stand} for more than one image{where} (the first is {shared[0]}).")
     return notes
 
@@ -99,7 +100,7 @@ def _shared(
         both = [case.id for case, image in listed if image in there or case.id in there]
         if both:
             notes.append(
-                f"{len(both)} of {_number(len(listed), 'case', 'cases')} of {_split(split)}"
+                f"{len(both)} of {counted(len(listed), 'case', 'cases')} of {_split(split)}"
                 f" also {'stands' if len(both) == 1 else 'stand'} in {_split(other)} by image"
                 f" or id (the first is {both[0]}): a model that was trained on the one has"
                 " seen them already."
@@ -116,7 +117,7 @@ def _shared_groups(splits: Mapping[str, Sequence[Case]], chosen: Sequence[str]) 
         if both:
             cases = sum(case.group in both for case in splits[split])
             notes.append(
-                f"{len(both)} of {_number(len(groups[split]), 'patient or group', _GROUPS)} of"
+                f"{len(both)} of {counted(len(groups[split]), 'patient or group', _GROUPS)} of"
                 f" {_split(split)}, with {cases} of its {len(splits[split])} cases, also"
                 f" {'stands' if len(both) == 1 else 'stand'} in {_split(other)}: a model that was"
                 " trained on the one has seen them already."
@@ -140,9 +141,9 @@ def _groups_seen(cases: Sequence[Case]) -> list[str]:
     if not count:
         return []
     least, most = min(count.values()), max(count.values())
-    each = f"{least} to {most} cases" if least < most else _number(most, "case", "cases")
+    each = f"{least} to {most} cases" if least < most else counted(most, "case")
     without = f"; {unknown} of {len(cases)} cases belong to none" if unknown else ""
-    return [f"{_number(len(count), 'patient or group', _GROUPS)}, of {each} each{without}."]
+    return [f"{counted(len(count), 'patient or group', _GROUPS)}, of {each} each{without}."]
 
 
 def _unlabelled(cases: Sequence[Case]) -> list[str]:
@@ -177,7 +178,3 @@ def _labels_seen(cases: Sequence[Case]) -> list[str]:
 
 def _split(name: str) -> str:
     return f"split '{name}'" if name else "no split"
-
-
-def _number(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"

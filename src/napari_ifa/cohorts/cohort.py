@@ -39,13 +39,7 @@ class Cohort:
 
     @property
     def label_kind(self) -> LabelKind:
-        """What the labels are: ``"class"`` (numbers or names), ``"value"`` or ``"none"``.
-
-        Raises
-        ------
-        CohortError
-            For values among class names.
-        """
+        """``"class"`` (numbers or names), ``"value"`` or ``"none"``; CohortError for a mixture."""
         return label_kind(self.cases)
 
     def manifest_sha256(self) -> str:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from napari_ifa.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
 from napari_ifa.reading.nifti import is_nifti_name
 from napari_ifa.reading.picture import is_picture_name
+from napari_ifa.reading.starts import is_dicom, start_of
 
 _DICOM = (".dcm", ".dicom", ".ima")
 #: What archive tools and file managers leave behind.
@@ -31,17 +32,6 @@ _MASK = re.compile(r"(.+)_mask(?:_\d+)?", re.I)
 #: Folders or kinds of files named in one note.
 _MOST_NAMED = 8
 _DIGITS = re.compile(r"([0-9]+)")
-
-
-@dataclass
-class _Found:
-    """The images of one class: ``places`` relative to the class's folder, with their real paths.
-
-    ``others`` counts the rest by suffix.
-    """
-
-    places: list[tuple[str, Path]] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
 
 
 def read_folders(folder: Path, root: Root) -> Listing:
@@ -111,11 +101,11 @@ def _classes(folder: Path, split: str, root: Root, notes: list[str]) -> list[Cas
     others = Counter[str]()
     several, empty = 0, []
     for label in _folders(folder / split):
-        found = _images(folder / split / label, root)
-        others += found.others
-        if not found.places:
+        places, of_no_kind = _images(folder / split / label, root)
+        others += of_no_kind
+        if not places:
             empty.append(label)
-        images, masks = _apart(found.places)
+        images, masks = _apart(places)
         begin = f"{split}/{label}" if split else label
         for place, path in images:
             own = masks.get(place, [])
@@ -133,9 +123,10 @@ def _classes(folder: Path, split: str, root: Root, notes: list[str]) -> list[Cas
     return cases
 
 
-def _images(folder: Path, root: Root) -> _Found:
-    """All images below a class's folder."""
-    found = _Found()
+def _images(folder: Path, root: Root) -> tuple[list[tuple[str, Path]], Counter[str]]:
+    """The images of a class, by their places below its folder, and a count of what is none."""
+    places: list[tuple[str, Path]] = []
+    others = Counter[str]()
     # Real folders above each folder, so that a link to one of them is not followed round and round.
     parents = frozenset(root.path(folder, folder.name).parents)
     waiting: list[tuple[Path, str, frozenset[Path]]] = [(folder, "", parents)]
@@ -152,20 +143,19 @@ def _images(folder: Path, root: Root) -> _Found:
             elif kind == "file":
                 files.append(entry)
             else:
-                found.others["broken links"] += 1
+                others["broken links"] += 1
         if place and _is_series(files):
-            found.places.append((place.removesuffix("/"), real))
+            places.append((place.removesuffix("/"), real))
             continue
         for entry in files:
             if _is_image(entry):
                 path = (
                     root.path(entry.path, entry.name) if entry.is_symlink() else real / entry.name
                 )
-                found.places.append((place + entry.name, path))
+                places.append((place + entry.name, path))
             else:
-                found.others[_suffix(entry.name) or "no suffix"] += 1
-    found.places.sort(key=lambda found_at: _natural(found_at[0]))
-    return found
+                others[_suffix(entry.name) or "no suffix"] += 1
+    return sorted(places, key=lambda found: _natural(found[0])), others
 
 
 def _apart(
@@ -207,7 +197,7 @@ def _is_series(files: list[os.DirEntry[str]]) -> bool:
     if any(file.name.lower().endswith(_DICOM) for file in files):
         return True
     bare = [file for file in files if not _suffix(file.name)]
-    return bool(bare) and _starts_as_dicom(min(bare, key=lambda file: file.name))
+    return bool(bare) and is_dicom(start_of(Path(min(bare, key=lambda file: file.name))))
 
 
 def _is_image(file: os.DirEntry[str]) -> bool:
@@ -217,16 +207,8 @@ def _is_image(file: os.DirEntry[str]) -> bool:
         suffix in _DICOM
         or is_nifti_name(path)
         or is_picture_name(path)
-        or (not suffix and _starts_as_dicom(file))
+        or (not suffix and is_dicom(start_of(Path(file))))
     )
-
-
-def _starts_as_dicom(file: os.DirEntry[str]) -> bool:
-    try:
-        with open(file.path, "rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _suffix(name: str) -> str:

@@ -35,10 +35,9 @@ def group_of(case: Case, volume: Volume, key: str) -> int:
         compared agree, and a table of pseudonyms made for one model is of no use for another.
     """
     group = case.group
-    if group is None and volume.source.kind == "dicom":
-        from napari_ifa.reading.dicom.header.patient import patient_of
-
-        group = patient_of(volume)
+    frame = next((frame for frame in volume.source.frames if frame is not None), None)
+    if group is None and frame is not None:
+        group = frame.image.claims.patient.identifier
     return UNKNOWN if group is None else pseudonym(group, key)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from napari_ifa.cohorts.case import Case
 from napari_ifa.cohorts.splits import splits_called
 from napari_ifa.errors import CohortError
+from napari_ifa.wording import listed
 
 #: Splits named in one message.
 _MOST_NAMED = 12
@@ -67,18 +68,15 @@ class Listing:
         CohortError
             The first that is listed wrongly, and how.
         """
-        cases = []
-        for listed in self.splits[split]:
-            if isinstance(listed, CohortError):
-                raise listed
-            cases.append(listed)
-        return cases
+        for entry in self.splits[split]:
+            if isinstance(entry, CohortError):
+                raise entry
+        return self.sound_cases(split)
 
     def sound_cases(self, split: str) -> list[Case]:
         """The cases of a split without those that are listed wrongly."""
-        return [listed for listed in self.splits[split] if isinstance(listed, Case)]
+        return [entry for entry in self.splits[split] if isinstance(entry, Case)]
 
     def _named(self) -> str:
         names = [f"{name} ({len(cases)})" for name, cases in self.splits.items() if name]
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        return ", ".join(names[:_MOST_NAMED]) + more or "none"
+        return listed(names, _MOST_NAMED) or "none"

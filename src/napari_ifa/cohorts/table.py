@@ -70,7 +70,9 @@ def read_table(file: Path, root: Root) -> Listing:
 def _rows(file: Path) -> tuple[str, tuple[str, ...], list[_Row]]:
     """The delimiter, the header and the rows that are not empty, with spaces around cells gone."""
     text = _text(file)
-    delimiter = _delimiter(text)
+    first = io.StringIO(text.lstrip("\r\n"), newline="").readline()
+    # What splits the first row into most cells.
+    delimiter = max(",;\t", key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         rows = [
@@ -97,14 +99,6 @@ def _text(file: Path) -> str:
         raise CohortError(
             f"{file.name} is not UTF-8 text; save the table as CSV with that encoding."
         ) from error
-
-
-def _delimiter(text: str) -> str:
-    """What splits the first row into most cells."""
-    first = io.StringIO(text.lstrip("\r\n"), newline="").readline()
-    return max(
-        ",;\t", key=lambda delimiter: len(next(csv.reader([first], delimiter=delimiter), []))
-    )
 
 
 def _columns(file: Path, header: tuple[str, ...]) -> dict[str, int]:
@@ -170,14 +164,11 @@ def _notes(header: tuple[str, ...], columns: dict[str, int]) -> tuple[str, ...]:
     notes = []
     if (at := columns.get("group")) is not None:
         notes.append(f"Cases belong together by the column '{header[at]}'.")
-    if "label" in columns:
-        return tuple(notes)
     others = [f"'{title}'" for n, title in enumerate(header) if n not in columns.values() and title]
-    if not others:
-        return tuple(notes)
-    more = ", …" if len(others) > _MOST_NAMED else ""
-    return (
-        *notes,
-        f"The table has no column 'label' ('class', 'target'); {', '.join(others[:_MOST_NAMED])}"
-        f"{more} {'is' if len(others) == 1 else 'are'} not used.",
-    )
+    if "label" not in columns and others:
+        named = ", ".join(others[:_MOST_NAMED]) + ", …" * (len(others) > _MOST_NAMED)
+        notes.append(
+            f"The table has no column 'label' ('class', 'target'); {named}"
+            f" {'is' if len(others) == 1 else 'are'} not used."
+        )
+    return tuple(notes)

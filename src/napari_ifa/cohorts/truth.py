@@ -14,8 +14,6 @@ from napari_ifa.errors import BundleError, CohortError
 from napari_ifa.models.classifier import Classifier
 
 _IF_VALUES = " If it answers with values, its metadata's task has to say 'regression'."
-#: What an output has to exceed to say that the only class is present: a logit 0, a probability ½.
-_PRESENT = {"identity": 0.5}
 #: Class number of a case without one.
 UNLABELLED = -1
 
@@ -68,10 +66,6 @@ class Truth:
                 labels[n] = _class_number(classifier, case)
         return cls(labels, targets)
 
-    def of_class(self, classes: int) -> NDArray[np.bool_]:
-        """Which cases are truly of which class, ``[N, C]``."""
-        return cases_of_class(self.labels, classes)
-
 
 def cases_of_class(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
     """Which cases are truly of which class, ``[N, C]``; label 1 means the only class of one."""
@@ -86,7 +80,7 @@ def decisive(logits: NDArray[np.floating[Any]], activation: str) -> NDArray[np.f
 
     As it does in logits; where the network's only output is a probability, ½ is taken off.
     """
-    return logits - _PRESENT.get(activation, 0.0) if logits.shape[-1] == 1 else logits
+    return logits - 0.5 if logits.shape[-1] == 1 and activation == "identity" else logits
 
 
 def answer_names(class_names: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ In the order in which a result needs them: ``cache`` is the product's own folder
 second run away from a place; ``existing`` says what may be replaced; ``work`` is a private folder
 in which a result is made, and ``leftovers`` removes those of processes that ended; ``whole`` moves
 a file into its place and ``exchange`` several files into a folder; ``flushing`` brings them to the
-disk first, ``room`` finds out whether they fit, and ``reasons`` says why it failed.
+disk first, and ``reasons`` finds out whether they fit and says why it failed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from __future__ import annotations
 from napari_ifa.disk.claim import Claim, claimed
 from napari_ifa.disk.existing import PRODUCT, Kind, check_file, check_not_read, is_ours
 from napari_ifa.disk.leftovers import clear_leftovers
-from napari_ifa.disk.reasons import reason_of, reasons_told
-from napari_ifa.disk.room import check_room
+from napari_ifa.disk.reasons import check_room, reason_of, reasons_told
 from napari_ifa.disk.whole import whole_file, whole_folder
 from napari_ifa.disk.work import WorkFolder
 

@@ -54,6 +54,11 @@ def _wanted() -> Path:
     return place
 
 
+def work_place() -> Path:
+    """The part of the cache folder in which results are made."""
+    return private_folder(cache_folder() / "work")
+
+
 def private_folder(folder: Path) -> Path:
     """A folder of this user that no one else can look into, made where there is none.
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from napari_ifa.disk.cache import cache_folder, private_folder
+from napari_ifa.disk.cache import cache_folder, work_place
 from napari_ifa.disk.claim import Claim
 from napari_ifa.disk.exchange import undo_exchange
 from napari_ifa.disk.flushing import flush_file
@@ -42,8 +42,8 @@ def register(folder: Path, token: str) -> Path:
     OSError
         Where the cache folder cannot be written.
     """
-    owner = _owner(os.getpid(), _register_folder())
-    entry = _register_folder() / f"{owner}-{token}.json"
+    owner = _owner(os.getpid(), work_place())
+    entry = work_place() / f"{owner}-{token}.json"
     entry.write_text(json.dumps({"folder": str(folder.absolute()), "token": token}), "utf-8")
     flush_file(entry)
     return entry
@@ -58,7 +58,7 @@ def clear_leftovers() -> int:
         Pieces of work that were removed.
     """
     try:
-        place = _register_folder()
+        place = work_place()
         names = os.listdir(place)
     except OSError:
         return 0
@@ -165,10 +165,6 @@ def _is_ours(folder: Path, token: str) -> bool:
         return mark.st_size < 100 and (folder / MARK).read_text(encoding="utf-8") == token
     except (OSError, ValueError):
         return False
-
-
-def _register_folder() -> Path:
-    return private_folder(cache_folder() / "work")
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Why something could not be written, in words."""
+"""Why something could not be written, in words, and whether there is room for it before it is."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_ifa.memory import in_gib
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+#: A file system that cannot set room aside says so in one of these ways.
+_CANNOT_SET_ASIDE = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ESPIPE}
 #: How HDF5 tells the system's error, in the middle of a text with the file's whole path.
 _HDF5_NUMBER = re.compile(r"errno = (\d+)")
 
@@ -42,12 +47,27 @@ def reasons_told(folder: Path, needed: int | None = None) -> Iterator[None]:
         )
 
 
-def size_in_words(count: float) -> str:
-    """``"1.5 GiB"``."""
-    for power, unit in ((30, "GiB"), (20, "MiB")):
-        if count >= 2**power:
-            return f"{count / 2**power:,.1f} {unit}"
-    return f"{count / 2**10:,.0f} KiB"
+def check_room(folder: Path, needed: int) -> None:
+    """Set so many bytes aside on a folder's disk for a moment, as a quota allows them.
+
+    HDF5 needs that: where a disk fills up while it writes it may end the whole process
+    (a segmentation fault in ``H5Ldelete``, HDF5 1.14 and h5py 3.16).
+
+    Raises
+    ------
+    OSError
+        Where there is no room.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, max(1, needed))
+        except OSError as error:
+            if error.errno not in _CANNOT_SET_ASIDE:
+                raise
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
@@ -71,5 +91,5 @@ def _room(number: int, folder: Path, needed: int | None) -> str:
         free = shutil.disk_usage(existing).free
     except OSError:
         return ""
-    wanted = f"{size_in_words(needed)} needed, " if needed is not None else ""
-    return f": {wanted}{size_in_words(free)} free"
+    wanted = f"{in_gib(needed)} needed, " if needed is not None else ""
+    return f": {wanted}{in_gib(free)} free"

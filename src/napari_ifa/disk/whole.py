@@ -13,8 +13,7 @@ from pathlib import Path
 from napari_ifa.disk.exchange import NEW, exchange
 from napari_ifa.disk.existing import Kind, check_entry, check_file
 from napari_ifa.disk.flushing import flush_file, flush_folder, flush_tree
-from napari_ifa.disk.reasons import reasons_told
-from napari_ifa.disk.room import check_room
+from napari_ifa.disk.reasons import check_room, reasons_told
 from napari_ifa.disk.work import WorkFolder, is_in_work
 
 #: Writers choose the format by these; the rest of a name may be a patient's.
@@ -63,7 +62,8 @@ def whole_file(
     ):
         if needed is not None:
             check_room(w, needed)
-        part = w / f"part{_suffix(place.name)}"
+        suffixes = (suffix for suffix in _SUFFIXES if place.name.lower().endswith(suffix))
+        part = w / f"part{next(suffixes, '')}"
         yield part
         flush_file(part)
         _take_group(part, place.parent)
@@ -90,10 +90,8 @@ def whole_folder(
 
     Raises
     ------
-    ExistingOutputError, IfaError
-        Where something is there that must stay.
-    OSError
-        Where the place cannot be written; ``strerror`` tells why, and how much room there is.
+    ExistingOutputError, IfaError, OSError
+        As `whole_file`.
     """
     place = Path(os.path.realpath(folder))
     if is_in_work(place):
@@ -102,37 +100,33 @@ def whole_folder(
             yield place
         return
     goes = set(obsolete)
-    with reasons_told(place), _made(place.parent):
-        work = WorkFolder.near(place)
-        try:
-            new = work.path / NEW
-            new.mkdir()
-            yield new
-            names = os.listdir(new)
-            _take_group(new, place if place.is_dir() else place.parent)
-            for name in set(names) - goes:
-                if os.path.lexists(place / name):
-                    check_entry(place / name, new / name, overwrite)
-                    goes.add(name)
-            _bring(work, place, goes)
-        finally:
-            work.remove()
+    with reasons_told(place), _made(place.parent), WorkFolder.near(place) as work:
+        new = work / NEW
+        new.mkdir()
+        yield new
+        names = os.listdir(new)
+        _take_group(new, place if place.is_dir() else place.parent)
+        for name in set(names) - goes:
+            if os.path.lexists(place / name):
+                check_entry(place / name, new / name, overwrite)
+                goes.add(name)
+        _bring(work, place, goes)
 
 
-def _bring(work: WorkFolder, place: Path, goes: Iterable[str]) -> None:
+def _bring(work: Path, place: Path, goes: Iterable[str]) -> None:
     """The new entries into their place, by a copy where the system cannot move them there."""
     try:
         if place.is_dir():
-            exchange(work.path, place, goes)
+            exchange(work, place, goes)
         else:
-            flush_tree(work.path / NEW)
-            os.replace(work.path / NEW, place)
+            flush_tree(work / NEW)
+            os.replace(work / NEW, place)
             flush_folder(place.parent)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         with WorkFolder(place if place.is_dir() else place.parent) as nearer:
-            shutil.copytree(work.path / NEW, nearer / NEW)
+            shutil.copytree(work / NEW, nearer / NEW)
             place.mkdir(exist_ok=True)
             exchange(nearer, place, goes)
 
@@ -163,10 +157,6 @@ def _made(folder: Path) -> Iterator[None]:
             with suppress(OSError):
                 place.rmdir()
         raise
-
-
-def _suffix(name: str) -> str:
-    return next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), "")
 
 
 def _take_group(written: Path, folder: Path) -> None:

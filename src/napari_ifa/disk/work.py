@@ -9,11 +9,8 @@ import weakref
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 
-import psutil
-
-from napari_ifa.disk.cache import cache_folder, private_folder
+from napari_ifa.disk.cache import work_place
 from napari_ifa.disk.leftovers import MARK, NAME, clear_leftovers, register, remove_work
 
 
@@ -71,12 +68,7 @@ class WorkFolder:
     def __enter__(self) -> Path:
         return self.path
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
     def remove(self) -> None:
@@ -87,11 +79,6 @@ class WorkFolder:
 def is_in_work(path: Path) -> bool:
     """Whether a path lies in a folder that is a work in progress itself."""
     return any(NAME.fullmatch(parent.name) and (parent / MARK).is_file() for parent in path.parents)
-
-
-def work_place() -> Path:
-    """The part of the cache folder in which results are made."""
-    return private_folder(cache_folder() / "work")
 
 
 def existing_folder(folder: Path) -> Path:
@@ -120,18 +107,8 @@ def _same_rights(folder: Path) -> bool:
 
 
 def same_disk(one: Path, other: Path) -> bool:
-    """Whether a file can be moved from one to the other in one step."""
-    return one.stat().st_dev == other.stat().st_dev and _mount(one) == _mount(other)
-
-
-def _mount(folder: Path) -> Path:
-    """Where the file system of a folder begins: of one disk, two parts may be mounted."""
-    try:
-        mounts = {Path(part.mountpoint) for part in psutil.disk_partitions(all=True)}
-    except (OSError, RuntimeError):
-        return Path(folder.anchor)
-    whole = Path(os.path.realpath(folder))
-    return next((place for place in (whole, *whole.parents) if place in mounts), whole)
+    """Whether a file can be moved from one to the other in one step, as far as is known before."""
+    return one.stat().st_dev == other.stat().st_dev
 
 
 @lru_cache(maxsize=4)

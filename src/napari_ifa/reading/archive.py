@@ -17,12 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from napari_ifa.disk import WorkFolder
-from napari_ifa.disk.reasons import size_in_words
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.memory import in_gib
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.problems import StudyProblem, not_read
-from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE, archive_kind
+from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE
 from napari_ifa.reading.series_list import SkippedFiles
+from napari_ifa.reading.starts import START, archive_kind, is_dicom, is_picture
 
 UNSAFE_NAME = "name in the archive that leads out of it"
 SPECIAL_MEMBER = "link or device in the archive"
@@ -34,7 +35,6 @@ MOST_MEMBERS = 200_000
 _ALWAYS_ALLOWED, _MOST_GROWTH = 2 * 2**30, 100
 _SHARE_OF_DISK = 0.8
 _CHUNK = 2**20
-_START = 512
 #: What decompresses in little memory; LZMA takes what the archive asks for.
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 _ENCRYPTED = 0x1
@@ -89,8 +89,6 @@ def unpack(
     ------
     UnsupportedStudyError
         With one sentence, where the archive is encrypted, damaged, or too large.
-    Cancelled
-        When ``stop`` says so.
     """
     try:
         _refuse_long_contents(path)
@@ -156,8 +154,8 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
         )
     if claimed > free:
         raise UnsupportedStudyError(
-            f"{path.name}: unpacking needs {size_in_words(claimed)}, but only"
-            f" {size_in_words(free)} of the disk for temporary files can be used; unpack it"
+            f"{path.name}: unpacking needs {in_gib(claimed)}, but only"
+            f" {in_gib(free)} of the disk for temporary files can be used; unpack it"
             " elsewhere and open the folder.",
             StudyProblem.NO_SPACE,
             bytes_needed=claimed,
@@ -186,7 +184,8 @@ def _unpack_member(
     if place is None:
         skipped.add(UNSAFE_NAME, shown)
         return
-    if _left_by_tools(place):
+    if place.name.startswith("._") or place.parts[0] == "__MACOSX":
+        # Left by archive tools.
         return
     # Archives made elsewhere than on Unix say nothing of kinds.
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
@@ -207,7 +206,7 @@ def _unpack_member(
         )
     try:
         with archive.open(member) as source:
-            start = source.read(_START)
+            start = source.read(START)
             if not _may_be_image(place, start):
                 skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, shown)
                 return
@@ -255,22 +254,18 @@ def _safe_name(part: str) -> str:
     return text
 
 
-def _left_by_tools(place: PurePosixPath) -> bool:
-    return place.name.startswith("._") or place.parts[0] == "__MACOSX"
-
-
 def _may_be_image(place: PurePosixPath, start: bytes) -> bool:
     from napari_ifa.reading.nifti import is_nibabel_name
-    from napari_ifa.reading.picture import is_picture_start
 
-    if archive_kind(start) == "zip":
-        return False
     return (
-        start[128:132] == b"DICM"
-        # Without its preamble, a DICOM file begins with an element of group 2 or 8.
-        or start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
-        or is_picture_start(start)
-        or is_nibabel_name(Path(place))
+        archive_kind(start) != "zip"
+        and (
+            is_dicom(start)
+            # Without its preamble, a DICOM file begins with an element of group 2 or 8.
+            or start[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+            or is_picture(start)
+            or is_nibabel_name(Path(place))
+        )
     )
 
 

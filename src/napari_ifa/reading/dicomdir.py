@@ -42,11 +42,6 @@ def referenced_files(path: Path, skipped: SkippedFiles, stop: Stop | None = None
     Parameters
     ----------
     skipped : is given the files that are named and missing, or that lie elsewhere.
-
-    Raises
-    ------
-    Cancelled
-        When ``stop`` says so.
     """
     folder = _Folder(path.parent, skipped)
     files: dict[Path, None] = {}
@@ -60,15 +55,11 @@ def referenced_files(path: Path, skipped: SkippedFiles, stop: Stop | None = None
         if found is None:
             skipped.add(MISSING, _shown(parts))
         # A link that leads round in a circle leads nowhere, and is missing.
-        elif not _real(found).is_relative_to(_real(path.parent)):
+        elif not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(path.parent)):
             skipped.add(OUTSIDE, found.name)
         else:
             files[found] = None
     return list(files)
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _file_ids(path: Path) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ SPECIAL_FILE = "neither a file nor a folder"
 _LEFT_BY_TOOLS = {"thumbs.db", "desktop.ini", ".ds_store"}
 _FOLDERS_OF_TOOLS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 #: Entries between two questions whether to stop, and two words about progress.
-_OFTEN = 1000
+OFTEN = 1000
 
 
 def files_below(
@@ -25,16 +25,13 @@ def files_below(
     skipped: SkippedFiles,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    is_deep: bool = True,
 ) -> list[Path]:
     """Files by folder, each in the order of names: the same at every scan.
 
     Links to files are followed, links to folders are not: they may lead round in a circle, or to
-    the whole of a disk. Hidden folders and what tools leave are passed over without a word.
-
-    Raises
-    ------
-    Cancelled
-        When ``stop`` says so.
+    the whole of a disk. Hidden folders and what tools leave are passed over without a word, and
+    without ``is_deep`` all folders.
     """
     files: list[Path] = []
     # A list of folders, because a tree may be deeper than functions may call each other.
@@ -48,7 +45,7 @@ def files_below(
             with os.scandir(folder) as entries:
                 for entry in entries:
                     seen += 1
-                    if seen % _OFTEN == 1:
+                    if seen % OFTEN == 1:
                         _pause(seen, progress, stop)
                     _sort(entry, here, below, skipped)
         except OSError:
@@ -56,23 +53,14 @@ def files_below(
         if here:
             path = Path(folder)
             files += [path / name for name in sorted(here)]
-        waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
+        if is_deep:
+            waiting += [os.path.join(folder, name) for name in sorted(below, reverse=True)]
     return files
 
 
 def files_beside(path: Path, skipped: SkippedFiles, stop: Stop | None = None) -> list[Path]:
     """Files of the folder that ``path`` lies in, itself among them."""
-    here: list[str] = [path.name]
-    try:
-        with os.scandir(path.parent) as entries:
-            for seen, entry in enumerate(entries):
-                if seen % _OFTEN == 0:
-                    _pause(seen, None, stop)
-                if entry.name != path.name:
-                    _sort(entry, here, [], skipped)
-    except OSError:
-        skipped.add(UNREADABLE_FOLDER)
-    return [path.parent / name for name in sorted(here)]
+    return sorted({path, *files_below(path.parent, skipped, stop=stop, is_deep=False)})
 
 
 def _sort(

@@ -6,8 +6,6 @@ what the person sees is what a network gets.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.problems import PictureNote, StudyProblem, not_read
-from napari_ifa.reading.series import Series
+from napari_ifa.reading.series import Series, place_below, series_key
+from napari_ifa.reading.starts import start_of
 from napari_ifa.volumes.geometry_report import GeometryReport, Note
 from napari_ifa.volumes.volume import SourceOrder, Volume, Window, volume_from_file_order
 
@@ -28,26 +27,14 @@ if TYPE_CHECKING:
 #: Pixels of the largest picture opened: where Pillow begins to suspect a decompression bomb.
 MOST_PIXELS = 89_478_485
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START = b"\xff\xd8\xff"
-#: A DICOM file may hold anything in the 128 bytes before its mark.
-_DICOM_MARK = slice(128, 132)
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 #: Deflate cannot compress better than this.
 _DEFLATE_BEST_RATIO = 1040
-_PNG_DEPTH_BYTE = 24
+#: Where the header of a PNG file states the bits for a channel.
+_PNG_DEPTH = slice(24, 25)
 _EXIF_ORIENTATION = 0x0112
-#: Pillow's kinds of pixels that are opened, and the channels kept; None for a grey picture.
-_CHANNELS = {
-    "1": None,
-    "L": None,
-    "P": None,
-    "I": None,
-    "I;16": None,
-    "LA": None,
-    "RGB": 3,
-    "RGBA": 3,
-}
+#: Pillow's kinds of pixels that are opened.
+_GREY, _COLOUR = ("1", "L", "P", "I", "I;16", "LA"), ("RGB", "RGBA")
 _UNPLACED = Note(
     "The patient's position and the size of a pixel are not known; a pixel is shown as 1 mm.",
     PictureNote.UNPLACED,
@@ -104,21 +91,6 @@ def picture_volume(
     )
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the file is a PNG or JPEG picture by its content, whatever its name."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_DICOM_MARK.stop)
-    except OSError:
-        return False
-    return is_picture_start(start)
-
-
-def is_picture_start(start: bytes) -> bool:
-    """Whether a file that begins with these bytes, 132 or more, is a PNG or JPEG picture."""
-    return start.startswith((_PNG_START, _JPEG_START)) and start[_DICOM_MARK] != b"DICM"
-
-
 def is_picture_name(path: Path) -> bool:
     """True for ``.png``, ``.jpg`` and ``.jpeg``."""
     return path.name.lower().endswith(_SUFFIXES)
@@ -126,7 +98,6 @@ def is_picture_name(path: Path) -> bool:
 
 def picture_series(path: Path, root: Path) -> Series:
     """The Series of one picture, by its header alone; ``root`` is the folder scanned."""
-    place = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     shape = unsupported = None
     try:
         with _opened(path) as image:
@@ -134,7 +105,7 @@ def picture_series(path: Path, root: Path) -> Series:
     except UnsupportedStudyError as error:
         unsupported = Note.of(error)
     return Series(
-        key=hashlib.sha256(os.fsencode(f"image|{place}")).hexdigest()[:8],
+        key=series_key(f"image|{place_below(root, path)}"),
         path=path,
         kind="image",
         description=path.stem,
@@ -165,8 +136,8 @@ def read_picture(path: Path) -> Volume:
         notes = tuple(_notes(path, image, values))
         if image.mode == "LA":
             values = values[..., 0]
-        elif _CHANNELS[image.mode] is not None:
-            values = values[..., : _CHANNELS[image.mode]]
+        elif image.mode in _COLOUR:
+            values = values[..., :3]
         return picture_volume(values, description=path.stem, notes=notes)
 
 
@@ -195,7 +166,7 @@ def _refuse(path: Path, image: Image) -> None:
             StudyProblem.COLOURS,
             mode=image.mode,
         )
-    if image.mode not in _CHANNELS:
+    if image.mode not in (*_GREY, *_COLOUR):
         raise UnsupportedStudyError(
             f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB.",
             StudyProblem.COLOURS,
@@ -228,7 +199,7 @@ def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
             " MONAI's reader gives it to a network.",
             PictureNote.NOT_TURNED,
         )
-    if image.format == "PNG" and _CHANNELS[image.mode] == 3 and _png_depth(path) > 8:
+    if image.format == "PNG" and image.mode in _COLOUR and start_of(path)[_PNG_DEPTH] > b"\x08":
         yield Note(
             "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does.",
             PictureNote.EIGHT_BITS,
@@ -247,12 +218,6 @@ def _exif_orientation(image: Image) -> int:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block says nothing, and the picture is whole without it
         return 1
-
-
-def _png_depth(path: Path) -> int:
-    """Bits for a channel, of the file's own header."""
-    with path.open("rb") as file:
-        return file.read(_PNG_DEPTH_BYTE + 1)[_PNG_DEPTH_BYTE]
 
 
 def _too_large(path: Path) -> UnsupportedStudyError:

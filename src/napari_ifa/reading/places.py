@@ -11,9 +11,10 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.folder import files_below, files_beside
 from napari_ifa.reading.problems import DiscNote, StudyProblem
-from napari_ifa.reading.scan import NO_IMAGE, archive_kind, start_of
+from napari_ifa.reading.scan import NO_IMAGE
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
+from napari_ifa.reading.starts import archive_kind, is_picture, start_of
 from napari_ifa.volumes.geometry_report import Note
 
 OnePath = str | os.PathLike[str]
@@ -53,17 +54,10 @@ class Places:
         # A dropped duplicate has no series: its twin has one.
         return [self._noted(s) for s in self._mine(series) or series]
 
-    def only_shown(self, found: Found | None) -> Found | None:
-        """Tells ``found`` of no others, while a scan goes on."""
-        if found is None:
-            return None
-        tell = found
-
-        def show(series: list[Series]) -> None:
-            if mine := self._mine(series):
-                tell([self._noted(s) for s in mine])
-
-        return show
+    def show(self, found: Found, series: list[Series]) -> None:
+        """Tells ``found`` of those, while a scan goes on."""
+        if mine := self._mine(series):
+            found([self._noted(s) for s in mine])
 
     def _mine(self, series: list[Series]) -> list[Series]:
         if not self.beside:
@@ -89,11 +83,8 @@ def places_of(
     ------
     UnsupportedStudyError
         With one sentence, where there is one path and it leads to no image.
-    Cancelled
-        When ``stop`` says so.
     """
     from napari_ifa.reading.nifti import is_nibabel_file
-    from napari_ifa.reading.picture import is_picture
 
     folders = [path if path.is_dir() else path.parent for path in paths]
     places = Places(_common_folder(folders))
@@ -102,7 +93,7 @@ def places_of(
     for path in paths:
         if path.is_dir():
             places.add(files_below(path, skipped, progress, stop))
-        elif is_nibabel_file(path) or is_picture(path):
+        elif is_nibabel_file(path) or is_picture(start_of(path)):
             places.add([path])
         elif archive_kind(start_of(path)) == "zip":
             archives.append(path)

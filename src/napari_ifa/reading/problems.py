@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.volumes.geometry_report import Note
 
 
 class StudyProblem(Enum):
@@ -32,6 +33,16 @@ class StudyProblem(Enum):
     UNREADABLE = "the system cannot read it"
     COLOURS = "pixels of a kind that is not opened"
     NO_PICTURE = "an array that is not a picture"
+
+
+class DicomProblem(Enum):
+    """Why a DICOM series is not opened."""
+
+    FORM = "an object, or a layout of its slices or pixels, of a kind that is not opened"
+    PLACE = "a position, orientation or spacing that cannot be used"
+    VALUES = "pixels or a rescaling of a kind that is not read"
+    COMPRESSION = "a compression that is not read, or not by what is installed"
+    GRID = "slices that cannot be brought to one grid; least, greatest: their distances in mm"
 
 
 class PictureNote(Enum):
@@ -60,3 +71,10 @@ def not_read(path: Path, error: Exception) -> UnsupportedStudyError:
     else:
         kind, reason = StudyProblem.DAMAGED, "image data incomplete or damaged; not opened."
     return UnsupportedStudyError(f"{path.name}: {reason}", kind)
+
+
+def refused(reason: str) -> UnsupportedStudyError:
+    """The sentence as an error to raise, with its kind and facts where it has them."""
+    if isinstance(reason, Note):
+        return UnsupportedStudyError(reason, reason.kind, **reason.facts)
+    return UnsupportedStudyError(reason)

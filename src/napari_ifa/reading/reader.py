@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.memory import memory_said
@@ -69,13 +69,15 @@ def list_series(
     files = [file for file in places.files if file not in places.beside]
     if files:
         scan = Scan(places.root, skipped, beside=places.beside)
-        scan.run(list(places.files), progress, stop, places.only_shown(found))
+        scan.run(list(places.files), progress, stop, found and partial(places.show, found))
         series += places.shown(scan.series())
     for packed in archives:
-        before = list(series)
-        unpacked, members = _unpacked(packed, skipped, progress, stop)
+        from napari_ifa.reading.archive import unpack
+
+        unpacked = unpack(packed, skipped, progress, stop)
+        members = files_below(unpacked.folder, skipped, None, stop)
         scan = Scan(unpacked.folder, skipped, unpacked)
-        scan.run(members, progress, stop, _with(before, found))
+        scan.run(members, progress, stop, found and partial(_found_with, found, series[:]))
         series += scan.series()
         files += members
     if not series and places.fall_back is not None:
@@ -141,20 +143,8 @@ def _read(chosen: Series, progress: Progress | None, stop: Stop | None) -> Volum
     return read_dicom(chosen, progress, stop)
 
 
-def _unpacked(
-    path: Path, skipped: SkippedFiles, progress: Progress | None, stop: Stop | None
-) -> tuple[Any, list[Path]]:
-    from napari_ifa.reading.archive import unpack
-
-    unpacked = unpack(path, skipped, progress, stop)
-    return unpacked, files_below(unpacked.folder, skipped, None, stop)
-
-
-def _with(before: list[Series], found: Found | None) -> Found | None:
-    if found is None:
-        return None
-    tell = found
-    return lambda series: tell(sorted([*before, *series], key=place_in_list))
+def _found_with(found: Found, before: list[Series], series: list[Series]) -> None:
+    found(sorted([*before, *series], key=place_in_list))
 
 
 def _nothing_found(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from napari_ifa.errors import Cancelled
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
+from napari_ifa.reading.starts import archive_kind, is_picture, start_of
 from napari_ifa.reading.threads import in_threads
 
 if TYPE_CHECKING:
@@ -25,21 +27,13 @@ _FIRST_BATCH, _BATCH_SECONDS = 8, 0.25
 _LEAST_BATCH, _MOST_BATCH = 8, 4096
 #: Seconds between two lists shown; more where making one takes long, to at most this share.
 _SHOW_SECONDS, _SHOW_SHARE = 0.5, 0.15
-_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
-_OTHER_ARCHIVES = {
-    b"7z\xbc\xaf\x27\x1c": "7z",
-    b"Rar!\x1a\x07": "rar",
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-}
-_TAR_MARK = slice(257, 262)
 
 
+@dataclass(eq=False)
 class Scan:
     """One look into files, whose results can be asked for at any time.
 
-    Parameters
+    Attributes
     ----------
     root : folder from which the places of files count.
     skipped : is given the files without an image.
@@ -47,17 +41,12 @@ class Scan:
     beside : files that count only as a part of a DICOM series, and are not missed otherwise.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        skipped: SkippedFiles,
-        archive: Any = None,
-        beside: Container[Path] = (),
-    ) -> None:
-        self._root = root
-        self._skipped = skipped
-        self._archive = archive
-        self._beside = beside
+    root: Path
+    skipped: SkippedFiles
+    archive: Any = None
+    beside: Container[Path] = ()
+
+    def __post_init__(self) -> None:
         self._frames: list[Frame] = []
         # By key: a header and its data file, where they are two, give the same series.
         self._others: dict[str, Series] = {}
@@ -70,19 +59,14 @@ class Scan:
         stop: Stop | None = None,
         found: Found | None = None,
     ) -> None:
-        """Look into the files; ``found`` is given what there is, now and then.
-
-        Raises
-        ------
-        Cancelled
-            When ``stop`` says so.
-        """
+        """Look into the files; ``found`` is given what there is, now and then."""
         done, size = 0, _FIRST_BATCH
         show_at, shown = 0.0, 0
         while done < len(files):
             begun = time.monotonic()
             batch = files[done : done + size]
-            self._look_into(batch, _after(done, len(files), progress), stop)
+            advance = progress and partial(_after, progress, done, len(files))
+            self._look_into(batch, advance, stop)
             done += len(batch)
             now = time.monotonic()
             factor = _BATCH_SECONDS / max(now - begun, 1e-3)
@@ -99,10 +83,10 @@ class Scan:
         from napari_ifa.reading.dicom import dicom_series
 
         if self._grouped[0] != len(self._frames):
-            self._grouped = (len(self._frames), dicom_series(self._frames, self._root))
+            self._grouped = (len(self._frames), dicom_series(self._frames, self.root))
         series = [*self._grouped[1], *self._others.values()]
-        if self._archive is not None:
-            series = [replace(one, archive=self._archive) for one in series]
+        if self.archive is not None:
+            series = [replace(one, archive=self.archive) for one in series]
         return sorted(series, key=place_in_list)
 
     def _look_into(
@@ -111,7 +95,7 @@ class Scan:
         from napari_ifa.reading.dicom import scan_frames
         from napari_ifa.reading.dicom.header.frame_table import NotAnImage
         from napari_ifa.reading.nifti import is_nibabel_file, nifti_series
-        from napari_ifa.reading.picture import is_picture_start, picture_series
+        from napari_ifa.reading.picture import picture_series
 
         named = [file for file in files if is_nibabel_file(file)]
         known = set(named)
@@ -120,24 +104,24 @@ class Scan:
         for file, rows in scan_frames(unnamed, progress, stop):
             if not isinstance(rows, NotAnImage):
                 self._frames += rows
-            elif file in self._beside:
+            elif file in self.beside:
                 continue
             elif rows is NotAnImage.OTHER_FILE:
                 unknown.append(file)
             else:
-                self._skipped.add(rows.value, file.name)
+                self.skipped.add(rows.value, file.name)
         for done, file in enumerate(named, start=len(unnamed) + 1):
             if stop is not None and stop():
                 raise Cancelled("Reading was stopped.")
-            if file not in self._beside:
-                self._add(nifti_series(file, self._root))
+            if file not in self.beside:
+                self._add(nifti_series(file, self.root))
             if progress is not None:
                 progress(done, len(files))
         for file, start in in_threads(lambda f: (f, start_of(f)), unknown, None, stop):
-            if is_picture_start(start):
-                self._add([picture_series(file, self._root)])
+            if is_picture(start):
+                self._add([picture_series(file, self.root)])
             else:
-                self._skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
+                self.skipped.add(ARCHIVE if archive_kind(start) else NO_IMAGE, file.name)
 
     def _add(self, series: Iterable[Series]) -> None:
         self._others |= {one.key: one for one in series}
@@ -145,37 +129,10 @@ class Scan:
 
 def place_in_list(series: Series) -> tuple[bool, int, bool, int, str]:
     """Sort key: study by study, numbered series first, pictures last; parts stay as they are."""
-    number = series.number
-    return (
-        series.kind == "image",
-        series.study,
-        number is None,
-        number or 0,
-        series.description,
-    )
+    number = series.number is None, series.number or 0
+    return series.kind == "image", series.study, *number, series.description
 
 
-def archive_kind(start: bytes) -> str:
-    """``"zip"``, ``"7z"``, … by a file's first 512 bytes; empty for anything else."""
-    if start.startswith(_ZIP_STARTS):
-        return "zip"
-    if start[_TAR_MARK] == b"ustar":
-        return "tar"
-    return next((kind for mark, kind in _OTHER_ARCHIVES.items() if start.startswith(mark)), "")
-
-
-def start_of(path: Path) -> bytes:
-    """The first 512 bytes; none where the file cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(512)
-    except OSError:
-        return b""
-
-
-def _after(done: int, total: int, progress: Progress | None) -> Progress | None:
+def _after(progress: Progress, done: int, total: int, more: int, _: int) -> None:
     """Progress of a batch as progress of the whole."""
-    if progress is None:
-        return None
-    tell = progress
-    return lambda more, _: tell(done + more, total)
+    progress(done + more, total)

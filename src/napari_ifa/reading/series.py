@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.reading.problems import refused
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 
 #: Is given now and then what a scan that still runs has found so far.
 Found = Callable[[list["Series"]], None]
+
+
+def series_key(text: str) -> str:
+    """Eight hexadecimal digits for what tells a series from all others."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+
+
+def place_below(root: Path, path: Path) -> str:
+    """The path from the folder scanned, or the name alone where it lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 @dataclass(frozen=True)
@@ -75,10 +87,7 @@ class Series:
     @property
     def refusal(self) -> UnsupportedStudyError:
         """``unsupported`` as an error to raise, with its kind and facts."""
-        reason = self.unsupported or ""
-        if isinstance(reason, Note):
-            return UnsupportedStudyError(reason, reason.kind, **reason.facts)
-        return UnsupportedStudyError(reason)
+        return refused(self.unsupported or "")
 
     @property
     def study_words(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -45,19 +46,18 @@ class SkippedFiles:
     """Collects files that are left out, by reason."""
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
-        self._counts: dict[str, int] = {}
+        self._names: dict[str, list[str]] = defaultdict(list)
+        self._counts = Counter[str]()
 
     def add(self, reason: str, name: str = "") -> None:
         """Note one more; ``name`` is a file's, without its folder, and empty for a folder."""
-        self._counts[reason] = self._counts.get(reason, 0) + 1
-        names = self._names.setdefault(reason, [])
-        if name and len(names) < _MOST_NAMES:
-            names.append(name)
+        self._counts[reason] += 1
+        if name and len(self._names[reason]) < _MOST_NAMES:
+            self._names[reason].append(name)
 
     def count(self, reason: str) -> int:
         """How many were left out for this reason."""
-        return self._counts.get(reason, 0)
+        return self._counts[reason]
 
     def entries(self) -> tuple[Skipped, ...]:
         """One for each reason."""

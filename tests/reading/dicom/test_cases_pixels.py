@@ -29,8 +29,10 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
 from napari_ifa.reading.dicom.header.frames import LABEL_MAP
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes import Volume
 from tests.dicom_parts import item
+from tests.problems import refused
 
 Save = Callable[..., Path]
 Make = Callable[..., Dataset]
@@ -227,7 +229,8 @@ def test_absurd_distance_of_a_segmentation_allocates_nothing(
 ) -> None:
     frames = [(height, 1, some_mask(1)) for height in (0, 0.02, 50_000)]
     save_dicom(tmp_path / "a.dcm", segmentation(frames, stated=1e-6))
-    assert "labels cannot be interpolated" in refusal(tmp_path)
+    with refused(UnsupportedStudyError, DicomProblem.GRID):
+        read_volume(tmp_path)
 
 
 def test_segmentation_of_one_frame(tmp_path: Path, segmentation: Make, save_dicom: Save) -> None:

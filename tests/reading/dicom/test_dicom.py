@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,9 +25,10 @@ from pydicom.uid import (
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
+from napari_ifa.reading.problems import DicomProblem, StudyProblem
 from napari_ifa.volumes import Window
 from tests.dicom_parts import item
-from tests.refusals import refusal
+from tests.refusals import refusal, refused
 
 Save = Callable[..., Path]
 
@@ -277,7 +279,9 @@ def test_missing_codec_is_named(save_series: Save, monkeypatch: pytest.MonkeyPat
     data.save_as(path)
     decoder = pydicom.pixels.get_decoder(RLELossless)
     monkeypatch.setattr(decoder, "_available", {})
-    assert refusal(folder) == "Series 7: compression RLE Lossless needs package pylibjpeg-rle."
+    error = refused(folder)
+    assert error.kind is DicomProblem.COMPRESSION
+    assert str(error) == "Series 7: compression RLE Lossless needs package pylibjpeg-rle."
 
 
 def test_compression_that_no_codec_reads_is_named(save_series: Save) -> None:
@@ -312,7 +316,7 @@ def test_truncated_compressed_pixels_are_seen(save_series: Save) -> None:
     data.save_as(folder / "slice0.dcm")
     assert list_series(folder)[0].unsupported is None
     cut(folder / "slice0.dcm", 10)
-    assert "incomplete or damaged" in refusal(folder)
+    assert refused(folder).kind is StudyProblem.DAMAGED
 
 
 def test_broken_codestream_is_one_sentence(save_series: Save) -> None:
@@ -341,9 +345,10 @@ def test_panic_of_a_decoder_is_one_sentence(
         raise PanicException("index out of bounds")
 
     folder = save_series()
-    monkeypatch.setattr("napari_ifa.reading.dicom.pixels.stack_values._read_plain", panic)
-    with pytest.raises(UnsupportedStudyError, match=r"^slice\d\.dcm: image data incomplete"):
+    monkeypatch.setattr("napari_ifa.reading.dicom.pixels.stack_values.read_plain", panic)
+    with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(folder)
+    assert caught.value.kind is StudyProblem.DAMAGED
 
 
 def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> None:
@@ -354,9 +359,9 @@ def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> No
 
 
 def test_size_that_does_not_fit_the_pixels_is_refused(save_series: Save) -> None:
-    assert "incomplete or damaged" in refusal(save_series(0, Rows=3))
+    assert refused(save_series(0, Rows=3)).kind is StudyProblem.DAMAGED
     # Fewer columns than were written would shear the picture.
-    assert "incomplete or damaged" in refusal(save_series(0, folder="narrow", Columns=2))
+    assert refused(save_series(0, folder="narrow", Columns=2)).kind is StudyProblem.DAMAGED
 
 
 def test_absurd_size_is_refused_before_anything_is_allocated(
@@ -380,7 +385,7 @@ def test_absurd_size_is_refused_before_anything_is_allocated(
 
 
 def test_file_without_pixels_is_damaged(save_series: Save) -> None:
-    assert "incomplete or damaged" in refusal(save_series(0, PixelData=None))
+    assert refused(save_series(0, PixelData=None)).kind is StudyProblem.DAMAGED
 
 
 # Odd headers
@@ -444,6 +449,18 @@ def test_empty_uids_group_by_folder_and_description(save_series: Save) -> None:
 )
 def test_refused_with_the_reason(save_series: Save, elements: dict[str, Any], reason: str) -> None:
     assert refusal(save_series(**elements)) == f"Series 7: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("elements", "kind"),
+    [
+        ({"ImageOrientationPatient": None}, DicomProblem.PLACE),
+        ({"RescaleSlope": 0}, DicomProblem.VALUES),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, DicomProblem.FORM),
+    ],
+)
+def test_a_refusal_has_a_kind(save_series: Save, elements: dict[str, Any], kind: Enum) -> None:
+    assert refused(save_series(**elements)).kind is kind
 
 
 def test_series_without_a_number_says_so(save_series: Save) -> None:

@@ -17,6 +17,8 @@ from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.dicom.header.frame_table import read_frames
 from napari_ifa.reading.dicom.pixels.stack_values import frame_values
 from napari_ifa.reading.dicom.series.splitting import split_frames
+from napari_ifa.reading.problems import StudyProblem
+from tests.problems import refused
 
 Save = Callable[..., Path]
 POSITIONS = 3
@@ -332,7 +334,7 @@ def test_unknown_words_of_a_damaged_header_do_not_stop_the_list(
 
 def test_4d_series_asks_for_a_choice(save_images: Save) -> None:
     folder = save_images(2)
-    with pytest.raises(UnsupportedStudyError, match="2 series found; choose one"):
+    with refused(UnsupportedStudyError, StudyProblem.SEVERAL_SERIES):
         read_volume(folder)
 
 

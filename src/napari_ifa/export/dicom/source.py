@@ -16,7 +16,6 @@ import numpy as np
 
 from napari_ifa.errors import IfaError
 from napari_ifa.export.problems import ExportProblem
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frame_table import claims_of, file_stamp
 from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
@@ -50,7 +49,8 @@ _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _CHARACTER_SET = 0x00080005
 _TAGS: list[Any] = [*_PATIENT_AND_STUDY, _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
 _TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
-_TAGS += [tags.SOP_UID, tags.FRAME_OF_REFERENCE, tags.SERIES_NUMBER]
+#: SOPInstanceUID, FrameOfReferenceUID and SeriesNumber.
+_TAGS += [0x00080018, 0x00200052, 0x00200011]
 #: Written in several ways, or on two days, for one patient and one study: the first is taken.
 _FIRST_IS_TAKEN = {"PatientName", "StudyDate"}
 #: Planes nearer than this (mm) are one.
@@ -280,7 +280,7 @@ def _header(image: StoredImage) -> Fields:
             file=path.name,
         ) from error
     fields = Fields(dataset)
-    uid = fields.ascii(tags.SOP_UID) or image.sop_instance_uid
+    uid = fields.ascii("SOPInstanceUID") or image.sop_instance_uid
     if not same or uid != image.sop_instance_uid or claims_of(fields) != image.claims:
         raise IfaError(
             f"{path.name}: the source file has changed since it was read; open the study again.",

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.pixels.stack_values import frame_values, read_stack
 from napari_ifa.reading.dicom.series import listing
 from napari_ifa.reading.dicom.series.refusals import damaged
-from napari_ifa.reading.dicom.series.stack import Stack
 from napari_ifa.reading.series import Series
 from napari_ifa.reading.threads import in_threads
-from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import SourceOrder, Volume, volume_from_file_order
 
 __all__ = ["dicom_series", "read_dicom", "scan_frames"]
@@ -25,13 +22,7 @@ __all__ = ["dicom_series", "read_dicom", "scan_frames"]
 def scan_frames(
     files: Sequence[Path], progress: Progress | None = None, stop: Stop | None = None
 ) -> list[tuple[Path, list[Frame] | NotAnImage]]:
-    """Each file with its rows of the frame table, or with the reason why it has none.
-
-    Raises
-    ------
-    Cancelled
-        When ``stop`` says so.
-    """
+    """Each file with its rows of the frame table, or with the reason why it has none."""
     return in_threads(lambda file: (file, read_frames(file)), files, progress, stop)
 
 
@@ -53,18 +44,22 @@ def read_dicom(
     ------
     UnsupportedStudyError
         With one sentence, where the series cannot be opened rightly.
-    Cancelled
-        When ``stop`` says so.
     """
     stack = series.stack
     if stack is None:
-        raise UnsupportedStudyError(series.unsupported or "")
+        raise series.refusal
     shown = [frame for frame in stack.frames if frame is not None]
     middle = shown[len(shown) // 2]
     values, broken = read_stack(stack, progress, stop)
     if stack.resampling is not None:
         # Interpolated from their neighbours, which would hide that they are missing.
         values[:, :, list(stack.report.missing)] = values.min()
+    lost = [frame for k in broken if (frame := stack.frames[k]) is not None]
+    report = replace(
+        stack.report,
+        missing=tuple(sorted({*stack.report.missing, *broken})),
+        notes=(*stack.report.notes, *dict.fromkeys(map(damaged, lost))),
+    )
     return volume_from_file_order(
         values,
         stack.affine,
@@ -79,16 +74,5 @@ def read_dicom(
         description=series.description,
         windows=middle.windows,
         inverted=middle.image.photometric_interpretation == "MONOCHROME1",
-        report=_with_damage(stack, broken),
-    )
-
-
-def _with_damage(stack: Stack, broken: Sequence[int]) -> GeometryReport:
-    """The stack's report, the slices whose pixels could not be decoded."""
-    frames = [stack.frames[k] for k in broken]
-    sentences = dict.fromkeys(damaged(frame) for frame in frames if frame is not None)
-    return replace(
-        stack.report,
-        missing=tuple(sorted({*stack.report.missing, *broken})),
-        notes=(*stack.report.notes, *sentences),
+        report=report,
     )

@@ -6,6 +6,8 @@ import gzip
 from pathlib import Path
 from typing import BinaryIO, cast
 
+#: Deflate cannot compress better than this.
+BEST_RATIO = 1040
 _GZIP_MARK = b"\x1f\x8b"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +24,10 @@ from napari_ifa.reading.nifti.values import (
     COMPLEX_PARTS,
     is_colour,
     is_complex,
-    is_grey,
     read_values,
 )
 from napari_ifa.reading.problems import not_read
-from napari_ifa.reading.series import Series
+from napari_ifa.reading.series import Series, place_below, series_key
 from napari_ifa.volumes.geometry_report import GeometryReport, Note
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.shear import shear_degrees, straight_grid, straightened
@@ -66,10 +63,8 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
     root : the folder scanned.
     """
     path = header_of(path)
-    place = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-    first = Series(
-        key=_key(place, 0), path=path, kind="nifti", description=stem_of(path), files=(path,)
-    )
+    text = f"nifti|{place_below(root, path)}"
+    first = Series(series_key(text), path, "nifti", description=stem_of(path), files=(path,))
     try:
         stored = _parsed(path)
         shown = stored.straight or stored
@@ -89,7 +84,12 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
         parsed=stored,
     )
     return [
-        replace(first, key=_key(place, index), part=part, volume_index=index)
+        replace(
+            first,
+            key=series_key(f"{text}|{index}") if index else first.key,
+            part=part,
+            volume_index=index,
+        )
         for index, part in enumerate(_parts(stored))
     ]
 
@@ -115,8 +115,6 @@ def read_nifti(
     ------
     UnsupportedStudyError
         With one sentence, where the file cannot be opened correctly.
-    Cancelled
-        When ``stop`` says so.
     """
     path = header_of(series.path if isinstance(series, Series) else series)
     stored = series.parsed if isinstance(series, Series) else None
@@ -177,7 +175,7 @@ def _parsed(path: Path) -> StoredImages:
             NiftiProblem.HEADER_DAMAGED,
             format=words,
         ) from error
-    if not (is_grey(stored.dtype) or is_colour(stored.dtype) or is_complex(stored.dtype)):
+    if not (stored.dtype.kind in "iufc" or is_colour(stored.dtype)):
         raise UnsupportedStudyError(
             f"{path.name}: its values are stored as a type of number that is not read. Not opened.",
             NiftiProblem.VALUE_TYPE,
@@ -246,11 +244,6 @@ def _packed_otherwise(path: Path) -> str:
         return ""
     packed = "is not compressed, though named so" if named else "is compressed, with another name"
     return Note(f"{path.name}: {packed}; opened by its content.", NiftiNote.COMPRESSION)
-
-
-def _key(place: str, index: int) -> str:
-    text = f"nifti|{place}|{index}" if index else f"nifti|{place}"
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.nifti.problems import NiftiProblem
+from napari_ifa.reading.starts import is_dicom, start_of
 
 _NIFTI = (".nii.gz", ".nii")
 #: One file holds all.
@@ -22,9 +22,7 @@ _PAIRS = {
 _DATA = {data: header for header, datas in reversed(_PAIRS.items()) for data in datas}
 #: Longest first, so that ".img.gz" is not taken for another.
 _SUFFIXES = sorted((*_SINGLE, *_PAIRS, *_DATA), key=len, reverse=True)
-#: A DICOM file may have any name; its mark follows 128 bytes.
-_DICOM_MARK = slice(128, 132)
-#: An old one without the mark starts with its first group, 2 or 8.
+#: A DICOM file may have any name; an old one without its mark starts with its first group, 2 or 8.
 _DICOM_GROUPS = (b"\x02\x00", b"\x08\x00")
 
 
@@ -48,8 +46,8 @@ def is_nibabel_file(path: Path) -> bool:
     suffix = suffix_of(path)
     if not suffix:
         return False
-    start = _start(path)
-    if start[_DICOM_MARK] == b"DICM":
+    start = start_of(path)
+    if is_dicom(start):
         return False
     if suffix in _SINGLE:
         return True
@@ -118,11 +116,3 @@ def _beside(path: Path, suffix: str) -> Path | None:
 def _cased(suffix: str, like: Path) -> str:
     own = like.name[len(stem_of(like)) :]
     return suffix.upper() if own.removesuffix(".gz").isupper() else suffix
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with open(os.fspath(path), "rb") as file:
-            return file.read(_DICOM_MARK.stop)
-    except OSError:
-        return b""

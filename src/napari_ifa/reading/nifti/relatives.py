@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.reading.nifti.gzipped import BEST_RATIO
 from napari_ifa.reading.nifti.names import data_of
 from napari_ifa.reading.nifti.orientation import checked_affine
 from napari_ifa.reading.nifti.problems import NiftiNote
-from napari_ifa.reading.nifti.stored import BEST_RATIO, StoredImages, proxied, spatial_shape
+from napari_ifa.reading.nifti.stored import StoredImages, proxied, spatial_shape
 from napari_ifa.reading.problems import not_read
 from napari_ifa.volumes.geometry_report import Note
 from napari_ifa.volumes.volume import LPS_TO_RAS

@@ -13,15 +13,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.reading.nifti.gzipped import is_gzipped, open_unpacked
+from napari_ifa.reading.nifti.gzipped import BEST_RATIO, is_gzipped, open_unpacked
 from napari_ifa.reading.nifti.problems import NiftiProblem
 from napari_ifa.reading.problems import not_read
 from napari_ifa.volumes.memory import refuse_if_too_large
 from napari_ifa.volumes.shear import StraightGrid
 from napari_ifa.volumes.volume import Affine, Window
 
-#: Deflate cannot compress better than this.
-BEST_RATIO = 1040
 #: Bytes before the voxels, beyond which a header is damaged.
 _LARGEST_OFFSET = 2**28
 
@@ -67,15 +65,12 @@ class StoredImages:
     state: tuple[tuple[int, int], ...] = ()
 
 
-def proxied(
-    path: Path, files: tuple[Path, ...], header: Any, proxy: Any = None, spec: Any = None
-) -> StoredImages:
+def proxied(path: Path, files: tuple[Path, ...], header: Any, proxy: Any = None) -> StoredImages:
     """The images that ``header`` speaks of, where the last of the files can hold them.
 
     Parameters
     ----------
     proxy : class of the array proxy that reads them, nibabel's plain one unless given.
-    spec : what it takes beside the opened file; the header unless given.
 
     Raises
     ------
@@ -95,8 +90,8 @@ def proxied(
         if slope is None or dtype.names is not None:
             # Colours have no scale.
             slope, intercept = 1.0, 0.0
-        proxy, spec = ArrayProxy, ((*shape, count), dtype, offset, slope, intercept)
-    opened = partial(_opened, files[-1], proxy, header if spec is None else spec)
+        proxy, header = ArrayProxy, ((*shape, count), dtype, offset, slope, intercept)
+    opened = partial(_opened, files[-1], proxy, header)
     return StoredImages(path, files, shape, count, dtype, opened)
 
 

@@ -37,11 +37,6 @@ def is_colour(dtype: np.dtype[Any]) -> bool:
     return names[:3] == _COLOURS and all(dtype[name] == np.uint8 for name in names)
 
 
-def is_grey(dtype: np.dtype[Any]) -> bool:
-    """Whether the values are real numbers."""
-    return dtype.kind in "iuf"
-
-
 def read_values(
     stored: StoredImages,
     image: int,
@@ -100,8 +95,6 @@ def _first_type(planes: NDArray[Any]) -> type[np.generic]:
 
 
 def _fits_int16(planes: NDArray[Any]) -> bool:
-    if planes.dtype.kind == "f":
-        return False
-    if np.can_cast(planes.dtype, np.int16):
-        return True
+    if planes.dtype.kind == "f" or np.can_cast(planes.dtype, np.int16):
+        return planes.dtype.kind != "f"
     return int(planes.min()) >= _INT16.min and int(planes.max()) <= _INT16.max

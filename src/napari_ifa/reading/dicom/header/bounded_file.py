@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 #: Shorter reads than this are passed on unseen: nearly all are, and they cost nothing.
-_SHORT = 1 << 16
+_PIECE = 1 << 16
 
 
-class BoundedFile(io.BufferedReader):
-    """A file open for reading whose ``read`` allocates no more than is left of it.
+class InPieces(io.BufferedReader):
+    """A stream whose ``read`` allocates no more than there is, and a piece.
 
     A header may claim an element of gigabytes; Python allocates what is asked for before it reads.
     """
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to ``size`` bytes."""
+        if size is None or size <= _PIECE:
+            return super().read(size)
+        pieces = []
+        while size > 0 and (piece := super().read(min(size, _PIECE))):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+
+class BoundedFile(InPieces):
+    """The same of a file, opened for reading."""
+
     def __init__(self, path: Path) -> None:
-        raw = path.open("rb", buffering=0)
-        super().__init__(raw)
-        self._size = os.fstat(raw.fileno()).st_size
+        super().__init__(path.open("rb", buffering=0))
         self._name = path.name
 
     @property
     def name(self) -> str:
         """Without its folders, which may be called after a patient: libraries print it."""
         return self._name
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Up to ``size`` bytes."""
-        if size is not None and size > _SHORT:
-            size = min(size, max(self._size - self.tell(), 0))
-        return super().read(size)

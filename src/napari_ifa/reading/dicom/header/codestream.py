@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import unpack_from
 
 from pydicom.uid import (
     HTJ2K,
@@ -28,15 +29,13 @@ from pydicom.uid import (
 
 #: Frames of JPEG and JPEG-LS: start of frame 0 to 15 and 55, without the three in between that
 #: are tables.
-_START_OF_FRAME = (*range(0xC0, 0xD0), 0xF7)
-_TABLES_BETWEEN = (0xC4, 0xC8, 0xCC)
-_START_OF_SCAN = 0xDA
+_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+START_OF_SCAN = 0xDA
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_AND_SIZ = b"\xff\x4f\xff\x51"
 #: A run of RLE stands for at most 128 bytes and takes two.
 _RLE_RATIO = 64
 _RLE_HEADER = 64
-_MOST_RLE_SEGMENTS = 15
 #: Less than this (bytes) may be compressed to almost nothing, as an empty slice is; a frame beyond
 #: it to no less than a part in 2 ** 16.
 _ALWAYS_ALLOWED = 2**26
@@ -75,20 +74,19 @@ def syntax_of(data: bytes) -> UID | None:
     """The transfer syntax of a compressed stream by its first bytes; None where they show none."""
     try:
         if data.startswith((_SOC_AND_SIZ, _JP2_SIGNATURE)):
-            at = _codestream_of_jp2(data) if data.startswith(_JP2_SIGNATURE) else 0
+            at = _start_of_jpeg2000(data)
             after_size = at + 4 + int.from_bytes(data[at + 4 : at + 6], "big")
             return HTJ2K if data[after_size : after_size + 2] == _CAPABILITIES else JPEG2000
         if data.startswith(b"\xff\xd8\xff"):
             return _jpeg_syntax(data)
     except DamagedStreamError:
         return None
-    segments = [int.from_bytes(data[k : k + 4], "little") for k in range(0, _RLE_HEADER, 4)]
-    count = segments[0]
-    if 0 < count <= _MOST_RLE_SEGMENTS and segments[1] == _RLE_HEADER < len(data):
-        used, unused = segments[1 : count + 1], segments[count + 1 :]
-        if used == sorted(set(used)) and not any(unused):
-            return RLELossless
-    return None
+    if len(data) <= _RLE_HEADER:
+        return None
+    count, *starts = unpack_from("<16I", data)
+    used, unused = starts[:count], starts[count:]
+    is_rle = 0 < count <= len(starts) and starts[0] == _RLE_HEADER and not any(unused)
+    return RLELossless if is_rle and used == sorted(set(used)) else None
 
 
 def are_alike(one: UID, other: UID) -> bool:
@@ -98,10 +96,10 @@ def are_alike(one: UID, other: UID) -> bool:
 
 def _jpeg_syntax(data: bytes) -> UID | None:
     kind, frame = 0, b""
-    for mark, segment in _segments(data):
-        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
+    for mark, segment in segments(data):
+        if mark in _START_OF_FRAME:
             kind, frame = mark, segment
-        if mark == _START_OF_SCAN and frame:
+        if mark == START_OF_SCAN and frame:
             # Behind the components stands the predictor, or how far values may be off.
             first = 1 + 2 * segment[0]
             number = segment[first] if len(segment) > first else 0
@@ -145,13 +143,15 @@ def check_stream(data: bytes, syntax: UID, header: StreamSize) -> StreamSize:
 
 def _check_rle(data: bytes, header: StreamSize, size: int) -> None:
     """Segments: one for each byte of a pixel, in rising order, inside the data (PS3.5, G.5)."""
-    count = int.from_bytes(data[:4], "little")
-    if len(data) < _RLE_HEADER or count != header.samples * max(header.precision // 8, 1):
+    if len(data) < _RLE_HEADER:
+        raise DamagedStreamError("no RLE header")
+    count, *starts = unpack_from("<16I", data)
+    if count != header.samples * max(header.precision // 8, 1):
         raise DamagedStreamError("an RLE header of another kind of pixel")
-    if not 0 < count <= _MOST_RLE_SEGMENTS:
+    if not 0 < count <= len(starts):
         raise DamagedStreamError("more segments than RLE has")
-    starts = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(1, count + 1)]
-    if starts != sorted(starts) or starts[0] < _RLE_HEADER or starts[-1] >= len(data):
+    used = starts[:count]
+    if used != sorted(used) or used[0] < _RLE_HEADER or used[-1] >= len(data):
         raise DamagedStreamError("RLE segments that lie outside the data")
     if size > _RLE_RATIO * len(data):
         raise DamagedStreamError("too few RLE data for the frame")
@@ -159,23 +159,22 @@ def _check_rle(data: bytes, header: StreamSize, size: int) -> None:
 
 def _jpeg(data: bytes) -> StreamSize:
     """Of JPEG (ITU T.81, B.2.2) and JPEG-LS (T.87, C.2.2): the frame header after its segments."""
-    for mark, segment in _segments(data):
-        if mark == _START_OF_SCAN:
+    for mark, segment in segments(data):
+        if mark == START_OF_SCAN:
             break
-        if mark in _START_OF_FRAME and mark not in _TABLES_BETWEEN:
+        if mark in _START_OF_FRAME:
             if len(segment) < 6:
                 break
-            return StreamSize(
-                rows=int.from_bytes(segment[1:3], "big"),
-                columns=int.from_bytes(segment[3:5], "big"),
-                samples=segment[5],
-                precision=segment[0],
-            )
+            precision, rows, columns, samples = unpack_from(">BHHB", segment)
+            return StreamSize(rows, columns, samples, precision)
     raise DamagedStreamError("a JPEG stream without its size")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The mark and the content of each segment up to the first scan, itself among them."""
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The mark and the content of each segment up to the first scan, itself among them.
+
+    Of JPEG (ITU T.81, B.1.1) and JPEG-LS; DamagedStreamError where another thing stands.
+    """
     if data[:2] != b"\xff\xd8":
         raise DamagedStreamError("no start of a JPEG stream")
     at = 2
@@ -188,34 +187,30 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         yield mark, data[at + 4 : end]
-        if mark == _START_OF_SCAN:
+        if mark == START_OF_SCAN:
             return
         at = end
 
 
 def _jpeg2000(data: bytes) -> StreamSize:
     """Of JPEG 2000 (ITU T.800, A.5.1): the SIZ segment, also inside the boxes of a JP2 file."""
-    at = _codestream_of_jp2(data) if data.startswith(_JP2_SIGNATURE) else 0
+    at = _start_of_jpeg2000(data)
     if data[at : at + 4] != _SOC_AND_SIZ or len(data) < at + 45:
         raise DamagedStreamError("no start of a JPEG 2000 stream")
-    right, bottom, left, top, tile_width, tile_height = (
-        int.from_bytes(data[at + k : at + k + 4], "big") for k in (8, 12, 16, 20, 24, 28)
-    )
+    right, bottom, left, top, tile_width, tile_height = unpack_from(">6I", data, at + 8)
     if not tile_width or not tile_height:
         raise DamagedStreamError("JPEG 2000 tiles without a size")
     # Components after the first may be stored smaller, as colours are; never the first.
-    depth, step_x, step_y = data[at + 42], data[at + 43], data[at + 44]
+    samples, depth, step_x, step_y = unpack_from(">HBBB", data, at + 40)
     if (step_x, step_y) != (1, 1):
         raise DamagedStreamError("a JPEG 2000 component smaller than its image")
-    return StreamSize(
-        rows=bottom - top,
-        columns=right - left,
-        samples=int.from_bytes(data[at + 40 : at + 42], "big"),
-        precision=(depth & 0x7F) + 1,
-    )
+    return StreamSize(bottom - top, right - left, samples, (depth & 0x7F) + 1)
 
 
-def _codestream_of_jp2(data: bytes) -> int:
+def _start_of_jpeg2000(data: bytes) -> int:
+    """Of the stream, which may lie in the boxes of a JP2 file."""
+    if not data.startswith(_JP2_SIGNATURE):
+        return 0
     at = len(_JP2_SIGNATURE) + 4
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")

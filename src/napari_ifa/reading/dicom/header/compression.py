@@ -21,7 +21,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.codestream import are_alike, syntax_of
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frames import StoredImage
@@ -32,14 +31,9 @@ from napari_ifa.reading.dicom.header.pixeldata import (
     streams_in,
 )
 
-#: The last is GE's own, and the empty one of files without meta information.
-_NOT_COMPRESSED = (
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    GE_BIG_ENDIAN_PIXELS,
-    "",
-)
+#: The last two are GE's own, and of files without meta information.
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
+_NOT_COMPRESSED = (*_PLAIN, GE_BIG_ENDIAN_PIXELS, "")
 #: What decodes each compression, a plugin of pydicom or imagecodecs, and the package it is in.
 _JPEG, _OTHER_JPEG = ("pillow", "pillow"), ("imagecodecs", "imagecodecs")
 _JPEG_2000, _RLE = ("pylibjpeg", "pylibjpeg-openjpeg"), ("pylibjpeg", "pylibjpeg-rle")
@@ -71,12 +65,8 @@ def located_pixels(
     if (is_stated or stated in _NOT_COMPRESSED) and pixels.length < _plain_bytes(fields):
         pixels = streams_in(file, pixels) or pixels
     if not pixels.encapsulated:
-        remarks = (
-            (f"its header says that its pixels are {stated.name}; they are not compressed.",)
-            if is_stated and pixels.offset is not None
-            else ()
-        )
-        return pixels, stated, remarks, ""
+        remark = f"its header says that its pixels are {stated.name}; they are not compressed."
+        return pixels, stated, (remark,) if is_stated and pixels.offset is not None else (), ""
     if not is_stated and stated not in _NOT_COMPRESSED:
         return pixels, stated, (), ""
     offset, length = next((piece for piece in pixels.fragments if piece[1]), (0, 0))
@@ -97,9 +87,9 @@ def located_pixels(
 
 def _plain_bytes(fields: Fields) -> int:
     """Of the pixel data where they are not compressed."""
-    sizes = (fields.short(tag) or 1 for tag in (tags.ROWS, tags.COLUMNS, tags.SAMPLES))
-    frames = max(fields.integer(tags.FRAME_COUNT) or 1, 1)
-    return prod(sizes) * (fields.short(tags.BITS_ALLOCATED) or 16) * frames // 8
+    sizes = (fields.short(tag) or 1 for tag in ("Rows", "Columns", "SamplesPerPixel"))
+    frames = max(fields.integer("NumberOfFrames") or 1, 1)
+    return prod(sizes) * (fields.short("BitsAllocated") or 16) * frames // 8
 
 
 def decoder_of(image: StoredImage) -> tuple[str, str] | None:

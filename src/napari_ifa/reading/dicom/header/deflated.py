@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from napari_ifa.reading.dicom.header.bounded_file import InPieces
+
 #: Integers, and floating point numbers of two lengths.
 PIXEL_DATA = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 
@@ -26,7 +28,7 @@ _LARGEST = 2**31
 LONGEST_HEADER = 2**26
 
 
-def inflated(file: BinaryIO, limit: int | None = None) -> BinaryIO:
+def inflated(file: BinaryIO, limit: int = _LARGEST) -> BinaryIO:
     """The data set of a deflated DICOM ``file``, without its file meta: explicit, little endian.
 
     It ends after ``limit`` bytes. Seeking and finding the end take a fixed amount of memory,
@@ -34,8 +36,7 @@ def inflated(file: BinaryIO, limit: int | None = None) -> BinaryIO:
     ``file`` must stay open.
     """
     # The header is read in small steps forward and back, which the buffer answers.
-    most = _LARGEST if limit is None else limit
-    return _Buffered(_Inflated(file, _meta(file)[0], most), _PIECE)
+    return InPieces(_Inflated(file, _meta(file)[0], limit), _PIECE)
 
 
 def read_deflated_header(file: BinaryIO, specific_tags: Sequence[int]) -> Dataset | None:
@@ -96,18 +97,6 @@ def _meta(file: BinaryIO) -> tuple[int, str]:
         at += length
 
 
-class _Buffered(io.BufferedReader):
-    def read(self, size: int | None = -1, /) -> bytes:
-        """In pieces: Python allocates what is asked for, and a header may ask for anything."""
-        if size is None or size < 0 or size <= _PIECE:
-            return super().read(size)
-        pieces = []
-        while size > 0 and (piece := super().read(min(size, _PIECE))):
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-
 class _Inflated(io.RawIOBase):
     def __init__(self, file: BinaryIO, start: int, limit: int) -> None:
         self._file = file
@@ -125,9 +114,6 @@ class _Inflated(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self._position
 
     def readinto(self, buffer: object, /) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]

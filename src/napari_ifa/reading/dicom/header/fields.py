@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as PydicomSequence
 
-_SPECIFIC_CHARACTER_SET = 0x00080005
+#: A keyword of the standard, or the number of a private element.
+Tag = str | int
+
 #: Twice what the standard allows for a description, in bytes of a character set of two each.
 _LONGEST_TEXT = 256
 #: More than the longest look-up table has.
@@ -36,8 +39,8 @@ class Oddities:
     """
 
     def __init__(self) -> None:
-        self.decimal_commas: set[int] = set()
-        self.unreadable: set[int] = set()
+        self.decimal_commas: set[Tag] = set()
+        self.unreadable: set[Tag] = set()
 
 
 class Fields:
@@ -51,11 +54,11 @@ class Fields:
         self.oddities = oddities or Oddities()
         self._encodings: list[str] | None = None
 
-    def has(self, tag: int) -> bool:
+    def has(self, tag: Tag) -> bool:
         """True where the element is there, even empty."""
-        return tag in self._dataset
+        return self._element(tag) is not None
 
-    def ascii(self, tag: int) -> str:
+    def ascii(self, tag: Tag) -> str:
         """A code, UID or number as text; empty where absent."""
         value = self._value(tag)
         if isinstance(value, bytes):
@@ -64,7 +67,7 @@ class Fields:
             value = "\\".join(map(str, value))
         return str(value).strip(" \0") if value is not None else ""
 
-    def text(self, tag: int) -> str:
+    def text(self, tag: Tag) -> str:
         """Free text in the file's own character set; empty where absent."""
         value = self._value(tag)
         if not isinstance(value, bytes):
@@ -72,12 +75,12 @@ class Fields:
         characters = (c if c.isprintable() else " " for c in self._decode(value[:_LONGEST_TEXT]))
         return " ".join("".join(characters).split())
 
-    def codes(self, tag: int) -> tuple[str, ...]:
+    def codes(self, tag: Tag) -> tuple[str, ...]:
         """The values of a multi-valued element as text."""
         joined = self.ascii(tag)
         return tuple(part.strip() for part in joined.split("\\")) if joined else ()
 
-    def numbers(self, tag: int, count: int | None = None) -> tuple[float, ...] | None:
+    def numbers(self, tag: Tag, count: int | None = None) -> tuple[float, ...] | None:
         """Finite decimal numbers; None where absent, unreadable or not ``count`` of them.
 
         A comma in a number is its decimal point: some languages write it so, and nothing else can
@@ -98,12 +101,11 @@ class Fields:
             self.oddities.decimal_commas.add(tag)
         return values or None
 
-    def number(self, tag: int) -> float | None:
+    def number(self, tag: Tag) -> float | None:
         """The first of ``numbers``."""
-        values = self.numbers(tag)
-        return values[0] if values else None
+        return next(iter(self.numbers(tag) or ()), None)
 
-    def integer(self, tag: int) -> int | None:
+    def integer(self, tag: Tag) -> int | None:
         """An integer string (VR IS); None where absent or unreadable."""
         if "," in self.ascii(tag):
             # Not a decimal one: "1,000" may be a thousand.
@@ -111,59 +113,56 @@ class Fields:
         value = self.number(tag)
         return int(value) if value is not None and value == int(value) else None
 
-    def short(self, tag: int) -> int | None:
+    def short(self, tag: Tag) -> int | None:
         """The first of ``shorts``."""
-        values = self.shorts(tag)
-        return values[0] if values else None
+        return next(iter(self.shorts(tag)), None)
 
-    def shorts(self, tag: int) -> tuple[int, ...]:
+    def shorts(self, tag: Tag) -> tuple[int, ...]:
         """Binary unsigned shorts (VR US, or OW of 16 bits); empty where absent."""
         return tuple(int(v) for v in self._binary(tag, "H"))
 
-    def longs(self, tag: int) -> tuple[int, ...]:
+    def longs(self, tag: Tag) -> tuple[int, ...]:
         """Binary unsigned longs (VR UL); empty where absent."""
         return tuple(int(v) for v in self._binary(tag, "I"))
 
-    def doubles(self, tag: int, count: int | None = None) -> tuple[float, ...] | None:
+    def doubles(self, tag: Tag, count: int | None = None) -> tuple[float, ...] | None:
         """Finite binary doubles (VR FD); None where absent or not ``count`` of them."""
         values = tuple(float(v) for v in self._binary(tag, "d"))
         if not values or not all(math.isfinite(v) for v in values):
             return None
         return values if count in (None, len(values)) else None
 
-    def double(self, tag: int) -> float | None:
+    def double(self, tag: Tag) -> float | None:
         """The first of ``doubles``."""
-        values = self.doubles(tag)
-        return values[0] if values else None
+        return next(iter(self.doubles(tag) or ()), None)
 
-    def single(self, tag: int) -> float | None:
+    def single(self, tag: Tag) -> float | None:
         """A finite binary float (VR FL, or the FD that some write in its place)."""
         code = "d" if len(self.raw(tag)) == struct.calcsize("d") else "f"
         values = self._binary(tag, code)
         return float(values[0]) if values and math.isfinite(values[0]) else None
 
-    def raw(self, tag: int) -> bytes:
+    def raw(self, tag: Tag) -> bytes:
         """The bytes of an element (VR OB, UN); empty where absent."""
         value = self._value(tag)
         return value if isinstance(value, bytes) else b""
 
-    def items(self, tag: int) -> list[Fields]:
+    def items(self, tag: Tag) -> list[Fields]:
         """The items of a sequence; empty where absent or unreadable."""
         try:
-            value = self._dataset[tag].value if tag in self._dataset else ()
+            value = self._dataset[_number(tag)].value if self.has(tag) else ()
         except Exception:  # pydicom parses here, and its errors have no common base
             return []
         if not isinstance(value, PydicomSequence):
             return []
         return [Fields(item, self.oddities) for item in value]
 
-    def first(self, tag: int) -> Fields | None:
+    def first(self, tag: Tag) -> Fields | None:
         """The first item of a sequence."""
-        items = self.items(tag)
-        return items[0] if items else None
+        return next(iter(self.items(tag)), None)
 
-    def _binary(self, tag: int, code: str) -> Sequence[Any]:
-        element: Any = self._dataset.get_item(tag)
+    def _binary(self, tag: Tag, code: str) -> Sequence[Any]:
+        element = self._element(tag)
         value = None if element is None else element.value
         if isinstance(value, bytes):
             order = "<" if getattr(element, "is_little_endian", True) else ">"
@@ -172,18 +171,27 @@ class Fields:
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
         return [v for v in values if isinstance(v, int | float)]
 
-    def _value(self, tag: int) -> Any:
-        element: Any = self._dataset.get_item(tag)
+    def _element(self, tag: Tag) -> Any:
+        return self._dataset.get_item(_number(tag))
+
+    def _value(self, tag: Tag) -> Any:
+        element = self._element(tag)
         return None if element is None else element.value
 
     def _decode(self, value: bytes) -> str:
         try:
             if self._encodings is None:
-                declared = list(self.codes(_SPECIFIC_CHARACTER_SET))
+                declared = list(self.codes("SpecificCharacterSet"))
                 self._encodings = convert_encodings(declared or "")
             return decode_bytes(value, self._encodings, _TEXT_DELIMITERS)
         except (LookupError, ValueError, UnicodeError):
             return value.decode("latin-1")
+
+
+def _number(tag: Tag) -> int:
+    number = tag_for_keyword(tag) if isinstance(tag, str) else tag
+    assert number is not None, f"{tag} is no keyword"
+    return number
 
 
 def _with_point(text: str) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import pydicom
-from pydicom.datadict import keyword_for_tag
 from pydicom.uid import UID
 
 from napari_ifa.reading.dicom.header import tags
@@ -30,15 +29,15 @@ from napari_ifa.reading.dicom.header.modality_table import (
     modality_table,
 )
 from napari_ifa.reading.dicom.header.nuclear import nuclear_frames
-from napari_ifa.reading.dicom.header.placement import has_unusable_place
+from napari_ifa.reading.dicom.header.placement import placement_reason
 from napari_ifa.reading.dicom.header.remarks import remarks_on
 from napari_ifa.reading.dicom.header.tiles import is_tiled, tiles
 from napari_ifa.reading.dicom.header.values import (
     dose_offsets,
     padding,
     positive,
-    positive_number,
     rescale,
+    slice_distance,
     stated_distance,
 )
 from napari_ifa.reading.dicom.header.voi import voi_windows
@@ -131,7 +130,7 @@ def _looks_like_dicom(file: BinaryIO) -> bool:
 
 def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImage:
     fields = Fields(dataset)
-    if not fields.short(tags.ROWS) or not fields.short(tags.COLUMNS):
+    if not fields.short("Rows") or not fields.short("Columns"):
         return NotAnImage.OTHER_OBJECT
     image = as_the_stream_says(_stored_image(path, file, dataset, fields), file)
     if image.pixels.offset is None and not _is_of_images(image.sop_class_uid):
@@ -148,9 +147,11 @@ def _rows(frame: Frame, fields: Fields) -> list[Frame]:
     image = frame.image
     if is_tiled(fields):
         return tiles(frame, fields)
-    if image.modality in _PROJECTIONS and has_unusable_place(frame):
+    if image.modality in _PROJECTIONS and placement_reason(frame) is not None:
         frame = _without_place(frame, fields)
-    if fields.has(tags.FRAME_GROUPS) or fields.has(tags.SHARED_GROUPS):
+    if fields.has("PerFrameFunctionalGroupsSequence") or fields.has(
+        "SharedFunctionalGroupsSequence"
+    ):
         return frames_of_groups(frame, fields)
     if image.sop_class_uid == _RT_DOSE:
         return _dose_frames(frame, fields)
@@ -176,22 +177,17 @@ def _is_of_images(sop_class: str) -> bool:
 
 def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
     """The rows with what was odd about the numbers of their file."""
-    commas = sorted(keyword_for_tag(tag) for tag in oddities.decimal_commas)
-    unreadable = tuple(sorted(keyword_for_tag(tag) for tag in oddities.unreadable))
-    if not commas and not unreadable:
+    if not oddities.decimal_commas and not oddities.unreadable:
         return rows
-    images: dict[int, StoredImage] = {}
-    changed = []
-    for row in rows:
-        image = images.get(id(row.image))
-        if image is None:
-            remarks = row.image.remarks
-            if commas:
-                remarks += (f"a comma in {', '.join(commas)} was read as a decimal point.",)
-            image = replace(row.image, remarks=remarks, unreadable=unreadable)
-            images[id(row.image)] = image
-        changed.append(replace(row, image=image))
-    return changed
+    commas = ", ".join(sorted(map(str, oddities.decimal_commas)))
+    said = (f"a comma in {commas} was read as a decimal point.",) if commas else ()
+    unreadable = tuple(sorted(map(str, oddities.unreadable)))
+    images = {id(row.image): row.image for row in rows}
+    changed = {
+        key: replace(image, remarks=(*image.remarks, *said), unreadable=unreadable)
+        for key, image in images.items()
+    }
+    return [replace(row, image=changed[id(row.image)]) for row in rows]
 
 
 def _without_place(frame: Frame, fields: Fields) -> Frame:
@@ -208,13 +204,17 @@ def _without_place(frame: Frame, fields: Fields) -> Frame:
 def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> StoredImage:
     meta = Fields(dataset.file_meta)
     pixels, transfer_syntax, remark, refused = located_pixels(
-        file, dataset, fields, meta.ascii(0x00020010)
+        file, dataset, fields, meta.ascii("TransferSyntaxUID")
     )
-    bits_allocated = fields.short(tags.BITS_ALLOCATED) or 16
-    bits_stored = fields.short(tags.BITS_STORED) or bits_allocated
-    high_bit = fields.short(tags.HIGH_BIT)
-    sop_class = fields.ascii(tags.SOP_CLASS) or meta.ascii(0x00020002)
-    signed = fields.short(tags.SIGNED) == 1
+    bits_allocated = fields.short("BitsAllocated") or 16
+    bits_stored = fields.short("BitsStored") or bits_allocated
+    high_bit = fields.short("HighBit")
+    sop_class = fields.ascii("SOPClassUID") or meta.ascii("MediaStorageSOPClassUID")
+    signed = fields.short("PixelRepresentation") == 1
+    photometric = fields.ascii("PhotometricInterpretation")
+    if sop_class == LABEL_MAP and photometric == PALETTE:
+        # The colours of a map of labels are for display: its numbers are what it holds.
+        photometric = "MONOCHROME2"
     table = None
     if sop_class == _WHOLE_SLIDE:
         refused = "whole-slide microscopy; not opened."
@@ -225,17 +225,17 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
     return StoredImage(
         path=path,
         sop_class_uid=sop_class,
-        sop_instance_uid=fields.ascii(tags.SOP_UID) or meta.ascii(0x00020003),
-        series_instance_uid=fields.ascii(tags.SERIES_UID),
-        modality=fields.ascii(tags.MODALITY),
-        series_description=fields.text(tags.DESCRIPTION),
-        instance_number=fields.integer(tags.INSTANCE),
-        rows=fields.short(tags.ROWS) or 0,
-        columns=fields.short(tags.COLUMNS) or 0,
-        samples_per_pixel=fields.short(tags.SAMPLES) or 1,
-        planar_configuration=fields.short(tags.PLANAR) or 0,
-        photometric_interpretation=_photometric(fields, sop_class),
-        number_of_frames=max(fields.integer(tags.FRAME_COUNT) or 1, 1),
+        sop_instance_uid=fields.ascii("SOPInstanceUID") or meta.ascii("MediaStorageSOPInstanceUID"),
+        series_instance_uid=fields.ascii("SeriesInstanceUID"),
+        modality=fields.ascii("Modality"),
+        series_description=fields.text("SeriesDescription"),
+        instance_number=fields.integer("InstanceNumber"),
+        rows=fields.short("Rows") or 0,
+        columns=fields.short("Columns") or 0,
+        samples_per_pixel=fields.short("SamplesPerPixel") or 1,
+        planar_configuration=fields.short("PlanarConfiguration") or 0,
+        photometric_interpretation=photometric,
+        number_of_frames=max(fields.integer("NumberOfFrames") or 1, 1),
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,
@@ -251,13 +251,6 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
     )
 
 
-def _photometric(fields: Fields, sop_class: str) -> str:
-    """The colours of a map of labels are for display: its numbers are what it holds."""
-    photometric = fields.ascii(tags.PHOTOMETRIC)
-    is_painted = sop_class == LABEL_MAP and photometric == PALETTE
-    return "MONOCHROME2" if is_painted else photometric
-
-
 def file_stamp(file: BinaryIO) -> tuple[int, int]:
     """Size in bytes and time of the last change, in ns: the same while nobody writes to it."""
     state = os.fstat(file.fileno())
@@ -266,21 +259,21 @@ def file_stamp(file: BinaryIO) -> tuple[int, int]:
 
 def claims_of(fields: Fields) -> Claims:
     """What a file says of where it belongs."""
-    sex, age = fields.ascii(tags.PATIENT_SEX), fields.ascii(tags.PATIENT_AGE)
+    sex, age = fields.ascii("PatientSex"), fields.ascii("PatientAge")
     return Claims(
         Patient(
-            id=fields.text(tags.PATIENT_ID),
-            issuer=fields.text(tags.PATIENT_ID_ISSUER),
-            name=words_of_name(fields.text(tags.PATIENT_NAME)),
-            birth_date=_date(fields.ascii(tags.BIRTH_DATE)),
+            id=fields.text("PatientID"),
+            issuer=fields.text("IssuerOfPatientID"),
+            name=words_of_name(fields.text("PatientName")),
+            birth_date=_date(fields.ascii("PatientBirthDate")),
             sex=sex if sex in ("M", "F") else "",
             age=age if re.fullmatch(r"\d{3}[DWMY]", age) else "",
         ),
-        study_uid=fields.ascii(tags.STUDY_UID),
-        study_date=_date(fields.ascii(tags.STUDY_DATE)),
-        accession=fields.text(tags.ACCESSION),
-        frame_of_reference=fields.ascii(tags.FRAME_OF_REFERENCE),
-        series_number=fields.integer(tags.SERIES_NUMBER),
+        study_uid=fields.ascii("StudyInstanceUID"),
+        study_date=_date(fields.ascii("StudyDate")),
+        accession=fields.text("AccessionNumber"),
+        frame_of_reference=fields.ascii("FrameOfReferenceUID"),
+        series_number=fields.integer("SeriesNumber"),
     )
 
 
@@ -294,107 +287,84 @@ def _date(text: str) -> str:
 
 def _whole_frame(image: StoredImage, fields: Fields) -> Frame:
     """The row of a file with one frame, from the fields at the top of its header."""
-    spacing = fields.numbers(tags.PIXEL_SPACING, 2)
-    position = fields.numbers(tags.POSITION, 3)
+    spacing = fields.numbers("PixelSpacing", 2)
+    position = fields.numbers("ImagePositionPatient", 3)
     slope, intercept = rescale(fields)
+    signed = fields.short("PixelRepresentation") == 1 or (slope or 0) < 0 or (intercept or 0) < 0
+    b_value = fields.double("DiffusionBValue")
+    direction = fields.doubles("DiffusionGradientOrientation", 3)
+    if fields.ascii(tags.SIEMENS_CREATOR).startswith("SIEMENS"):
+        b_value = fields.number(tags.SIEMENS_B_VALUE) if b_value is None else b_value
+        direction = direction or fields.doubles(tags.SIEMENS_DIRECTION, 3)
+    trigger_time = fields.number("TriggerTime")
+    if trigger_time is None:
+        trigger_time = fields.double("NominalCardiacTriggerDelayTime")
     return Frame(
         image=image,
         rows=image.rows,
         columns=image.columns,
         image_position_patient=position,
-        image_orientation_patient=fields.numbers(tags.ORIENTATION, 6),
+        image_orientation_patient=fields.numbers("ImageOrientationPatient", 6),
         pixel_spacing=positive(spacing) or (None if position else _aspect(fields)),
-        slice_distance=_slice_distance(fields),
+        slice_distance=slice_distance(fields),
         spacing_between_slices=stated_distance(fields),
         rescale_slope=slope,
         rescale_intercept=intercept,
-        slice_location=fields.number(tags.SLICE_LOCATION),
-        windows=voi_windows(fields, _may_be_negative(fields, slope, intercept)),
+        slice_location=fields.number("SliceLocation"),
+        windows=voi_windows(fields, signed),
         traits=Traits(
-            image_type=fields.codes(tags.IMAGE_TYPE),
+            image_type=fields.codes("ImageType"),
             complex_image_component=_component(fields),
-            echo_time=fields.number(tags.ECHO_TIME),
-            echo_number=fields.integer(tags.ECHO_NUMBER),
-            inversion_time=fields.number(tags.INVERSION_TIME),
-            flip_angle=fields.number(tags.FLIP_ANGLE),
-            kvp=fields.number(tags.TUBE_VOLTAGE),
-            convolution_kernel="/".join(fields.codes(tags.KERNEL)),
-            slice_thickness=fields.number(tags.THICKNESS),
-            contrast_bolus_agent=fields.text(tags.CONTRAST_AGENT),
-            patient_position=fields.ascii(tags.PATIENT_POSITION),
-            diffusion_b_value=_b_value(fields),
-            diffusion_gradient_orientation=_direction(fields),
-            temporal_position_identifier=fields.integer(tags.TEMPORAL_POSITION),
-            nominal_percentage_of_cardiac_phase=fields.single(tags.CARDIAC_PHASE),
-            nominal_percentage_of_respiratory_phase=fields.single(tags.RESPIRATORY_PHASE),
-            trigger_time=_trigger_time(fields),
-            frame_reference_time=fields.number(tags.FRAME_REFERENCE_TIME),
-            acquisition_number=fields.integer(tags.ACQUISITION),
-            acquisition_date=fields.ascii(tags.ACQUISITION_DATE),
-            acquisition_time=fields.ascii(tags.ACQUISITION_TIME)
-            or fields.ascii(tags.ACQUISITION_MOMENT),
-            content_date=fields.ascii(tags.CONTENT_DATE),
-            content_time=fields.ascii(tags.CONTENT_TIME),
+            echo_time=fields.number("EchoTime"),
+            echo_number=fields.integer("EchoNumbers"),
+            inversion_time=fields.number("InversionTime"),
+            flip_angle=fields.number("FlipAngle"),
+            kvp=fields.number("KVP"),
+            convolution_kernel="/".join(fields.codes("ConvolutionKernel")),
+            slice_thickness=fields.number("SliceThickness"),
+            contrast_bolus_agent=fields.text("ContrastBolusAgent"),
+            patient_position=fields.ascii("PatientPosition"),
+            diffusion_b_value=b_value,
+            diffusion_gradient_orientation=direction,
+            temporal_position_identifier=fields.integer("TemporalPositionIdentifier"),
+            nominal_percentage_of_cardiac_phase=fields.single("NominalPercentageOfCardiacPhase"),
+            nominal_percentage_of_respiratory_phase=fields.single(
+                "NominalPercentageOfRespiratoryPhase"
+            ),
+            trigger_time=trigger_time,
+            frame_reference_time=fields.number("FrameReferenceTime"),
+            acquisition_number=fields.integer("AcquisitionNumber"),
+            acquisition_date=fields.ascii("AcquisitionDate"),
+            acquisition_time=fields.ascii("AcquisitionTime") or fields.ascii("AcquisitionDateTime"),
+            content_date=fields.ascii("ContentDate"),
+            content_time=fields.ascii("ContentTime"),
         ),
     )
 
 
-def _trigger_time(fields: Fields) -> float | None:
-    time = fields.number(tags.TRIGGER_TIME)
-    return fields.double(tags.CARDIAC_DELAY) if time is None else time
-
-
-def _may_be_negative(fields: Fields, slope: float | None, intercept: float | None) -> bool:
-    """Whether values of the modality can be below zero, so that tables may begin there."""
-    return fields.short(tags.SIGNED) == 1 or (slope or 0) < 0 or (intercept or 0) < 0
-
-
-def _slice_distance(fields: Fields) -> float | None:
-    stated = positive_number(fields, tags.SLICE_DISTANCE)
-    return stated or positive_number(fields, tags.THICKNESS)
-
-
 def _aspect(fields: Fields) -> tuple[float, ...] | None:
     """Height and width of a pixel of an image that lies nowhere, on the detector or as a ratio."""
-    for tag in (tags.IMAGER_SPACING, tags.SCANNED_SPACING, tags.PIXEL_ASPECT):
+    for tag in ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"):
         if (spacing := positive(fields.numbers(tag, 2))) is not None:
             return spacing
     return None
 
 
 def _component(fields: Fields) -> str:
-    component = fields.ascii(tags.COMPONENT)
+    component = fields.ascii("ComplexImageComponent")
     if not component and fields.ascii(tags.GE_CREATOR).startswith("GEMS"):
         return _GE_COMPONENTS.get(fields.short(tags.GE_COMPONENT) or 0, "")
     return component
 
 
-def _is_siemens(fields: Fields) -> bool:
-    return fields.ascii(tags.SIEMENS_CREATOR).startswith("SIEMENS")
-
-
-def _b_value(fields: Fields) -> float | None:
-    value = fields.double(tags.B_VALUE)
-    if value is None and _is_siemens(fields):
-        return fields.number(tags.SIEMENS_B_VALUE)
-    return value
-
-
-def _direction(fields: Fields) -> tuple[float, ...] | None:
-    value = fields.doubles(tags.DIRECTION, 3)
-    if value is None and _is_siemens(fields):
-        return fields.doubles(tags.SIEMENS_DIRECTION, 3)
-    return value
-
-
 def _dose_frames(frame: Frame, fields: Fields) -> list[Frame]:
     """Planes of an RT dose, whose heights stand in a field of their own."""
     count = frame.image.number_of_frames
-    scaling = fields.number(tags.DOSE_SCALING)
+    scaling = fields.number("DoseGridScaling")
     frame = replace(frame, rescale_slope=scaling if scaling else frame.rescale_slope)
     if count == 1:
         return [frame]
-    positions = dose_offsets(frame, fields.numbers(tags.DOSE_OFFSETS, count))
+    positions = dose_offsets(frame, fields.numbers("GridFrameOffsetVector", count))
     return [
         replace(frame, index=index, image_position_patient=positions[index])
         for index in range(count)

@@ -37,10 +37,9 @@ class LookupTable:
 class StoredImage:
     """What all frames of one file share.
 
-    ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all.
-    ``planar_configuration`` is the planar configuration: 1 where colours are stored plane after
-    plane. ``claims`` is what the file says of patient, study and frame of reference; ``stamp`` the
-    file's size in bytes and the time of its last change, in ns, when it was looked into.
+    ``rows`` and ``columns`` are those of a frame as it is stored, tiles and all. ``claims`` is what
+    the file says of patient, study and frame of reference; ``stamp`` the file's size in bytes and
+    the time of its last change, in ns, when it was looked into.
     """
 
     path: Path
@@ -97,22 +96,13 @@ class StoredImage:
         """Numbers are quantities, and padding is shown as not a number."""
         return self.sop_class_uid == PARAMETRIC_MAP
 
-    @property
-    def is_float(self) -> bool:
-        """Pixels are stored as floating point numbers."""
-        return self.pixels.is_float
-
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What can tell apart frames that lie at one position.
 
-    ``complex_image_component`` is the complex image component (MAGNITUDE, PHASE, …);
-    ``diffusion_gradient_orientation`` the diffusion gradient's; times are ms, or the file's own
-    text, as dates are; ``flip_angle`` is in degrees, ``kvp`` in kV, ``slice_thickness`` of the
-    slice in mm; ``nominal_percentage_of_cardiac_phase`` and
-    ``nominal_percentage_of_respiratory_phase`` are per cent of a cycle; ``dimension_index_values``
-    are the dimension index values of an enhanced image.
+    Times are ms, or the file's own text, as dates are; ``flip_angle`` is in degrees, ``kvp`` in kV,
+    ``slice_thickness`` in mm; both phases are per cent of a cycle.
     """
 
     image_type: tuple[str, ...] = ()

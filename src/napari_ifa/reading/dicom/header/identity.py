@@ -12,8 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
+from itertools import combinations, repeat
 from unicodedata import combining, normalize
 
+#: What anonymisers write in place of an ID: equal for everybody, so that it tells nobody apart.
+_PLACEHOLDER = re.compile(
+    r"anon(ym(ous|ized|ised|i[sz]ed patient|us)?)?|unknown|none|null|nil|nan|n/?a|not available"
+    r"|removed|deleted|withheld|hidden|de-?identified|no ?(name|id)|patient|patient ?id|subject"
+    r"|test|default|[0x*#?._\- ]*",
+    re.IGNORECASE,
+)
 #: An examination may run past midnight.
 _SAME_STUDY_DAYS = 1
 #: Letters that are no letter with an accent, as they are written without them; an apostrophe is
@@ -44,39 +52,42 @@ class Patient:
 
     id: str = ""
     issuer: str = ""
-    name: frozenset[str] = frozenset()
     birth_date: str = ""
     sex: str = ""
     age: str = ""
+    name: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Nothing of the patient: it would stand in every traceback."""
         return "Patient(…)"
 
+    @property
+    def identifier(self) -> str | None:
+        """The PatientID, with its issuer where one is stated; it must not be stored or shown.
+
+        None where there is no ID or a placeholder such as "ANONYMOUS" or "000000".
+        """
+        if _PLACEHOLDER.fullmatch(self.id):
+            return None
+        return f"{self.issuer}\\{self.id}" if self.issuer else self.id
+
     def contradicts(self, other: Patient) -> bool:
         """Whether the two cannot be one person."""
-        plain = (
-            (self.id, other.id),
-            (self.issuer, other.issuer),
-            (self.birth_date, other.birth_date),
-            (self.sex, other.sex),
-            (self.age, other.age),
-        )
         # A second first name, or a title, is written here and left out there.
-        return any(map(_differ, *zip(*plain, strict=True))) or not (
-            self.name <= other.name or other.name <= self.name
-        )
+        is_one_name = self.name <= other.name or other.name <= self.name
+        return not is_one_name or any(map(_differ, self.words, other.words))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All but the name."""
+        return self.id, self.issuer, self.birth_date, self.sex, self.age
 
     def with_more_of(self, other: Patient) -> Patient:
         """What either of the two says."""
-        return Patient(
-            self.id or other.id,
-            self.issuer or other.issuer,
-            max(self.name, other.name, key=len),
-            self.birth_date or other.birth_date,
-            self.sex or other.sex,
-            self.age or other.age,
-        )
+        pairs = zip(self.words, other.words, strict=True)
+        own_id, issuer, birth_date, sex, age = (mine or its for mine, its in pairs)
+        name = max(self.name, other.name, key=len)
+        return Patient(own_id, issuer, birth_date, sex, age, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +111,16 @@ class Claims:
 
     def contradictions(self, other: Claims) -> set[Subject]:
         """What the two disagree about; what one of them does not say is no disagreement."""
-        found = set()
-        if self.patient.contradicts(other.patient):
-            found.add(Subject.PATIENT)
-        studies = (
-            _differ(self.study_uid, other.study_uid)
+        numbers = {self.series_number, other.series_number} - {None}
+        differ = {
+            Subject.PATIENT: self.patient.contradicts(other.patient),
+            Subject.STUDY: _differ(self.study_uid, other.study_uid)
             or _differ(self.accession, other.accession)
-            or _days_apart(self.study_date, other.study_date) > _SAME_STUDY_DAYS
-        )
-        if studies:
-            found.add(Subject.STUDY)
-        if _differ(self.frame_of_reference, other.frame_of_reference):
-            found.add(Subject.FRAME_OF_REFERENCE)
-        if None not in (self.series_number, other.series_number) and (
-            self.series_number != other.series_number
-        ):
-            found.add(Subject.SERIES_NUMBER)
-        return found
+            or _days_apart(self.study_date, other.study_date) > _SAME_STUDY_DAYS,
+            Subject.FRAME_OF_REFERENCE: _differ(self.frame_of_reference, other.frame_of_reference),
+            Subject.SERIES_NUMBER: len(numbers) > 1,
+        }
+        return {subject for subject, is_so in differ.items() if is_so}
 
     def agrees_with(self, other: Claims) -> bool:
         """Whether files that claim the one and the other may be of one image.
@@ -151,17 +155,10 @@ class Claims:
 
     def sort_key(self) -> tuple[str | int, ...]:
         """An order that no file's name or place has a part in."""
-        patient = self.patient
+        (own_id, issuer, *others), name = self.patient.words, sorted(self.patient.name)
         return (
-            self.study_date,
-            self.study_uid,
-            self.accession,
-            patient.id,
-            patient.issuer,
-            " ".join(sorted(patient.name)),
-            patient.birth_date,
-            patient.sex,
-            patient.age,
+            *(self.study_date, self.study_uid, self.accession),
+            *(own_id, issuer, " ".join(name), *others),
             -1 if self.series_number is None else self.series_number,
             self.frame_of_reference,
         )
@@ -195,15 +192,9 @@ def one_each(claims: Iterable[Claims]) -> dict[Claims, Claims]:
 
 def disagreements(claims: Sequence[Claims]) -> set[Subject]:
     """What any two of them disagree about."""
-    first = claims[0]
-    found: set[Subject] = set()
-    for claim in claims[1:]:
-        found |= first.contradictions(claim)
-    if len(claims) <= _MOST_COMPARED // 10:
-        for k, one in enumerate(claims[1:], start=1):
-            for other in claims[k + 1 :]:
-                found |= one.contradictions(other)
-    return found
+    few = len(claims) <= _MOST_COMPARED // 10
+    pairs = combinations(claims, 2) if few else zip(repeat(claims[0]), claims[1:], strict=False)
+    return {subject for one, other in pairs for subject in one.contradictions(other)}
 
 
 def words_of_name(name: str) -> frozenset[str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 
+from napari_ifa.reading.dicom.header.codestream import DamagedStreamError, segments
 from napari_ifa.reading.dicom.header.frames import StoredImage
 
 #: Bytes of a stream in which its frame header stands, behind its tables and whatever a maker adds.
 _HEAD = 1 << 16
-_JFIF, _ADOBE = 0xE0, 0xEE
+_MARKERS = ((0xE0, b"JFIF"), (0xEE, b"Adobe"))
 #: Baseline, extended and progressive: the processes that lose detail.
 _LOSSY_FRAMES = (0xC0, 0xC1, 0xC2)
-_START_OF_SCAN = 0xDA
 #: The numbers that JFIF gives to brightness and the two colour differences.
 _JFIF_COMPONENTS = (1, 2, 3)
 
@@ -38,57 +37,28 @@ def as_the_stream_says(image: StoredImage, file: BinaryIO) -> StoredImage:
             )
         bits = min(image.bits_stored, 8)
         image = replace(image, bits_allocated=8, bits_stored=bits, high_bit=bits - 1)
-    if _may_lie_about_colours(image) and _holds_differences(_start(image, file)):
+    said = (image.samples_per_pixel, image.photometric_interpretation)
+    is_jpeg = image.transfer_syntax_uid in (JPEGBaseline8Bit, JPEGExtended12Bit)
+    streams = image.pixels.fragments if image.pixels.encapsulated and is_jpeg else ()
+    if said == (3, "RGB") and streams and _holds_differences(file, *streams[0]):
         remarks.append("the header says RGB, its JPEG data hold brightness and colour differences.")
         image = replace(image, photometric_interpretation="YBR_FULL")
     return replace(image, remarks=tuple(remarks))
 
 
-def _may_lie_about_colours(image: StoredImage) -> bool:
-    is_jpeg = image.transfer_syntax_uid in (JPEGBaseline8Bit, JPEGExtended12Bit)
-    has_stream = image.pixels.encapsulated and bool(image.pixels.fragments)
-    return (
-        is_jpeg
-        and has_stream
-        and image.samples_per_pixel == 3
-        and image.photometric_interpretation == "RGB"
-    )
-
-
-def _start(image: StoredImage, file: BinaryIO) -> bytes:
-    offset, length = image.pixels.fragments[0]
-    file.seek(offset)
-    return file.read(min(length, _HEAD))
-
-
-def _holds_differences(stream: bytes) -> bool:
+def _holds_differences(file: BinaryIO, offset: int, length: int) -> bool:
     """Whether three components without a marker of their colours are not RGB."""
-    for mark, segment in _segments(stream):
-        if (mark == _JFIF and segment.startswith(b"JFIF")) or (
-            mark == _ADOBE and segment.startswith(b"Adobe")
-        ):
-            # The decoders go by these.
-            return False
-        if mark in _LOSSY_FRAMES:
-            components = [segment[at : at + 3] for at in range(6, len(segment) - 2, 3)]
-            if len(components) != 3:
+    file.seek(offset)
+    try:
+        for mark, segment in segments(file.read(min(length, _HEAD))):
+            if any(mark == known and segment.startswith(name) for known, name in _MARKERS):
+                # The decoders go by these.
                 return False
-            numbers = tuple(component[0] for component in components)
-            sampling = {component[1] for component in components}
-            return len(sampling) > 1 or numbers == _JFIF_COMPONENTS
+            if mark in _LOSSY_FRAMES:
+                components = [segment[at : at + 3] for at in range(6, len(segment) - 2, 3)]
+                numbers = tuple(component[0] for component in components)
+                sampling = {component[1] for component in components}
+                return len(numbers) == 3 and (len(sampling) > 1 or numbers == _JFIF_COMPONENTS)
+    except DamagedStreamError:
+        pass
     return False
-
-
-def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Mark and content of each segment before the first scan (ITU T.81, B.1.1)."""
-    at = 2
-    while at + 4 <= len(stream) and stream[at] == 0xFF:
-        mark = stream[at + 1]
-        if mark == 0xFF:  # a fill byte
-            at += 1
-            continue
-        if mark == _START_OF_SCAN:
-            return
-        length = int.from_bytes(stream[at + 2 : at + 4], "big")
-        yield mark, stream[at + 4 : at + 2 + length]
-        at += 2 + max(length, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frames import LookupTable
 
@@ -19,7 +18,7 @@ class DamagedTableError(ValueError):
 
 def is_applied(fields: Fields, sop_class: str) -> bool:
     """Whether the file has a modality look-up table, and one that its values go through."""
-    return fields.first(tags.MODALITY_LUT) is not None and sop_class not in _BACK_TO_INTENSITY
+    return fields.first("ModalityLUTSequence") is not None and sop_class not in _BACK_TO_INTENSITY
 
 
 def modality_table(fields: Fields) -> LookupTable:
@@ -30,27 +29,32 @@ def modality_table(fields: Fields) -> LookupTable:
     DamagedTableError
         Where it does not hold what it says.
     """
-    item = fields.first(tags.MODALITY_LUT)
-    descriptor = item.shorts(tags.LUT_DESCRIPTOR) if item else ()
-    if item is None or len(descriptor) != 3:
+    item = fields.first("ModalityLUTSequence")
+    table = None if item is None else read_table(item, fields.short("PixelRepresentation") == 1)
+    if table is None:
         raise DamagedTableError
+    first, _, entries = table
+    return LookupTable(first, tuple(map(float, entries)))
+
+
+def read_table(item: Fields, signed: bool) -> tuple[int, int, tuple[int, ...]] | None:
+    """The number that the first entry belongs to, bits of an entry, and the entries.
+
+    None where there are fewer than the descriptor says. Entries of 8 bits stand in a word each, or
+    are packed: two to a word, the first in its lower half.
+
+    Parameters
+    ----------
+    signed : whether numbers can be negative; both kinds are 16 bits in the file.
+    """
+    descriptor = item.shorts("LUTDescriptor")
+    if len(descriptor) != 3:
+        return None
     count, first, bits = descriptor
     count = count or _MOST_ENTRIES
-    entries = table_entries(item, count, bits)
-    if len(entries) < count:
-        raise DamagedTableError
-    if fields.short(tags.SIGNED) == 1 and first > 0x7FFF:
-        first -= 0x10000
-    return LookupTable(first, tuple(float(entry) for entry in entries))
-
-
-def table_entries(item: Fields, count: int, bits: int) -> tuple[int, ...]:
-    """The first ``count`` entries of ``bits`` bits each; fewer where there are fewer.
-
-    Entries of 8 bits stand in a word each, or are packed: two to a word, the first in its lower
-    half.
-    """
-    words = item.shorts(tags.LUT_DATA)[:_MOST_ENTRIES]
+    words = item.shorts("LUTData")[:_MOST_ENTRIES]
     if bits == 8 and len(words) == (count + 1) // 2:
         words = tuple(half for word in words for half in (word & 0xFF, word >> 8))
-    return words[:count]
+    if len(words) < count:
+        return None
+    return first - 0x10000 if signed and first > 0x7FFF else first, bits, words[:count]

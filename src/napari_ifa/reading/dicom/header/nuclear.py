@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frames import Frame
 
@@ -20,7 +19,7 @@ _RECONSTRUCTIONS = {"RECON TOMO", "RECON GATED TOMO"}
 _PROJECTIONS = {"TOMO", "GATED TOMO"}
 _PLANAR = {"STATIC", "DYNAMIC", "GATED", "WHOLE BODY"}
 #: What tells images of one place apart.
-_IMAGES = (tags.ENERGY_WINDOW_VECTOR, tags.RR_INTERVAL_VECTOR, tags.TIME_SLOT_VECTOR)
+_IMAGES = ("EnergyWindowVector", "RRIntervalVector", "TimeSlotVector")
 
 
 def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
@@ -33,9 +32,9 @@ def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
             return _unplaced(rows, "these are projections from around the patient, not slices")
         if kinds & _PLANAR:
             return _unplaced(rows, "these are planar images, not slices")
-        if not fields.has(tags.SLICE_VECTOR):
+        if not fields.has("SliceVector"):
             return _unplaced(rows, "")
-    slices = _vector(fields, tags.SLICE_VECTOR, count)
+    slices = _vector(fields, "SliceVector", count)
     others = [vector for tag in _IMAGES if (vector := _vector(fields, tag, count))]
     if slices is None:
         if others:
@@ -44,7 +43,7 @@ def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
     plane = _first_plane(frame, fields)
     if isinstance(plane, str):
         return _unplaced(rows, plane)
-    distance = fields.number(tags.SLICE_DISTANCE)
+    distance = fields.number("SpacingBetweenSlices")
     if not distance and max(slices) > 1:
         reason = "the distance of its slices is not stated (SpacingBetweenSlices)"
         return _unplaced(rows, reason)
@@ -65,13 +64,15 @@ def nuclear_frames(frame: Frame, fields: Fields) -> list[Frame]:
 
 def _first_plane(frame: Frame, fields: Fields) -> tuple[tuple[float, ...], tuple[float, ...]] | str:
     """Position and orientation of the first slice, or why there are none."""
-    used = set(_vector(fields, tags.DETECTOR_VECTOR, frame.image.number_of_frames) or ())
-    detectors = fields.items(tags.DETECTOR_SEQUENCE)
+    used = set(_vector(fields, "DetectorVector", frame.image.number_of_frames) or ())
+    detectors = fields.items("DetectorInformationSequence")
     detectors = [
         detector for number, detector in enumerate(detectors, 1) if not used or number in used
     ]
-    positions = {detector.numbers(tags.POSITION, 3) for detector in detectors} - {None}
-    orientations = {detector.numbers(tags.ORIENTATION, 6) for detector in detectors} - {None}
+    positions = {detector.numbers("ImagePositionPatient", 3) for detector in detectors} - {None}
+    orientations = {detector.numbers("ImageOrientationPatient", 6) for detector in detectors} - {
+        None
+    }
     if len(positions) > 1 or len(orientations) > 1:
         return "its detectors state different positions"
     # At the top of the header they are not of an NM image, but some writers put them there.
@@ -86,7 +87,7 @@ def _first_plane(frame: Frame, fields: Fields) -> tuple[tuple[float, ...], tuple
     return position, orientation
 
 
-def _vector(fields: Fields, tag: int, count: int) -> Sequence[int] | None:
+def _vector(fields: Fields, tag: str, count: int) -> Sequence[int] | None:
     """A number for each frame, counted from 1; None where it is not stated, or wrongly."""
     values = fields.shorts(tag)
     return values if len(values) == count and min(values) >= 1 else None

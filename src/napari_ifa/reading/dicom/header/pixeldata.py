@@ -18,7 +18,7 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _SEQUENCE_END = 0xFFFEE0DD
 #: More fragments than any image has: a file of nothing else is not walked to its end.
-_MOST_FRAGMENTS = 2**20
+MOST_FRAGMENTS = 2**20
 #: Of a compressed stream, what shows its kind.
 _STREAM_HEAD = 2**16
 
@@ -140,7 +140,7 @@ def _fragments(file: BinaryIO, offset: int, end: int, deflated: bool) -> PixelDa
     items: list[tuple[int, int]] = []
     at = offset
     complete = False
-    while at + 8 <= end and len(items) <= _MOST_FRAGMENTS:
+    while at + 8 <= end and len(items) <= MOST_FRAGMENTS:
         file.seek(at)
         head = file.read(8)
         tag = int.from_bytes(head[0:2], "little") << 16 | int.from_bytes(head[2:4], "little")
@@ -154,7 +154,7 @@ def _fragments(file: BinaryIO, offset: int, end: int, deflated: bool) -> PixelDa
         items.append((at + 8, length))
         at += 8 + length
     table: tuple[int, ...] = ()
-    if items and items[0][1] <= 4 * _MOST_FRAGMENTS:
+    if items and items[0][1] <= 4 * MOST_FRAGMENTS:
         file.seek(items[0][0])
         raw = file.read(items[0][1])
         table = tuple(int.from_bytes(raw[k : k + 4], "little") for k in range(0, len(raw) - 3, 4))

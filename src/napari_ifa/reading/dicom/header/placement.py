@@ -14,11 +14,6 @@ _LONGEST_SHORT_SIDE = 700.0
 _FARTHEST = 1e5
 
 
-def has_unusable_place(frame: Frame) -> bool:
-    """Whether the file states a position in the patient that, with what goes with it, is none."""
-    return placement_reason(frame) is not None
-
-
 def placement_reason(frame: Frame) -> str | None:
     """Why position, orientation and spacing of a frame cannot be used: the end of a sentence."""
     if frame.image_position_patient is None:

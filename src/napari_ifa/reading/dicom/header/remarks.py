@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydicom.uid import UID, AllTransferSyntaxes
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.modality_table import is_applied
 from napari_ifa.reading.dicom.header.pixeldata import GE_BIG_ENDIAN_PIXELS, PixelData
@@ -13,18 +12,9 @@ from napari_ifa.reading.dicom.header.values import is_fractional
 
 def remarks_on(fields: Fields, sop_class: str, syntax: UID, pixels: PixelData) -> tuple[str, ...]:
     """Each as the end of a sentence about a series."""
-    return tuple(
-        text
-        for text in (
-            _on_syntax(syntax, pixels),
-            _on_table(fields, sop_class),
-            _on_units(fields),
-            "a segmentation in fractions; values are shares from 0 to 1."
-            if is_fractional(fields)
-            else "",
-        )
-        if text
-    )
+    shares = "a segmentation in fractions; values are shares from 0 to 1."
+    said = (_on_syntax(syntax, pixels), _on_table(fields, sop_class), _on_units(fields))
+    return tuple(filter(None, (*said, shares if is_fractional(fields) else "")))
 
 
 def _on_syntax(syntax: UID, pixels: PixelData) -> str:
@@ -39,7 +29,7 @@ def _on_syntax(syntax: UID, pixels: PixelData) -> str:
 
 
 def _on_table(fields: Fields, sop_class: str) -> str:
-    if not fields.has(tags.MODALITY_LUT) or is_applied(fields, sop_class):
+    if not fields.has("ModalityLUTSequence") or is_applied(fields, sop_class):
         return ""
     return (
         "its modality look-up table leads back to the intensity of the X-rays and is not applied;"
@@ -49,13 +39,13 @@ def _on_table(fields: Fields, sop_class: str) -> str:
 
 def _on_units(fields: Fields) -> str:
     """A CT without its rescaling, as converters from other formats write it."""
-    is_colour = (fields.short(tags.SAMPLES) or 1) > 1
-    if fields.ascii(tags.MODALITY) != "CT" or is_colour or fields.has(tags.MODALITY_LUT):
+    is_colour = (fields.short("SamplesPerPixel") or 1) > 1
+    if fields.ascii("Modality") != "CT" or is_colour or fields.has("ModalityLUTSequence"):
         return ""
-    shared, own = fields.first(tags.SHARED_GROUPS), fields.first(tags.FRAME_GROUPS)
-    groups = (group.first(tags.TRANSFORMATION_SEQUENCE) for group in (shared, own) if group)
-    places = (fields, *(item for item in groups if item))
-    if any(place.ascii(tags.INTERCEPT) for place in places):
+    groups = (fields.first(f"{whose}FunctionalGroupsSequence") for whose in ("Shared", "PerFrame"))
+    items = (group.first("PixelValueTransformationSequence") for group in groups if group)
+    places = (fields, *(item for item in items if item))
+    if any(place.ascii("RescaleIntercept") for place in places):
         return ""
     return (
         "its header states no rescaling (RescaleIntercept); values are as stored and may not be"

@@ -24,22 +24,11 @@ _TAIL = 10
 def frame_bits(image: StoredImage) -> int:
     """Bits of one uncompressed frame as it is stored."""
     samples = image.samples_per_pixel
-    pixels = image.rows * image.columns
-    if (
-        image.photometric_interpretation == "YBR_FULL_422"
-        and not image.pixels.encapsulated
-        and samples == 3
-    ):
+    is_422 = image.photometric_interpretation == "YBR_FULL_422" and samples == 3
+    if is_422 and not image.pixels.encapsulated:
         # Two brightnesses share their two colours.
-        return pixels * 2 * image.bits_allocated
-    return pixels * samples * image.bits_allocated
-
-
-def frames_present(image: StoredImage) -> int:
-    """The most frames that the file has data for, whatever its header claims."""
-    if image.pixels.encapsulated:
-        return len(image.pixels.fragments)
-    return 8 * image.pixels.length // max(frame_bits(image), 1)
+        samples = 2
+    return image.rows * image.columns * samples * image.bits_allocated
 
 
 def frame_is_complete(frame: Frame) -> bool:

@@ -1,131 +1,9 @@
-"""The header fields that are read: everything else in a file is passed over."""
+"""The header fields that are read, by the standard's keywords; else by their private tags."""
 
 from __future__ import annotations
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.tag import BaseTag
-
-IMAGE_TYPE = 0x00080008
-SOP_CLASS = 0x00080016
-SOP_UID = 0x00080018
-STUDY_DATE = 0x00080020
-ACQUISITION_DATE = 0x00080022
-CONTENT_DATE = 0x00080023
-ACQUISITION_MOMENT = 0x0008002A
-ACQUISITION_TIME = 0x00080032
-CONTENT_TIME = 0x00080033
-ACCESSION = 0x00080050
-MODALITY = 0x00080060
-DESCRIPTION = 0x0008103E
-FRAME_TYPE = 0x00089007
-COMPONENT = 0x00089208
-
-PATIENT_NAME = 0x00100010
-PATIENT_ID = 0x00100020
-PATIENT_ID_ISSUER = 0x00100021
-BIRTH_DATE = 0x00100030
-PATIENT_SEX = 0x00100040
-PATIENT_AGE = 0x00101010
-
-CONTRAST_AGENT = 0x00180010
-THICKNESS = 0x00180050
-TUBE_VOLTAGE = 0x00180060
-ECHO_TIME = 0x00180081
-INVERSION_TIME = 0x00180082
-ECHO_NUMBER = 0x00180086
-SLICE_DISTANCE = 0x00180088
-TRIGGER_TIME = 0x00181060
-KERNEL = 0x00181210
-FLIP_ANGLE = 0x00181314
-PATIENT_POSITION = 0x00185100
-SCANNED_SPACING = 0x00182010
-IMAGER_SPACING = 0x00181164
-FRAME_TIME = 0x00189074
-EFFECTIVE_ECHO_TIME = 0x00189082
-B_VALUE = 0x00189087
-DIRECTION = 0x00189089
-DIRECTION_SEQUENCE = 0x00189076
-ECHO_SEQUENCE = 0x00189114
-DIFFUSION_SEQUENCE = 0x00189117
-CARDIAC_SEQUENCE = 0x00189118
-RESPIRATORY_SEQUENCE = 0x00209253
-CARDIAC_DELAY = 0x00209153
-CARDIAC_PHASE = 0x00209241
-RESPIRATORY_PHASE = 0x00209245
-#: MR, CT, PET, X-ray, parametric map and photoacoustic frame types.
-FRAME_TYPE_SEQUENCES = (0x00189226, 0x00189329, 0x00189751, 0x00189504, 0x00409092)
-
-STUDY_UID = 0x0020000D
-SERIES_UID = 0x0020000E
-SERIES_NUMBER = 0x00200011
-ACQUISITION = 0x00200012
-INSTANCE = 0x00200013
-POSITION = 0x00200032
-ORIENTATION = 0x00200037
-FRAME_OF_REFERENCE = 0x00200052
-TEMPORAL_POSITION = 0x00200100
-SLICE_LOCATION = 0x00201041
-STACK_ID = 0x00209056
-IN_STACK_POSITION = 0x00209057
-FRAME_CONTENT_SEQUENCE = 0x00209111
-POSITION_SEQUENCE = 0x00209113
-ORIENTATION_SEQUENCE = 0x00209116
-TEMPORAL_INDEX = 0x00209128
-FRAME_ACQUISITION = 0x00209156
-DIMENSION_VALUES = 0x00209157
-DIMENSION_POINTER = 0x00209165
-DIMENSION_SEQUENCE = 0x00209222
-
-SAMPLES = 0x00280002
-PHOTOMETRIC = 0x00280004
-PLANAR = 0x00280006
-FRAME_COUNT = 0x00280008
-ROWS = 0x00280010
-COLUMNS = 0x00280011
-PIXEL_SPACING = 0x00280030
-PIXEL_ASPECT = 0x00280034
-BITS_ALLOCATED = 0x00280100
-BITS_STORED = 0x00280101
-HIGH_BIT = 0x00280102
-SIGNED = 0x00280103
-PADDING = 0x00280120
-PADDING_LIMIT = 0x00280121
-#: Of floating point numbers of 32 and of 64 bits.
-FLOAT_PADDING, DOUBLE_PADDING = 0x00280122, 0x00280123
-FLOAT_PADDING_LIMIT, DOUBLE_PADDING_LIMIT = 0x00280124, 0x00280125
-WINDOW_CENTER = 0x00281050
-WINDOW_WIDTH = 0x00281051
-INTERCEPT = 0x00281052
-SLOPE = 0x00281053
-WINDOW_NAME = 0x00281055
-VOI_FUNCTION = 0x00281056
-MODALITY_LUT = 0x00283000
-LUT_DESCRIPTOR = 0x00283002
-LUT_EXPLANATION = 0x00283003
-LUT_DATA = 0x00283006
-VOI_LUT = 0x00283010
-MEASURES_SEQUENCE = 0x00289110
-VOI_SEQUENCE = 0x00289132
-TRANSFORMATION_SEQUENCE = 0x00289145
-
-FRAME_REFERENCE_TIME = 0x00541300
-
-REAL_WORLD_SEQUENCE = 0x00409096
-REAL_WORLD_INTERCEPT = 0x00409224
-REAL_WORLD_SLOPE = 0x00409225
-ENERGY_WINDOW_VECTOR = 0x00540010
-DETECTOR_VECTOR = 0x00540020
-DETECTOR_SEQUENCE = 0x00540022
-RR_INTERVAL_VECTOR = 0x00540060
-TIME_SLOT_VECTOR = 0x00540070
-SLICE_VECTOR = 0x00540080
-SEGMENTATION_TYPE = 0x00620001
-SEGMENT_SEQUENCE = 0x0062000A
-SEGMENT_NUMBER = 0x0062000B
-MOST_OF_A_FRACTION = 0x0062000E
-DOSE_OFFSETS = 0x3004000C
-DOSE_SCALING = 0x3004000E
-SHARED_GROUPS = 0x52009229
-FRAME_GROUPS = 0x52009230
 
 SIEMENS_CREATOR = 0x00190010
 SIEMENS_MOSAIC_TILES = 0x0019100A
@@ -138,105 +16,33 @@ GE_CREATOR = 0x00430010
 GE_COMPONENT = 0x0043102F
 UNITED_TILES = 0x00651051
 
-#: What a scan asks pydicom for; what stands inside sequences comes with them.
+_PRIVATE = (
+    *(SIEMENS_CREATOR, SIEMENS_MOSAIC_TILES, SIEMENS_B_VALUE, SIEMENS_DIRECTION),
+    *(*CSA_CREATORS, *CSA_HEADERS, GE_CREATOR, GE_COMPONENT, UNITED_TILES),
+)
+_KEYWORDS = """
+ImageType SOPClassUID SOPInstanceUID StudyDate AcquisitionDate ContentDate AcquisitionDateTime
+AcquisitionTime ContentTime AccessionNumber Modality SeriesDescription ComplexImageComponent
+PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientAge
+ContrastBolusAgent SliceThickness KVP EchoTime InversionTime EchoNumbers SpacingBetweenSlices
+TriggerTime ConvolutionKernel FlipAngle PatientPosition NominalScannedPixelSpacing
+ImagerPixelSpacing DiffusionBValue DiffusionGradientOrientation StudyInstanceUID
+SeriesInstanceUID SeriesNumber AcquisitionNumber InstanceNumber ImagePositionPatient
+ImageOrientationPatient FrameOfReferenceUID TemporalPositionIdentifier SliceLocation
+NominalPercentageOfCardiacPhase NominalPercentageOfRespiratoryPhase
+NominalCardiacTriggerDelayTime DimensionIndexSequence SamplesPerPixel PhotometricInterpretation
+PlanarConfiguration NumberOfFrames Rows Columns PixelSpacing PixelAspectRatio BitsAllocated
+BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+FloatPixelPaddingValue DoubleFloatPixelPaddingValue FloatPixelPaddingRangeLimit
+DoubleFloatPixelPaddingRangeLimit WindowCenter WindowWidth RescaleIntercept RescaleSlope
+WindowCenterWidthExplanation VOILUTFunction ModalityLUTSequence VOILUTSequence
+EnergyWindowVector DetectorVector DetectorInformationSequence RRIntervalVector TimeSlotVector
+SliceVector FrameReferenceTime SegmentationType MaximumFractionalValue GridFrameOffsetVector
+DoseGridScaling SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+"""
+#: What a scan asks pydicom for; what stands inside sequences comes with them, and everything else
+#: in a file is passed over.
 SCANNED: list[BaseTag | int] = [
-    BaseTag(tag)
-    for tag in (
-        IMAGE_TYPE,
-        SOP_CLASS,
-        SOP_UID,
-        STUDY_DATE,
-        ACQUISITION_DATE,
-        CONTENT_DATE,
-        ACQUISITION_MOMENT,
-        ACQUISITION_TIME,
-        CONTENT_TIME,
-        ACCESSION,
-        MODALITY,
-        DESCRIPTION,
-        COMPONENT,
-        PATIENT_NAME,
-        PATIENT_ID,
-        PATIENT_ID_ISSUER,
-        BIRTH_DATE,
-        PATIENT_SEX,
-        PATIENT_AGE,
-        CONTRAST_AGENT,
-        THICKNESS,
-        TUBE_VOLTAGE,
-        ECHO_TIME,
-        INVERSION_TIME,
-        ECHO_NUMBER,
-        SLICE_DISTANCE,
-        TRIGGER_TIME,
-        KERNEL,
-        FLIP_ANGLE,
-        PATIENT_POSITION,
-        SCANNED_SPACING,
-        IMAGER_SPACING,
-        B_VALUE,
-        DIRECTION,
-        STUDY_UID,
-        SERIES_UID,
-        SERIES_NUMBER,
-        ACQUISITION,
-        INSTANCE,
-        POSITION,
-        ORIENTATION,
-        FRAME_OF_REFERENCE,
-        TEMPORAL_POSITION,
-        SLICE_LOCATION,
-        CARDIAC_PHASE,
-        RESPIRATORY_PHASE,
-        CARDIAC_DELAY,
-        DIMENSION_SEQUENCE,
-        SAMPLES,
-        PHOTOMETRIC,
-        PLANAR,
-        FRAME_COUNT,
-        ROWS,
-        COLUMNS,
-        PIXEL_SPACING,
-        PIXEL_ASPECT,
-        BITS_ALLOCATED,
-        BITS_STORED,
-        HIGH_BIT,
-        SIGNED,
-        PADDING,
-        PADDING_LIMIT,
-        FLOAT_PADDING,
-        DOUBLE_PADDING,
-        FLOAT_PADDING_LIMIT,
-        DOUBLE_PADDING_LIMIT,
-        WINDOW_CENTER,
-        WINDOW_WIDTH,
-        INTERCEPT,
-        SLOPE,
-        WINDOW_NAME,
-        VOI_FUNCTION,
-        MODALITY_LUT,
-        VOI_LUT,
-        ENERGY_WINDOW_VECTOR,
-        DETECTOR_VECTOR,
-        DETECTOR_SEQUENCE,
-        RR_INTERVAL_VECTOR,
-        TIME_SLOT_VECTOR,
-        SLICE_VECTOR,
-        FRAME_REFERENCE_TIME,
-        SEGMENTATION_TYPE,
-        MOST_OF_A_FRACTION,
-        DOSE_OFFSETS,
-        DOSE_SCALING,
-        SHARED_GROUPS,
-        FRAME_GROUPS,
-        SIEMENS_CREATOR,
-        SIEMENS_MOSAIC_TILES,
-        SIEMENS_B_VALUE,
-        SIEMENS_DIRECTION,
-        *CSA_CREATORS,
-        *CSA_HEADERS,
-        GE_CREATOR,
-        GE_COMPONENT,
-        UNITED_TILES,
-    )
+    *(BaseTag(tag_for_keyword(keyword) or 0) for keyword in _KEYWORDS.split()),
+    *map(BaseTag, _PRIVATE),
 ]

@@ -44,23 +44,23 @@ def tiles(frame: Frame, fields: Fields) -> list[Frame]:
 
 
 def _is_mosaic(fields: Fields) -> bool:
-    if "MOSAIC" in fields.codes(tags.IMAGE_TYPE):
+    if "MOSAIC" in fields.codes("ImageType"):
         return True
     count = fields.short(tags.SIEMENS_MOSAIC_TILES)
     return bool(count and count > 1) and fields.ascii(tags.SIEMENS_CREATOR).startswith("SIEMENS")
 
 
 def _is_united(fields: Fields) -> bool:
-    return "VFRAME" in fields.codes(tags.IMAGE_TYPE) or fields.has(tags.UNITED_TILES)
+    return "VFRAME" in fields.codes("ImageType") or fields.has(tags.UNITED_TILES)
 
 
 def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
-    csa = _csa_header(fields)
-    count = fields.short(tags.SIEMENS_MOSAIC_TILES) or csa.count
+    csa_normal, csa_count = _csa_header(fields)
+    count = fields.short(tags.SIEMENS_MOSAIC_TILES) or csa_count
     plane = (frame.image_position_patient, frame.image_orientation_patient, frame.pixel_spacing)
-    if csa.normal is None or not count or None in plane:
+    if csa_normal is None or not count or None in plane:
         return [_refused(frame, NO_CSA_HEADER)]
-    step = fields.number(tags.SLICE_DISTANCE) or 0.0
+    step = fields.number("SpacingBetweenSlices") or 0.0
     if step <= 0:
         # The thickness is no distance: most functional images have gaps between their slices.
         return [_refused(frame, _NO_DISTANCE)]
@@ -72,7 +72,7 @@ def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
     assert frame.pixel_spacing is not None
     right, down = np.reshape(np.array(frame.image_orientation_patient), (2, 3))
     normal = np.cross(right, down)
-    if abs(abs(normal @ csa.normal) - 1) > _DIRECTION_TOLERANCE:
+    if abs(abs(normal @ csa_normal) - 1) > _DIRECTION_TOLERANCE:
         return [_refused(frame, NO_CSA_HEADER)]
     # The header places the mosaic as if it were one large slice with the same middle.
     origin = (
@@ -80,7 +80,7 @@ def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
         + right * frame.pixel_spacing[1] * (frame.columns - columns) / 2
         + down * frame.pixel_spacing[0] * (frame.rows - rows) / 2
     )
-    direction = normal * np.sign(normal @ csa.normal)
+    direction = normal * np.sign(normal @ csa_normal)
     return [
         replace(
             frame,
@@ -97,7 +97,7 @@ def _united(frame: Frame, fields: Fields) -> list[Frame]:
     items = fields.items(tags.UNITED_TILES)
     across = math.ceil(math.sqrt(len(items))) if items else 0
     down = math.ceil(len(items) / across) if items else 0
-    positions = [item.numbers(tags.POSITION, 3) for item in items]
+    positions = [item.numbers("ImagePositionPatient", 3) for item in items]
     if not items or None in positions or not _fits(frame, down, across, len(items)):
         return [_refused(frame, _NO_TILE_POSITIONS)]
     rows, columns = frame.rows // down, frame.columns // across
@@ -108,7 +108,7 @@ def _united(frame: Frame, fields: Fields) -> list[Frame]:
             columns=columns,
             tile=(k // across * rows, k % across * columns),
             image_position_patient=position,
-            image_orientation_patient=items[k].numbers(tags.ORIENTATION, 6)
+            image_orientation_patient=items[k].numbers("ImageOrientationPatient", 6)
             or frame.image_orientation_patient,
             # Times differ from tile to tile, and say nothing about the image as a whole.
             traits=replace(frame.traits, acquisition_time="", content_time=""),
@@ -131,19 +131,12 @@ def _refused(frame: Frame, reason: str) -> Frame:
     return replace(frame, image=replace(frame.image, refused=reason))
 
 
-class _CsaHeader:
-    """What is needed of Siemens' private header: the slices' direction and their number."""
-
-    def __init__(self, normal: NDArray[np.float64] | None, count: int) -> None:
-        self.normal = normal
-        self.count = count
-
-
-def _csa_header(fields: Fields) -> _CsaHeader:
+def _csa_header(fields: Fields) -> tuple[NDArray[np.float64] | None, int]:
+    """Of Siemens' private header: the slices' direction, and their number."""
     for creator, header in zip(tags.CSA_CREATORS, tags.CSA_HEADERS, strict=True):
         if fields.ascii(creator).startswith("SIEMENS CSA HEADER") and fields.raw(header):
             return _parsed(fields.raw(header))
-    return _CsaHeader(None, 0)
+    return None, 0
 
 
 @cache
@@ -154,15 +147,15 @@ def _csareader() -> Any:
         return import_module("nibabel.nicom.csareader")
 
 
-def _parsed(header: bytes) -> _CsaHeader:
+def _parsed(header: bytes) -> tuple[NDArray[np.float64] | None, int]:
     try:
         csareader = _csareader()
         csa = csareader.read(header)
         normal = csareader.get_slice_normal(csa)
         count = int(csareader.get_n_mosaic(csa) or 0)
     except Exception:  # the header is private and may hold anything
-        return _CsaHeader(None, 0)
+        return None, 0
     if normal is None or not np.isfinite(normal).all():
-        return _CsaHeader(None, count)
+        return None, count
     length = float(np.linalg.norm(normal))
-    return _CsaHeader(np.asarray(normal, dtype=float) / length if length else None, count)
+    return np.asarray(normal, dtype=float) / length if length else None, count

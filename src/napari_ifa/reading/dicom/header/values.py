@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frames import Frame
 
@@ -17,15 +16,17 @@ def positive(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return values if values is not None and min(values) > 0 else None
 
 
-def positive_number(fields: Fields, tag: int) -> float | None:
-    """The number where it is greater than zero."""
-    value = fields.number(tag)
-    return value if value is not None and value > 0 else None
+def slice_distance(fields: Fields) -> float | None:
+    """SpacingBetweenSlices, or the thickness where that is not stated, greater than zero."""
+    stated = (
+        fields.number(keyword) or 0.0 for keyword in ("SpacingBetweenSlices", "SliceThickness")
+    )
+    return next((distance for distance in stated if distance > 0), None)
 
 
 def stated_distance(fields: Fields) -> float | None:
     """Of the slices, by SpacingBetweenSlices alone, whose sign is a direction."""
-    return abs(fields.number(tags.SLICE_DISTANCE) or 0.0) or None
+    return abs(fields.number("SpacingBetweenSlices") or 0.0) or None
 
 
 def padding(fields: Fields, signed: bool, is_float: bool) -> tuple[float, float] | None:
@@ -35,25 +36,18 @@ def padding(fields: Fields, signed: bool, is_float: bool) -> tuple[float, float]
     the darkest number is the largest (DICOM PS3.3, C.7.5.1.1.2). Their value representation, which
     writers confuse, is not asked: 16 bits have the sign of the pixels.
     """
+    names = ("PixelPaddingValue", "PixelPaddingRangeLimit")
     if is_float:
-        stated = [
-            fields.single(tags.FLOAT_PADDING),
-            fields.single(tags.FLOAT_PADDING_LIMIT),
-            fields.double(tags.DOUBLE_PADDING),
-            fields.double(tags.DOUBLE_PADDING_LIMIT),
-        ]
+        stated = [fields.single(f"Float{name}") for name in names]
+        stated += [fields.double(f"DoubleFloat{name}") for name in names]
         values = [value for value in stated if value is not None]
     else:
-        bits = [fields.short(tag) for tag in (tags.PADDING, tags.PADDING_LIMIT)]
+        bits = [fields.short(name) for name in names]
         if bits[0] is None:
             return None
-        values = [_of_16_bits(value, signed) for value in bits if value is not None]
+        words = np.array([value for value in bits if value is not None]).astype(np.uint16)
+        values = words.view(np.int16 if signed else np.uint16).astype(float).tolist()
     return (min(values), max(values)) if values else None
-
-
-def _of_16_bits(value: int, signed: bool) -> float:
-    value &= 0xFFFF
-    return float(value - 0x10000 if signed and value > 0x7FFF else value)
 
 
 def rescale(fields: Fields) -> tuple[float | None, float | None]:
@@ -63,22 +57,22 @@ def rescale(fields: Fields) -> tuple[float | None, float | None]:
     number its maker stored for the whole (PS3.3 C.8.20.2.3).
     """
     if is_fractional(fields):
-        whole = fields.short(tags.MOST_OF_A_FRACTION)
+        whole = fields.short("MaximumFractionalValue")
         return (1 / whole if whole else None), 0.0
-    return _number(fields, tags.SLOPE, 1.0), _number(fields, tags.INTERCEPT, 0.0)
+    return _number(fields, "RescaleSlope", 1.0), _number(fields, "RescaleIntercept", 0.0)
 
 
 def is_fractional(fields: Fields) -> bool:
     """Whether this is a segmentation of probabilities, or of shares of each voxel."""
-    return fields.ascii(tags.SEGMENTATION_TYPE) == "FRACTIONAL"
+    return fields.ascii("SegmentationType") == "FRACTIONAL"
 
 
-def _number(fields: Fields, tag: int, default: float) -> float | None:
+def _number(fields: Fields, tag: str, default: float) -> float | None:
     if not fields.ascii(tag):
         return default
     value = fields.number(tag)
     # A slope of zero would show an empty image.
-    return None if tag == tags.SLOPE and value == 0 else value
+    return None if tag == "RescaleSlope" and value == 0 else value
 
 
 def dose_offsets(frame: Frame, offsets: tuple[float, ...] | None) -> list[tuple[float, ...] | None]:

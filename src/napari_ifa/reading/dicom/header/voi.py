@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_ifa.reading.dicom.header import tags
 from napari_ifa.volumes.volume import Window, WindowFunction
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.fields import Fields
-from napari_ifa.reading.dicom.header.modality_table import table_entries
+from napari_ifa.reading.dicom.header.modality_table import read_table
 
 #: Windows and tables of one image that are looked at; a person chooses from a list.
 _MOST_WINDOWS = 32
@@ -35,15 +34,20 @@ def voi_windows(fields: Fields, signed: bool = False) -> tuple[Window, ...]:
     fields : of the data set that holds Window Center, Window Width and the VOI LUT Sequence.
     signed : whether modality values can be negative, so that tables may begin below 0.
     """
-    names = fields.text(tags.WINDOW_NAME)
+    names = fields.text("WindowCenterWidthExplanation")
     linear = linear_windows(
-        fields.numbers(tags.WINDOW_CENTER) or (),
-        fields.numbers(tags.WINDOW_WIDTH) or (),
+        fields.numbers("WindowCenter") or (),
+        fields.numbers("WindowWidth") or (),
         names.split("\\") if names else (),
-        fields.ascii(tags.VOI_FUNCTION),
+        fields.ascii("VOILUTFunction"),
     )
-    found = [_table(item, signed) for item in fields.items(tags.VOI_LUT)[:_MOST_WINDOWS]]
-    return (*linear, *(window for window in found if window is not None))
+    items = fields.items("VOILUTSequence")[:_MOST_WINDOWS]
+    tables = ((item, read_table(item, signed)) for item in items)
+    found = (
+        table_window(first, entries, bits, item.text("LUTExplanation"))
+        for item, (first, bits, entries) in ((item, table) for item, table in tables if table)
+    )
+    return (*linear, *filter(None, found))
 
 
 def linear_windows(
@@ -108,17 +112,3 @@ def _window(center: float, width: float, name: str, function: str) -> Window:
     exact = function == "LINEAR_EXACT" or width < 1
     meaning: WindowFunction = "LINEAR_EXACT" if exact else "LINEAR"
     return Window(center, width, name, function=meaning)
-
-
-def _table(item: Fields, signed: bool) -> Window | None:
-    description = item.shorts(tags.LUT_DESCRIPTOR)
-    if len(description) != 3:
-        return None
-    count, first, bits = description
-    count = count or _MOST_ENTRIES
-    # Both are 16 bits in the file; which of the two it is depends on other elements.
-    first = first - 2**16 if signed and first >= 2**15 else first
-    entries = table_entries(item, count, bits)
-    if len(entries) < count:
-        return None
-    return table_window(first, entries, bits, item.text(tags.LUT_EXPLANATION))

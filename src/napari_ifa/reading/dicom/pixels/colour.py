@@ -18,7 +18,7 @@ _TABLES = (0x00281201, 0x00281202, 0x00281203)
 _PALETTE_TAGS = (*_DESCRIPTORS, *_TABLES, *_SEGMENTED)
 _MOST_ENTRIES = 2**16
 #: Pixels that are converted at a time.
-_BLOCK = 2**18
+BLOCK = 2**18
 
 
 def colour_dtype(image: StoredImage) -> np.dtype[Any]:
@@ -50,7 +50,7 @@ def to_rgb(
     """
     palette = _palette(image) if photometric == PALETTE else None
     # What is computed in between takes many times the memory of the colours.
-    step = max(_BLOCK // pixels.shape[1], 1)
+    step = max(BLOCK // pixels.shape[1], 1)
     for first in range(0, len(pixels), step):
         rows = slice(first, first + step)
         colours, bits = _rgb(pixels[rows], photometric, palette, image.bits_stored)

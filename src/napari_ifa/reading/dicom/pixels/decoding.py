@@ -85,9 +85,8 @@ def compressed_frame(data: bytes, image: StoredImage) -> tuple[NDArray[Any], str
     stated = check_stream(data, image.transfer_syntax_uid, header)
     plugin, _ = decoder_of(image) or ("", "")
     if plugin == "imagecodecs":
-        return _decoded_by_imagecodecs(
-            data, image, stated.precision
-        ), image.photometric_interpretation
+        pixels = _decoded_by_imagecodecs(data, image, stated.precision)
+        return pixels, image.photometric_interpretation
     return _decoded_by_pydicom(data, image, plugin)
 
 
@@ -99,11 +98,8 @@ def _decoded_by_imagecodecs(data: bytes, image: StoredImage, precision: int) -> 
         pixels = imagecodecs.jpegls_decode(data)
     else:
         pixels = _whole_jpeg(data, "RGB" if image.samples_per_pixel > 1 else "GRAYSCALE")
-    if image.samples_per_pixel > 1 and pixels.shape == (
-        image.samples_per_pixel,
-        image.rows,
-        image.columns,
-    ):
+    samples = image.samples_per_pixel
+    if samples > 1 and pixels.shape == (samples, image.rows, image.columns):
         pixels = pixels.transpose(1, 2, 0)
     bits = image.bits_stored
     if image.signed:
@@ -197,9 +193,7 @@ def used_bits(pixels: NDArray[Any], image: StoredImage) -> NDArray[Any]:
 
 def _shaped(flat: NDArray[Any], image: StoredImage, planar: int) -> NDArray[Any]:
     rows, columns, samples = image.rows, image.columns, image.samples_per_pixel
-    if samples == 1:
-        return flat[: rows * columns].reshape(rows, columns)
     flat = flat[: rows * columns * samples]
-    if planar:
+    if samples > 1 and planar:
         return flat.reshape(samples, rows, columns).transpose(1, 2, 0)
-    return flat.reshape(rows, columns, samples)
+    return flat.reshape(rows, columns, *[samples] * (samples > 1))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Stop
 from napari_ifa.reading.dicom.series.stack import Resampling
 from napari_ifa.reading.threads import in_threads
 from napari_ifa.volumes.memory import refuse_if_too_large
@@ -23,9 +23,8 @@ def resample(
     resampling: Resampling,
     outside: float,
     label: str,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
     *,
+    stop: Stop | None = None,
     without_value: NDArray[np.bool_] | None = None,
     labels: bool = False,
 ) -> NDArray[Any]:
@@ -46,8 +45,6 @@ def resample(
     ------
     UnsupportedStudyError
         Where the grid is too large for this computer; ``label`` begins the sentence.
-    Cancelled
-        When ``stop`` says so.
     """
     columns, rows, count = resampling.shape
     channels = slices.shape[3:]
@@ -96,7 +93,7 @@ def resample(
         values = np.full(total.shape, outside, np.float32)
         return np.divide(total, known, out=values, where=known > _MOST_UNKNOWN)
 
-    in_threads(fill, range(count), progress, stop)
+    in_threads(fill, range(count), stop=stop)
     return grid
 
 

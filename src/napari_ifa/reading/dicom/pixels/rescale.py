@@ -19,7 +19,7 @@ class BeyondInt16Error(Exception):
 
 def may_fit_int16(frame: Frame) -> bool:
     """Integers stay integers; whether their range allows int16 is seen when they are read."""
-    if frame.image.is_float or (frame.image.is_parametric_map and frame.image.padding):
+    if frame.image.pixels.is_float or (frame.image.is_parametric_map and frame.image.padding):
         return False
     table = frame.image.lookup_table
     if table is not None:
@@ -43,7 +43,10 @@ def place(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> float:
     if table is not None:
         _look_up(stored, table, target)
     elif target.dtype == np.int16:
-        _shift(stored, frame, target)
+        _, intercept = _checked(stored, frame)
+        np.copyto(target, stored, casting="unsafe")
+        # The stored value alone may wrap; the sum comes out right.
+        target += np.int16(intercept)
     else:
         _rescale(stored, frame, target)
     return lowest(target)
@@ -56,15 +59,11 @@ def place_in_place(frame: Frame, target: NDArray[np.int16]) -> float:
     used = used_bits(stored, image)
     if used is not stored:
         stored[...] = used
-    low, high = int(stored.min()), int(stored.max())
-    assert frame.rescale_intercept is not None
-    intercept = int(frame.rescale_intercept)
-    if low + intercept < _INT16.min or high + intercept > _INT16.max:
-        raise BeyondInt16Error
+    lowest_value, intercept = _checked(stored, frame)
     if intercept:
-        # The stored value alone may wrap; the sum, checked above, comes out right.
+        # As above.
         target += np.int16(intercept)
-    return float(low + intercept)
+    return float(lowest_value)
 
 
 def is_padding(stored: NDArray[Any], padding: tuple[float, float]) -> NDArray[np.bool_]:
@@ -75,22 +74,20 @@ def is_padding(stored: NDArray[Any], padding: tuple[float, float]) -> NDArray[np
 
 def lowest(values: NDArray[Any]) -> float:
     """The least finite value; infinity where there is none."""
-    if values.dtype.kind != "f":
-        return float(values.min())
     low = float(values.min())
     if np.isfinite(low):
         return low
     return float(np.min(values, where=np.isfinite(values), initial=np.inf))
 
 
-def _shift(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:
+def _checked(stored: NDArray[Any], frame: Frame) -> tuple[int, int]:
+    """The least of the values, and the intercept; BeyondInt16Error where they do not fit."""
     assert frame.rescale_intercept is not None
     intercept = int(frame.rescale_intercept)
-    if int(stored.min()) + intercept < _INT16.min or int(stored.max()) + intercept > _INT16.max:
+    low, high = int(stored.min()) + intercept, int(stored.max()) + intercept
+    if low < _INT16.min or high > _INT16.max:
         raise BeyondInt16Error
-    # As above.
-    np.copyto(target, stored, casting="unsafe")
-    target += np.int16(intercept)
+    return low, intercept
 
 
 def _rescale(stored: NDArray[Any], frame: Frame, target: NDArray[Any]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -39,6 +38,7 @@ from napari_ifa.reading.dicom.pixels.rescale import (
 from napari_ifa.reading.dicom.series.refusals import damaged, label
 from napari_ifa.reading.dicom.series.segmentation import empty_label
 from napari_ifa.reading.dicom.series.stack import Stack
+from napari_ifa.reading.problems import refused
 from napari_ifa.reading.threads import in_threads
 from napari_ifa.volumes.memory import refuse_if_too_large
 
@@ -76,8 +76,6 @@ def read_stack(
     UnsupportedStudyError
         Where the stack is too large for this computer; where pixel data are damaged and the image
         is a single one, or all of it is damaged, or its slices had to be interpolated.
-    Cancelled
-        When ``stop`` says so.
     """
     frames = [frame for frame in stack.frames if frame is not None]
     name = label(frames)
@@ -92,7 +90,11 @@ def read_stack(
     for size in {(job.image.rows, job.image.columns, job.image.samples_per_pixel) for job in jobs}:
         refuse_if_too_large(size, _DECODER_BYTES, name)
     # Only what is interpolated has to know what is padding; else it stays as it is stored.
-    marks = stack.resampling is not None and not is_colour and any(map(_may_lack_values, frames))
+    marks = (
+        stack.resampling is not None
+        and not is_colour
+        and any(frame.image.padding is not None or frame.image.pixels.is_float for frame in frames)
+    )
     read = _read_as(_Reading(shape, dtypes[0], marks), jobs, progress, stop)
     if read is None:
         refuse_if_too_large(shape, dtypes[1].itemsize, name)
@@ -102,7 +104,7 @@ def read_stack(
     if none_is_whole or (read.damaged and stack.resampling is not None):
         broken = stack.frames[min(read.damaged)]
         assert broken is not None
-        raise UnsupportedStudyError(damaged(broken))
+        raise refused(damaged(broken))
     assert read.values is not None
     outside = 0.0 if is_colour or not isfinite(read.lowest) else read.lowest
     if first.image.is_segmentation:
@@ -150,14 +152,10 @@ def _dtypes(frames: Sequence[Frame]) -> tuple[np.dtype[Any], ...]:
         try:
             return (max(map(colour_dtype, {f.image.path: f.image for f in frames}.values())),)
         except Exception as error:  # a palette may be damaged in any way
-            raise UnsupportedStudyError(damaged(frames[0])) from error
+            raise refused(damaged(frames[0])) from error
     if all(map(may_fit_int16, frames)):
         return np.dtype(np.int16), np.dtype(np.float32)
     return (np.dtype(np.float32),)
-
-
-def _may_lack_values(frame: Frame) -> bool:
-    return frame.image.padding is not None or frame.image.is_float
 
 
 def _read_as(
@@ -168,7 +166,9 @@ def _read_as(
 ) -> _Reading | None:
     """All frames as the type of ``reading``; None where they need the next one."""
     try:
-        with _quiet(jobs[0].image):
+        # pydicom warns of colours that header and stream name differently, and handles them.
+        noisy = jobs[0].image.is_colour and jobs[0].image.pixels.encapsulated
+        with warnings.catch_warnings(action="ignore") if noisy else nullcontext():
             in_threads(lambda job: _read_job(job, reading), jobs, progress, stop)
     except BeyondInt16Error:
         # The error keeps what was read alive until it is collected.
@@ -178,65 +178,40 @@ def _read_as(
 
 
 def _read_job(job: _Job, reading: _Reading) -> None:
-    if job.image.pixels.deflated:
-        _guarded(partial(_read_deflated, job, reading), job.slices, reading)
-        return
-    for index, rows in job.frames.items():
-        read = partial(_read_frame, job.image, index, rows, reading)
-        _guarded(read, [k for k, _ in rows], reading)
-
-
-def _guarded(read: Callable[[], None], slices: Sequence[int], reading: _Reading) -> None:
-    """Run ``read``; whatever it finds in a file, the slices are damaged and no more."""
-    try:
-        read()
-    except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
-        raise
-    except BaseException:  # a panic of a decoder written in Rust is no Exception
-        reading.drop(slices)
-
-
-def _read_deflated(job: _Job, reading: _Reading) -> None:
-    with job.image.path.open("rb") as file:
-        stream = inflated(file)
+    slices = [k for rows in job.frames.values() for k, _ in rows]
+    deflated = job.image.pixels.deflated
+    with reading.dropping(slices), _opened(job.image) if deflated else nullcontext() as stream:
         for index, rows in sorted(job.frames.items()):
-            _guarded(
-                partial(_read_native, job.image, index, rows, reading, stream),
-                [k for k, _ in rows],
-                reading,
-            )
+            with reading.dropping([k for k, _ in rows]):
+                _read_frame(job.image, index, rows, reading, stream)
+
+
+@contextmanager
+def _opened(deflated: StoredImage) -> Iterator[BinaryIO]:
+    with deflated.path.open("rb") as file:
+        yield inflated(file)
 
 
 def _read_frame(
-    image: StoredImage, index: int, rows: list[tuple[int, Frame]], reading: _Reading
-) -> None:
-    if image.pixels.encapsulated:
-        data = read_pieces(image.path, reading.pieces(image, index))
-        _place_slices(*compressed_frame(data, image), rows, reading)
-    elif _is_plain(image, rows, reading):
-        (k, frame) = rows[0]
-        _refuse_incomplete(frame)
-        reading.note(_read_plain(frame, reading.target(k)))
-    else:
-        _read_native(image, index, rows, reading)
-
-
-def _read_native(
     image: StoredImage,
     index: int,
     rows: list[tuple[int, Frame]],
     reading: _Reading,
-    stream: BinaryIO | None = None,
+    stream: BinaryIO | None,
 ) -> None:
-    _refuse_incomplete(rows[0][1])
-    _place_slices(
-        native_frame(image, index, stream), image.photometric_interpretation, rows, reading
-    )
-
-
-def _refuse_incomplete(frame: Frame) -> None:
+    """Into its place; ``stream`` is what a deflated file inflates to."""
+    (k, frame), *_ = rows
+    if image.pixels.encapsulated and stream is None:
+        data = read_pieces(image.path, reading.pieces(image, index))
+        _place_slices(*compressed_frame(data, image), rows, reading)
+        return
     if not frame_is_complete(frame):
         raise ValueError("the data of a frame are not there")
+    if stream is None and _is_plain(image, rows, reading):
+        reading.note(read_plain(frame, reading.target(k)))
+    else:
+        pixels = native_frame(image, index, stream)
+        _place_slices(pixels, image.photometric_interpretation, rows, reading)
 
 
 def _place_slices(
@@ -275,7 +250,7 @@ def _is_plain(image: StoredImage, rows: list[tuple[int, Frame]], reading: _Readi
     )
 
 
-def _read_plain(frame: Frame, target: NDArray[Any]) -> float:
+def read_plain(frame: Frame, target: NDArray[Any]) -> float:
     """Read a frame into its place, without a copy in between; its lowest value is returned."""
     pixels = frame.image.pixels
     assert pixels.offset is not None
@@ -295,10 +270,6 @@ class _Job:
 
     image: StoredImage
     frames: dict[int, list[tuple[int, Frame]]]
-
-    @property
-    def slices(self) -> list[int]:
-        return [k for rows in self.frames.values() for k, _ in rows]
 
 
 class _Reading:
@@ -356,13 +327,12 @@ class _Reading:
         with self._lock:
             self.damaged.update(slices)
 
-
-@contextmanager
-def _quiet(image: StoredImage) -> Iterator[None]:
-    """pydicom warns of colours that header and stream name differently, and handles them."""
-    if not (image.is_colour and image.pixels.encapsulated):
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    @contextmanager
+    def dropping(self, slices: Sequence[int]) -> Iterator[None]:
+        """Whatever the block finds in a file, these slices are damaged and no more."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit, BeyondInt16Error):
+            raise
+        except BaseException:  # a panic of a decoder written in Rust is no Exception
+            self.drop(slices)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 from napari_ifa.reading.dicom.header.stored_frames import frame_bits, frame_is_complete
+from napari_ifa.reading.dicom.series.keys import Places, as_met
 from napari_ifa.reading.threads import in_threads
 
 #: The values of a frame in the modality's units; None where they cannot be decoded. It is handed
@@ -40,19 +42,10 @@ def without_copies(frames: Sequence[Frame], decode: Decode) -> list[Frame]:
         image = frame.image
         if not image.sop_instance_uid:
             continue
-        claim = (
-            *(
-                image.sop_instance_uid,
-                image.instance_number,
-                frame.index,
-                frame.tile,
-                frame.image_position_patient,
-            ),
-            *(frame.traits, frame.rescale_slope, frame.rescale_intercept),
-        )
-        claiming[claim].append(frame)
-    in_doubt = (frame for group in claiming.values() for frame in _in_doubt(group))
-    _decode_together(in_doubt, decode)
+        claim = (image.sop_instance_uid, image.instance_number, frame.image_position_patient)
+        claiming[claim, frame.traits, _part(frame)].append(frame)
+    in_doubt = [frame for group in claiming.values() for frame in _in_doubt(group)]
+    in_threads(lambda frame: _value_mark(frame, decode), in_doubt)
     dropped: set[int] = set()
     for group in claiming.values():
         kept: list[Frame] = []
@@ -68,21 +61,15 @@ def without_copies(frames: Sequence[Frame], decode: Decode) -> list[Frame]:
     return [frame for frame in frames if id(frame) not in dropped]
 
 
-def without_equal_pixels(
-    frames: Sequence[Frame], place: NDArray[np.intp], decode: Decode
-) -> list[Frame]:
-    """Drop images that lie at the position of another and hold the same values.
-
-    ``place`` numbers the position of each frame.
-    """
-    at: dict[int, list[Frame]] = defaultdict(list)
-    for frame, where in zip(frames, place.tolist(), strict=True):
-        if frame.image.number_of_frames == 1 and frame.tile is None:
-            at[where].append(frame)
+def without_equal_pixels(frames: Sequence[Frame], place: Places, decode: Decode) -> list[Frame]:
+    """Drop images that lie at the position of another and hold the same values."""
+    alone = (f for f in frames if f.image.number_of_frames == 1 and f.tile is None)
+    at = as_met(lambda frame: place[id(frame)], alone)
     in_several_ways = {
         where for where, group in at.items() if len({_encoding(f.image) for f in group}) > 1
     }
-    _decode_together((frame for where in in_several_ways for frame in at[where]), decode)
+    in_doubt = [frame for where in in_several_ways for frame in at[where]]
+    in_threads(lambda frame: _value_mark(frame, decode), in_doubt)
     dropped: set[int] = set()
     for where, group in at.items():
         seen: set[Hashable] = set()
@@ -108,13 +95,12 @@ def share_a_uid(frames: Sequence[Frame]) -> bool:
 
 def pixel_mark(frame: Frame) -> Hashable:
     """Equal for frames whose stored pixels and whose meaning are equal."""
-    return (
-        _digest(frame.image),
-        frame.index,
-        frame.tile,
-        frame.rescale_slope,
-        frame.rescale_intercept,
-    )
+    return _digest(frame.image), _part(frame)
+
+
+def _part(frame: Frame) -> Hashable:
+    """Which pixels of its file a frame is, and what they mean."""
+    return frame.index, frame.tile, frame.rescale_slope, frame.rescale_intercept
 
 
 def equal_pixels(one: Frame, other: Frame, decode: Decode) -> bool:
@@ -224,39 +210,23 @@ def _in_doubt(group: Sequence[Frame]) -> Sequence[Frame]:
         return ()
 
 
-#: Digests of decoded values by what they are of; None for those that cannot be decoded.
-_value_marks: dict[Hashable, bytes | None] = {}
+@dataclass(frozen=True)
+class _Stored:
+    """A frame, which is the same at another scan of the same file."""
+
+    place: Hashable
+    frame: Frame = field(compare=False)
 
 
 def _value_mark(frame: Frame, decode: Decode) -> bytes | None:
     """Equal for frames of equal values; None where they cannot be decoded."""
-    if _stored(frame) not in _value_marks:
-        _decode_together([frame], decode)
-    return _value_marks[_stored(frame)]
+    place = (frame.image.path, frame.image.stamp, _part(frame))
+    return _digest_of_values(_Stored(place, frame), decode)
 
 
-def _stored(frame: Frame) -> Hashable:
-    image = frame.image
-    return (
-        image.path,
-        image.stamp,
-        frame.index,
-        frame.tile,
-        frame.rescale_slope,
-        frame.rescale_intercept,
-    )
-
-
-def _decode_together(frames: Iterable[Frame], decode: Decode) -> None:
-    """Note the digests of values that are not known yet; each frame is decoded once."""
-    unknown = {_stored(frame): frame for frame in frames if _stored(frame) not in _value_marks}
-    if len(_value_marks) + len(unknown) > _MOST_KEPT:
-        _value_marks.clear()
-    marks = in_threads(lambda frame: _digest_of_values(decode(frame)), list(unknown.values()))
-    _value_marks.update(zip(unknown, marks, strict=True))
-
-
-def _digest_of_values(values: NDArray[Any] | None) -> bytes | None:
+@lru_cache(maxsize=_MOST_KEPT >> 2)
+def _digest_of_values(stored: _Stored, decode: Decode) -> bytes | None:
+    values = decode(stored.frame)
     if values is None:
         return None
     # Adding 0 turns -0 into 0, which is equal to it.

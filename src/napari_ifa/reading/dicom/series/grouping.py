@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
 from napari_ifa.reading.dicom.series.copies import Decode, share_a_uid, without_copies
 from napari_ifa.reading.dicom.series.refusals import label
 
+Item = TypeVar("Item")
 #: Frames of one stack agree in direction cosines and in pixel spacing (mm) within this.
-SAME_GEOMETRY = 1e-3
+_SAME_GEOMETRY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,16 @@ def _groups_of_series(key: Hashable, members: list[Frame], decode: Decode) -> li
     wholes = sorted(set(whose.values()), key=Claims.sort_key)
     labels = _labels(wholes)
     subjects = disagreements(wholes)
-    coarse: dict[tuple[Claims, Hashable], list[Frame]] = defaultdict(list)
+    coarse: dict[tuple[Claims, tuple[Hashable, ...]], list[Frame]] = defaultdict(list)
     for frame in members:
-        coarse[whose[frame.image.claims], _form(frame)].append(frame)
+        alike = frame.image.modality, *form(frame), frame.image_position_patient is None
+        coarse[whose[frame.image.claims], alike].append(frame)
     groups = []
-    for (claims, form), of_form in coarse.items():
+    for (claims, alike), of_form in coarse.items():
         of_form.sort(key=_file_order)
-        parts: list[list[Frame]] = []
-        for frame in of_form:
-            part = next((p for p in parts if same_geometry(p[0], frame)), None)
-            if part is None:
-                parts.append(part := [])
-            part.append(frame)
-        for index, part in enumerate(parts):
+        for index, part in enumerate(of_one_geometry(of_form, lambda frame: frame)):
             kept = without_copies(part, decode)
-            text = repr((key, claims.sort_key(), form, index))
+            text = repr((key, claims.sort_key(), alike, index))
             notes = _notes(kept, wholes, subjects)
             groups.append(Group(text, kept, claims, labels[claims], notes))
     return groups
@@ -103,16 +100,25 @@ def _series_key(frame: Frame, root: Path) -> Hashable:
     return place, image.series_number, image.series_description
 
 
-def _form(frame: Frame) -> Hashable:
-    image = frame.image
-    return (
-        image.modality,
-        *(frame.rows, frame.columns, image.samples_per_pixel, image.photometric_interpretation),
-        *(frame.is_localizer, frame.image_position_patient is None),
-    )
+def form(frame: Frame) -> tuple[Hashable, ...]:
+    """Shape and kind of the pixels, which the slices of one image have in common."""
+    pixels = frame.image.samples_per_pixel, frame.image.photometric_interpretation
+    return frame.rows, frame.columns, *pixels, frame.is_localizer
 
 
-def same_geometry(one: Frame, other: Frame) -> bool:
+def of_one_geometry(items: Iterable[Item], frame_of: Callable[[Item], Frame]) -> list[list[Item]]:
+    """The items, in their order, apart where orientation or pixel spacing differ from the first."""
+    parts: list[list[Item]] = []
+    for item in items:
+        alike = (p for p in parts if _same_geometry(frame_of(p[0]), frame_of(item)))
+        part = next(alike, None)
+        if part is None:
+            parts.append(part := [])
+        part.append(item)
+    return parts
+
+
+def _same_geometry(one: Frame, other: Frame) -> bool:
     """Whether two frames have one orientation and one pixel spacing, or no position at all."""
     if one.image_position_patient is None:
         return True
@@ -124,7 +130,7 @@ def same_geometry(one: Frame, other: Frame) -> bool:
 def _close(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
     if one is None or other is None:
         return one is other
-    return all(abs(a - b) <= SAME_GEOMETRY for a, b in zip(one, other, strict=True))
+    return all(abs(a - b) <= _SAME_GEOMETRY for a, b in zip(one, other, strict=True))
 
 
 def _labels(wholes: Sequence[Claims]) -> Mapping[Claims, str]:
@@ -163,17 +169,12 @@ def _notes(
 
 def _different(wholes: Sequence[Claims], subjects: set[Subject]) -> str:
     """``"files name 2 patients"``: what there is several of, the most important first."""
-    several: tuple[tuple[Subject, set[Hashable], str], ...] = (
-        (Subject.PATIENT, {claims.patient for claims in wholes}, "patients"),
-        (Subject.STUDY, {claims.study for claims in wholes}, "studies"),
-        (
-            Subject.FRAME_OF_REFERENCE,
-            {claims.frame_of_reference for claims in wholes},
-            "frames of reference",
-        ),
-        (Subject.SERIES_NUMBER, {claims.series_number for claims in wholes}, "series numbers"),
-    )
-    for subject, values, words in several:
+    for subject, name, words in (
+        (Subject.PATIENT, "patient", "patients"),
+        (Subject.STUDY, "study", "studies"),
+        (Subject.FRAME_OF_REFERENCE, "frame_of_reference", "frames of reference"),
+        (Subject.SERIES_NUMBER, "series_number", "series numbers"),
+    ):
         if subject in subjects:
-            return f"files name {len(values)} {words}"
+            return f"files name {len({getattr(claims, name) for claims in wholes})} {words}"
     return "files do not all say which patient and study they are of"

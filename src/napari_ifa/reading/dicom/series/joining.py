@@ -15,7 +15,7 @@ import numpy as np
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, one_each
 from napari_ifa.reading.dicom.series.copies import Decode
-from napari_ifa.reading.dicom.series.grouping import Group, same_geometry
+from napari_ifa.reading.dicom.series.grouping import Group, form, of_one_geometry
 from napari_ifa.reading.dicom.series.passes import SHORTEST_STACK
 from napari_ifa.reading.dicom.series.refusals import label, refusal
 from napari_ifa.reading.dicom.series.splitting import split_frames
@@ -39,7 +39,7 @@ def join_single_slices(groups: Sequence[Group], decode: Decode) -> list[Group]:
     joined: dict[int, Group] = {}
     gone: set[int] = set()
     for key, members in alike.items():
-        for together in _of_one_geometry(members):
+        for together in of_one_geometry(members, _first):
             whole = _joined(key, together, decode)
             if whole is not None:
                 joined[id(together[0])] = whole
@@ -60,7 +60,7 @@ def _with_notes(groups: Sequence[Group]) -> list[Group]:
         if group.claims.patient.id and (key := _key(group, of_patient)) is not None:
             alike[key].append(group)
     notes: dict[int, str] = {}
-    for members in (part for some in alike.values() for part in _of_one_geometry(some)):
+    for members in (part for some in alike.values() for part in of_one_geometry(some, _first)):
         heights = {group.frames[0].image_position_patient for group in members}
         if len(members) < SHORTEST_STACK or len(heights) < len(members):
             continue
@@ -80,6 +80,10 @@ def _with_notes(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
+def _first(group: Group) -> Frame:
+    return group.frames[0]
+
+
 def _key(group: Group, claims: Claims) -> Hashable:
     """What slices of one series have in common; None where the group is no single slice."""
     first = group.frames[0]
@@ -93,27 +97,8 @@ def _key(group: Group, claims: Claims) -> Hashable:
     named = image.series_number is not None or image.series_description
     if not (alone and known and named and image.series_instance_uid):
         return None
-    return (
-        claims.sort_key(),
-        *(image.modality, image.sop_class_uid, image.series_description),
-        *(
-            first.rows,
-            first.columns,
-            image.samples_per_pixel,
-            image.photometric_interpretation,
-            first.is_localizer,
-        ),
-    )
-
-
-def _of_one_geometry(groups: Sequence[Group]) -> list[list[Group]]:
-    parts: list[list[Group]] = []
-    for group in groups:
-        part = next((p for p in parts if same_geometry(p[0].frames[0], group.frames[0])), None)
-        if part is None:
-            parts.append(part := [])
-        part.append(group)
-    return parts
+    said = image.modality, image.sop_class_uid, image.series_description
+    return claims.sort_key(), *said, *form(first)
 
 
 def _joined(key: Hashable, groups: Sequence[Group], decode: Decode) -> Group | None:
@@ -143,7 +128,7 @@ def _form_stacks(frames: Sequence[Frame], decode: Decode) -> bool:
         numbered = len(numbers) == len(part.frames) or numbers == {None}
         enough = len(part.frames) >= SHORTEST_STACK
         apart = len({frame.image_position_patient for frame in part.frames}) == len(part.frames)
-        if not (part.separated and numbered and enough and apart and is_even(part.frames)):
+        if not (part.question is None and numbered and enough and apart and is_even(part.frames)):
             return False
         heights = np.sort(heights_of(part.frames))
         step, _ = commonest_step(np.diff(heights))

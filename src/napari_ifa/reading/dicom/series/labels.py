@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from napari_ifa.reading.dicom.header.frames import Frame, Traits
 
@@ -59,83 +60,33 @@ def _kind(traits: Traits) -> str:
 
 
 def _component(traits: Traits) -> str:
-    return (
-        traits.complex_image_component.lower()
-        if traits.complex_image_component not in ("", "MIXED")
-        else ""
-    )
+    component = traits.complex_image_component
+    return "" if component == "MIXED" else component.lower()
 
 
-def _segment(traits: Traits) -> str:
-    return (
-        ""
-        if traits.referenced_segment_number is None
-        else f"segment {traits.referenced_segment_number}"
-    )
+def _said(name: str, words: str, traits: Traits) -> str:
+    value = getattr(traits, name)
+    return words.format(value) if value or (value == 0 and name in _MAY_BE_ZERO) else ""
 
 
-def _echo(traits: Traits) -> str:
-    return f"echo {traits.echo_time:g} ms" if traits.echo_time else ""
-
-
-def _echo_number(traits: Traits) -> str:
-    return f"echo {traits.echo_number}" if traits.echo_number is not None else ""
-
-
-def _inversion(traits: Traits) -> str:
-    return f"inversion {traits.inversion_time:g} ms" if traits.inversion_time else ""
-
-
-def _b_value(traits: Traits) -> str:
-    return "" if traits.diffusion_b_value is None else f"b {traits.diffusion_b_value:g}"
-
-
-def _cardiac(traits: Traits) -> str:
-    return (
-        ""
-        if traits.nominal_percentage_of_cardiac_phase is None
-        else f"cardiac phase {traits.nominal_percentage_of_cardiac_phase:g} %"
-    )
-
-
-def _respiratory(traits: Traits) -> str:
-    phase = traits.nominal_percentage_of_respiratory_phase
-    return "" if phase is None else f"respiratory phase {phase:g} %"
-
-
-def _patient_position(traits: Traits) -> str:
-    return f"patient position {traits.patient_position}" if traits.patient_position else ""
-
-
-def _flip(traits: Traits) -> str:
-    return f"flip angle {traits.flip_angle:g}°" if traits.flip_angle else ""
-
-
-def _voltage(traits: Traits) -> str:
-    return f"{traits.kvp:g} kV" if traits.kvp else ""
-
-
-def _kernel(traits: Traits) -> str:
-    return f"kernel {traits.convolution_kernel}" if traits.convolution_kernel else ""
-
-
-def _thickness(traits: Traits) -> str:
-    return f"{traits.slice_thickness:g} mm thick" if traits.slice_thickness else ""
-
-
+#: Traits that say something where they are zero; any other is then not stated.
+_MAY_BE_ZERO = {
+    *("referenced_segment_number", "echo_number", "diffusion_b_value"),
+    *("nominal_percentage_of_cardiac_phase", "nominal_percentage_of_respiratory_phase"),
+}
 _DESCRIPTIONS = (
     _kind,
     _component,
-    _segment,
-    _echo,
-    _echo_number,
-    _inversion,
-    _flip,
-    _voltage,
-    _kernel,
-    _thickness,
-    _patient_position,
-    _b_value,
-    _cardiac,
-    _respiratory,
+    partial(_said, "referenced_segment_number", "segment {}"),
+    partial(_said, "echo_time", "echo {:g} ms"),
+    partial(_said, "echo_number", "echo {}"),
+    partial(_said, "inversion_time", "inversion {:g} ms"),
+    partial(_said, "flip_angle", "flip angle {:g}°"),
+    partial(_said, "kvp", "{:g} kV"),
+    partial(_said, "convolution_kernel", "kernel {}"),
+    partial(_said, "slice_thickness", "{:g} mm thick"),
+    partial(_said, "patient_position", "patient position {}"),
+    partial(_said, "diffusion_b_value", "b {:g}"),
+    partial(_said, "nominal_percentage_of_cardiac_phase", "cardiac phase {:g} %"),
+    partial(_said, "nominal_percentage_of_respiratory_phase", "respiratory phase {:g} %"),
 )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import floordiv, mod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.reading.dicom.header.frames import Frame
-from napari_ifa.reading.dicom.series.keys import Key
+from napari_ifa.reading.dicom.series.keys import Key, Places
 
 #: Positions that show whether an image runs up or down the stack.
 _SHORTEST_RUN = 4
 
 
-def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable[Key]:
+def keys_by_number(frames: Sequence[Frame], where: Places) -> Iterable[Key]:
     """By instance number: a file for each image; image after image; or slice after slice.
 
-    ``place [n]`` numbers the positions of the frames from 0. Each key is one way in which the
-    files may have been numbered; none that would mix two images where files are missing.
+    Each key is one way in which the files may have been numbered; none that would mix two images
+    where files are missing.
     """
     yield lambda f: f.image.instance_number
     numbers = np.array(
@@ -27,6 +28,7 @@ def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable
     )
     if (numbers < 0).any() or len(np.unique(numbers)) < len(numbers):
         return
+    place = np.array([where[id(frame)] for frame in frames])
     counts = np.bincount(place)
     positions, repeats = len(counts), int(counts.max())
     if (counts == repeats).all():
@@ -41,17 +43,13 @@ def keys_by_number(frames: Sequence[Frame], place: NDArray[np.intp]) -> Iterable
             yield lambda f: rank[f.image.instance_number or 0] % repeats
         return
     for first in _firsts_of_images(numbers, place, positions, repeats):
-        yield partial(_which_image, first=first, positions=positions)
+        yield partial(_counted, first, floordiv, positions)
     for first in _firsts_of_slices(numbers, place, repeats):
-        yield partial(_which_of_a_slice, first=first, repeats=repeats)
+        yield partial(_counted, first, mod, repeats)
 
 
-def _which_image(frame: Frame, first: int, positions: int) -> Hashable:
-    return ((frame.image.instance_number or 0) - first) // positions
-
-
-def _which_of_a_slice(frame: Frame, first: int, repeats: int) -> Hashable:
-    return ((frame.image.instance_number or 0) - first) % repeats
+def _counted(first: int, count: Callable[[int, int], int], by: int, frame: Frame) -> int:
+    return count((frame.image.instance_number or 0) - first, by)
 
 
 def _firsts_of_images(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, pairwise
@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from napari_ifa.reading.dicom.header.frames import Frame
-from napari_ifa.reading.dicom.series.keys import Key
+from napari_ifa.reading.dicom.series.keys import Groups, Key, Places, as_met, once_each, traits
 from napari_ifa.reading.dicom.series.stacking import (
     beside_the_normal,
     commonest_step,
@@ -43,10 +43,8 @@ _BESIDE = 0.5
 #: Heights nearer than this (mm) are one.
 _SAME_HEIGHT = 0.01
 
-Groups = list[list[Frame]]
-
 #: What the slices of one acquisition have in common.
-_ACQUISITIONS: tuple[Key, ...] = (lambda f: f.traits.acquisition_number, acquisition_clock)
+_ACQUISITIONS: tuple[Key, ...] = (traits("acquisition_number"), acquisition_clock)
 
 
 def overlapping_passes(frames: Sequence[Frame], times: Sequence[Key]) -> Groups | None:
@@ -68,17 +66,15 @@ def overlapping_passes(frames: Sequence[Frame], times: Sequence[Key]) -> Groups 
     return None
 
 
-def meeting_passes(
-    frames: Sequence[Frame], place: Mapping[int, int], times: Sequence[Key]
-) -> Groups | None:
+def meeting_passes(frames: Sequence[Frame], place: Places, times: Sequence[Key]) -> Groups | None:
     """Passes one above the other that share no more than the slices at their borders.
 
-    ``place`` numbers the position of a frame, by its ``id``. From the lowest to the highest.
+    From the lowest to the highest.
     """
     for groups in _candidates(frames, times):
-        own = [{place[id(frame)] for frame in group} for group in groups]
-        if any(len(places) < len(group) for places, group in zip(own, groups, strict=True)):
+        if not once_each(groups, place):
             continue
+        own = [{place[id(frame)] for frame in group} for group in groups]
         order = sorted(range(len(groups)), key=lambda k: (min(own[k]), max(own[k])))
         ordered = [own[k] for k in order]
         if all(_meet(one, other) for one, other in pairwise(ordered)) and not any(
@@ -88,21 +84,15 @@ def meeting_passes(
     return None
 
 
-def several_passes(
-    frames: Sequence[Frame], place: Mapping[int, int], times: Sequence[Key]
-) -> Groups | None:
+def several_passes(frames: Sequence[Frame], place: Places, times: Sequence[Key]) -> Groups | None:
     """Passes in any number, with each position once at most in each of them.
 
     ``times`` are what frames of one pass may have in common; without any, a pass is a run of files
     along the stack.
     """
     found = _grouped(frames, (*_ACQUISITIONS, *times)) if times else _in_runs(frames)
-    for groups in found:
-        each = [{place[id(frame)] for frame in group} for group in groups]
-        once = all(len(own) == len(group) for own, group in zip(each, groups, strict=True))
-        if once and all(map(is_even, groups)):
-            return groups
-    return None
+    even = (groups for groups in found if once_each(groups, place) and all(map(is_even, groups)))
+    return next(even, None)
 
 
 @dataclass(frozen=True)
@@ -169,7 +159,7 @@ def far_pieces(
     if pieces is not None:
         return pieces
     for key in kinds:
-        groups = _values(frames, key)
+        groups = list(as_met(key, frames).values())
         main = max(groups, key=len)
         apart = [group for group in groups if group is not main]
         strays = [frame for group in apart for frame in group]
@@ -214,35 +204,23 @@ def _candidates(frames: Sequence[Frame], times: Sequence[Key]) -> Iterator[Group
 
 
 def _in_runs(frames: Sequence[Frame]) -> Iterator[Groups]:
-    orders = (
-        _by_number(frames),
-        one_after_the_other(frames, acquisition_clock),
-        one_after_the_other(frames, content_clock),
-    )
-    for order in orders:
-        if order is not None:
-            yield from _grouped(frames, [partial(_run_of, _runs(frames, order))])
+    clocks = (acquisition_clock, content_clock)
+    orders = (one_after_the_other(frames, clock) for clock in clocks)
+    for order in filter(None, (_by_number(frames), *orders)):
+        yield from _grouped(frames, [partial(_run_of, _runs(frames, order))])
 
 
-def _run_of(runs: Mapping[int, int], frame: Frame) -> int:
+def _run_of(runs: Places, frame: Frame) -> int:
     return runs[id(frame)]
 
 
 def _grouped(frames: Sequence[Frame], keys: Iterable[Key]) -> Iterator[Groups]:
     """Ways to take the frames for passes of three slices and more, but for some cut short."""
     for key in keys:
-        groups = _values(frames, key)
+        groups = list(as_met(key, frames).values())
         enough = len(frames) >= SHORTEST_STACK * len(groups)
         if len(groups) > 1 and enough and None not in map(key, frames):
             yield groups
-
-
-def _values(frames: Sequence[Frame], key: Key) -> Groups:
-    """Frames of one value each, in the order met."""
-    groups: dict[Hashable, list[Frame]] = {}
-    for frame in frames:
-        groups.setdefault(key(frame), []).append(frame)
-    return list(groups.values())
 
 
 def _by_number(frames: Sequence[Frame]) -> list[int] | None:

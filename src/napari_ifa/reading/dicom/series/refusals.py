@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydicom.uid import UID
 
 from napari_ifa.reading.dicom.header.compression import decoder_of, is_installed
 from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame
 from napari_ifa.reading.dicom.header.placement import placement_reason
-from napari_ifa.reading.dicom.header.stored_frames import frame_is_complete
+from napari_ifa.reading.problems import DicomProblem, StudyProblem
+from napari_ifa.volumes.geometry_report import Note
 
 _OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
 _OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
@@ -22,21 +23,18 @@ def label(frames: Sequence[Frame]) -> str:
     return f"Series {number}" if number is not None else "Series without number"
 
 
-def refusal(frames: Sequence[Frame]) -> str | None:
+def refusal(frames: Sequence[Frame]) -> Note | None:
     """One sentence about the frames of a series, or None where all of them can be stacked."""
-    reasons = (_reason(frame) for frame in frames)
-    reason = next((reason for reason in reasons if reason is not None), None)
-    return None if reason is None else f"{label(frames)}: {reason}"
+    found = ((check(frame), kind) for frame in frames for kind, check in _CHECKS.items())
+    sentences = (Note(f"{label(frames)}: {reason}", kind) for reason, kind in found if reason)
+    return next(sentences, None)
 
 
-def is_damaged(frame: Frame) -> bool:
-    """Whether the file does not hold all of the frame's pixels."""
-    return not frame_is_complete(frame)
-
-
-def damaged(frame: Frame) -> str:
+def damaged(frame: Frame) -> Note:
     """The sentence about a file with broken pixel data."""
-    return f"{frame.image.path.name}: image data incomplete or damaged; skipped."
+    name = frame.image.path.name
+    sentence = f"{name}: image data incomplete or damaged; skipped."
+    return Note(sentence, StudyProblem.DAMAGED, file=name)
 
 
 def unplaced(frames: Sequence[Frame]) -> str:
@@ -87,13 +85,6 @@ def cut_off(frames: Sequence[Frame], count: int) -> str:
     return f"{label(frames)}: {slices} missing at the end, which other images of the series have."
 
 
-def _reason(frame: Frame) -> str | None:
-    if frame.image.refused:
-        return frame.image.refused
-    checks = (placement_reason, _value_reason, _codec_reason)
-    return next((reason for check in checks if (reason := check(frame))), None)
-
-
 def _value_reason(frame: Frame) -> str | None:
     image = frame.image
     if image.samples_per_pixel not in (1, 3) or (image.samples_per_pixel == 3) != (
@@ -104,7 +95,7 @@ def _value_reason(frame: Frame) -> str | None:
     if image.samples_per_pixel == 1 and image.photometric_interpretation not in _OF_ONE:
         kind = _plain(image.photometric_interpretation) or "an unknown kind"
         return f"pixels of {kind} are not supported."
-    if image.is_float:
+    if image.pixels.is_float:
         return None
     if image.bits_allocated not in (1, 8, 16, 32):
         return f"{image.bits_allocated} bits per pixel are not supported."
@@ -134,3 +125,11 @@ def _name(syntax: UID) -> str:
 def _plain(code: str) -> str:
     """A code of the standard; empty where a damaged header holds anything else, even a name."""
     return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""
+
+
+_CHECKS: dict[DicomProblem, Callable[[Frame], str | None]] = {
+    DicomProblem.FORM: lambda frame: frame.image.refused,
+    DicomProblem.PLACE: placement_reason,
+    DicomProblem.VALUES: _value_reason,
+    DicomProblem.COMPRESSION: _codec_reason,
+}

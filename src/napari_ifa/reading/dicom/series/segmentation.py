@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import LABEL_MAP, Frame, StoredImage
 from napari_ifa.reading.dicom.series.refusals import label
+from napari_ifa.reading.problems import DicomProblem
 
 #: A gap is a whole number of steps within this part of one.
 _WHOLE = 0.05
@@ -55,7 +56,10 @@ def slots(
         if places is None:
             raise UnsupportedStudyError(
                 f"{label(frames)}: slice distances of a segmentation vary ({gaps.min():.2f}–"
-                f"{gaps.max():.2f} mm); labels cannot be interpolated. Not opened."
+                f"{gaps.max():.2f} mm); labels cannot be interpolated. Not opened.",
+                DicomProblem.GRID,
+                least=float(gaps.min()),
+                greatest=float(gaps.max()),
             )
         if stated is not None:
             notes.append(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import Frame
@@ -20,10 +19,11 @@ from napari_ifa.reading.dicom.series.copies import (
 from napari_ifa.reading.dicom.series.differences import differing, told_by_header
 from napari_ifa.reading.dicom.series.keys import (
     Key,
-    by_first_of,
+    Places,
     by_key,
     by_value,
     differs_at_a_position,
+    traits,
 )
 from napari_ifa.reading.dicom.series.labels import labels
 from napari_ifa.reading.dicom.series.numbering import keys_by_number
@@ -35,7 +35,7 @@ from napari_ifa.reading.dicom.series.passes import (
     several_passes,
     shifted_stacks,
 )
-from napari_ifa.reading.dicom.series.refusals import label
+from napari_ifa.reading.dicom.series.refusals import label, not_told_apart
 from napari_ifa.reading.dicom.series.stacking import heights_of, is_even, is_full, stack_frames
 from napari_ifa.reading.dicom.series.times import (
     acquisition_clock,
@@ -65,67 +65,52 @@ def _segment_of_file(frame: Frame) -> Hashable:
     )
 
 
+_STATE = ("diffusion_b_value", "diffusion_gradient_orientation", "temporal_position_identifier")
+_PHASES = (
+    *("nominal_percentage_of_cardiac_phase", "nominal_percentage_of_respiratory_phase"),
+    "trigger_time",
+)
 #: Different kinds of image: wherever one of these differs at a position, they are apart.
 _KINDS: tuple[Key, ...] = (
     lambda f: f.image.series_description,
-    lambda f: f.traits.image_type,
-    lambda f: f.traits.complex_image_component,
-    lambda f: f.traits.referenced_segment_number,
-    lambda f: f.traits.echo_time,
-    lambda f: f.traits.echo_number,
-    lambda f: f.traits.inversion_time,
-    lambda f: f.traits.flip_angle,
-    lambda f: f.traits.kvp,
-    lambda f: f.traits.convolution_kernel,
-    lambda f: f.traits.slice_thickness,
-    lambda f: f.traits.contrast_bolus_agent,
-    lambda f: f.traits.patient_position,
-    lambda f: f.traits.stack_id,
+    *map(traits, ("image_type", "complex_image_component", "referenced_segment_number")),
+    *map(traits, ("echo_time", "echo_number", "inversion_time", "flip_angle", "kvp")),
+    *map(traits, ("convolution_kernel", "slice_thickness", "contrast_bolus_agent")),
+    *map(traits, ("patient_position", "stack_id")),
 )
 #: One image again and again: of use only where each position has each value once at most.
 _TIMES: tuple[Key, ...] = (
-    lambda f: f.traits.diffusion_b_value,
-    lambda f: (f.traits.diffusion_b_value, f.traits.diffusion_gradient_orientation),
-    lambda f: f.traits.temporal_position_identifier,
-    lambda f: f.traits.nominal_percentage_of_cardiac_phase,
-    lambda f: f.traits.nominal_percentage_of_respiratory_phase,
-    lambda f: f.traits.trigger_time,
-    lambda f: f.traits.frame_reference_time,
-    lambda f: f.traits.acquisition_number,
+    traits("diffusion_b_value"),
+    traits("diffusion_b_value", "diffusion_gradient_orientation"),
+    *map(traits, ("temporal_position_identifier", *_PHASES)),
+    *map(traits, ("frame_reference_time", "acquisition_number")),
     acquisition_clock,
     content_clock,
-    lambda f: f.traits.dimension_index_values,
-    lambda f: (
-        *(
-            f.traits.diffusion_b_value,
-            f.traits.diffusion_gradient_orientation,
-            f.traits.temporal_position_identifier,
-        ),
-        *(
-            f.traits.nominal_percentage_of_cardiac_phase,
-            f.traits.nominal_percentage_of_respiratory_phase,
-            f.traits.trigger_time,
-        ),
-    ),
+    traits("dimension_index_values"),
+    traits(*_STATE, *_PHASES),
 )
 
 
 @dataclass(frozen=True)
 class Part:
-    """Frames of one image, and what tells it apart from the others of its group.
+    """Frames of one image, and how it is offered.
 
-    ``separated`` is False where several frames lie at one position and nothing tells them apart;
-    ``differing`` then names what differs between them nevertheless. ``cut_off`` counts positions
-    beyond the ends of this image that other times of it have. ``notes`` say what was found, one
-    sentence each.
+    Attributes
+    ----------
+    label : what tells it apart from the others of its group.
+    question : the sentence that asks first, where several frames lie at one position and nothing
+        tells them apart.
+    alternative : another way to see an image that is listed too.
+    cut_off : positions beyond the ends of this image that other times of it have.
+    notes : what was found, one sentence each.
     """
 
     frames: tuple[Frame, ...]
     label: str = ""
-    separated: bool = True
+    question: str | None = None
+    alternative: bool = False
     cut_off: int = 0
     notes: tuple[str, ...] = ()
-    differing: tuple[str, ...] = ()
 
 
 def split_frames(frames: Sequence[Frame], decode: Decode) -> list[Part]:
@@ -156,15 +141,15 @@ def state_one_position(frames: Sequence[Frame]) -> bool:
     )
 
 
-def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
-    """``[n]``: a number for each position along the stack, the same for frames that share it.
+def places(frames: Sequence[Frame]) -> Places:
+    """Where each frame lies along the stack: the same number for frames that share a position.
 
     Each image that holds its slices as tiles is a whole stack, and its tiles share their places
     with those of the others, wherever the patient or the scanner moved them in between.
     """
     if frames[0].tile is not None:
-        _, tiles = np.unique([frame.tile for frame in frames], axis=0, return_inverse=True)
-        return tiles.astype(np.intp).ravel()
+        _, numbers = np.unique([frame.tile for frame in frames], axis=0, return_inverse=True)
+        return dict(zip(map(id, frames), numbers.ravel().tolist(), strict=True))
     if state_one_position(frames):
         heights = np.array([frame.slice_location for frame in frames], dtype=float)
     else:
@@ -172,88 +157,94 @@ def places(frames: Sequence[Frame]) -> NDArray[np.intp]:
     order = np.argsort(heights, kind="stable")
     numbers = np.zeros(len(frames), dtype=np.intp)
     numbers[order[1:]] = np.cumsum(np.diff(heights[order]) > SAME_POSITION)
-    return numbers
+    return dict(zip(map(id, frames), numbers.tolist(), strict=True))
+
+
+def _each(groups: Iterable[Sequence[Frame]], decode: Decode, *notes: str) -> list[Part]:
+    """The images of each group; notes on all of them follow their own."""
+    parts = (part for group in groups for part in _split(list(group), decode))
+    return [replace(part, notes=(*part.notes, *notes)) for part in parts]
 
 
 def _split(frames: list[Frame], decode: Decode) -> list[Part]:
     segments = by_value(_segment_of_file, frames)
     if len(segments) > 1:
-        return [part for group in segments for part in _split(group, decode)]
-    place = places(frames)
-    counts = np.bincount(place)
-    repeats = int(counts.max())
+        return _each(segments, decode)
+    where = places(frames)
+    counts = Counter(where.values()).values()
+    repeats = max(counts)
     if repeats <= 1:
         return [_without_place(frames)] if state_one_position(frames) else _stacks(frames, decode)
     for key in _KINDS:
-        if differs_at_a_position(frames, place, key):
-            return [part for group in by_value(key, frames) for part in _split(group, decode)]
-    where = {id(frame): int(number) for frame, number in zip(frames, place, strict=True)}
-    if (by_claims := by_key(_claims, frames, place, repeats)) is not None:
+        if differs_at_a_position(frames, where, key):
+            return _each(by_value(key, frames), decode)
+    if (by_claims := by_key(_claims, frames, where, repeats)) is not None:
         return _times(by_claims, where, decode)
     if (groups := meeting_passes(frames, where, _TIMES)) is not None:
         return _meeting(groups, where, decode)
     for key in _TIMES:
-        if (by_time := by_key(key, frames, place, repeats)) is not None:
+        if (by_time := by_key(key, frames, where, repeats)) is not None:
             if key in (acquisition_clock, content_clock):
                 by_time = in_order_of_time(by_time, where, key)
             return _times(by_time, where, decode)
     if _lost_their_positions(frames, where):
         return [_without_place(frames)]
-    uneven = bool((counts != repeats).any())
+    uneven = len(set(counts)) > 1
     # Some images were sent twice: before their numbers let them pass for another image. Where
     # every position has equally many, their pixels are looked at only when nothing else is left.
-    if uneven and len(kept := without_equal_pixels(frames, place, decode)) < len(frames):
+    if uneven and len(kept := without_equal_pixels(frames, where, decode)) < len(frames):
         return _split(kept, decode)
-    by_number = by_first_of(keys_by_number(frames, place), frames, place, repeats)
-    if by_number is not None:
-        return _times(by_number, where, decode)
+    for key in keys_by_number(frames, where):
+        if (by_number := by_key(key, frames, where, repeats)) is not None:
+            return _times(by_number, where, decode)
     if not uneven:
-        kept = without_equal_pixels(frames, place, decode)
+        kept = without_equal_pixels(frames, where, decode)
         # Blank slices of several images are equal too: all have to be.
-        if len(np.unique(np.bincount(places(kept)))) == 1 and len(kept) < len(frames):
+        left = Counter(places(kept).values()).values()
+        if len(set(left)) == 1 and len(kept) < len(frames):
             return _split(kept, decode)
     return _by_what_is_left(frames, where, repeats, decode)
 
 
 def _by_what_is_left(
-    frames: list[Frame], where: Mapping[int, int], repeats: int, decode: Decode
+    frames: list[Frame], where: Places, repeats: int, decode: Decode
 ) -> list[Part]:
-    place = np.array([where[id(frame)] for frame in frames])
     if (passes := several_passes(frames, where, _TIMES)) is not None:
-        return [part for group in _named_passes(passes, decode) for part in group]
+        return _named_passes(passes, decode)
     if (ranks := ranks_by_time(frames, where)) is not None:
         return _times(by_value(lambda f: ranks[id(f)], frames), where, decode)
     if (passes := several_passes(frames, where, ())) is not None:
-        return [part for group in _named_passes(passes, decode) for part in group]
-    by_folder = by_key(lambda f: str(f.image.path.parent), frames, place, repeats)
+        return _named_passes(passes, decode)
+    by_folder = by_key(lambda f: str(f.image.path.parent), frames, where, repeats)
     if by_folder is not None:
         return _times(by_folder, where, decode)
     if (told := told_by_header(frames, where, repeats)) is not None:
         note = f"{label(frames)}: its images are told apart by {told.name}."
-        parts = [replace(part, notes=(note,)) for part in _times(told.groups, where, decode)]
+        parts = _times(told.groups, where, decode)
         named = [f"{told.name} {value}" for value in told.values] or [""] * len(parts)
-        return [replace(part, label=name) for part, name in zip(parts, named, strict=True)]
+        return [
+            replace(part, label=name, notes=(note,))
+            for part, name in zip(parts, named, strict=True)
+        ]
     if (crossed := _by_one_after_another(frames, where, decode)) is not None:
         return crossed
-    return [Part(tuple(frames), separated=False, differing=differing(frames, where))]
+    return [Part(tuple(frames), question=not_told_apart(frames, differing(frames, where)))]
 
 
-def _by_one_after_another(
-    frames: list[Frame], where: Mapping[int, int], decode: Decode
-) -> list[Part] | None:
+def _by_one_after_another(frames: list[Frame], where: Places, decode: Decode) -> list[Part] | None:
     """Images by two things that are crossed: each value of the one has all values of the other."""
     for key in _TIMES:
         groups = by_value(key, frames)
         counts = [Counter(where[id(frame)] for frame in group) for group in groups]
         full = all(len(c) == len(set(where.values())) and len(set(c.values())) == 1 for c in counts)
         if len(groups) > 1 and full:
-            parts = [part for group in groups for part in _split(group, decode)]
-            if all(part.separated for part in parts):
+            parts = _each(groups, decode)
+            if all(part.question is None for part in parts):
                 return parts
     return None
 
 
-def _lost_their_positions(frames: Sequence[Frame], where: Mapping[int, int]) -> bool:
+def _lost_their_positions(frames: Sequence[Frame], where: Places) -> bool:
     """Whether no position but the numbers of the files are left of a stack."""
     numbers = {frame.image.instance_number for frame in frames}
     return (
@@ -274,13 +265,13 @@ def _without_place(frames: Sequence[Frame]) -> Part:
     return Part(tuple(ordered))
 
 
-def _times(groups: Sequence[list[Frame]], where: Mapping[int, int], decode: Decode) -> list[Part]:
+def _times(groups: Sequence[list[Frame]], where: Places, decode: Decode) -> list[Part]:
     last = max(where.values())
     ends = [[where[id(frame)] for frame in group] for group in groups]
     cut_off = [min(own) + last - max(own) for own in ends]
     if all(cut_off):
         # None is whole: each is at a place of its own.
-        return [part for group in _named_passes(groups, decode) for part in group]
+        return _named_passes(groups, decode)
     return [Part(tuple(g), cut_off=count) for g, count in zip(groups, cut_off, strict=True)]
 
 
@@ -300,15 +291,21 @@ def _stacks(frames: list[Frame], decode: Decode) -> list[Part]:
             f"{label(frames)}: its slices form {len(shifted.groups)} stacks, shifted by"
             f" {shifted.shift:.1f} mm within their planes; each is listed apart."
         )
-        groups = sorted(shifted.groups, key=_begin)
-        return [
-            replace(part, notes=(note, *part.notes))
-            for group in groups
-            for part in _split(group, decode)
-        ]
+        parts = _each(sorted(shifted.groups, key=_begin), decode)
+        return [replace(part, notes=(note, *part.notes)) for part in parts]
     pieces = far_pieces(frames, _KINDS, lambda: _fit_one_grid(frames))
+    if pieces is None and (passes := overlapping_passes(frames, _TIMES)) is not None:
+        if not _overlap(passes, _GOOD_PART):
+            return _named_passes(passes, decode)
+        # The same slices again, after the patient or the table was moved; or strays.
+        few = min(map(len, passes)) < SHORTEST_STACK
+        note = (
+            f"{label(frames)}: its slices lie on {len(passes)} different grids, one within"
+            " another; each is listed apart."
+        )
+        return _each(passes, decode, *[note] * few)
     if pieces is None:
-        return _passes(frames, decode)
+        return [Part(tuple(frames))]
     count = sum(map(len, pieces.apart))
     note = (
         f"{label(frames)}: {count} image{' lies' if count == 1 else 's lie'} {pieces.gap:.1f} mm"
@@ -321,21 +318,6 @@ def _stacks(frames: list[Frame], decode: Decode) -> list[Part]:
     return [Part(tuple(pieces.main), notes=(note,)), *apart]
 
 
-def _passes(frames: list[Frame], decode: Decode) -> list[Part]:
-    if (passes := overlapping_passes(frames, _TIMES)) is not None:
-        if _overlap(passes, _GOOD_PART):
-            # The same slices again, after the patient or the table was moved; or strays.
-            few = min(map(len, passes)) < SHORTEST_STACK
-            note = (
-                f"{label(frames)}: its slices lie on {len(passes)} different grids, one within"
-                " another; each is listed apart."
-            )
-            parts = [part for group in passes for part in _split(group, decode)]
-            return [replace(p, notes=(*p.notes, note)) for p in parts] if few else parts
-        return [part for group in _named_passes(passes, decode) for part in group]
-    return [Part(tuple(frames))]
-
-
 def _fit_one_grid(frames: Sequence[Frame]) -> bool:
     try:
         stack_frames(frames)
@@ -344,17 +326,14 @@ def _fit_one_grid(frames: Sequence[Frame]) -> bool:
     return True
 
 
-def _named_passes(groups: Sequence[list[Frame]], decode: Decode) -> list[list[Part]]:
+def _named_passes(groups: Sequence[list[Frame]], decode: Decode) -> list[Part]:
     """The images of each pass, numbered in the order in which they were taken."""
-    name = label(groups[0])
-    note = f"{name}: its {len(groups)} acquisitions overlap; each is listed apart."
-    named = []
-    for number, group in enumerate(sorted(groups, key=_begin), start=1):
-        title = f"acquisition {number} of {len(groups)}"
-        named.append(
-            [replace(p, label=title, notes=(*p.notes, note)) for p in _split(group, decode)]
-        )
-    return named
+    note = f"{label(groups[0])}: its {len(groups)} acquisitions overlap; each is listed apart."
+    return [
+        replace(part, label=f"acquisition {number} of {len(groups)}")
+        for number, group in enumerate(sorted(groups, key=_begin), start=1)
+        for part in _each([group], decode, note)
+    ]
 
 
 def _begin(frames: Sequence[Frame]) -> tuple[object, ...]:
@@ -368,7 +347,7 @@ def _begin(frames: Sequence[Frame]) -> tuple[object, ...]:
     )
 
 
-def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int], decode: Decode) -> list[Part]:
+def _meeting(groups: Sequence[list[Frame]], where: Places, decode: Decode) -> list[Part]:
     """Acquisitions with the slice at each border twice: one image where the two are the same."""
     first: dict[int, Frame] = {}
     kept: list[Frame] = []
@@ -381,13 +360,12 @@ def _meeting(groups: Sequence[list[Frame]], where: Mapping[int, int], decode: De
             elif nearly_equal_pixels(other, frame, decode):
                 twice += 1
             else:
-                return [part for one in _named_passes(groups, decode) for part in one]
+                return _named_passes(groups, decode)
     note = (
         f"{label(kept)}: {twice} slice{' was' if twice == 1 else 's were'} taken twice, where two"
         f" acquisitions meet, and {'is' if twice == 1 else 'are'} shown once."
     )
-    parts = _split(kept, decode)
-    return [replace(part, notes=(*part.notes, note)) for part in parts]
+    return _each([kept], decode, note)
 
 
 def _interwoven(frames: list[Frame]) -> list[list[Frame]] | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.dicom.header.stored_frames import frame_is_complete
 from napari_ifa.reading.dicom.series.refusals import (
     damaged,
-    is_damaged,
     label,
     refusal,
     remarks,
@@ -20,6 +21,7 @@ from napari_ifa.reading.dicom.series.refusals import (
 )
 from napari_ifa.reading.dicom.series.segmentation import slots as slots_of_segmentation
 from napari_ifa.reading.dicom.series.stack import Resampling, Stack
+from napari_ifa.reading.problems import DicomProblem, refused
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
 
@@ -40,6 +42,7 @@ _SHORTEST_RUN = 3
 _MOST_GROWTH = 4
 #: Pixels of a slice that are no matter in any case.
 _SMALL_AREA = 512 * 512
+_NOT_STATED = "not stated (1 mm assumed)"
 #: Places named in one sentence.
 _MOST_NAMED = 6
 
@@ -55,12 +58,12 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     frames, notes = _whole(frames)
     line = _Line.of(frames)
     name = label(frames)
-    if frames[0].image.photometric_interpretation == "MONOCHROME1":
-        notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
+    notes += _inverted(frames)
     if len(frames) == 1:
         thickness = frames[0].slice_distance
-        notes.append(f"{name}: a single slice; its thickness is {_stated(thickness)}.")
-        step = line.normal * (thickness or 1.0)
+        stated = f"taken from the header ({thickness:g} mm)" if thickness else _NOT_STATED
+        notes.append(f"{name}: a single slice; its thickness is {stated}.")
+        step = np.cross(line.row, line.column) * (thickness or 1.0)
         affine = line.affine(step, line.positions[0])
         return Stack(line.frames, affine, report=GeometryReport(notes=tuple(notes)))
     missing: list[int] = []
@@ -94,14 +97,17 @@ def stack_without_place(frames: Sequence[Frame]) -> Stack:
         With one sentence, where they cannot be shown rightly.
     """
     frames, notes = _whole(frames)
-    name = label(frames)
-    notes.append(unplaced(frames))
-    if frames[0].image.photometric_interpretation == "MONOCHROME1":
-        notes.append(f"{name}: shown inverted, as it is meant to be; values are unchanged.")
+    notes += [unplaced(frames), *_inverted(frames)]
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
     # As pictures have it: columns to the left, rows to the back, the first image on top.
     affine = np.diag([1.0, height / width, -1.0, 1.0])
     return Stack(tuple(frames), affine, placed=False, report=GeometryReport(notes=tuple(notes)))
+
+
+def _inverted(frames: Sequence[Frame]) -> list[str]:
+    if frames[0].image.photometric_interpretation != "MONOCHROME1":
+        return []
+    return [f"{label(frames)}: shown inverted, as it is meant to be; values are unchanged."]
 
 
 @dataclass(frozen=True)
@@ -175,15 +181,13 @@ def beside_the_normal(frames: Sequence[Frame]) -> NDArray[np.float64]:
 def _whole(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     """The frames whose pixels are all there, and a sentence for each file that is damaged, and for
     each thing that was read otherwise than its header says."""
-    sentence = refusal(frames)
-    if sentence is not None:
-        raise UnsupportedStudyError(sentence)
-    said = remarks(frames)
-    whole = [frame for frame in frames if not is_damaged(frame)]
-    lost = dict.fromkeys(damaged(frame) for frame in frames if is_damaged(frame))
+    if (sentence := refusal(frames)) is not None:
+        raise refused(sentence)
+    whole = [frame for frame in frames if frame_is_complete(frame)]
+    lost = dict.fromkeys(damaged(frame) for frame in frames if not frame_is_complete(frame))
     if not whole:
-        raise UnsupportedStudyError(next(iter(lost)))
-    return whole, [*said, *lost]
+        raise refused(next(iter(lost)))
+    return whole, [*remarks(frames), *lost]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,11 +215,6 @@ class _Line:
             order, normal = order[::-1], -normal
         ordered = tuple(frames[k] for k in order)
         return cls(ordered, row, column, normal, positions[order])
-
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        """Of the planes: from row × column."""
-        return np.cross(self.row, self.column)
 
     @property
     def heights(self) -> NDArray[np.float64]:
@@ -286,19 +285,16 @@ def _instances_run_backwards(frames: Sequence[Frame], order: NDArray[np.intp]) -
 def commonest_step(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.bool_]]:
     """The commonest distance of two slices, and which gaps have it."""
     rising = np.sort(gaps)
-    first = np.searchsorted(rising, rising - _tolerances(rising), "left")
-    last = np.searchsorted(rising, rising + _tolerances(rising), "right")
+    first = np.searchsorted(rising, rising - _tolerance(rising), "left")
+    last = np.searchsorted(rising, rising + _tolerance(rising), "right")
     most = int((last - first).argmax())
     step = float(np.median(rising[first[most] : last[most]]))
     return step, np.abs(gaps - step) <= _tolerance(step)
 
 
-def _tolerance(gap: float) -> float:
-    return max(_GAP_RELATIVE * gap, min(_GAP_ABSOLUTE, _GAP_AT_MOST * gap))
-
-
-def _tolerances(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(_GAP_RELATIVE * gaps, np.minimum(_GAP_ABSOLUTE, _GAP_AT_MOST * gaps))
+def _tolerance(gap: Any) -> Any:
+    """Of one gap, or of each of several."""
+    return np.maximum(_GAP_RELATIVE * gap, np.minimum(_GAP_ABSOLUTE, _GAP_AT_MOST * gap))
 
 
 def _are_in_place(heights: NDArray[np.float64], step: float) -> bool:
@@ -318,8 +314,7 @@ def _missing(gaps: NDArray[np.float64], step: float) -> list[int]:
     total = int(steps.sum()) + 1
     if total > _MOST_GROWTH * (len(gaps) + 1):
         return []
-    present = {0, *(int(k) for k in np.cumsum(steps))}
-    return [k for k in range(total) if k not in present]
+    return np.setdiff1d(np.arange(1, total), np.cumsum(steps)).tolist()
 
 
 def _missing_note(name: str, line: _Line, step: float, missing: Sequence[int]) -> str:
@@ -355,7 +350,10 @@ def _resampled(
     if slices > _MOST_GROWTH * len(line.frames) or too_wide:
         raise UnsupportedStudyError(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
-            " drift too far to be brought to one grid. Not opened."
+            " drift too far to be brought to one grid. Not opened.",
+            DicomProblem.GRID,
+            least=float(gaps.min()),
+            greatest=float(gaps.max()),
         )
     tilt = line.tilt_degrees
     shift = 0.0 if tilt else line.shift
@@ -366,9 +364,7 @@ def _resampled(
             f"{name}: its slices are shifted against one another within their planes, by up to"
             f" {shift:.1f} mm; each is shown in its own place."
         )
-    distances = None
     if unequal:
-        distances = (float(gaps.min()), float(gaps.max()))
         notes.append(
             f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm). Shown"
             f" interpolated at {step:.2f} mm; do not measure on it."
@@ -385,7 +381,7 @@ def _resampled(
         report=GeometryReport(
             tilt_degrees=tilt,
             shifted_mm=shift,
-            slice_distances_mm=distances,
+            slice_distances_mm=(float(gaps.min()), float(gaps.max())) if unequal else None,
             missing=tuple(missing),
             notes=tuple(notes),
         ),
@@ -399,8 +395,4 @@ def _far_from_all(places: NDArray[np.float64], slices: int) -> list[int]:
     grid = np.arange(slices)
     above = np.searchsorted(places, grid).clip(1, len(places) - 1)
     distance = np.minimum(np.abs(grid - places[above - 1]), np.abs(places[above] - grid))
-    return [int(k) for k in np.flatnonzero(distance > 1 + _MISSING_RELATIVE)]
-
-
-def _stated(thickness: float | None) -> str:
-    return f"taken from the header ({thickness:g} mm)" if thickness else "not stated (1 mm assumed)"
+    return np.flatnonzero(distance > 1 + _MISSING_RELATIVE).tolist()

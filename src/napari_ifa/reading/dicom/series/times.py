@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import date
 from itertools import pairwise
 
 import numpy as np
 
 from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.dicom.series.keys import Groups, Places, as_met
 
 #: Date and time as a file writes them.
 Clock = Callable[[Frame], tuple[str, str]]
@@ -34,69 +34,55 @@ def content_clock(frame: Frame) -> tuple[str, str]:
     return frame.traits.content_date, frame.traits.content_time
 
 
-def in_order_of_time(
-    groups: Sequence[list[Frame]], place: Mapping[int, int], clock: Clock
-) -> list[list[Frame]]:
+def in_order_of_time(groups: Sequence[list[Frame]], place: Places, clock: Clock) -> Groups:
     """Groups of one time each, by date and time.
 
     Where there are no dates and midnight lies in between, the instance numbers say which came
     first, if they say the same at each position; else the longest pause is before the first.
-
-    Parameters
-    ----------
-    place : number of the position of a frame, by its ``id``.
     """
     order = _order([clock(group[0]) for group in groups])
     if order is None:
         return list(groups)
-    if order.passed_midnight:
-        by_number = _order_of_numbers(groups, place)
-        if by_number is not None:
-            return [groups[k] for k in by_number]
-    return [groups[k] for k in order.indices]
+    indices, passed_midnight = order
+    if passed_midnight:
+        indices = _order_of_numbers(groups, place) or indices
+    return [groups[k] for k in indices]
 
 
 def one_after_the_other(frames: Sequence[Frame], clock: Clock) -> list[int] | None:
     """Indices of the frames by date and time; None where two have one time, or one has none."""
     stated = [clock(frame) for frame in frames]
     order = _order(stated)
-    return None if order is None or len(set(stated)) < len(frames) else order.indices
+    return None if order is None or len(set(stated)) < len(frames) else order[0]
 
 
-@dataclass(frozen=True)
-class _Order:
-    """Indices in the order of time, and whether only a pause says where midnight lies."""
+def _order(stated: Sequence[tuple[str, str]]) -> tuple[list[int], bool] | None:
+    """Indices in the order of time, and whether only a pause says where midnight lies.
 
-    indices: list[int]
-    passed_midnight: bool = False
-
-
-def _order(stated: Sequence[tuple[str, str]]) -> _Order | None:
-    """Of dates and times; None where a time is not stated."""
+    None where a time is not stated.
+    """
     moments = [_moment(*one) for one in stated]
     if any(seconds is None for _, seconds in moments):
         return None
     days = [day for day, _ in moments]
     clocks = np.array([seconds for _, seconds in moments], dtype=float)
     if None not in days and len(set(days)) > 1:
-        return _Order(np.lexsort((clocks, np.array(days, dtype=float))).tolist())
+        return np.lexsort((clocks, np.array(days, dtype=float))).tolist(), False
     order = np.argsort(clocks, kind="stable")
     if np.ptp(clocks) <= _LONGEST:
-        return _Order(order.tolist())
+        return order.tolist(), False
     rising = clocks[order]
     pauses = np.diff(rising, append=rising[0] + _DAY)
-    return _Order(np.roll(order, -(int(pauses.argmax()) + 1)).tolist(), passed_midnight=True)
+    return np.roll(order, -(int(pauses.argmax()) + 1)).tolist(), True
 
 
-def ranks_by_time(frames: Sequence[Frame], place: Mapping[int, int]) -> dict[int, int] | None:
+def ranks_by_time(frames: Sequence[Frame], place: Places) -> dict[int, int] | None:
     """Which of the images at its position each frame is by time, by its ``id``.
 
     None unless each position has equally many, all with times that differ.
     """
     for clock in (acquisition_clock, content_clock):
-        at: dict[int, list[Frame]] = defaultdict(list)
-        for frame in frames:
-            at[place[id(frame)]].append(frame)
+        at = as_met(lambda frame: place[id(frame)], frames)
         if len({len(group) for group in at.values()}) != 1:
             return None
         ranks: dict[int, int] = {}
@@ -111,9 +97,7 @@ def ranks_by_time(frames: Sequence[Frame], place: Mapping[int, int]) -> dict[int
     return None
 
 
-def _order_of_numbers(
-    groups: Sequence[Sequence[Frame]], place: Mapping[int, int]
-) -> list[int] | None:
+def _order_of_numbers(groups: Sequence[Sequence[Frame]], place: Places) -> list[int] | None:
     """Of the groups by instance number; None where positions disagree, or it is not known."""
     numbers: dict[int, dict[int, int]] = defaultdict(dict)
     for k, group in enumerate(groups):
