@@ -30,7 +30,7 @@ NO_SHARED_DATA = "no real studies: set NAPARI_IFA_SHARED_DATA to their folder"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much is tried of what chance makes up."""
     group = parser.getgroup("chance")
-    group.addoption("--hostile-runs", type=int, default=30, help="hostile command lines to try")
+    group.addoption("--hostile-runs", type=int, default=24, help="hostile command lines to try")
     group.addoption("--hostile-seed", type=int, default=0, help="to make them from")
     group.addoption(
         "--crash-runs", type=int, default=1, help="how often each command is killed in tests/crash"

@@ -52,6 +52,14 @@ def test_a_number_of_far_more_steps_than_fit_float64_stays_itself():
     assert found.step == 2**-28
 
 
+def test_the_smallest_number_below_zero_is_not_rounded_up():
+    found = of([*range(-1, 10), -5e-324])
+
+    assert found.step == 2
+    assert found.values.tolist() == [-2, 0, 2, 4, 6, 8]
+    assert found.counts.tolist() == [2, 2, 2, 2, 2, 2]
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(

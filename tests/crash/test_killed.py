@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -105,10 +106,17 @@ def _home(tmp_path: Path, where: str) -> Path:
     return home
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every command with the cache on either disk; where each is killed once, on one of them."""
+    if "where" in metafunc.fixturenames:
+        pairs = list(product(COMMANDS, ("same disk", "other disk")))
+        if metafunc.config.getoption("--crash-runs") == 1:
+            pairs = pairs[::3]
+        metafunc.parametrize(("command", "where"), pairs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("where", ["same disk", "other disk"])
-@pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_is_left_and_old_results_are_whole(
     command: str, where: str, inputs: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

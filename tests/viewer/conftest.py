@@ -6,10 +6,14 @@ import gc
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.desk import Desk
+
+if TYPE_CHECKING:
+    from napari_ifa.analysis import Analysis
 
 MANIFEST = Path(__file__).resolve().parents[2] / "napari.yaml"
 
@@ -39,19 +43,30 @@ def desk(make_napari_viewer, qtbot):
     desk.workspace.jobs.close()
 
 
-@pytest.fixture
-def explained(desk, tmp_path):
-    """A tiny study with its map on the common scale of two cases."""
+VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.fixture(scope="session")
+def tiny_analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """Of two cases by the tiny classifier; nothing changes it."""
     from napari_ifa.analysis import analyze
     from napari_ifa.cohorts import read_cohort
-    from napari_ifa.reading import read_volume
-    from tests.tiny import tiny_classifier, write_cohort, write_image
+    from tests.tiny import tiny_classifier, write_cohort
 
-    values = [1, 2, 3, 4, 5, 6, 7, 8]
-    cohort = write_cohort(tmp_path, [(values, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    folder = tmp_path_factory.mktemp("cohort")
+    cohort = write_cohort(folder, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
+    return analyze(tiny_classifier(), read_cohort(cohort))
+
+
+@pytest.fixture
+def explained(desk, tmp_path, tiny_analysis):
+    """A tiny study with its map on the common scale of two cases."""
+    from napari_ifa.reading import read_volume
+    from tests.tiny import tiny_classifier, write_image
+
     desk.session.set_classifier(tiny_classifier())
-    desk.session.set_analysis(analyze(tiny_classifier(), read_cohort(cohort)))
-    desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", values)))
+    desk.session.set_analysis(tiny_analysis)
+    desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
     desk.settle(lambda: desk.scene.overlay is not None)
     return desk
 

@@ -12,14 +12,13 @@ from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
 
-from napari_ifa.analysis import CohortFit, analyze
-from napari_ifa.cohorts import read_cohort
+from napari_ifa.analysis import CohortFit
 from napari_ifa.reading import read_volume
 from napari_ifa.viewer.scene.orientation import RADIOLOGICAL
 from napari_ifa.viewer.scene.study_layer import image_layer_data
 from napari_ifa.volumes import SourceOrder, volume_from_file_order
 from tests.desk import Desk
-from tests.tiny import tiny_classifier, write_cohort, write_image
+from tests.tiny import tiny_classifier, write_image
 
 pytestmark = pytest.mark.gui
 
@@ -58,18 +57,11 @@ def desk(window, qtbot):
     return window
 
 
-@pytest.fixture(scope="module")
-def analysis(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cohort")
-    cohort = write_cohort(folder, [(VALUES, 1), ([0, 0, 0, 0, 1, 1, 1, 1], 0)])
-    return analyze(tiny_classifier(), read_cohort(cohort))
-
-
 @pytest.fixture
-def explained(desk, analysis, tmp_path):
+def explained(desk, tiny_analysis, tmp_path):
     """A study, its map on the common scale, and 2 features."""
     desk.session.set_classifier(tiny_classifier())
-    desk.session.set_analysis(analysis)
+    desk.session.set_analysis(tiny_analysis)
     desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
     desk.settle(lambda: desk.scene.overlay is not None)
     desk.qtbot.wait(20)

@@ -88,22 +88,11 @@ def _checked_source(
     classifier: Classifier, workers: int | None, scheduler: str | None
 ) -> BundleSource:
     if workers is not None and scheduler is not None:
-        raise AnalysisError(
-            "Workers of this machine and a scheduler's are two ways to share the work; give one.",
-            AnalysisProblem.TWO_WAYS_TO_SHARE,
-        )
+        raise AnalysisError(AnalysisProblem.TWO_WAYS_TO_SHARE)
     if workers is not None and workers < 1:
-        raise AnalysisError(
-            f"{workers} workers compute nothing; give 1 or more.",
-            AnalysisProblem.NO_WORKER,
-            workers=workers,
-        )
+        raise AnalysisError(AnalysisProblem.NO_WORKER, workers=workers)
     if classifier.source is None:
-        raise AnalysisError(
-            "Workers load the model by themselves, so it has to be a bundle's; save it as a MONAI"
-            " bundle and open that with load_classifier.",
-            AnalysisProblem.NO_BUNDLE,
-        )
+        raise AnalysisError(AnalysisProblem.NO_BUNDLE)
     return classifier.source
 
 
@@ -111,10 +100,7 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise AnalysisError(
-            "Sharing the work needs Dask; install 'napari-ifa[distributed]'.",
-            AnalysisProblem.NO_DASK,
-        ) from error
+        raise AnalysisError(AnalysisProblem.NO_DASK) from error
     if scheduler is None:
         cluster = LocalCluster(
             n_workers=workers,
@@ -125,12 +111,7 @@ def _connected(stack: ExitStack, workers: int | None, scheduler: str | None) -> 
             preload=_IGNORE_INTERRUPT,
         )
         return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
-    unanswered = AnalysisError(
-        f"No Dask scheduler answers at {scheduler} within {_TIMEOUT} s; check the address, such"
-        " as tcp://10.0.0.1:8786, and that the scheduler runs.",
-        AnalysisProblem.NO_SCHEDULER,
-        scheduler=scheduler,
-    )
+    unanswered = AnalysisError(AnalysisProblem.NO_SCHEDULER, scheduler=scheduler, seconds=_TIMEOUT)
     # Dask would take a minute over a word that is no address.
     if ":" not in scheduler or not _listens(scheduler):
         raise unanswered
@@ -195,28 +176,19 @@ def _result(future: Future, scheduler: str | None) -> Shard:
     try:
         shard: Shard = future.result()
     except KilledWorker as error:
-        raise AnalysisError(
-            "Workers died again and again on the same cases, most likely for want of memory; what"
-            " was finished is kept, so resume with a smaller batch or fewer workers.",
-            AnalysisProblem.WORKERS_DIE,
-        ) from error
+        raise AnalysisError(AnalysisProblem.WORKERS_DIE) from error
     except CancelledError as error:
         raise _lost() from error
     except BundleError as error:
         where = f"A worker of {scheduler}" if scheduler else "A worker"
         raise AnalysisError(
-            f"{where} cannot load the model: {error} Bundle and images must lie under the same"
-            " paths for all workers.",
-            AnalysisProblem.WORKER_WITHOUT_MODEL,
+            AnalysisProblem.WORKER_WITHOUT_MODEL, where=where, error=error
         ) from error
     return shard
 
 
 def _lost() -> AnalysisError:
-    return AnalysisError(
-        "The Dask scheduler went away; what was finished is kept, so start it again and resume.",
-        AnalysisProblem.SCHEDULER_LOST,
-    )
+    return AnalysisError(AnalysisProblem.SCHEDULER_LOST)
 
 
 def _shard_on_worker(

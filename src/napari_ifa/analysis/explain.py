@@ -91,11 +91,7 @@ def explain(
         analysis.check(classifier)
         if method is not None and method != analysis.method:
             raise AnalysisError(
-                f"The analysis was made with '{analysis.method}'; its scale does not hold for"
-                f" '{method}'.",
-                AnalysisProblem.OTHER_METHOD,
-                method=method,
-                made_with=analysis.method,
+                AnalysisProblem.OTHER_METHOD, method=method, made_with=analysis.method
             )
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
     with _misfit_said(classifier, volume):

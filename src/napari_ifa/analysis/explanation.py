@@ -199,10 +199,7 @@ class Explanation:
             Without an analysis there is no common scale.
         """
         if self.scale is None:
-            raise AnalysisError(
-                "There is no common scale without a cohort's analysis; run or open one.",
-                AnalysisProblem.NO_ANALYSIS,
-            )
+            raise AnalysisError(AnalysisProblem.NO_ANALYSIS)
         array = self.scale(self.class_activation.array)
         return self.volume.with_array(array, f"S-CAM, {self._class_name}")
 
@@ -213,9 +210,4 @@ class Explanation:
 
 def other_features(mask: FeatureMask, features: int) -> AnalysisError:
     """The error where a mask is for another number of features than a layer has."""
-    return AnalysisError(
-        f"The feature mask is for {mask.keep.size} features; this layer has {features}.",
-        AnalysisProblem.OTHER_FEATURES,
-        given=mask.keep.size,
-        features=features,
-    )
+    return AnalysisError(AnalysisProblem.OTHER_FEATURES, given=mask.keep.size, features=features)

@@ -134,6 +134,9 @@ def _rounded_down(values: NDArray[np.float64], step: float) -> NDArray[np.float6
     """The greatest multiples of a power of two that are not above sorted values; exact."""
     with np.errstate(over="ignore"):
         multiples = np.floor(values / step) * step
+    # A quotient too small for float64 became 0: of a number below 0 that is above it.
+    negative = int(np.searchsorted(values, 0.0))
+    multiples[np.searchsorted(multiples[:negative], 0.0) : negative] = -step
     if max(-values[0], values[-1]) >= step * _EXACT:
         multiples = np.where(np.abs(values) >= step * _EXACT, values, multiples)
     return multiples + 0.0

@@ -52,9 +52,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
     except AnalysisError:
         raise
     except PermissionError as error:
-        raise AnalysisError(
-            f"{file.name}: no permission to read it.", AnalysisProblem.NO_PERMISSION, file=file.name
-        ) from error
+        raise AnalysisError(AnalysisProblem.NO_PERMISSION, file=file.name) from error
     # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
     except Exception as error:
         raise AnalysisError(
@@ -82,11 +80,7 @@ def existing_analysis(path: str | Path) -> Path:
     except (OSError, ValueError, RuntimeError):  # a name that none can have, or nobody's home
         is_file = False
     if not is_file:
-        raise AnalysisError(
-            f"{file.name}: no such file; give an analysis file (.nc).",
-            AnalysisProblem.NO_FILE,
-            file=file.name,
-        )
+        raise AnalysisError(AnalysisProblem.NO_FILE, file=file.name)
     return file
 
 
@@ -111,10 +105,7 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
         )
     if not str(version).isdecimal() or int(version) > FORMAT_VERSION:
         raise AnalysisError(
-            f"{name} was written by a newer napari-ifa (format {version}, this one reads"
-            f" up to {FORMAT_VERSION}); update napari-ifa.",
-            AnalysisProblem.NEWER,
-            version=str(version),
+            AnalysisProblem.NEWER, version=str(version), name=name, newest=FORMAT_VERSION
         )
     try:
         dataset = migrated(dataset, int(version))
@@ -135,15 +126,9 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
     wrong = wrong or [*islice(contradictions(dataset), 1)]
     if wrong:
-        raise AnalysisError(
-            f"{name} lacks a right '{wrong[0]}'; run the analysis again.",
-            AnalysisProblem.WRONG_CONTENT,
-            what=wrong[0],
-        )
+        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong[0], name=name)
     if (why := older_formula(dataset.attrs)) is not None:
-        raise AnalysisMismatchError(
-            f"{name} {why}; run the analysis again.", AnalysisProblem.OTHER_FORMULA, file=name
-        )
+        raise AnalysisMismatchError(AnalysisProblem.OTHER_FORMULA, file=name, why=why)
     return dataset
 
 
@@ -153,10 +138,11 @@ def _opened(file: Path) -> tuple[xr.Dataset, bool]:
     needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
     if needed > (free := free_memory()):
         raise AnalysisError(
-            f"{file.name} holds {in_gib(needed)} of numbers, and {in_gib(free)} of memory are free;"
-            " close other programs, or use a computer with more memory.",
             AnalysisProblem.TOO_LARGE,
             bytes=needed,
+            file=file.name,
+            needed=in_gib(needed),
+            free=in_gib(free),
         )
     rows = [name for name, variable in opened.items() if "case" in variable.dims]
     if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:

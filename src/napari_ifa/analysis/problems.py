@@ -8,37 +8,80 @@ from enum import Enum
 class AnalysisProblem(Enum):
     """The kinds of `AnalysisError`, each with its ``facts``."""
 
-    NO_METHOD = "a method that there is not"  # method
-    NO_SHARD = "a shard of no case"  # size
-    NO_PROFILES = "no way to keep profiles"  # profiles
+    NO_METHOD = "There is no method '{method}'; choose one of {methods}."
+    NO_SHARD = "A shard needs 1 case or more, and {size} were asked for."
+    NO_PROFILES = "'{profiles}' is no way to keep profiles; choose float32, float16 or none."
     NOT_WRITTEN = "a place that cannot be written"  # folder or file, kept
-    TOO_LARGE_FOR_FLOAT16 = "contributions too large for float16"
-    NO_PARTS_FOLDER = "a folder of something else"  # folder
-    PART_GONE = "a finished part that is gone"  # folder
-    NO_PLAN = "parts without their plan"  # folder
-    OTHER_PLAN = "parts of another analysis"  # different
+    TOO_LARGE_FOR_FLOAT16 = (
+        "The contributions are too large for float16, which ends at 65504; keep the profiles"
+        " as float32, or leave them out."
+    )
+    NO_PARTS_FOLDER = (
+        "{folder} does not hold the finished part of an analysis; give an empty folder."
+    )
+    PART_GONE = "A finished part in {folder} is gone; resume to compute it again."
+    NO_PLAN = (
+        "{folder} holds parts of an analysis, but not {plan}, which says of what analysis"
+        " they are; remove the folder, or choose another one."
+    )
+    OTHER_PLAN = (
+        "The interrupted analysis in {file} was begun with another {differs}; go on with the"
+        " same, or begin anew in another folder."
+    )
     OTHER_MODEL = "an analysis by another model"  # different
-    OTHER_METHOD = "an analysis by another method"  # method, made_with
-    NO_SCALE = "a cohort without a common scale"  # low, high
-    PERCENTILES = "percentiles out of order"  # low, high
-    NO_CHOICE = "an option that there is not"  # what, given
-    NO_FILE = "a file that is not there"  # file
-    NO_PERMISSION = "a file that may not be read"  # file
+    OTHER_METHOD = (
+        "The analysis was made with '{made_with}'; its scale does not hold for '{method}'."
+    )
+    NO_SCALE = (
+        "The cohort's P{least:g} and P{most:g} of the class activation are {low:g} and"
+        " {high:g}; a common scale needs two different values, so use a cohort in which the"
+        " activation varies."
+    )
+    PERCENTILES = "The percentiles {low:g} and {high:g} are not in order between 0 and 100."
+    NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
+    NO_FILE = "{file}: no such file; give an analysis file (.nc)."
+    NO_PERMISSION = "{file}: no permission to read it."
     DAMAGED = "a file that is damaged or of another kind"  # file
-    NEWER = "a file of a newer version"  # version
-    WRONG_CONTENT = "a variable or attribute that cannot be right"  # what
-    OTHER_FORMULA = "an analysis by a formula that was corrected since"  # file
-    TOO_LARGE = "more numbers than memory holds"  # bytes
-    TOO_COARSE = "counts too coarse for the scale"
+    NEWER = (
+        "{name} was written by a newer napari-ifa (format {version}, this one reads up to"
+        " {newest}); update napari-ifa."
+    )
+    WRONG_CONTENT = "{name} lacks a right '{what}'; run the analysis again."
+    OTHER_FORMULA = "{file} {why}; run the analysis again."
+    TOO_LARGE = (
+        "{file} holds {needed} of numbers, and {free} of memory are free; close other"
+        " programs, or use a computer with more memory."
+    )
+    TOO_COARSE = (
+        "The counts of this analysis are too coarse for its scale: P{low:g} and P{high:g} of"
+        " the class activation are both {p_low:.6g} within {off:.2g}; run the analysis again"
+        " with this version."
+    )
     NO_VALUE = "a percentile of no finite value"  # class_idx
-    NO_CLASS = "a class that there is not"  # class_idx
-    OTHER_FEATURES = "a mask for another number of features"  # given, features
-    NO_ANALYSIS = "a scale without an analysis"
-    TWO_WAYS_TO_SHARE = "workers and a scheduler"
-    NO_WORKER = "no worker"  # workers
-    NO_BUNDLE = "a model of no bundle"
-    NO_DASK = "Dask is not installed"
-    NO_SCHEDULER = "a scheduler that does not answer"  # scheduler
-    SCHEDULER_LOST = "a scheduler that went away"
-    WORKERS_DIE = "workers that keep dying"
-    WORKER_WITHOUT_MODEL = "a worker that cannot load the model"
+    NO_CLASS = "There is no class {class_idx}; the analysis has {classes} classes."
+    OTHER_FEATURES = "The feature mask is for {given} features; this layer has {features}."
+    NO_ANALYSIS = "There is no common scale without a cohort's analysis; run or open one."
+    TWO_WAYS_TO_SHARE = (
+        "Workers of this machine and a scheduler's are two ways to share the work; give one."
+    )
+    NO_WORKER = "{workers} workers compute nothing; give 1 or more."
+    NO_BUNDLE = (
+        "Workers load the model by themselves, so it has to be a bundle's; save it as a MONAI"
+        " bundle and open that with load_classifier."
+    )
+    NO_DASK = "Sharing the work needs Dask; install 'napari-ifa[distributed]'."
+    NO_SCHEDULER = (
+        "No Dask scheduler answers at {scheduler} within {seconds} s; check the address, such"
+        " as tcp://10.0.0.1:8786, and that the scheduler runs."
+    )
+    SCHEDULER_LOST = (
+        "The Dask scheduler went away; what was finished is kept, so start it again and resume."
+    )
+    WORKERS_DIE = (
+        "Workers died again and again on the same cases, most likely for want of memory; what"
+        " was finished is kept, so resume with a smaller batch or fewer workers."
+    )
+    WORKER_WITHOUT_MODEL = (
+        "{where} cannot load the model: {error} Bundle and images must lie under the same"
+        " paths for all workers."
+    )

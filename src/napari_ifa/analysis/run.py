@@ -247,20 +247,8 @@ def _check_options(method: str, shard_size: int | None, profiles: str) -> None:
     from napari_ifa.cam import METHODS
 
     if method not in METHODS:
-        raise AnalysisError(
-            f"There is no method '{method}'; choose one of {', '.join(METHODS)}.",
-            AnalysisProblem.NO_METHOD,
-            method=method,
-        )
+        raise AnalysisError(AnalysisProblem.NO_METHOD, method=method, methods=", ".join(METHODS))
     if shard_size is not None and shard_size < 1:
-        raise AnalysisError(
-            f"A shard needs 1 case or more, and {shard_size} were asked for.",
-            AnalysisProblem.NO_SHARD,
-            size=shard_size,
-        )
+        raise AnalysisError(AnalysisProblem.NO_SHARD, size=shard_size)
     if profiles not in ("float32", "float16", "none"):
-        raise AnalysisError(
-            f"'{profiles}' is no way to keep profiles; choose float32, float16 or none.",
-            AnalysisProblem.NO_PROFILES,
-            profiles=profiles,
-        )
+        raise AnalysisError(AnalysisProblem.NO_PROFILES, profiles=profiles)

@@ -51,12 +51,11 @@ class CommonScale:
     def __post_init__(self) -> None:
         if not np.isfinite([self.p_low, self.p_high]).all() or self.p_high <= self.p_low:
             raise AnalysisError(
-                f"The cohort's P{self.low:g} and P{self.high:g} of the class activation are"
-                f" {self.p_low:g} and {self.p_high:g}; a common scale needs two different"
-                " values, so use a cohort in which the activation varies.",
                 AnalysisProblem.NO_SCALE,
                 low=self.p_low,
                 high=self.p_high,
+                least=self.low,
+                most=self.high,
             )
 
     @property
@@ -118,12 +117,7 @@ def checked_percentiles(
     if low is None:
         low = 50.0 if basis == "extremes" else 10.0
     if not (0 <= low <= 100 and 0 <= high <= 100) or (basis == "voxels" and low >= high):
-        raise AnalysisError(
-            f"The percentiles {low:g} and {high:g} are not in order between 0 and 100.",
-            AnalysisProblem.PERCENTILES,
-            low=low,
-            high=high,
-        )
+        raise AnalysisError(AnalysisProblem.PERCENTILES, low=low, high=high)
     return low, high
 
 
@@ -131,8 +125,5 @@ def check_choice(given: str, what: str, known: tuple[str, ...]) -> None:
     """AnalysisError where the one given is not among the known ones."""
     if given not in known:
         raise AnalysisError(
-            f"There is no {what} '{given}'; choose one of {', '.join(known)}.",
-            AnalysisProblem.NO_CHOICE,
-            what=what,
-            given=given,
+            AnalysisProblem.NO_CHOICE, what=what, given=given, known=", ".join(known)
         )

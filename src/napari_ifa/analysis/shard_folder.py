@@ -87,12 +87,7 @@ class ShardFolder:
             self._begin(plan)
         except ValueError as error:
             self.close()
-            raise AnalysisError(
-                f"{folder.name} does not hold the finished part of an analysis; give an empty"
-                " folder.",
-                AnalysisProblem.NO_PARTS_FOLDER,
-                folder=folder.name,
-            ) from error
+            raise AnalysisError(AnalysisProblem.NO_PARTS_FOLDER, folder=folder.name) from error
         except OSError as error:
             self.close()
             raise AnalysisError(
@@ -124,10 +119,7 @@ class ShardFolder:
             return
         if finished_parts(self.folder):
             raise AnalysisMismatchError(
-                f"{self.folder.name} holds parts of an analysis, but not {_PLAN}, which says of"
-                " what analysis they are; remove the folder, or choose another one.",
-                AnalysisProblem.NO_PLAN,
-                folder=self.folder.name,
+                AnalysisProblem.NO_PLAN, folder=self.folder.name, plan=_PLAN
             )
         with whole_file(file, None) as part:
             part.write_text(json.dumps(dict(plan), indent=1), encoding="utf-8")
@@ -151,11 +143,7 @@ class ShardFolder:
         try:
             return read(self._file(number))
         except _DAMAGE as error:
-            raise AnalysisError(
-                f"A finished part in {self.folder.name} is gone; resume to compute it again.",
-                AnalysisProblem.PART_GONE,
-                folder=self.folder.name,
-            ) from error
+            raise AnalysisError(AnalysisProblem.PART_GONE, folder=self.folder.name) from error
 
     def keep(self, shard: Shard) -> None:
         """Write a finished shard.
@@ -192,8 +180,8 @@ class ShardFolder:
         different = [key for key, text in plan.items() if stored.get(key) != text]
         if different:
             raise AnalysisMismatchError(
-                f"The interrupted analysis in {self.folder.name} was begun with another"
-                f" {', '.join(different)}; go on with the same, or begin anew in another folder.",
                 AnalysisProblem.OTHER_PLAN,
                 different=different,
+                file=self.folder.name,
+                differs=", ".join(different),
             )

@@ -300,11 +300,7 @@ def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[n
     if profiles != "float16":
         return contributions.astype(np.float32)
     if contributions.size and np.abs(contributions).max() > np.finfo(np.float16).max:
-        raise AnalysisError(
-            "The contributions are too large for float16, which ends at 65504; keep the profiles"
-            " as float32, or leave them out.",
-            AnalysisProblem.TOO_LARGE_FOR_FLOAT16,
-        )
+        raise AnalysisError(AnalysisProblem.TOO_LARGE_FOR_FLOAT16)
     return contributions.astype(np.float16)
 
 

@@ -281,10 +281,7 @@ class Analysis:
             off = float(values.uncertainty([low, high], row).sum())
             if off > 0 and p_high - p_low <= off:
                 raise AnalysisError(
-                    f"The counts of this analysis are too coarse for its scale: P{low:g} and"
-                    f" P{high:g} of the class activation are both {p_low:.6g} within"
-                    f" {off:.2g}; run the analysis again with this version.",
-                    AnalysisProblem.TOO_COARSE,
+                    AnalysisProblem.TOO_COARSE, low=low, high=high, p_low=p_low, off=off
                 )
         return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
 
@@ -380,7 +377,5 @@ class Analysis:
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
             raise AnalysisError(
-                f"There is no class {class_idx}; the analysis has {len(self.class_names)} classes.",
-                AnalysisProblem.NO_CLASS,
-                class_idx=class_idx,
+                AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=len(self.class_names)
             )

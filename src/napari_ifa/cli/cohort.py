@@ -42,16 +42,9 @@ def run_analyze(options: argparse.Namespace) -> None:
     parts = options.out.with_name(f"{options.out.name}.parts")
     kept_parts = finished_parts(parts)
     if kept_parts and not options.resume:
-        raise AnalysisError(
-            f"An interrupted analysis lies in {parts}; go on with it by --resume, or remove it.",
-            CommandProblem.PARTS_LIE_THERE,
-        )
+        raise AnalysisError(CommandProblem.PARTS_LIE_THERE, parts=parts)
     if options.resume and not kept_parts:
-        raise AnalysisError(
-            f"There is nothing to resume: no finished part of an analysis lies in {parts.name}"
-            " beside the file; leave out --resume to begin.",
-            CommandProblem.NOTHING_TO_RESUME,
-        )
+        raise AnalysisError(CommandProblem.NOTHING_TO_RESUME, file=parts.name)
     classifier = loaded_classifier(options)
     work = (classifier, cohort, options.method, options.profiles)
     if not is_same_work(options.out, *work):
@@ -121,11 +114,7 @@ def run_findings(options: argparse.Namespace) -> None:
     from napari_ifa.evaluation.summary.provenance import provenance_of
 
     if (options.bundle is None) != (options.cohort is None):
-        raise AnalysisError(
-            "Maps of the candidates and what accuracy loses without features need the model and"
-            " its cases: give --bundle and --cohort, or neither.",
-            CommandProblem.HALF_A_MODEL,
-        )
+        raise AnalysisError(CommandProblem.HALF_A_MODEL)
     reserve_folder(options, options.out)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None
@@ -168,11 +157,7 @@ def run_report(options: argparse.Namespace) -> None:
     refuse_existing(options, options.out)
     if options.tables:
         if is_within(options.tables, options.out):
-            raise AnalysisError(
-                "The report is a file and the tables need a folder, and both were given the same"
-                " place; give the tables another one.",
-                CommandProblem.ONE_PLACE_FOR_TWO,
-            )
+            raise AnalysisError(CommandProblem.ONE_PLACE_FOR_TWO)
         reserve_folder(options, options.tables)
     analysis = load_analysis(options.analysis)
     other = load_analysis(options.other) if options.other else None

@@ -41,10 +41,7 @@ def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: st
     """
     _check_writable(out.parent, out.name)
     if out.is_dir():
-        raise IfaError(
-            f"{out} is a folder; give a file's name, such as {out / example}.",
-            CommandProblem.FOLDER_FOR_A_FILE,
-        )
+        raise IfaError(CommandProblem.FOLDER_FOR_A_FILE, out=out, example=out / example)
     _reserve(options, out)
     check_file(out, kind, overwrite=True)
 
@@ -52,10 +49,7 @@ def reserve_file(options: argparse.Namespace, out: Path, kind: Kind, example: st
 def reserve_folder(options: argparse.Namespace, out: Path) -> None:
     """Refuse a place for a folder that cannot be written or is none."""
     if os.path.lexists(out) and not os.path.isdir(out):
-        raise IfaError(
-            "The place for the results is a file; give a folder, or a new name for one.",
-            CommandProblem.FILE_FOR_A_FOLDER,
-        )
+        raise IfaError(CommandProblem.FILE_FOR_A_FOLDER)
     _check_writable(out, "")
     _reserve(options, out)
 
@@ -89,7 +83,4 @@ def _check_writable(folder: Path, name: str) -> None:
             pass
     except (OSError, ValueError) as error:
         why = reason_of(error) if isinstance(error, OSError) else ""
-        raise IfaError(
-            f"The results cannot be written there{why}; choose another place.",
-            CommandProblem.NOT_WRITTEN,
-        ) from error
+        raise IfaError(CommandProblem.NOT_WRITTEN, why=why) from error

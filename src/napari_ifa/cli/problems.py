@@ -8,13 +8,27 @@ from enum import Enum
 class CommandProblem(Enum):
     """The kinds of errors of a command itself, each with its ``facts``."""
 
-    PARTS_LIE_THERE = "an interrupted analysis that is not to be resumed"
-    NOTHING_TO_RESUME = "no finished part of an analysis"
-    HALF_A_MODEL = "a model without cases, or cases without a model"
-    ONE_PLACE_FOR_TWO = "a file and a folder of one name"
+    PARTS_LIE_THERE = (
+        "An interrupted analysis lies in {parts}; go on with it by --resume, or remove it."
+    )
+    NOTHING_TO_RESUME = (
+        "There is nothing to resume: no finished part of an analysis lies in {file} beside the"
+        " file; leave out --resume to begin."
+    )
+    HALF_A_MODEL = (
+        "Maps of the candidates and what accuracy loses without features need the model and"
+        " its cases: give --bundle and --cohort, or neither."
+    )
+    ONE_PLACE_FOR_TWO = (
+        "The report is a file and the tables need a folder, and both were given the same"
+        " place; give the tables another one."
+    )
     NEEDS_AN_ANALYSIS = "something of a cohort, without its analysis"
-    NEEDS_A_BUNDLE = "something of a model, without its bundle"
-    FOLDER_FOR_A_FILE = "a folder where a file is to be written"
-    FILE_FOR_A_FOLDER = "a file where a folder is to be written"
-    NOT_WRITTEN = "a place that cannot be written"
-    NO_WINDOW = "a window that cannot be opened"
+    NEEDS_A_BUNDLE = (
+        "A layer, a device, trust and an activation are those of a model; give its bundle with"
+        " --bundle."
+    )
+    FOLDER_FOR_A_FILE = "{out} is a folder; give a file's name, such as {example}."
+    FILE_FOR_A_FOLDER = "The place for the results is a file; give a folder, or a new name for one."
+    NOT_WRITTEN = "The results cannot be written there{why}; choose another place."
+    NO_WINDOW = "napari's window cannot be opened ({error}); install 'napari-ifa[all]'."

@@ -210,11 +210,7 @@ def run_view(options: argparse.Namespace) -> None:
         existing_bundle(options.bundle)
         check_device(options.device)
     elif any(how.values()):
-        raise IfaError(
-            "A layer, a device, trust and an activation are those of a model; give its bundle with"
-            " --bundle.",
-            CommandProblem.NEEDS_A_BUNDLE,
-        )
+        raise IfaError(CommandProblem.NEEDS_A_BUNDLE)
     _check_display()
     _open_viewer(options.study, options.bundle, options.analysis, **how)
 
@@ -244,7 +240,4 @@ def _open_viewer(
             **how,
         )
     except ImportError as error:
-        raise IfaError(
-            f"napari's window cannot be opened ({error}); install 'napari-ifa[all]'.",
-            CommandProblem.NO_WINDOW,
-        ) from error
+        raise IfaError(CommandProblem.NO_WINDOW, error=error) from error

@@ -95,11 +95,7 @@ class BatchSize:
 
     def __post_init__(self) -> None:
         if self.given is not None and self.given < 1:
-            raise AnalysisError(
-                f"A batch needs 1 case or more, and {self.given} were asked for.",
-                CohortProblem.NO_BATCH,
-                size=self.given,
-            )
+            raise AnalysisError(CohortProblem.NO_BATCH, size=self.given)
 
     def of(self, image: torch.Tensor, device: torch.device) -> int:
         """Cases of the shape of ``image [C, *spatial]``."""
@@ -167,12 +163,7 @@ def _read(
         image = prepared.as_tensor().float().contiguous()
         wrong = image.numel() - int(image.isfinite().sum())
         if wrong:
-            raise CohortError(
-                f"{wrong} of {image.numel()} values that the network would see are not finite.",
-                CohortProblem.NOT_FINITE,
-                values=wrong,
-                of=image.numel(),
-            )
+            raise CohortError(CohortProblem.NOT_FINITE, values=wrong, of=image.numel())
         try:
             kept = None if keep is None else keep(case, volume, prepared)
         except _MaskError as error:

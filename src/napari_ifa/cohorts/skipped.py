@@ -71,12 +71,7 @@ def most_skipped(share: float, cases: int) -> int:
         The share is not between 0 and 1.
     """
     if not 0 <= share <= 1:
-        raise AnalysisError(
-            f"A share of {share:g} of the cases is not between 0 and 1; give for example 0.05 to"
-            " skip up to 5 %.",
-            CohortProblem.NO_SHARE,
-            share=share,
-        )
+        raise AnalysisError(CohortProblem.NO_SHARE, share=share)
     # 0.29 · 100 is a hair below 29.
     return int(share * cases + 1e-9)
 
@@ -84,17 +79,10 @@ def most_skipped(share: float, cases: int) -> int:
 def check_not_empty(cohort: Cohort) -> None:
     """CohortError where there is no case."""
     if not cohort.cases:
-        raise CohortError(
-            "The cohort holds no case; choose a split that does.", CohortProblem.EMPTY
-        )
+        raise CohortError(CohortProblem.EMPTY)
 
 
 def none_usable(skipped: Iterable[SkippedCase]) -> CohortError:
     """The error where every case was skipped; the first is named."""
     first = min(skipped, key=lambda case: case.position)
-    return CohortError(
-        f"None of the cohort's cases can be used; the first, case {first.id}: {first.reason}",
-        CohortProblem.NONE_USABLE,
-        case=first.id,
-        reason=first.reason,
-    )
+    return CohortError(CohortProblem.NONE_USABLE, case=first.id, reason=first.reason)

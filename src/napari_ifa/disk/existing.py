@@ -48,21 +48,11 @@ def check_file(target: Path, kind: Kind, overwrite: bool = False) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(found.st_mode):
-        raise IfaError(
-            f"{target.name} is a folder; give the name of a file.", PlaceProblem.A_FOLDER
-        )
+        raise IfaError(PlaceProblem.A_FOLDER, file=target.name)
     if not stat.S_ISREG(found.st_mode):
-        raise IfaError(
-            f"{target.name} is not a file that can be replaced; give another name.",
-            PlaceProblem.NOT_A_FILE,
-        )
+        raise IfaError(PlaceProblem.NOT_A_FILE, file=target.name)
     if not is_ours(target, kind):
-        raise IfaError(
-            f"{target.name} exists already and is no {kind} file of ours, so it is not replaced;"
-            " give another name.",
-            PlaceProblem.ANOTHER_FILE,
-            kind_of_file=kind,
-        )
+        raise IfaError(PlaceProblem.ANOTHER_FILE, kind_of_file=kind, file=target.name)
     if not overwrite:
         raise ExistingOutputError(target)
 
@@ -90,11 +80,7 @@ def check_entry(old: Path, new: Path, overwrite: bool) -> None:
     else:
         alike = not new.is_dir() and stat.S_ISREG(found) and is_ours(old, _kind_of(old))
     if not alike:
-        raise IfaError(
-            f"{old.name} is there already and holds something else, so it is not replaced; choose"
-            " another folder.",
-            PlaceProblem.OTHER_CONTENT,
-        )
+        raise IfaError(PlaceProblem.OTHER_CONTENT, file=old.name)
     if not overwrite:
         raise ExistingOutputError(old)
 
@@ -109,11 +95,7 @@ def check_not_read(target: Path, read: Iterable[Path | None]) -> None:
     """
     for path in read:
         if path is not None and _same(target, path):
-            raise IfaError(
-                "The results would be written over what they are made from; give another place for"
-                " them.",
-                PlaceProblem.READ_BY_THE_WORK,
-            )
+            raise IfaError(PlaceProblem.READ_BY_THE_WORK)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -8,9 +8,17 @@ from enum import Enum
 class PlaceProblem(Enum):
     """Why nothing is written to a place."""
 
-    A_FOLDER = "a folder where a file goes"
-    NOT_A_FILE = "a device or the like"
-    ANOTHER_FILE = "a file that is not one of ours"
-    OTHER_CONTENT = "an entry of a folder that holds something else"
-    READ_BY_THE_WORK = "the work reads it"
+    A_FOLDER = "{file} is a folder; give the name of a file."
+    NOT_A_FILE = "{file} is not a file that can be replaced; give another name."
+    ANOTHER_FILE = (
+        "{file} exists already and is no {kind_of_file} file of ours, so it is not replaced;"
+        " give another name."
+    )
+    OTHER_CONTENT = (
+        "{file} is there already and holds something else, so it is not replaced; choose"
+        " another folder."
+    )
+    READ_BY_THE_WORK = (
+        "The results would be written over what they are made from; give another place for them."
+    )
     IN_USE = "another run works on it"

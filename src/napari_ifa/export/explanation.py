@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -110,16 +110,28 @@ def export_nifti(
     return write_nifti(_shown_map(explanation), path, overwrite=overwrite)
 
 
+class Writing(TypedDict, total=False):
+    """What every DICOM export takes beside its own options."""
+
+    overwrite: bool
+    progress: Progress | None
+    stop: Stop | None
+
+
 def export_parametric_map(
-    explanation: Explanation, path: str | os.PathLike[str], **options: Any
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    compressed: bool = False,
+    **writing: Unpack[Writing],
 ) -> Path:
     """Write S-CAM, or without a scale the class activation, as a DICOM Parametric Map.
 
-    ``options`` and errors are those of `write_parametric_map`: ``compressed`` writes 16-bit
-    integers, a quarter of the size.
+    ``compressed`` writes 16-bit integers, a quarter of the size. Errors are those of
+    `write_parametric_map`.
     """
     values, origin = _shown_map(explanation), provenance(explanation)
-    return write_parametric_map(values, origin, path, **options)
+    return write_parametric_map(values, origin, path, compressed=compressed, **writing)
 
 
 def export_secondary_capture(
@@ -127,11 +139,11 @@ def export_secondary_capture(
     folder: str | os.PathLike[str],
     window: Window | None = None,
     opacity: float = 0.75,
-    **options: Any,
+    **writing: Unpack[Writing],
 ) -> list[Path]:
     """Write the overlay as a DICOM series of colour pictures, one file for each slice.
 
-    The other options and the errors are those of `write_secondary_capture`.
+    Errors are those of `write_secondary_capture`.
 
     Parameters
     ----------
@@ -139,9 +151,15 @@ def export_secondary_capture(
     opacity : of the overlay where the evidence is strongest, 0 to 1.
     """
     values, origin = _shown_map(explanation), provenance(explanation)
-    options |= {"window": window, "opacity": opacity}
     return write_secondary_capture(
-        explanation.volume, values, origin, colouring(explanation), folder, **options
+        explanation.volume,
+        values,
+        origin,
+        colouring(explanation),
+        folder,
+        window=window,
+        opacity=opacity,
+        **writing,
     )
 
 

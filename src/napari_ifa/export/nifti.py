@@ -46,11 +46,7 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
 
     path = Path(path)
     if not is_nifti_name(path):
-        raise IfaError(
-            f"{path.name}: a NIfTI file is named .nii or .nii.gz.",
-            ExportProblem.NO_NIFTI_NAME,
-            file=path.name,
-        )
+        raise IfaError(ExportProblem.NO_NIFTI_NAME, file=path.name)
     array, ras_affine = volume.in_source_order()
     values = np.ascontiguousarray(array, dtype=np.float32)
     header, affine = _header(volume, ras_affine)

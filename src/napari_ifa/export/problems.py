@@ -13,17 +13,35 @@ from napari_ifa.errors import IfaError
 class ExportProblem(Enum):
     """The kinds of `IfaError` that an export raises, each with its ``facts``."""
 
-    NOT_WRITTEN = "a place that cannot be written"  # reason
-    NO_NIFTI_NAME = "a name that is none of a NIfTI file"  # file
-    NOT_DICOM = "an image that does not come from DICOM"
-    SEVERAL_SUBJECTS = "files of several patients, studies or frames of reference"  # what
-    SOURCE_GONE = "a source file that cannot be read any more"  # file
-    SOURCE_CHANGED = "a source file that has changed"  # file
-    NO_PLACE = "an image without a place in the patient"
-    NO_VALUES = "a map without finite values"
-    OTHER_FILES = "a folder that holds other files"  # folder
-    WRONG_KEY = "a section's key that cannot be a file's name, or is there twice"  # key
-    NO_EARLIER_RESULT = "a file that is not of an earlier result"  # file
+    NOT_WRITTEN = "{what}{reason}; {hint}."
+    NO_NIFTI_NAME = "{file}: a NIfTI file is named .nii or .nii.gz."
+    NOT_DICOM = (
+        "This image does not come from DICOM, which a DICOM export needs to refer to; export"
+        " as NIfTI instead."
+    )
+    SEVERAL_SUBJECTS = (
+        "The files of this image {found}, and an export to DICOM would name one for all;"
+        " export as NIfTI instead."
+    )
+    SOURCE_GONE = "{file}: the source file cannot be read any more; open the study again."
+    SOURCE_CHANGED = "{file}: the source file has changed since it was read; open the study again."
+    NO_PLACE = (
+        "This image states no place in the patient, which a Parametric Map needs; export as"
+        " Secondary Capture or NIfTI instead."
+    )
+    NO_VALUES = (
+        "The map has no values that can be written: the image lies outside the model's field"
+        " of view, or the activation is infinite."
+    )
+    OTHER_FILES = "{folder}: holds other files already; choose a new folder."
+    WRONG_KEY = (
+        "A section called '{key}' cannot be written; a key is made of letters, digits, - and"
+        " _, and stands once."
+    )
+    NO_EARLIER_RESULT = (
+        "{file} in the folder for the results is not of an earlier result, so it is not"
+        " replaced; choose another folder."
+    )
     NO_SECTIONS = "a folder without sections"  # file
     OTHER_VERSION = "sections of another version"  # version
     DAMAGED = "sections that are damaged"  # file or section
@@ -42,9 +60,7 @@ def unwritten_said(what: str, hint: str = "choose another folder") -> Iterator[N
         yield
     except OSError as error:
         reason = reason_of(error)
-        raise IfaError(
-            f"{what}{reason}; {hint}.", ExportProblem.NOT_WRITTEN, reason=reason
-        ) from error
+        raise IfaError(ExportProblem.NOT_WRITTEN, reason=reason, what=what, hint=hint) from error
 
 
 #: The hint where several files, or a large one, are written.

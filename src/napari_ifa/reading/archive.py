@@ -119,8 +119,7 @@ def unpack(
         ) from error
     except OSError as error:
         raise UnsupportedStudyError(
-            f"{path.name}: the zip archive cannot be unpacked ({error.strerror or 'read error'}).",
-            StudyProblem.UNREADABLE,
+            StudyProblem.UNREADABLE, file=path.name, reason=error.strerror or "read error"
         ) from error
 
 
@@ -154,11 +153,11 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
         )
     if claimed > free:
         raise UnsupportedStudyError(
-            f"{path.name}: unpacking needs {in_gib(claimed)}, but only"
-            f" {in_gib(free)} of the disk for temporary files can be used; unpack it"
-            " elsewhere and open the folder.",
             StudyProblem.NO_SPACE,
             bytes_needed=claimed,
+            file=path.name,
+            needed=in_gib(claimed),
+            free=in_gib(free),
         )
 
 
@@ -192,11 +191,7 @@ def _unpack_member(
         skipped.add(SPECIAL_MEMBER, shown)
         return
     if member.flag_bits & _ENCRYPTED:
-        raise UnsupportedStudyError(
-            f"{path.name}: the archive is encrypted; unpack it with its password and open the"
-            " folder.",
-            StudyProblem.ENCRYPTED,
-        )
+        raise UnsupportedStudyError(StudyProblem.ENCRYPTED, file=path.name)
     if member.compress_type not in _READ:
         raise UnsupportedStudyError(
             f"{path.name}: compressed in a way that is not read (zip method"

@@ -44,9 +44,11 @@ def choose(found: Sequence[Series], wanted: str | int | None = None) -> Series:
     numbered = [s for s in found if s.number is not None and str(s.number) == str(wanted)]
     if not numbered:
         raise UnsupportedStudyError(
-            f"No series {wanted} here; there are {len(found)}: {_listed(found)}.",
             StudyProblem.NO_SUCH_SERIES,
             choices=tuple(found),
+            wanted=wanted,
+            count=len(found),
+            listed=_listed(found),
         )
     return _only_one(numbered)
 
@@ -57,9 +59,10 @@ def _only_one(found: Sequence[Series]) -> Series:
     if len(able) == 1:
         if able[0].question is not None:
             raise UnsupportedStudyError(
-                f"{able[0].question} If so, choose {able[0].key}.",
                 StudyProblem.ASKS_FIRST,
                 choices=(able[0],),
+                question=able[0].question,
+                key=able[0].key,
             )
         return able[0]
     refused = [s for s in found if s.unsupported is not None]
@@ -67,9 +70,10 @@ def _only_one(found: Sequence[Series]) -> Series:
     if able or not refusals:
         choices = tuple(able or found)
         raise UnsupportedStudyError(
-            f"{len(choices)} series found; choose one of them: {_listed(choices)}.",
             StudyProblem.SEVERAL_SERIES,
             choices=choices,
+            count=len(choices),
+            listed=_listed(choices),
         )
     first = refusals[0]
     if len(refusals) == 1:

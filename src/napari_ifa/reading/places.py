@@ -154,19 +154,14 @@ def existing_path(path: OnePath) -> Path:
     except (OSError, ValueError):
         exists = False
     if not exists:
-        raise UnsupportedStudyError(
-            "There is no such file or folder; check the path of the study.",
-            StudyProblem.NO_SUCH_PLACE,
-        )
+        raise UnsupportedStudyError(StudyProblem.NO_SUCH_PLACE)
     if not os.access(path, os.R_OK):
         raise UnsupportedStudyError(
             f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION,
             StudyProblem.NO_PERMISSION,
         )
     if not path.is_dir() and not path.is_file():
-        raise UnsupportedStudyError(
-            f"{path.name}: neither a file nor a folder.", StudyProblem.SPECIAL_FILE
-        )
+        raise UnsupportedStudyError(StudyProblem.SPECIAL_FILE, file=path.name)
     return path
 
 

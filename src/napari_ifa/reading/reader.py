@@ -61,7 +61,7 @@ def list_series(
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
-        raise UnsupportedStudyError("No file or folder was given.", StudyProblem.NOTHING_GIVEN)
+        raise UnsupportedStudyError(StudyProblem.NOTHING_GIVEN)
     existing = list(dict.fromkeys(existing_path(one) for one in paths))
     skipped = SkippedFiles()
     places, archives = places_of(existing, skipped, progress, stop)
@@ -166,9 +166,10 @@ def _nothing_found(
         details.append(f"{unreadable} that cannot be read")
     begun = f"{named}no" if named else "No"
     return UnsupportedStudyError(
-        f"{begun} DICOM, NIfTI, PNG or JPEG image among {', '.join(details)}.",
         StudyProblem.NO_IMAGE,
         files=total,
         without_image=objects,
         unreadable=unreadable,
+        begun=begun,
+        details=", ".join(details),
     )

@@ -72,22 +72,14 @@ def write_parametric_map(
     check_file(path, "DICOM", overwrite)
     source = dicom_source(volume)
     if not source.frame_of_reference:
-        raise IfaError(
-            "This image states no place in the patient, which a Parametric Map needs; export as"
-            " Secondary Capture or NIfTI instead.",
-            ExportProblem.NO_PLACE,
-        )
+        raise IfaError(ExportProblem.NO_PLACE)
     if progress is not None:
         progress(0, 1)
     array, _ = volume.in_source_order()
     frames = np.ascontiguousarray(array.transpose(2, 1, 0), dtype=np.float32)
     low, high = float(np.fmin.reduce(frames, None)), float(np.fmax.reduce(frames, None))
     if not np.isfinite([low, high]).all():
-        raise IfaError(
-            "The map has no values that can be written: the image lies outside the model's field"
-            " of view, or the activation is infinite.",
-            ExportProblem.NO_VALUES,
-        )
+        raise IfaError(ExportProblem.NO_VALUES)
     geometry = _geometry(source)
     dataset = _dataset(frames, (low, high), source, geometry, provenance, compressed)
     _add_sources(dataset, source, provenance, geometry)

@@ -239,11 +239,7 @@ def _older_export(folder: Path, overwrite: bool) -> list[str]:
         _OWN_NAME.fullmatch(entry.name) and entry.is_file() and is_ours(entry, "DICOM")
         for entry in folder.iterdir()
     ):
-        raise IfaError(
-            f"{folder.name}: holds other files already; choose a new folder.",
-            ExportProblem.OTHER_FILES,
-            folder=folder.name,
-        )
+        raise IfaError(ExportProblem.OTHER_FILES, folder=folder.name)
     older = [entry.name for entry in folder.iterdir()]
     if older and not overwrite:
         raise ExistingOutputError(folder)

@@ -171,11 +171,7 @@ def check_dicom_source(volume: Volume) -> None:
     """Raise IfaError where ``volume`` cannot be exported as DICOM, before any work: where it does
     not come from DICOM, or from files of several patients, studies or frames of reference."""
     if volume.source.kind != "dicom" or not any(volume.source.frames):
-        raise IfaError(
-            "This image does not come from DICOM, which a DICOM export needs to refer to; export"
-            " as NIfTI instead.",
-            ExportProblem.NOT_DICOM,
-        )
+        raise IfaError(ExportProblem.NOT_DICOM)
     _whose(volume)
 
 
@@ -254,12 +250,7 @@ def _whose(volume: Volume) -> Claims:
     subjects = disagreements(whole)
     what = next((words for subject, words in _SEVERAL if subject in subjects), "")
     found = f"are of {what}" if what else "do not all say of which patient and study they are"
-    raise IfaError(
-        f"The files of this image {found}, and an export to DICOM would name one for all; export as"
-        " NIfTI instead.",
-        ExportProblem.SEVERAL_SUBJECTS,
-        what=what,
-    )
+    raise IfaError(ExportProblem.SEVERAL_SUBJECTS, what=what, found=found)
 
 
 def _header(image: StoredImage) -> Fields:
@@ -274,19 +265,11 @@ def _header(image: StoredImage) -> Fields:
                 file, force=True, stop_before_pixels=True, specific_tags=_TAGS
             )
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        raise IfaError(
-            f"{path.name}: the source file cannot be read any more; open the study again.",
-            ExportProblem.SOURCE_GONE,
-            file=path.name,
-        ) from error
+        raise IfaError(ExportProblem.SOURCE_GONE, file=path.name) from error
     fields = Fields(dataset)
     uid = fields.ascii("SOPInstanceUID") or image.sop_instance_uid
     if not same or uid != image.sop_instance_uid or claims_of(fields) != image.claims:
-        raise IfaError(
-            f"{path.name}: the source file has changed since it was read; open the study again.",
-            ExportProblem.SOURCE_CHANGED,
-            file=path.name,
-        )
+        raise IfaError(ExportProblem.SOURCE_CHANGED, file=path.name)
     return fields
 
 

@@ -66,12 +66,7 @@ def write_sections(
         ):
             names = _write_all(sections, part, dict(provenance or {}))
     except ExistingOutputError as error:
-        raise IfaError(
-            f"{error.path.name} in the folder for the results is not of an earlier result, so it"
-            " is not replaced; choose another folder.",
-            ExportProblem.NO_EARLIER_RESULT,
-            file=error.path.name,
-        ) from error
+        raise IfaError(ExportProblem.NO_EARLIER_RESULT, file=error.path.name) from error
     return [place / name for name in names]
 
 
@@ -98,12 +93,7 @@ def _check_keys(sections: Sequence[Section]) -> None:
     taken = {Path(name).stem for name in (INDEX, SUMMARY)}
     for section in sections:
         if not KEY.fullmatch(section.key) or section.key.lower() in taken:
-            raise IfaError(
-                f"A section called '{section.key}' cannot be written; a key is made of letters,"
-                " digits, - and _, and stands once.",
-                ExportProblem.WRONG_KEY,
-                key=section.key,
-            )
+            raise IfaError(ExportProblem.WRONG_KEY, key=section.key)
         taken.add(section.key.lower())
 
 

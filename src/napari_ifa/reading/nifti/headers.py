@@ -78,11 +78,7 @@ def nifti_images(path: Path) -> StoredImages:
     moved = _voxels_behind_header(header, path) if is_single else ()
     _check(header, name)
     if int(header["intent_code"]) in _CIFTI:
-        raise UnsupportedStudyError(
-            f"{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not"
-            " opened.",
-            NiftiProblem.CIFTI,
-        )
+        raise UnsupportedStudyError(NiftiProblem.CIFTI, name=name)
     stored = proxied(path, (path,) if is_single else (path, data_of(path)), header)
     shape = stored.shape
     affine, mended = nifti_affine(header, name)
@@ -163,12 +159,7 @@ def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:
         file.seek(least - _EXTENSION_FLAG_BYTES)
         has_extensions = file.read(1) not in (b"", b"\0")
     if has_extensions:
-        raise UnsupportedStudyError(
-            f"{path.name}: its header says that extensions lie before the voxels, but not where"
-            f" the voxels begin (vox_offset {stated:g}). Not opened.",
-            NiftiProblem.PLACE_OF_VOXELS,
-            vox_offset=stated,
-        )
+        raise UnsupportedStudyError(NiftiProblem.PLACE_OF_VOXELS, vox_offset=stated, file=path.name)
     header["vox_offset"] = least
     sentence = (
         f"{path.name}: its header places the voxels inside of itself (vox_offset {stated:g}); read"

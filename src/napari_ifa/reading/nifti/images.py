@@ -123,9 +123,7 @@ def read_nifti(
     parts = _parts(stored)
     if not 0 <= volume_index < len(parts):
         raise UnsupportedStudyError(
-            f"{path.name}: there is no image {volume_index + 1}; the file has {len(parts)}.",
-            NiftiProblem.NO_SUCH_IMAGE,
-            images=len(parts),
+            NiftiProblem.NO_SUCH_IMAGE, images=len(parts), file=path.name, image=volume_index + 1
         )
     values, said = _values(stored, volume_index, progress, stop)
     if stored.straight is not None:
@@ -170,10 +168,7 @@ def _parsed(path: Path) -> StoredImages:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise not_read(path, error) from error
         raise UnsupportedStudyError(
-            f"{path.name}: not a readable {words} file; its header is damaged, incomplete or of a"
-            " kind that is not supported.",
-            NiftiProblem.HEADER_DAMAGED,
-            format=words,
+            NiftiProblem.HEADER_DAMAGED, format=words, file=path.name
         ) from error
     if not (stored.dtype.kind in "iufc" or is_colour(stored.dtype)):
         raise UnsupportedStudyError(
@@ -182,10 +177,7 @@ def _parsed(path: Path) -> StoredImages:
         )
     if stored.count > _MOST_IMAGES:
         raise UnsupportedStudyError(
-            f"{path.name}: {stored.count} images in one file, more than can be chosen from. Not"
-            " opened.",
-            NiftiProblem.TOO_MANY_IMAGES,
-            images=stored.count,
+            NiftiProblem.TOO_MANY_IMAGES, images=stored.count, file=path.name
         )
     straight = None
     if shear_degrees(stored.affine):

@@ -83,10 +83,7 @@ def refuse_unknown_lengths(
     """Raise UnsupportedStudyError where a size is not stated: nibabel would take 1 for it."""
     sizes = voxel_size[[n > 1 for n in shape]]
     if not (np.isfinite(sizes) & (sizes != 0)).all():
-        raise UnsupportedStudyError(
-            f"{name}: no voxel size stored; lengths are unknown. Not opened.",
-            NiftiProblem.NO_VOXEL_SIZE,
-        )
+        raise UnsupportedStudyError(NiftiProblem.NO_VOXEL_SIZE, name=name)
 
 
 def no_orientation(name: str) -> Note:
@@ -192,6 +189,4 @@ def _lps(matrix: Callable[[], Any], header: Any, name: str) -> Affine:
 
 
 def _invalid(name: str) -> UnsupportedStudyError:
-    return UnsupportedStudyError(
-        f"{name}: the orientation matrix is invalid. Not opened.", NiftiProblem.INVALID_ORIENTATION
-    )
+    return UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name)

@@ -8,16 +8,26 @@ from enum import Enum
 class NiftiProblem(Enum):
     """Why a file is not opened."""
 
-    HEADER_DAMAGED = "the header is damaged or incomplete"
+    HEADER_DAMAGED = (
+        "{file}: not a readable {format} file; its header is damaged, incomplete or of a kind"
+        " that is not supported."
+    )
     NO_PARTNER = "the header or the data of a pair is missing"
-    NO_SUCH_IMAGE = "the file has fewer images"
-    NO_IMAGE = "a size is zero or negative"
-    TOO_MANY_IMAGES = "more images than can be chosen from"
+    NO_SUCH_IMAGE = "{file}: there is no image {image}; the file has {images}."
+    NO_IMAGE = "{name}: no image inside (its size is {sizes}). Not opened."
+    TOO_MANY_IMAGES = (
+        "{file}: {images} images in one file, more than can be chosen from. Not opened."
+    )
     VALUE_TYPE = "values of a type that is not read"
-    CIFTI = "values on the surface of the brain"
-    NO_VOXEL_SIZE = "lengths are unknown"
-    INVALID_ORIENTATION = "the matrix is not an orientation"
-    PLACE_OF_VOXELS = "extensions, but no place for the voxels"
+    CIFTI = (
+        "{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not opened."
+    )
+    NO_VOXEL_SIZE = "{name}: no voxel size stored; lengths are unknown. Not opened."
+    INVALID_ORIENTATION = "{name}: the orientation matrix is invalid. Not opened."
+    PLACE_OF_VOXELS = (
+        "{file}: its header says that extensions lie before the voxels, but not where the"
+        " voxels begin (vox_offset {vox_offset:g}). Not opened."
+    )
 
 
 class NiftiNote(Enum):

@@ -111,11 +111,7 @@ def spatial_shape(shape: tuple[int, ...], name: str) -> tuple[tuple[int, int, in
     """
     sizes = tuple(int(n) for n in shape)
     if len(sizes) < 2 or min(sizes) < 1:
-        raise UnsupportedStudyError(
-            f"{name}: no image inside (its size is {sizes}). Not opened.",
-            NiftiProblem.NO_IMAGE,
-            sizes=sizes,
-        )
+        raise UnsupportedStudyError(NiftiProblem.NO_IMAGE, sizes=sizes, name=name)
     space = sizes[0], sizes[1], sizes[2] if len(sizes) > 2 else 1
     refuse_if_too_large(space, 4, name)
     return space, prod(sizes[3:])
