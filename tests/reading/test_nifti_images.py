@@ -46,7 +46,7 @@ def test_image_that_is_not_there_is_one_sentence(save_nifti: Save) -> None:
     path = save_nifti(np.zeros((2, 3, 4, 5), np.int16))
     with pytest.raises(UnsupportedStudyError) as caught:
         read_nifti(path, 5)
-    assert (caught.value.kind, caught.value.facts) == (NiftiProblem.NO_SUCH_IMAGE, {"images": 5})
+    assert (caught.value.kind, caught.value.facts["images"]) == (NiftiProblem.NO_SUCH_IMAGE, 5)
 
 
 def test_fifth_axis_counts_on_after_the_fourth(save_nifti: Save) -> None:
