@@ -216,8 +216,12 @@ def _resident() -> int:
 
 def _warm(sound: Sound, folder: Path) -> None:
     """What the commands import is loaded before the first run is measured."""
+    import torch
+
     from napari_ifa.cli import main
 
+    # A child has none of its parent's threads, and would wait for them for ever.
+    torch.set_num_threads(1)
     out = str(folder / "warm")
     model = ["--bundle", str(sound.bundle)]
     lines = [
