@@ -12,30 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from napari_ifa.errors import ExistingOutputError, IfaError
-from napari_ifa.evaluation.section import Section
 from napari_ifa.export.problems import ExportProblem
 from napari_ifa.export.tables import read_folder, stored, write_sections
 from tests.problems import refused
-
-
-def drawing(title: str = "a line") -> Figure:
-    figure = Figure(figsize=(3, 2))
-    axes = figure.subplots()
-    axes.plot([0, 1], [1, 3])
-    axes.set_title(title)
-    return figure
-
-
-def section(key: str = "one", **changes) -> Section:
-    content = {
-        "title": "First",
-        "meaning": "It is 1.",
-        "limits": "It is not 2.",
-        "rows": ({"case": "a", "value": 1.0}, {"case": "b", "value": float("nan")}),
-        "columns": {"case": "the case", "value": "a number (logit)"},
-        "draw": drawing,
-    }
-    return Section(key=key, **(content | changes))
+from tests.sections import drawing, section
 
 
 def test_sections_come_back_as_they_were_written(tmp_path: Path) -> None:

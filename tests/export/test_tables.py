@@ -8,31 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from napari_ifa.errors import IfaError
-from napari_ifa.evaluation.section import Section
 from napari_ifa.export.tables import StoredSection, cell_text, pictures_of, write_table
-
-
-def drawing(title: str = "a line") -> Figure:
-    figure = Figure(figsize=(3, 2))
-    axes = figure.subplots()
-    axes.plot([0, 1], [1, 3])
-    axes.set_title(title)
-    return figure
-
-
-def section(key: str = "one", **changes) -> Section:
-    content = {
-        "title": "First",
-        "meaning": "It is 1.",
-        "limits": "It is not 2.",
-        "rows": ({"case": "a", "value": 1.0}, {"case": "b", "value": float("nan")}),
-        "columns": {"case": "the case", "value": "a number (logit)"},
-        "draw": drawing,
-    }
-    return Section(key=key, **(content | changes))
+from tests.sections import drawing, section
 
 
 def read_csv(path: Path) -> list[list[str]]:
