@@ -152,8 +152,15 @@ def evaluate(
     analysis.check(classifier)
     if not len(fractions):
         raise AnalysisError("The masking curve has no share of features; give one or more.")
-    passed = (masked_batches(batch_size), skip_up_to, progress, stop)
-    batches = CohortPass(classifier, cohort, lesion_of, *passed)
+    batches = CohortPass(
+        classifier,
+        cohort,
+        lesion_of,
+        size=masked_batches(batch_size),
+        skip_up_to=skip_up_to,
+        progress=progress,
+        stop=stop,
+    )
     truth = Truth.of(classifier, cohort.cases)
     order = FeatureOrder.of(analysis, by, kind)
     masks = CurveMasks.of(order, top, tuple(fractions), seed)
@@ -196,7 +203,12 @@ def evaluate(
         masked_accuracy=None
         if sets is None
         else MaskedAccuracy(
-            *(sets, analysis, order.union(top), top, by, order.kind),
+            sets=sets,
+            analysis=analysis,
+            principal=order.union(top),
+            top=top,
+            by=by,
+            kind=order.kind,
             unlabelled=int((~known).sum()),
             bypassed=around[0],
             groups=of_some(groups, known),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,7 +50,14 @@ class Findings:
 
     @property
     def _parts(self) -> tuple[Numbers | None, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self)[1:])
+        return (
+            self.overfitting,
+            self.principal,
+            self.confounders,
+            self.outliers,
+            self.duplicates,
+            self.redundancy,
+        )
 
     def __repr__(self) -> str:
         return "\n".join(str(sections_of(part)[0]) for part in self._parts if part is not None)

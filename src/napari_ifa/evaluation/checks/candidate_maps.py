@@ -115,7 +115,11 @@ def candidate_maps(
             " analysed."
         )
     chosen = CohortPass(
-        *(classifier, cohort, _opened, BatchSize(1), skip_up_to),
+        classifier,
+        cohort,
+        _opened,
+        size=BatchSize(1),
+        skip_up_to=skip_up_to,
         stop=stop,
         positions=[place for place, case in enumerate(cohort.cases) if case in wanted],
     )

@@ -219,8 +219,14 @@ def feature_removal(
             if progress is not None:
                 progress(start + done, 2 * number)
 
-        passed = (None, masked_batches(batch_size), skip_up_to, told, stop)
-        return CohortPass(classifier, cohort, *passed)
+        return CohortPass(
+            classifier,
+            cohort,
+            size=masked_batches(batch_size),
+            skip_up_to=skip_up_to,
+            progress=told,
+            stop=stop,
+        )
 
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
         answers, positions, groups = _layer_answers(

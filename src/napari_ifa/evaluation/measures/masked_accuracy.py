@@ -101,8 +101,14 @@ def masked_predictions(
 
     if not masks:
         raise AnalysisError("There is no feature mask; give one or more.")
-    passed = (None, masked_batches(batch_size), skip_up_to, progress, stop)
-    batches: CohortPass[None] = CohortPass(classifier, cohort, *passed)
+    batches: CohortPass[None] = CohortPass(
+        classifier,
+        cohort,
+        size=masked_batches(batch_size),
+        skip_up_to=skip_up_to,
+        progress=progress,
+        stop=stop,
+    )
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
         raise AnalysisError("The feature masks are for different numbers of features.")

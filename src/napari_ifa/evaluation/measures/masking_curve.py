@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,8 @@ def accuracy_curve(
         return interval.low, interval.high
 
     values = right.mean(axis=0)
-    return _curve(masks, "accuracy", values, bounds, len(right), chance, bypassed, groups)
+    points = _points(masks, values, bounds, len(right))
+    return _curve(masks, points, "accuracy", values, chance, bypassed, groups)
 
 
 def fit_curve(
@@ -106,28 +107,44 @@ def fit_curve(
         found = next(one for one in measures if one.measure == "R²")
         return unless_equal(found.low, found.high)
 
-    return _curve(masks, "R²", values, bounds, len(targets), 0.0, bypassed, groups)
+    points = _points(masks, values, bounds, len(targets))
+    return _curve(masks, points, "R²", values, 0.0, bypassed, groups)
+
+
+def _points(
+    masks: CurveMasks,
+    values: NDArray[np.float64],
+    bounds: Callable[[int], tuple[float, float]],
+    cases: int,
+) -> tuple[CurvePoint, ...]:
+    features = masks.masks[0].count
+    points = []
+    by_importance: tuple[tuple[Order, tuple[int, ...]], ...] = (
+        (ORDERS[0], masks.first),
+        (ORDERS[1], masks.last),
+    )
+    for order, numbers in by_importance:
+        for kept, number in zip(masks.kept, numbers, strict=True):
+            low, high = bounds(number)
+            value = float(values[number])
+            points.append(CurvePoint(order, kept, kept / features, cases, value, low, high))
+    for place, kept in enumerate(masks.kept):
+        drawn = values[[numbers[place] for numbers in masks.random]]
+        low, high, mean = float(drawn.min()), float(drawn.max()), float(drawn.mean())
+        points.append(CurvePoint(ORDERS[2], kept, kept / features, cases, mean, low, high))
+    return tuple(points)
 
 
 def _curve(
     masks: CurveMasks,
+    points: tuple[CurvePoint, ...],
     measure: Literal["accuracy", "R²"],
     values: NDArray[np.float64],
-    bounds: Callable[[int], tuple[float, float]],
-    cases: int,
-    *others: Any,
+    chance: float,
+    bypassed: bool,
+    groups: Groups,
 ) -> MaskingCurve:
-    """Of each mask's value and the bounds of it; the others are as `MaskingCurve` has them."""
-    features = masks.masks[0].count
-    points = []
-    for order, numbers in zip(ORDERS, (masks.first, masks.last), strict=False):
-        for kept, number in zip(masks.kept, numbers, strict=True):
-            value, ends = float(values[number]), bounds(number)
-            points.append(CurvePoint(order, kept, kept / features, cases, value, *ends))
-    for place, kept in enumerate(masks.kept):
-        drawn = values[[numbers[place] for numbers in masks.random]]
-        found = (float(one) for one in (drawn.mean(), drawn.min(), drawn.max()))
-        points.append(CurvePoint(ORDERS[2], kept, kept / features, cases, *found))
-    chance, *rest = others
-    principal = (masks.masks[1].count / features, float(values[1]))
-    return MaskingCurve(tuple(points), measure, float(values[0]), chance, principal, *rest)
+    share = masks.masks[1].count / masks.masks[0].count
+    return MaskingCurve(
+        points, measure, float(values[0]), chance, (share, float(values[1])), bypassed, groups
+    )
