@@ -171,6 +171,43 @@ class Distribution:
         value, off = (a + (b - a) * between for a, b in zip(lower, upper, strict=True))
         return (value, off) if np.ndim(value) else (float(value), float(off))
 
+    def magnitude_percentile(self, percent: float, class_idx: int = 0) -> float:
+        """A percentile of one class's magnitudes, to 0.05 % of itself.
+
+        Raises
+        ------
+        AnalysisError
+            Where the class has no finite value.
+        """
+        bins, place = np.unique(np.abs(self.bins), return_inverse=True)
+        counts = np.zeros(bins.size, np.int64)
+        np.add.at(counts, place, self.counts[class_idx])
+        ends = np.array([self.minimum[class_idx], self.maximum[class_idx]])
+        folded = Distribution(
+            bins=bins,
+            counts=counts[None],
+            minimum=np.array([np.abs(ends).min() if ends[0] * ends[1] > 0 else 0.0]),
+            maximum=np.array([np.abs(ends).max()]),
+            totals=self.totals[class_idx : class_idx + 1],
+            squares=self.squares[class_idx : class_idx + 1],
+            not_finite=self.not_finite[class_idx : class_idx + 1],
+        )
+        return float(folded.percentile(percent))
+
+    def of_class(self, class_idx: int) -> Distribution:
+        """One class's alone."""
+        one = slice(class_idx, class_idx + 1)
+        return Distribution(
+            bins=self.bins,
+            counts=self.counts[one],
+            minimum=self.minimum[one],
+            maximum=self.maximum[one],
+            totals=self.totals[one],
+            squares=self.squares[one],
+            not_finite=self.not_finite[one],
+            fine=None if self.fine is None else self.fine[one],
+        )
+
     def percentile_of(self, value: float, class_idx: int = 0) -> float:
         """The percentage of one class's values that are lower, those in its own bin counted half.
 

@@ -11,7 +11,7 @@ from napari_ifa.analysis.explanation import Explanation, other_features
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, Scope, checked_percentiles
+from napari_ifa.analysis.scale import Basis, Form, ScaleChoice, Scope
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
@@ -39,6 +39,7 @@ def explain(
     low: float | None = None,
     high: float = 90,
     scope: Scope = "class",
+    form: Form = "paper",
     allow_missing: bool = False,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -52,9 +53,7 @@ def explain(
     class_idx : class number or name; the predicted class by default.
     mask : the features to keep; all by default.
     method : id of a class activation method; the analysis's own, or ``"gradcam"``.
-    basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
-        ``"extremes"``, which suits evidence that fills a small part of the image.
-    low, high, scope : of the common scale, see `Analysis.scale`.
+    basis, low, high, scope, form : of the common scale, see `ScaleChoice`.
     allow_missing : explain an image of which slices are missing, too; they are blank in it.
     progress : called with passes done and passes in all, by the methods that need many.
     stop : asked between such passes; True ends the work.
@@ -77,8 +76,7 @@ def explain(
     # What cannot be is said before the network runs.
     chosen_class = None if class_idx is None else classifier.class_index(class_idx)
     _check_features(classifier, mask)
-    if analysis is not None:
-        checked_percentiles(low, high, basis, scope)
+    choice = ScaleChoice(form, basis, scope, low, high)
     volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
         raise ExplanationError(missing_slices(volume))
@@ -122,10 +120,7 @@ def explain(
         analysis=analysis,
         class_idx=(int(case.logits.argmax()) if chosen_class is None else chosen_class),
         mask=FeatureMask.all(case.features),
-        basis=basis,
-        low=low,
-        high=high,
-        scope=scope,
+        choice=choice,
     )
     return explanation if mask is None else explanation.select(mask=mask)
 

@@ -12,7 +12,7 @@ from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
 from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit, compared
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, CommonScale, Scope
+from napari_ifa.analysis.scale import PAPER, CommonScale, ScaleChoice
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError
 from napari_ifa.volumes import FeatureGrid, Volume
@@ -29,7 +29,7 @@ class Explanation:
     analysis : gives the common scale; None where there is none.
     class_idx : the class explained.
     mask : the features kept.
-    basis, low, high, scope : of the common scale, see `Analysis.scale`.
+    choice : how the common scale is made.
     """
 
     volume: Volume
@@ -37,10 +37,7 @@ class Explanation:
     analysis: Analysis | None
     class_idx: int
     mask: FeatureMask
-    basis: Basis = "voxels"
-    low: float | None = None
-    high: float = 90
-    scope: Scope = "class"
+    choice: ScaleChoice = PAPER
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -130,9 +127,9 @@ class Explanation:
         self,
         class_idx: int | str | None = None,
         mask: FeatureMask | None = None,
-        basis: Basis | None = None,
+        choice: ScaleChoice | None = None,
     ) -> Explanation:
-        """The same case for another class, other features or on a scale of another basis.
+        """The same case for another class, other features or on another scale.
 
         The network does not run again.
 
@@ -146,7 +143,7 @@ class Explanation:
         kept = self.mask if mask is None else mask
         if kept.keep.shape != (self.features,):
             raise other_features(kept, self.features)
-        return replace(self, class_idx=chosen, mask=kept, basis=basis or self.basis)
+        return replace(self, class_idx=chosen, mask=kept, choice=choice or self.choice)
 
     @cached_property
     def masked_logits(self) -> NDArray[np.float64]:
@@ -171,9 +168,7 @@ class Explanation:
         """The cohort's scale for this class; None without an analysis."""
         if self.analysis is None:
             return None
-        return self.analysis.scale(
-            self.class_idx, self.low, self.high, basis=self.basis, scope=self.scope
-        )
+        return self.analysis.scaled(self.class_idx, self.choice)
 
     @cached_property
     def activation_map(self) -> NDArray[np.float32]:

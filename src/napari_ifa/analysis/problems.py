@@ -38,6 +38,10 @@ class AnalysisProblem(Enum):
         " activation varies."
     )
     PERCENTILES = "The percentiles {low:g} and {high:g} are not in order between 0 and 100."
+    NO_LOW_PERCENTILE = (
+        "A centred scale has one percentile, the same for both sides; leave the low one out, or"
+        " choose the form 'paper'."
+    )
     NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
     NO_FILE = "{file}: no such file; give an analysis file (.nc)."
     NO_PERMISSION = "{file}: no permission to read it."

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.cohort_scale import CaseValues, cohort_scale
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.fine_counts import fine_of_arrays
 from napari_ifa.analysis.fit.reference import FitReference
@@ -21,7 +22,14 @@ from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, CommonScale, Scope, check_choice, checked_percentiles
+from napari_ifa.analysis.scale import (
+    Basis,
+    CommonScale,
+    Form,
+    ScaleChoice,
+    Scope,
+    check_choice,
+)
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
@@ -247,43 +255,35 @@ class Analysis:
         high: float = 90,
         basis: Basis = "voxels",
         scope: Scope = "class",
+        form: Form = "paper",
     ) -> CommonScale:
-        """The common scale of a class (eq. 1 and 2).
+        """The common scale of a class (eq. 1 and 2), or its centred form.
 
-        Parameters
-        ----------
-        low, high : percentiles that map to 0.1 and 0.9; ``low`` is 10 for voxels and 50 for
-            extremes where it is not given.
-        basis : ``"voxels"``, percentiles over all voxels; ``"extremes"``, the low percentile of
-            the cases' minima and the high one of their maxima.
-        scope : a scale for this class, or one for all classes.
+        For the parameters see `ScaleChoice`.
 
         Raises
         ------
         AnalysisError
-            For an unknown class, percentiles out of order, a constant cohort, or counts of an
-            earlier version that cannot tell the two percentiles apart.
+            For an unknown class or choice, percentiles out of order, a constant cohort, or counts
+            of an earlier version that cannot tell the two percentiles apart.
         """
+        return self.scaled(class_idx, ScaleChoice(form, basis, scope, low, high))
+
+    def scaled(self, class_idx: int, choice: ScaleChoice) -> CommonScale:
+        """The common scale of a class as it was chosen; errors as of `scale`."""
         self._check_class(class_idx)
-        low, high = checked_percentiles(low, high, basis, scope)
-        if basis == "extremes":
-            valleys = self.dataset["activation_minimum"].values
-            peaks = self.dataset["activation_maximum"].values
-            columns = slice(None) if scope == "all" else class_idx
-            p_low = float(np.percentile(valleys[:, columns], low))
-            p_high, off = float(np.percentile(peaks[:, columns], high)), 0.0
-        else:
-            values = self.distribution()
-            row = class_idx
-            if scope == "all":
-                values, row = values.over_classes(), 0
-            p_low, p_high = values.percentile([low, high], row)
-            off = float(values.uncertainty([low, high], row).sum())
-            if off > 0 and p_high - p_low <= off:
-                raise AnalysisError(
-                    AnalysisProblem.TOO_COARSE, low=low, high=high, p_low=p_low, off=off
-                )
-        return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
+        every = choice.scope == "all"
+        columns = slice(None) if every else slice(class_idx, class_idx + 1)
+        found = self.distribution()
+        quantiles = self.dataset.get("activation_quantiles")
+        values = CaseValues(
+            self.dataset["activation_minimum"].values[:, columns],
+            self.dataset["activation_maximum"].values[:, columns],
+            None if quantiles is None else quantiles.values[:, columns].astype(float),
+            self.groups,
+        )
+        one = found.over_classes() if every else found.of_class(class_idx)
+        return cohort_scale(one, values, choice)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"

@@ -6,7 +6,13 @@ Importing this package imports torch.
 from __future__ import annotations
 
 from napari_ifa.cam.activation import ClassActivation
-from napari_ifa.cam.explaining import METHODS, class_activation, fused_class_activation
+from napari_ifa.cam.contrast import LOGIT, OTHERS, RUNNER_UP, TARGETS, Contrast, Target
+from napari_ifa.cam.explaining import (
+    METHODS,
+    class_activation,
+    class_activations,
+    fused_class_activation,
+)
 from napari_ifa.cam.features import CutNetwork
 from napari_ifa.cam.fused import FusedActivation
 from napari_ifa.cam.masking import bypassed, masked_logits
@@ -15,13 +21,20 @@ from napari_ifa.cam.weights import GRADIENT_METHODS
 
 __all__ = [
     "GRADIENT_METHODS",
+    "LOGIT",
     "METHODS",
+    "OTHERS",
     "PERTURBATION_METHODS",
+    "RUNNER_UP",
+    "TARGETS",
     "ClassActivation",
+    "Contrast",
     "CutNetwork",
     "FusedActivation",
+    "Target",
     "bypassed",
     "class_activation",
+    "class_activations",
     "fused_class_activation",
     "masked_logits",
 ]
