@@ -28,6 +28,7 @@ from PIL import Image
 from torch import nn
 
 from napari_ifa.analysis import Explanation, analyze, explain
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.export.explanation import write_explanation
@@ -36,6 +37,7 @@ from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
 from napari_ifa.reading import picture_volume
 from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from tests.problems import refused
 from tests.tiny import tiny_classifier
 
 ROWS, COLUMNS = 5, 9
@@ -262,5 +264,5 @@ def test_a_network_for_pictures_says_so_of_a_volume(chain: list[Any]) -> None:
 
 
 def test_a_grey_network_says_what_is_wrong_with_colour() -> None:
-    with pytest.raises(ExplanationError, match="takes grey images and this one is in colour"):
+    with refused(ExplanationError, AnalysisProblem.IN_COLOUR):
         explain(classifier(), picture_volume(np.zeros((4, 6, 3))))

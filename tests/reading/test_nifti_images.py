@@ -122,12 +122,13 @@ def test_pair_is_one_series(tmp_path: Path, kind: Any, suffixes: tuple[str, str]
         assert volume.spacing == (4, 3, 2)
     assert list_series(data) == [series]
     data.unlink()
-    assert refused(header).kind is NiftiProblem.NO_PARTNER
+    assert refused(header).facts["lacks"] == "image data"
 
 
 def test_data_file_without_its_header_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "image.img").write_bytes(bytes(48))
-    assert refused(tmp_path / "image.img").kind is NiftiProblem.NO_PARTNER
+    error = refused(tmp_path / "image.img")
+    assert (error.kind, error.facts["partner"]) == (NiftiProblem.NO_PARTNER, "image.hdr")
 
 
 def test_dicom_file_of_any_name_is_dicom(save_series: Save) -> None:

@@ -95,11 +95,7 @@ def assemble(
         dataset.to_netcdf(file, engine="h5netcdf", encoding=_compressed(dataset))
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
-        raise AnalysisError(
-            f"The analysis cannot be written{reason_of(error)}; what was finished is kept, so make"
-            " space and resume.",
-            AnalysisProblem.NOT_WRITTEN,
-        ) from error
+        raise AnalysisError(AnalysisProblem.NOT_ASSEMBLED, reason=reason_of(error)) from error
 
 
 def _summary(sums: Sums, cases: int) -> dict[str, Any]:

@@ -211,10 +211,7 @@ def _shard_on_worker(
         # The worker may be older than the bundle's last change.
         _classifier.cache_clear()
     else:
-        raise AnalysisMismatchError(
-            "A worker sees another bundle under the model's path; make it the same for all.",
-            AnalysisProblem.OTHER_MODEL,
-        )
+        raise AnalysisMismatchError(AnalysisProblem.OTHER_BUNDLE)
     inputs = read_ahead(classifier, zip(task.positions, task.cases, strict=True), seen)
     with closing(inputs):
         return compute_shard(classifier, task, inputs, options)

@@ -185,10 +185,7 @@ class Distribution:
         counts = self.counts[class_idx]
         number = self._finite_number(class_idx)
         if np.isnan(value):
-            raise AnalysisError(
-                "Not a number has no percentile; ask for a value on the map.",
-                AnalysisProblem.NO_VALUE,
-            )
+            raise AnalysisError(AnalysisProblem.NOT_A_NUMBER)
         if value < self.minimum[class_idx]:
             return 0.0
         if value > self.maximum[class_idx]:
@@ -209,12 +206,7 @@ class Distribution:
     def _finite_number(self, class_idx: int) -> int:
         number = int(self.counts[class_idx].sum())
         if number == 0:
-            raise AnalysisError(
-                f"Class {class_idx} has no finite class activation in this cohort; check the"
-                " network's output on it.",
-                AnalysisProblem.NO_VALUE,
-                class_idx=class_idx,
-            )
+            raise AnalysisError(AnalysisProblem.NO_VALUE, class_idx=class_idx)
         return number
 
     def _ranked(

@@ -329,10 +329,7 @@ class Analysis:
         different = differing(self.dataset.attrs, identity_attributes(classifier))
         if different:
             raise AnalysisMismatchError(
-                f"This analysis was made with another model: {', '.join(different)} differ;"
-                " run the analysis again with this model, or open the model it was made with.",
-                AnalysisProblem.OTHER_MODEL,
-                different=different,
+                AnalysisProblem.OTHER_MODEL, different=different, differs=", ".join(different)
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -361,10 +358,7 @@ class Analysis:
                     self.dataset.to_netcdf(part, engine="h5netcdf", encoding=self._encoding())
         except OSError as error:
             raise AnalysisError(
-                f"{target.name} cannot be written there{reason_of(error)}; make space or choose"
-                " another folder.",
-                AnalysisProblem.NOT_WRITTEN,
-                file=target.name,
+                AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)
             ) from error
 
     def _encoding(self) -> dict[str, dict[str, Any]]:

@@ -106,17 +106,11 @@ def unpack(
                 progress(len(members), len(members))
             return unpacked
     except NotImplementedError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: packed in a way that is not read; unpack it first and open the folder.",
-            StudyProblem.COMPRESSION,
-        ) from error
+        raise UnsupportedStudyError(StudyProblem.PACKED_OTHERWISE, file=path.name) from error
     except PermissionError as error:
         raise not_read(path, error) from error
     except (zipfile.BadZipFile, EOFError, zlib.error, ValueError) as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: the zip archive is damaged or incomplete; fetch it again.",
-            StudyProblem.DAMAGED,
-        ) from error
+        raise UnsupportedStudyError(StudyProblem.DAMAGED_ARCHIVE, file=path.name) from error
     except OSError as error:
         raise UnsupportedStudyError(
             StudyProblem.UNREADABLE, file=path.name, reason=error.strerror or "read error"
@@ -146,10 +140,7 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
     growth = max(_ALWAYS_ALLOWED, _MOST_GROWTH * path.stat().st_size)
     if claimed > growth:
         raise UnsupportedStudyError(
-            f"{path.name}: the archive claims {claimed / 2**30:,.0f} GiB of content, far more than"
-            " its size allows for. Not opened.",
-            StudyProblem.TOO_LARGE,
-            bytes_claimed=claimed,
+            StudyProblem.CLAIMS_TOO_MUCH, file=path.name, gigabytes=claimed / 2**30
         )
     if claimed > free:
         raise UnsupportedStudyError(
@@ -162,11 +153,7 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
 
 
 def _too_many(path: Path) -> UnsupportedStudyError:
-    return UnsupportedStudyError(
-        f"{path.name}: more than {MOST_MEMBERS:,} files in one archive; unpack it first and open"
-        " the folder of the study.",
-        StudyProblem.TOO_LARGE,
-    )
+    return UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
 
 
 def _unpack_member(
@@ -194,10 +181,7 @@ def _unpack_member(
         raise UnsupportedStudyError(StudyProblem.ENCRYPTED, file=path.name)
     if member.compress_type not in _READ:
         raise UnsupportedStudyError(
-            f"{path.name}: compressed in a way that is not read (zip method"
-            f" {member.compress_type}); unpack it first and open the folder.",
-            StudyProblem.COMPRESSION,
-            method=member.compress_type,
+            StudyProblem.COMPRESSION, file=path.name, method=member.compress_type
         )
     try:
         with archive.open(member) as source:
@@ -213,10 +197,7 @@ def _unpack_member(
                     target.write(chunk)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UnsupportedStudyError(
-            f"{path.name}: a file in the zip archive is damaged ({shown}); fetch the archive"
-            " again.",
-            StudyProblem.DAMAGED,
-            file=shown,
+            StudyProblem.DAMAGED_MEMBER, file=path.name, member=shown
         ) from error
 
 

@@ -65,19 +65,9 @@ def picture_volume(
     array = np.asarray(array)
     colour = array.ndim == 3 and array.shape[2] == 3
     if not (array.ndim == 2 or colour) or 0 in array.shape:
-        raise UnsupportedStudyError(
-            f"An array of shape {array.shape} is not a picture; give [rows, columns], or"
-            " [rows, columns, 3] in colour.",
-            StudyProblem.NO_PICTURE,
-            shape=array.shape,
-        )
+        raise UnsupportedStudyError(StudyProblem.NO_PICTURE, shape=array.shape)
     if array.dtype.kind not in "biuf":
-        raise UnsupportedStudyError(
-            f"An array of {array.dtype} is not a picture; give real numbers, such as uint8 or"
-            " float32.",
-            StudyProblem.NO_PICTURE,
-            dtype=array.dtype,
-        )
+        raise UnsupportedStudyError(StudyProblem.NO_NUMBERS, dtype=array.dtype)
     # torch refuses other byte orders, and napari half precision.
     dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
     columns_first = array.astype(dtype, copy=False).swapaxes(0, 1)[:, :, None]
@@ -161,17 +151,9 @@ def _refuse(path: Path, image: Image) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(path)
     if image.mode == "CMYK":
-        raise UnsupportedStudyError(
-            f"{path.name}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened.",
-            StudyProblem.COLOURS,
-            mode=image.mode,
-        )
+        raise UnsupportedStudyError(StudyProblem.PRINT_COLOURS, file=path.name)
     if image.mode not in (*_GREY, *_COLOUR):
-        raise UnsupportedStudyError(
-            f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB.",
-            StudyProblem.COLOURS,
-            mode=image.mode,
-        )
+        raise UnsupportedStudyError(StudyProblem.COLOURS, file=path.name, mode=image.mode)
     least = image.width * image.height / 8
     if image.format == "PNG" and least > path.stat().st_size * _DEFLATE_BEST_RATIO:
         raise not_read(path, ValueError("too small for its size"))
@@ -222,7 +204,5 @@ def _exif_orientation(image: Image) -> int:
 
 def _too_large(path: Path) -> UnsupportedStudyError:
     return UnsupportedStudyError(
-        f"{path.name}: the header claims more than {MOST_PIXELS // 10**6} million pixels, the most"
-        " that are opened; make the picture smaller.",
-        StudyProblem.TOO_LARGE,
+        StudyProblem.TOO_MANY_PIXELS, file=path.name, millions=MOST_PIXELS // 10**6
     )

@@ -19,9 +19,6 @@ from napari_ifa.volumes.geometry_report import Note
 
 OnePath = str | os.PathLike[str]
 
-# Folders of studies are often called by the patient, so no sentence names one.
-_NO_PERMISSION = "There is no permission to read this folder; ask its owner for it."
-
 
 @dataclass
 class Places:
@@ -150,16 +147,14 @@ def existing_path(path: OnePath) -> Path:
     try:
         exists = path.exists()
     except PermissionError as error:
-        raise UnsupportedStudyError(_NO_PERMISSION, StudyProblem.NO_PERMISSION) from error
+        raise UnsupportedStudyError(StudyProblem.CLOSED_FOLDER) from error
     except (OSError, ValueError):
         exists = False
     if not exists:
         raise UnsupportedStudyError(StudyProblem.NO_SUCH_PLACE)
     if not os.access(path, os.R_OK):
-        raise UnsupportedStudyError(
-            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION,
-            StudyProblem.NO_PERMISSION,
-        )
+        kind = StudyProblem.NO_PERMISSION if path.is_file() else StudyProblem.CLOSED_FOLDER
+        raise UnsupportedStudyError(kind, file=path.name)
     if not path.is_dir() and not path.is_file():
         raise UnsupportedStudyError(StudyProblem.SPECIAL_FILE, file=path.name)
     return path
@@ -173,17 +168,14 @@ def _no_image(path: Path) -> UnsupportedStudyError | None:
     row = read_frames(path)
     if row is NotAnImage.OTHER_OBJECT:
         kind = StudyProblem.DICOM_WITHOUT_IMAGE
-        reason = "a DICOM object without an image; open the folder of the images instead."
     elif row is NotAnImage.UNREADABLE:
         kind = StudyProblem.DAMAGED_DICOM
-        reason = "cannot be read as DICOM; it may be damaged."
     elif row is not NotAnImage.OTHER_FILE:
         return None
     elif archive := archive_kind(start_of(path)):
-        kind = StudyProblem.OTHER_ARCHIVE
-        reason = f"{archive} archives are not opened, only zip; unpack it first."
+        return UnsupportedStudyError(StudyProblem.OTHER_ARCHIVE, file=path.name, archive=archive)
     elif is_picture_name(path):
-        kind, reason = StudyProblem.NO_IMAGE, "not a PNG or JPEG picture, in spite of its name."
+        kind = StudyProblem.NAMED_AS_PICTURE
     else:
-        kind, reason = StudyProblem.NO_IMAGE, "neither a DICOM, NIfTI, PNG nor JPEG file."
-    return UnsupportedStudyError(f"{path.name}: {reason}", kind)
+        kind = StudyProblem.OTHER_FILE
+    return UnsupportedStudyError(kind, file=path.name)

@@ -18,24 +18,62 @@ class StudyProblem(Enum):
     ASKS_FIRST = "{question} If so, choose {key}."
     NOTHING_GIVEN = "No file or folder was given."
     NO_SUCH_PLACE = "There is no such file or folder; check the path of the study."
-    NO_PERMISSION = "a file or folder may not be read"
+    NO_SUCH_FILE = "{file}: there is no such file or folder."
+    NO_PERMISSION = "{file}: no permission to read it."
+    # Folders of studies are often called by the patient, so no sentence names one.
+    CLOSED_FOLDER = "There is no permission to read this folder; ask its owner for it."
     SPECIAL_FILE = "{file}: neither a file nor a folder."
     NO_IMAGE = "{begun} DICOM, NIfTI, PNG or JPEG image among {details}."
-    EMPTY = "a folder or an archive without a file"
-    DICOM_WITHOUT_IMAGE = "a DICOM object without an image"
-    DAMAGED_DICOM = "DICOM that cannot be read"
-    OTHER_ARCHIVE = "an archive that is not zip"
-    TOO_LARGE = "more than is unpacked or opened"
+    EMPTY = "The folder is empty."
+    EMPTY_ARCHIVE = "{begun}the archive is empty."
+    DICOM_WITHOUT_IMAGE = (
+        "{file}: a DICOM object without an image; open the folder of the images instead."
+    )
+    DAMAGED_DICOM = "{file}: cannot be read as DICOM; it may be damaged."
+    NAMED_AS_PICTURE = "{file}: not a PNG or JPEG picture, in spite of its name."
+    OTHER_FILE = "{file}: neither a DICOM, NIfTI, PNG nor JPEG file."
+    DAMAGED = "{file}: image data incomplete or damaged; not opened."
+    # Archives
+    OTHER_ARCHIVE = "{file}: {archive} archives are not opened, only zip; unpack it first."
+    TOO_MANY_FILES = (
+        "{file}: more than {most:,} files in one archive; unpack it first and open the folder of"
+        " the study."
+    )
+    CLAIMS_TOO_MUCH = (
+        "{file}: the archive claims {gigabytes:,.0f} GiB of content, far more than its size allows"
+        " for. Not opened."
+    )
     NO_SPACE = (
         "{file}: unpacking needs {needed}, but only {free} of the disk for temporary files can"
         " be used; unpack it elsewhere and open the folder."
     )
     ENCRYPTED = "{file}: the archive is encrypted; unpack it with its password and open the folder."
-    COMPRESSION = "an archive packed in a way that is not read"
-    DAMAGED = "a file that is incomplete or damaged"
+    COMPRESSION = (
+        "{file}: compressed in a way that is not read (zip method {method}); unpack it first and"
+        " open the folder."
+    )
+    PACKED_OTHERWISE = (
+        "{file}: packed in a way that is not read; unpack it first and open the folder."
+    )
+    DAMAGED_ARCHIVE = "{file}: the zip archive is damaged or incomplete; fetch it again."
+    DAMAGED_MEMBER = (
+        "{file}: a file in the zip archive is damaged ({member}); fetch the archive again."
+    )
     UNREADABLE = "{file}: the zip archive cannot be unpacked ({reason})."
-    COLOURS = "pixels of a kind that is not opened"
-    NO_PICTURE = "an array that is not a picture"
+    # Pictures
+    TOO_MANY_PIXELS = (
+        "{file}: the header claims more than {millions} million pixels, the most that are opened;"
+        " make the picture smaller."
+    )
+    PRINT_COLOURS = "{file}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened."
+    COLOURS = "{file}: pixels of kind '{mode}' are not opened; save it as grey or RGB."
+    NO_PICTURE = (
+        "An array of shape {shape} is not a picture; give [rows, columns], or [rows, columns, 3] in"
+        " colour."
+    )
+    NO_NUMBERS = (
+        "An array of {dtype} is not a picture; give real numbers, such as uint8 or float32."
+    )
 
 
 class DicomProblem(Enum):
@@ -45,7 +83,15 @@ class DicomProblem(Enum):
     PLACE = "a position, orientation or spacing that cannot be used"
     VALUES = "pixels or a rescaling of a kind that is not read"
     COMPRESSION = "a compression that is not read, or not by what is installed"
-    GRID = "slices that cannot be brought to one grid; least, greatest: their distances in mm"
+    DAMAGED = "{file}: image data incomplete or damaged; skipped."
+    GRID = (
+        "{series}: slice distances vary ({least:.2f}–{greatest:.2f} mm) or positions drift too far"
+        " to be brought to one grid. Not opened."
+    )
+    GRID_OF_LABELS = (
+        "{series}: slice distances of a segmentation vary ({least:.2f}–{greatest:.2f} mm); labels"
+        " cannot be interpolated. Not opened."
+    )
 
 
 class PictureNote(Enum):
@@ -68,12 +114,12 @@ class DiscNote(Enum):
 def not_read(path: Path, error: Exception) -> UnsupportedStudyError:
     """Of a file that is not there, may not be read, or else is damaged; ``error`` says which."""
     if isinstance(error, FileNotFoundError):
-        kind, reason = StudyProblem.NO_SUCH_PLACE, "there is no such file or folder."
+        kind = StudyProblem.NO_SUCH_FILE
     elif isinstance(error, PermissionError):
-        kind, reason = StudyProblem.NO_PERMISSION, "no permission to read it."
+        kind = StudyProblem.NO_PERMISSION
     else:
-        kind, reason = StudyProblem.DAMAGED, "image data incomplete or damaged; not opened."
-    return UnsupportedStudyError(f"{path.name}: {reason}", kind)
+        kind = StudyProblem.DAMAGED
+    return UnsupportedStudyError(kind, file=path.name)
 
 
 def refused(reason: str) -> UnsupportedStudyError:

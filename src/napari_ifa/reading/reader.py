@@ -157,8 +157,8 @@ def _nothing_found(
     entries = skipped.entries()
     total = len(files) or sum(entry.count for entry in entries)
     if not total:
-        empty = f"{named}the archive is empty." if archives else "The folder is empty."
-        return UnsupportedStudyError(empty, StudyProblem.EMPTY)
+        kind = StudyProblem.EMPTY_ARCHIVE if archives else StudyProblem.EMPTY
+        return UnsupportedStudyError(kind, begun=named)
     details = [f"{total} file{'' if total == 1 else 's'}"]
     if objects := skipped.count(NotAnImage.OTHER_OBJECT.value):
         details.append(f"{objects} DICOM object{'' if objects == 1 else 's'} without an image")

@@ -21,8 +21,10 @@ class Note(str):
     kind: Enum | None
     facts: dict[str, Any]
 
-    def __new__(cls, text: str, kind: Enum | None = None, **facts: Any) -> Note:
-        """A sentence, its kind, and its facts."""
+    def __new__(cls, text: str | Enum, kind: Enum | None = None, **facts: Any) -> Note:
+        """A sentence, its kind, and its facts; a kind alone brings its sentence with it."""
+        if isinstance(text, Enum):
+            kind, text = text, text.value.format(**facts)
         note = super().__new__(cls, text)
         note.kind, note.facts = kind, facts
         return note

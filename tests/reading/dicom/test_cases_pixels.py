@@ -229,7 +229,7 @@ def test_absurd_distance_of_a_segmentation_allocates_nothing(
 ) -> None:
     frames = [(height, 1, some_mask(1)) for height in (0, 0.02, 50_000)]
     save_dicom(tmp_path / "a.dcm", segmentation(frames, stated=1e-6))
-    with refused(UnsupportedStudyError, DicomProblem.GRID):
+    with refused(UnsupportedStudyError, DicomProblem.GRID_OF_LABELS):
         read_volume(tmp_path)
 
 

@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
-from napari_ifa.reading.problems import DicomProblem, StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes import Window
 from tests.dicom_parts import item
 from tests.refusals import refusal, refused
@@ -316,7 +316,7 @@ def test_truncated_compressed_pixels_are_seen(save_series: Save) -> None:
     data.save_as(folder / "slice0.dcm")
     assert list_series(folder)[0].unsupported is None
     cut(folder / "slice0.dcm", 10)
-    assert refused(folder).kind is StudyProblem.DAMAGED
+    assert refused(folder).kind is DicomProblem.DAMAGED
 
 
 def test_broken_codestream_is_one_sentence(save_series: Save) -> None:
@@ -348,7 +348,7 @@ def test_panic_of_a_decoder_is_one_sentence(
     monkeypatch.setattr("napari_ifa.reading.dicom.pixels.stack_values.read_plain", panic)
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(folder)
-    assert caught.value.kind is StudyProblem.DAMAGED
+    assert caught.value.kind is DicomProblem.DAMAGED
 
 
 def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> None:
@@ -359,9 +359,9 @@ def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> No
 
 
 def test_size_that_does_not_fit_the_pixels_is_refused(save_series: Save) -> None:
-    assert refused(save_series(0, Rows=3)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, Rows=3)).kind is DicomProblem.DAMAGED
     # Fewer columns than were written would shear the picture.
-    assert refused(save_series(0, folder="narrow", Columns=2)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, folder="narrow", Columns=2)).kind is DicomProblem.DAMAGED
 
 
 def test_absurd_size_is_refused_before_anything_is_allocated(
@@ -385,7 +385,7 @@ def test_absurd_size_is_refused_before_anything_is_allocated(
 
 
 def test_file_without_pixels_is_damaged(save_series: Save) -> None:
-    assert refused(save_series(0, PixelData=None)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, PixelData=None)).kind is DicomProblem.DAMAGED
 
 
 # Odd headers

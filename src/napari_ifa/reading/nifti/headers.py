@@ -139,10 +139,7 @@ def _check(header: Any, name: str) -> None:
     except KeyError:
         known = False
     if not known:
-        raise UnsupportedStudyError(
-            f"{name}: its values are stored as a type of number that is not read. Not opened.",
-            NiftiProblem.VALUE_TYPE,
-        )
+        raise UnsupportedStudyError(NiftiProblem.VALUE_TYPE, file=name)
     header.check_fix(_SILENT, _FAULT)
 
 

@@ -171,10 +171,7 @@ def _parsed(path: Path) -> StoredImages:
             NiftiProblem.HEADER_DAMAGED, format=words, file=path.name
         ) from error
     if not (stored.dtype.kind in "iufc" or is_colour(stored.dtype)):
-        raise UnsupportedStudyError(
-            f"{path.name}: its values are stored as a type of number that is not read. Not opened.",
-            NiftiProblem.VALUE_TYPE,
-        )
+        raise UnsupportedStudyError(NiftiProblem.VALUE_TYPE, file=path.name)
     if stored.count > _MOST_IMAGES:
         raise UnsupportedStudyError(
             NiftiProblem.TOO_MANY_IMAGES, images=stored.count, file=path.name

@@ -12,13 +12,13 @@ class NiftiProblem(Enum):
         "{file}: not a readable {format} file; its header is damaged, incomplete or of a kind"
         " that is not supported."
     )
-    NO_PARTNER = "the header or the data of a pair is missing"
+    NO_PARTNER = "{file}: its {lacks} {partner} is missing; put both files into one folder."
     NO_SUCH_IMAGE = "{file}: there is no image {image}; the file has {images}."
     NO_IMAGE = "{name}: no image inside (its size is {sizes}). Not opened."
     TOO_MANY_IMAGES = (
         "{file}: {images} images in one file, more than can be chosen from. Not opened."
     )
-    VALUE_TYPE = "values of a type that is not read"
+    VALUE_TYPE = "{file}: its values are stored as a type of number that is not read. Not opened."
     CIFTI = (
         "{name}: a CIFTI file, whose values lie on the brain's surface; not an image. Not opened."
     )

@@ -10,7 +10,7 @@ from pydicom.uid import UID
 from napari_ifa.reading.dicom.header.compression import decoder_of, is_installed
 from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame
 from napari_ifa.reading.dicom.header.placement import placement_reason
-from napari_ifa.reading.problems import DicomProblem, StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes.geometry_report import Note
 
 _OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
@@ -32,9 +32,7 @@ def refusal(frames: Sequence[Frame]) -> Note | None:
 
 def damaged(frame: Frame) -> Note:
     """The sentence about a file with broken pixel data."""
-    name = frame.image.path.name
-    sentence = f"{name}: image data incomplete or damaged; skipped."
-    return Note(sentence, StudyProblem.DAMAGED, file=name)
+    return Note(DicomProblem.DAMAGED, file=frame.image.path.name)
 
 
 def unplaced(frames: Sequence[Frame]) -> str:

@@ -349,9 +349,8 @@ def _resampled(
     too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
     if slices > _MOST_GROWTH * len(line.frames) or too_wide:
         raise UnsupportedStudyError(
-            f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
-            " drift too far to be brought to one grid. Not opened.",
             DicomProblem.GRID,
+            series=name,
             least=float(gaps.min()),
             greatest=float(gaps.max()),
         )
