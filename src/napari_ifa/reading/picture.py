@@ -35,10 +35,6 @@ _PNG_DEPTH = slice(24, 25)
 _EXIF_ORIENTATION = 0x0112
 #: Pillow's kinds of pixels that are opened.
 _GREY, _COLOUR = ("1", "L", "P", "I", "I;16", "LA"), ("RGB", "RGBA")
-_UNPLACED = Note(
-    "The patient's position and the size of a pixel are not known; a pixel is shown as 1 mm.",
-    PictureNote.UNPLACED,
-)
 _FULL_8_BIT = Window(127.5, 255.0, "full range")
 
 
@@ -77,7 +73,7 @@ def picture_volume(
         SourceOrder(kind="image", placed=False),
         description=description,
         windows=(_FULL_8_BIT,) if dtype == np.uint8 else (),
-        report=GeometryReport(notes=(_UNPLACED, *notes)),
+        report=GeometryReport(notes=(Note(PictureNote.UNPLACED), *notes)),
     )
 
 
@@ -162,30 +158,15 @@ def _refuse(path: Path, image: Image) -> None:
 def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
     """What a person may see otherwise in another program; one sentence each."""
     if image.mode in ("LA", "RGBA"):
-        yield Note(
-            "The picture's transparency (alpha channel) is left out.", PictureNote.NO_TRANSPARENCY
-        )
+        yield Note(PictureNote.NO_TRANSPARENCY)
     if image.mode == "P" and not _is_plain_grey(image, values):
-        yield Note(
-            "The picture's colours are a palette; the numbers of its entries are shown, as MONAI's"
-            " reader gives them to a network.",
-            PictureNote.PALETTE,
-        )
+        yield Note(PictureNote.PALETTE)
     if getattr(image, "n_frames", 1) > 1:
-        yield Note(
-            "The file holds several pictures; the first is opened.", PictureNote.FIRST_OF_SEVERAL
-        )
+        yield Note(PictureNote.FIRST_OF_SEVERAL)
     if _exif_orientation(image) not in (0, 1):
-        yield Note(
-            "The file asks to be turned or mirrored (EXIF orientation); it is shown as stored, as"
-            " MONAI's reader gives it to a network.",
-            PictureNote.NOT_TURNED,
-        )
+        yield Note(PictureNote.NOT_TURNED)
     if image.format == "PNG" and image.mode in _COLOUR and start_of(path)[_PNG_DEPTH] > b"\x08":
-        yield Note(
-            "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does.",
-            PictureNote.EIGHT_BITS,
-        )
+        yield Note(PictureNote.EIGHT_BITS)
 
 
 def _is_plain_grey(image: Image, indices: NDArray[Any]) -> bool:

@@ -97,12 +97,20 @@ class DicomProblem(Enum):
 class PictureNote(Enum):
     """What a person should know of a picture that is opened."""
 
-    UNPLACED = "neither the place in the patient nor the size of a pixel is known"
-    NO_TRANSPARENCY = "the alpha channel is left out"
-    PALETTE = "numbers of a palette's entries"
-    FIRST_OF_SEVERAL = "the first of several pictures"
-    NOT_TURNED = "shown as stored, although EXIF asks for another orientation"
-    EIGHT_BITS = "16 bits for a colour are reduced to 8"
+    UNPLACED = (
+        "The patient's position and the size of a pixel are not known; a pixel is shown as 1 mm."
+    )
+    NO_TRANSPARENCY = "The picture's transparency (alpha channel) is left out."
+    PALETTE = (
+        "The picture's colours are a palette; the numbers of its entries are shown, as MONAI's"
+        " reader gives them to a network."
+    )
+    FIRST_OF_SEVERAL = "The file holds several pictures; the first is opened."
+    NOT_TURNED = (
+        "The file asks to be turned or mirrored (EXIF orientation); it is shown as stored, as"
+        " MONAI's reader gives it to a network."
+    )
+    EIGHT_BITS = "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does."
 
 
 class DiscNote(Enum):

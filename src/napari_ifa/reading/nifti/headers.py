@@ -158,11 +158,7 @@ def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:
     if has_extensions:
         raise UnsupportedStudyError(NiftiProblem.PLACE_OF_VOXELS, vox_offset=stated, file=path.name)
     header["vox_offset"] = least
-    sentence = (
-        f"{path.name}: its header places the voxels inside of itself (vox_offset {stated:g}); read"
-        f" from byte {least} on, as the format demands."
-    )
-    return (Note(sentence, NiftiNote.VOXELS_MOVED, vox_offset=stated, read_from=least),)
+    return (Note(NiftiNote.VOXELS_MOVED, file=path.name, vox_offset=stated, read_from=least),)
 
 
 def _windows(header: Any) -> tuple[Window, ...]:

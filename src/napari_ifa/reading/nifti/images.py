@@ -215,14 +215,9 @@ def _notes(stored: StoredImages) -> tuple[str, ...]:
     notes = [note for file in stored.files if (note := _packed_otherwise(file))]
     notes += stored.notes
     if grid is not None:
-        sentence = (
-            f"{name}: the axes miss the right angle by {grid.degrees:.1f}° (sheared); shown"
-            " straightened by interpolation, do not measure on it."
-        )
-        notes.append(Note(sentence, NiftiNote.STRAIGHTENED, degrees=grid.degrees))
+        notes.append(Note(NiftiNote.STRAIGHTENED, file=name, degrees=grid.degrees))
     if len(stored.dtype.names or ()) > 3:
-        sentence = f"{name}: transparency (the alpha channel) is left out."
-        notes.append(Note(sentence, NiftiNote.NO_TRANSPARENCY))
+        notes.append(Note(NiftiNote.NO_TRANSPARENCY, file=name))
     return tuple(notes)
 
 
@@ -232,7 +227,7 @@ def _packed_otherwise(path: Path) -> str:
     if is_gzipped(path) == named:
         return ""
     packed = "is not compressed, though named so" if named else "is compressed, with another name"
-    return Note(f"{path.name}: {packed}; opened by its content.", NiftiNote.COMPRESSION)
+    return Note(NiftiNote.COMPRESSION, file=path.name, found=packed)
 
 
 @contextmanager

@@ -121,9 +121,8 @@ def minc_images(path: Path) -> StoredImages:
 
 def _as_stated(stored: StoredImages, ras_affine: Any) -> StoredImages:
     name = stored.path.name
-    sentence = f"{name}: read by nibabel; the orientation is as the file states it, unchecked."
     affine = checked_affine(LPS_TO_RAS @ ras_affine, name)
-    return replace(stored, affine=affine, notes=(Note(sentence, NiftiNote.AS_STATED),))
+    return replace(stored, affine=affine, notes=(Note(NiftiNote.AS_STATED, file=name),))
 
 
 @dataclass(frozen=True, eq=False)

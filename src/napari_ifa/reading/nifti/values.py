@@ -82,8 +82,7 @@ def read_values(
             if progress is not None:
                 progress(min(k + slab, z), z)
         if file is not None and image == stored.count - 1 and has_other_bytes(file):
-            sentence = "other bytes follow the compressed image; they are left out."
-            said.append(Note(f"{stored.files[-1].name}: {sentence}", NiftiNote.OTHER_BYTES))
+            said.append(Note(NiftiNote.OTHER_BYTES, file=stored.files[-1].name))
     assert values is not None
     return values, said
 
