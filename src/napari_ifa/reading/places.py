@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
@@ -17,6 +18,10 @@ from napari_ifa.reading.series_list import SkippedFiles
 from napari_ifa.reading.starts import archive_kind, is_picture, start_of
 from napari_ifa.volumes.geometry_report import Note
 
+if TYPE_CHECKING:
+    from napari_ifa.reading.dicom.header.frame_table import NotAnImage
+    from napari_ifa.reading.dicom.header.frames import Frame
+
 OnePath = str | os.PathLike[str]
 
 
@@ -26,6 +31,7 @@ class Places:
 
     ``beside`` holds files that merely lie beside those: they complete a DICOM series. ``note`` is
     said of every DICOM series. ``fall_back`` is a folder to look into where nothing is found.
+    ``parsed`` holds the frames of those DICOM files.
     """
 
     root: Path
@@ -33,6 +39,7 @@ class Places:
     beside: set[Path] = field(default_factory=set)
     note: str = ""
     fall_back: Path | None = None
+    parsed: dict[Path, list[Frame]] = field(default_factory=dict)
 
     def add(self, files: Iterable[Path]) -> None:
         """Files that a person pointed at."""
@@ -81,6 +88,7 @@ def places_of(
     UnsupportedStudyError
         With one sentence, where there is one path and it leads to no image.
     """
+    from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
     from napari_ifa.reading.nifti import is_nibabel_file
 
     folders = [path if path.is_dir() else path.parent for path in paths]
@@ -94,13 +102,14 @@ def places_of(
             places.add([path])
         elif archive_kind(start_of(path)) == "zip":
             archives.append(path)
-        elif reason := _no_image(path):
+        elif isinstance(frames := read_frames(path), NotAnImage):
             if not _add_dicomdir(path, places, skipped, stop):
                 if len(paths) == 1:
-                    raise reason
+                    raise _no_image(path, frames)
                 skipped.add(NO_IMAGE, path.name)
         else:
             places.add([path])
+            places.parsed[path] = frames
             if path.parent not in looked_beside:
                 looked_beside.add(path.parent)
                 places.add_beside(files_beside(path, SkippedFiles(), stop))
@@ -160,18 +169,15 @@ def existing_path(path: OnePath) -> Path:
     return path
 
 
-def _no_image(path: Path) -> UnsupportedStudyError | None:
-    """Why a file is not a DICOM image; None where it is one."""
-    from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
+def _no_image(path: Path, found: NotAnImage) -> UnsupportedStudyError:
+    """Why a file is not an image."""
+    from napari_ifa.reading.dicom.header import frame_table
     from napari_ifa.reading.picture import is_picture_name
 
-    row = read_frames(path)
-    if row is NotAnImage.OTHER_OBJECT:
+    if found is frame_table.NotAnImage.OTHER_OBJECT:
         kind = StudyProblem.DICOM_WITHOUT_IMAGE
-    elif row is NotAnImage.UNREADABLE:
+    elif found is frame_table.NotAnImage.UNREADABLE:
         kind = StudyProblem.DAMAGED_DICOM
-    elif row is not NotAnImage.OTHER_FILE:
-        return None
     elif archive := archive_kind(start_of(path)):
         return UnsupportedStudyError(StudyProblem.OTHER_ARCHIVE, file=path.name, archive=archive)
     elif is_picture_name(path):

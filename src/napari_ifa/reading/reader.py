@@ -68,7 +68,7 @@ def list_series(
     series: list[Series] = []
     files = [file for file in places.files if file not in places.beside]
     if files:
-        scan = Scan(places.root, skipped, beside=places.beside)
+        scan = Scan(places.root, skipped, beside=places.beside, parsed=places.parsed)
         scan.run(list(places.files), progress, stop, found and partial(places.show, found))
         series += places.shown(scan.series())
     for packed in archives:

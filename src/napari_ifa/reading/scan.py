@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +39,14 @@ class Scan:
     skipped : is given the files without an image.
     archive : what the files were unpacked from; every Series keeps it.
     beside : files that count only as a part of a DICOM series, and are not missed otherwise.
+    parsed : the frames of DICOM files whose headers were parsed before.
     """
 
     root: Path
     skipped: SkippedFiles
     archive: Any = None
     beside: Container[Path] = ()
+    parsed: Mapping[Path, list[Frame]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._frames: list[Frame] = []
@@ -101,7 +103,7 @@ class Scan:
         known = set(named)
         unnamed = [file for file in files if file not in known]
         unknown = []
-        for file, rows in scan_frames(unnamed, progress, stop):
+        for file, rows in scan_frames(unnamed, self.parsed, progress, stop):
             if not isinstance(rows, NotAnImage):
                 self._frames += rows
             elif file in self.beside:

@@ -556,6 +556,18 @@ def test_decimal_commas_everywhere(save_series: Save) -> None:
         assert keyword in said[0]
 
 
+def test_a_decimal_comma_in_a_private_element_is_told_by_its_tag(save_series: Save) -> None:
+    folder = save_series(0, 1)
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
+        data.add_new(0x0019100C, "LO", "1000,5")
+        data.save_as(path)
+    (series,) = list_series(folder)
+    assert series.frames[0].traits.diffusion_b_value == 1000.5
+    assert sum("(0019,100C)" in note for note in series.notes) == 1
+
+
 @pytest.mark.parametrize("text", ["0.5,0.25", "1,5,1,25", "1,25", "0.5\\1.000,25", "half\\half"])
 def test_spacing_that_could_mean_several_things_is_refused(save_series: Save, text: str) -> None:
     folder = save_series(0)

@@ -18,7 +18,7 @@ from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.bounded_file import BoundedFile
 from napari_ifa.reading.dicom.header.compression import located_pixels
 from napari_ifa.reading.dicom.header.deflated import read_deflated_header
-from napari_ifa.reading.dicom.header.fields import Fields, Oddities
+from napari_ifa.reading.dicom.header.fields import Fields, Oddities, name_of
 from napari_ifa.reading.dicom.header.frames import LABEL_MAP, PALETTE, Frame, StoredImage, Traits
 from napari_ifa.reading.dicom.header.functional_groups import frames_of_groups
 from napari_ifa.reading.dicom.header.identity import Claims, Patient, words_of_name
@@ -179,9 +179,9 @@ def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
     """The rows with what was odd about the numbers of their file."""
     if not oddities.decimal_commas and not oddities.unreadable:
         return rows
-    commas = ", ".join(sorted(map(str, oddities.decimal_commas)))
+    commas = ", ".join(sorted(map(name_of, oddities.decimal_commas)))
     said = (f"a comma in {commas} was read as a decimal point.",) if commas else ()
-    unreadable = tuple(sorted(map(str, oddities.unreadable)))
+    unreadable = tuple(sorted(map(name_of, oddities.unreadable)))
     images = {id(row.image): row.image for row in rows}
     changed = {
         key: replace(image, remarks=(*image.remarks, *said), unreadable=unreadable)

@@ -5,6 +5,7 @@ A row is one frame of a file; where several slices were tiled into one frame, on
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +76,9 @@ class StoredImage:
     stamp: tuple[int, int] = (0, 0)
     #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
     refused: str = ""
+    #: Of its pixels, as far as they were compared with others', so that a list shown while a scan
+    #: goes on reads no file twice; None for values that cannot be decoded.
+    digests: dict[Hashable, bytes | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def series_number(self) -> int | None:
