@@ -145,7 +145,7 @@ def _free_places(client: Client, running: Mapping[Future, ShardTask], waiting: i
     try:
         threads = sum(client.nthreads().values())
     except (OSError, TimeoutError) as error:
-        raise _lost() from error
+        raise AnalysisError(AnalysisProblem.SCHEDULER_LOST) from error
     return min(waiting, max(0, max(1, threads) * _AHEAD - len(running)))
 
 
@@ -159,7 +159,7 @@ def _finished(
         if stop is not None and stop():
             raise Cancelled("The analysis was stopped.")
         if client.status != "running":
-            raise _lost()
+            raise AnalysisError(AnalysisProblem.SCHEDULER_LOST)
         try:
             with client.as_current():
                 found = wait(list(running), timeout=_LOOK, return_when="FIRST_COMPLETED")
@@ -178,17 +178,13 @@ def _result(future: Future, scheduler: str | None) -> Shard:
     except KilledWorker as error:
         raise AnalysisError(AnalysisProblem.WORKERS_DIE) from error
     except CancelledError as error:
-        raise _lost() from error
+        raise AnalysisError(AnalysisProblem.SCHEDULER_LOST) from error
     except BundleError as error:
         where = f"A worker of {scheduler}" if scheduler else "A worker"
         raise AnalysisError(
             AnalysisProblem.WORKER_WITHOUT_MODEL, where=where, error=error
         ) from error
     return shard
-
-
-def _lost() -> AnalysisError:
-    return AnalysisError(AnalysisProblem.SCHEDULER_LOST)
 
 
 def _shard_on_worker(

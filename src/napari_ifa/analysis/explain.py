@@ -76,7 +76,8 @@ def explain(
     analysis = None if analysis is None else given_analysis(analysis)
     # What cannot be is said before the network runs.
     chosen_class = None if class_idx is None else classifier.class_index(class_idx)
-    _check_features(classifier, mask)
+    if mask is not None and classifier.features not in (None, mask.keep.size):
+        raise other_features(mask, classifier.features or 0)
     if analysis is not None:
         checked_percentiles(low, high, basis, scope)
     volume = given_volume(volume)
@@ -122,11 +123,6 @@ def explain(
         scope=scope,
     )
     return explanation if mask is None else explanation.select(mask=mask)
-
-
-def _check_features(classifier: Classifier, mask: FeatureMask | None) -> None:
-    if mask is not None and classifier.features not in (None, mask.keep.size):
-        raise other_features(mask, classifier.features or 0)
 
 
 def _first_convolution(classifier: Classifier) -> nn.Module | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
-from napari_ifa.analysis.position import PositionStatistics, centres
+from napari_ifa.analysis.position import PositionStatistics, centres, exact_type
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.seen import Seen
 from napari_ifa.analysis.shard import Rows, Shard, Sums
@@ -184,7 +184,7 @@ class _BatchSums:
                 content=np.array([one.content for one in at_hand], np.uint64),
                 group=np.array([case.group for case in batch], np.uint64),
                 logits=logits,
-                activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
+                activation_sum=_numpy(maps.sum(2, dtype=exact_type(maps))),
                 activation_minimum=_numpy(maps.amin(2)),
                 activation_maximum=_numpy(maps.amax(2)),
                 contribution=_stored(kept, profiles),
@@ -306,10 +306,3 @@ def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[n
 
 def _numpy(values: Tensor) -> NDArray[np.float64]:
     return np.asarray(values.cpu().double().numpy())
-
-
-def _exact(values: Tensor) -> Any:
-    """float64 where the device has it."""
-    import torch
-
-    return values.dtype if values.device.type == "mps" else torch.float64

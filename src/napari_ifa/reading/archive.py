@@ -129,12 +129,12 @@ def _refuse_long_contents(path: Path) -> None:
         at = tail.rfind(_END64_MARK)
         contents = int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else 0
     if contents > _MOST_CONTENTS:
-        raise _too_many(path)
+        raise UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
 
 
 def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     if len(members) > MOST_MEMBERS:
-        raise _too_many(path)
+        raise UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
     claimed = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder).free * _SHARE_OF_DISK
     growth = max(_ALWAYS_ALLOWED, _MOST_GROWTH * path.stat().st_size)
@@ -150,10 +150,6 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
             needed=in_gib(claimed),
             free=in_gib(free),
         )
-
-
-def _too_many(path: Path) -> UnsupportedStudyError:
-    return UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
 
 
 def _unpack_member(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, degrees, floor, prod
+from math import ceil, degrees, floor, isfinite, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.volumes.problems import ImageProblem
+from napari_ifa.volumes.value_range import lowest
 from napari_ifa.volumes.volume import Affine
 
 #: Largest cosine between two axes of an unsheared grid.
@@ -99,7 +100,8 @@ def straightened(
     colour = values.ndim == 4
     dtype = values.dtype if colour else np.dtype(np.float32)
     out = np.empty((*grid.shape, *values.shape[3:]), dtype, order="F")
-    outside = _lowest(values)
+    least = lowest(values)
+    outside = least if isfinite(least) else 0.0
     for k in range(grid.shape[2]):
         if stop is not None and stop():
             raise Cancelled("Reading was stopped.")
@@ -144,13 +146,6 @@ def _straight_plane_of_known(
     np.divide(total, share, out=straight, where=share > _MOST_UNKNOWN)
     straight[share < 0] = outside
     return straight
-
-
-def _lowest(values: NDArray[np.generic]) -> float:
-    if values.dtype.kind != "f":
-        return float(values.min())
-    lowest = np.min(values, where=np.isfinite(values), initial=np.inf)
-    return float(lowest) if np.isfinite(lowest) else 0.0
 
 
 def _before(least: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,8 +132,7 @@ def compared(
     ratios = distances / reference.units
     known = np.isfinite(ratios)
     differences = dict(reference.header.differences(case.headers[0], stated_modality))
-    independent = reference.independent
-    fit = CohortFit(references=independent, patients=reference.patients)
+    fit = CohortFit(references=reference.independent, patients=reference.patients)
     score = p = percentile = None
     unusual = False
     if known.any():
@@ -145,7 +144,8 @@ def compared(
     limit = OUTSIDE_SCORE if outside else 1.0
     if outside or unusual:
         differences |= _reasons(ratios, limit, fit, always=not differences)
-    return CohortFit(
+    return replace(
+        fit,
         outside=outside,
         unusual=unusual and not outside,
         score=score,
@@ -154,8 +154,6 @@ def compared(
         differs=tuple(differences),
         reasons=tuple(differences.values()),
         notes=(*notes, *_limits(reference, known, fit)),
-        references=fit.references,
-        patients=fit.patients,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,21 +96,11 @@ class CaseStatistics:
     @classmethod
     def joined(cls, parts: Iterable[CaseStatistics]) -> CaseStatistics:
         """All of them in order; a statistic that a part lacks is NaN in it."""
-        columns = {
-            name: list(column)
-            for name, column in zip(
-                (field.name for field in fields(cls)),
-                zip(*(part.columns().values() for part in parts), strict=True),
-                strict=True,
-            )
-        }
+        rows = list(map(vars, parts))
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
         for name in STATISTICS:
             columns[name] = _of_one_width(columns[name])
         return cls(**{name: np.concatenate(column) for name, column in columns.items()})
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def headers(self) -> list[Header]:

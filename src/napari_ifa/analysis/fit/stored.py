@@ -95,7 +95,7 @@ def wrong_reference(dataset: xr.Dataset) -> list[str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         return [HEADER]
     distances = dataset[DISTANCE].values
-    if distances.shape[1] != len(STATISTICS) or not _all(distances >= 0, np.isnan(distances)):
+    if distances.shape[1] != len(STATISTICS) or not (np.isnan(distances) | (distances >= 0)).all():
         return [DISTANCE]
     return [name for statistic in STATISTICS for name in _wrong_spread(dataset, statistic)]
 
@@ -115,7 +115,3 @@ def _wrong_spread(dataset: xr.Dataset, statistic: str) -> list[str]:
     if not wrong and not np.allclose((values["axes"] ** 2).sum(axis=1), 1.0, atol=1e-3):
         wrong.append(names["axes"])
     return wrong
-
-
-def _all(*either: Any) -> bool:
-    return bool(np.logical_or(*either).all())

@@ -52,7 +52,7 @@ def checked_affine(lps_affine: Any, name: str) -> Affine:
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         valid = bool((lengths >= shortest).all() and (lengths <= longest).all())
     if not valid or abs(np.linalg.det(affine[:3, :3] / lengths)) < _SINGULAR:
-        raise _invalid(name)
+        raise UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name)
     return affine
 
 
@@ -159,10 +159,6 @@ def _lps(matrix: Callable[[], Any], header: Any, name: str) -> Affine:
     try:
         ras = np.array(matrix(), dtype=float)
     except Exception as error:  # a quaternion that is no rotation
-        raise _invalid(name) from error
+        raise UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name) from error
     ras[:3] *= unit_in_mm(header)
     return checked_affine(LPS_TO_RAS @ ras, name)
-
-
-def _invalid(name: str) -> UnsupportedStudyError:
-    return UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name)
