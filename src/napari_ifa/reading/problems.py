@@ -79,10 +79,51 @@ class StudyProblem(Enum):
 class DicomProblem(Enum):
     """Why a DICOM series is not opened."""
 
-    FORM = "an object, or a layout of its slices or pixels, of a kind that is not opened"
-    PLACE = "a position, orientation or spacing that cannot be used"
-    VALUES = "pixels or a rescaling of a kind that is not read"
-    COMPRESSION = "a compression that is not read, or not by what is installed"
+    # Kind of object, and how its slices are stored
+    WHOLE_SLIDE = "{series}: whole-slide microscopy; not opened."
+    TOO_MANY_FRAMES = "{series}: the header claims {frames} frames in one file. Not opened."
+    MOSAIC_WITHOUT_HEADER = (
+        "{series}: Siemens mosaic without its private header; the slice direction is unknown, left"
+        " and right could be swapped. Not opened."
+    )
+    MOSAIC_WITHOUT_DISTANCE = (
+        "{series}: Siemens mosaic without the distance of its slices (SpacingBetweenSlices);"
+        " lengths are unknown. Not opened."
+    )
+    LOOKS_LIKE_MOSAIC = (
+        "{series}: slices of {height:.0f} × {width:.0f} mm must be a mosaic of several slices"
+        " without its private header; left and right could be swapped. Not opened."
+    )
+    TILES_WITHOUT_POSITIONS = (
+        "{series}: several slices tiled into one image without their positions; left and right"
+        " could be swapped. Not opened."
+    )
+    # Position, orientation and spacing
+    ORIENTATION_UNREADABLE = "{series}: the patient orientation is not six numbers. Not opened."
+    NO_ORIENTATION = "{series}: no patient orientation; left and right are unknown. Not opened."
+    INVALID_ORIENTATION = "{series}: the patient orientation is invalid. Not opened."
+    SPACING_UNREADABLE = (
+        "{series}: the pixel spacing is not two numbers; lengths are unknown. Not opened."
+    )
+    NO_SPACING = "{series}: no pixel spacing; lengths are unknown. Not opened."
+    TOO_FAR = "{series}: the patient position or spacing is not a possible length. Not opened."
+    # Pixels and their values
+    SAMPLES = "{series}: {samples} values for a pixel of {colours} are not supported."
+    PIXELS = "{series}: pixels of {colours} are not supported."
+    BITS = "{series}: {bits} bits per pixel are not supported."
+    CONTRADICTING_BITS = (
+        "{series}: the header contradicts itself about the bits of a pixel. Not opened."
+    )
+    RESCALING = "{series}: the rescale slope or intercept is not a usable number. Not opened."
+    DAMAGED_TABLE = (
+        "{series}: its modality look-up table is damaged, so its values are unknown. Not opened."
+    )
+    COMPRESSION = "{series}: compression {compression} is not supported."
+    NEEDS_PACKAGE = "{series}: compression {compression} needs package {package}."
+    UNNAMED_COMPRESSION = (
+        "{series}: its pixels are compressed, but its header names no compression and they do not"
+        " show which it is. Not opened."
+    )
     DAMAGED = "{file}: image data incomplete or damaged; skipped."
     GRID = (
         "{series}: slice distances vary ({least:.2f}–{greatest:.2f} mm) or positions drift too far"

@@ -142,7 +142,10 @@ class Volume:
     @property
     def oblique_degrees(self) -> float:
         """Largest angle between an array axis and its patient axis, in degrees."""
-        return oblique_degrees(self.affine)
+        directions = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        cosines = np.clip(np.sum(directions * IPL_IN_LPS, axis=0), -1.0, 1.0)
+        angle = float(np.degrees(np.arccos(cosines)).max())
+        return angle if angle >= _OBLIQUE_DEGREES else 0.0
 
     @property
     def is_colour(self) -> bool:
@@ -253,14 +256,6 @@ def volume_from_file_order(
             oblique_degrees=volume.oblique_degrees,
         ),
     )
-
-
-def oblique_degrees(affine: Affine) -> float:
-    """Largest angle in degrees between an axis of an (I, P, L) grid and its patient axis."""
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = np.clip(np.sum(directions * IPL_IN_LPS, axis=0), -1.0, 1.0)
-    angle = float(np.degrees(np.arccos(cosines)).max())
-    return angle if angle >= _OBLIQUE_DEGREES else 0.0
 
 
 def missing_slices(volume: Volume, allowed_by: str = "") -> str:

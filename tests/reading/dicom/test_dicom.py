@@ -280,7 +280,7 @@ def test_missing_codec_is_named(save_series: Save, monkeypatch: pytest.MonkeyPat
     decoder = pydicom.pixels.get_decoder(RLELossless)
     monkeypatch.setattr(decoder, "_available", {})
     error = refused(folder)
-    assert error.kind is DicomProblem.COMPRESSION
+    assert error.kind is DicomProblem.NEEDS_PACKAGE
     assert str(error) == "Series 7: compression RLE Lossless needs package pylibjpeg-rle."
 
 
@@ -454,9 +454,9 @@ def test_refused_with_the_reason(save_series: Save, elements: dict[str, Any], re
 @pytest.mark.parametrize(
     ("elements", "kind"),
     [
-        ({"ImageOrientationPatient": None}, DicomProblem.PLACE),
-        ({"RescaleSlope": 0}, DicomProblem.VALUES),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, DicomProblem.FORM),
+        ({"ImageOrientationPatient": None}, DicomProblem.NO_ORIENTATION),
+        ({"RescaleSlope": 0}, DicomProblem.RESCALING),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, DicomProblem.WHOLE_SLIDE),
     ],
 )
 def test_a_refusal_has_a_kind(save_series: Save, elements: dict[str, Any], kind: Enum) -> None:

@@ -76,7 +76,6 @@ def read_dicom(
             placed=stack.placed,
             frames=stack.frames,
             computed=middle.image.is_parametric_map,
-            archive=series.archive,
         ),
         modality=series.modality,
         description=series.description,
