@@ -14,7 +14,7 @@ import pytest
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.export import write_nifti
-from napari_ifa.reading import list_series, read_volume
+from napari_ifa.reading import Series, list_series, read_volume
 from napari_ifa.reading.nifti import is_nibabel_file, read_nifti
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
 from tests.refusals import refused
@@ -45,7 +45,7 @@ def test_each_image_of_four_dimensions_is_a_series(save_nifti: Save) -> None:
 def test_image_that_is_not_there_is_one_sentence(save_nifti: Save) -> None:
     path = save_nifti(np.zeros((2, 3, 4, 5), np.int16))
     with pytest.raises(UnsupportedStudyError) as caught:
-        read_nifti(path, 5)
+        read_nifti(Series("0", path, "nifti", volume_index=5))
     assert (caught.value.kind, caught.value.facts["images"]) == (NiftiProblem.NO_SUCH_IMAGE, 5)
 
 

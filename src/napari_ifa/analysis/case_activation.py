@@ -125,4 +125,5 @@ def predict_masked(case: CaseActivation, masks: Sequence[FeatureMask]) -> NDArra
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return np.asarray(tensor.double().cpu().numpy())
+    # Apple's GPUs have no float64.
+    return np.asarray(tensor.cpu().double().numpy())

@@ -125,13 +125,8 @@ class Shard:
             Where the file is missing or damaged.
         """
         with np.load(path, allow_pickle=False) as stored:
-            skipped = tuple(
-                SkippedCase(int(position), str(name), str(reason))
-                for position, name, reason in zip(
-                    *(stored[f"skipped_{name}"] for name in ("position", "id", "reason")),
-                    strict=True,
-                )
-            )
+            columns = (stored[f"skipped_{name}"].tolist() for name in ("position", "id", "reason"))
+            skipped = tuple(SkippedCase(*row) for row in zip(*columns, strict=True))
             number, files = int(stored["number"]), str(stored["files"])
             rows = _columns_of(Rows, "rows", stored)
             if rows is None:

@@ -162,7 +162,7 @@ class _BatchSums:
     ) -> _BatchSums:
         """Of a batch's class activation of all classes, and its cases' class numbers."""
         maps = activation.maps().flatten(2)
-        logits = activation.logits.double().cpu().numpy()
+        logits = _numpy(activation.logits)
         known = np.array(labels)
         answered = predicted_classes(decisive(logits, output_activation))
         explained = np.where(known >= 0, known, answered)

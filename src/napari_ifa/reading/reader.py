@@ -19,6 +19,7 @@ from napari_ifa.reading.scan import Scan, place_in_list
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SeriesList, SkippedFiles
 from napari_ifa.volumes.volume import Volume
+from napari_ifa.wording import counted
 
 _SMALLER = "close other images and programs, or use a computer with more memory"
 
@@ -133,7 +134,7 @@ def _read(chosen: Series, progress: Progress | None, stop: Stop | None) -> Volum
     if chosen.kind == "nifti":
         from napari_ifa.reading.nifti import read_nifti
 
-        return read_nifti(chosen, chosen.volume_index, progress, stop)
+        return read_nifti(chosen, progress, stop)
     if chosen.kind == "image":
         from napari_ifa.reading.picture import read_picture
 
@@ -159,9 +160,9 @@ def _nothing_found(
     if not total:
         kind = StudyProblem.EMPTY_ARCHIVE if archives else StudyProblem.EMPTY
         return UnsupportedStudyError(kind, begun=named)
-    details = [f"{total} file{'' if total == 1 else 's'}"]
+    details = [counted(total, "file")]
     if objects := skipped.count(NotAnImage.OTHER_OBJECT.value):
-        details.append(f"{objects} DICOM object{'' if objects == 1 else 's'} without an image")
+        details.append(f"{counted(objects, 'DICOM object')} without an image")
     if unreadable := skipped.count(NotAnImage.UNREADABLE.value):
         details.append(f"{unreadable} that cannot be read")
     begun = f"{named}no" if named else "No"

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from napari_ifa.errors import IfaError
+from napari_ifa.wording import counted
 
 
 class Note(str):
@@ -93,8 +94,7 @@ class GeometryReport:
         if self.sheared:
             words.append("shear corrected")
         if self.missing:
-            count = len(self.missing)
-            words.append(f"{count} slice{'' if count == 1 else 's'} missing")
+            words.append(f"{counted(len(self.missing), 'slice')} missing")
         if self.unverified:
             words.append("left/right unverified")
         return " · ".join(words)

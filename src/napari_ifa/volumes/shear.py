@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Stop
 from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.value_range import lowest
 from napari_ifa.volumes.volume import Affine
@@ -87,10 +87,7 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
 
 
 def straightened(
-    values: NDArray[np.generic],
-    grid: StraightGrid,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    values: NDArray[np.generic], grid: StraightGrid, stop: Stop | None = None
 ) -> NDArray[np.generic]:
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
@@ -111,8 +108,6 @@ def straightened(
                 out[:, :, k, channel] = _straight_plane(plane, grid, k, outside)
             else:
                 out[:, :, k, channel] = _straight_plane_of_known(plane, grid, k, outside)
-        if progress is not None:
-            progress(k + 1, grid.shape[2])
     return out
 
 

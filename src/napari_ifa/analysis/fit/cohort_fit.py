@@ -10,7 +10,7 @@ import numpy as np
 from napari_ifa.analysis.fit.distance import Floats
 from napari_ifa.analysis.fit.reference import LEAST_CASES, LEAST_FOR_P, FitReference
 from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
-from napari_ifa.wording import listed
+from napari_ifa.wording import counted, listed
 
 #: Beyond it the number of times says nothing more.
 _MOST_TIMES = 1000
@@ -71,8 +71,7 @@ class CohortFit:
     @property
     def reference_words(self) -> str:
         """What it was compared with: ``"146 reference patients"``."""
-        kind = "patient" if self.patients else "case"
-        return f"{self.references} reference {kind}{'' if self.references == 1 else 's'}"
+        return counted(self.references, f"reference {'patient' if self.patients else 'case'}")
 
     @property
     def sentences(self) -> tuple[str, ...]:

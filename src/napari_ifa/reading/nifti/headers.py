@@ -1,7 +1,8 @@
 """Headers of NIfTI-1, NIfTI-2, Analyze and FreeSurfer files; no voxel is read.
 
 Only the fixed block of a header is read: NIfTI extensions hold nothing that an image needs, and
-may hold a whole DICOM header with names.
+may hold a whole DICOM header with names. What cannot be opened is an UnsupportedStudyError with one
+sentence; a damaged header raises an error of nibabel's.
 """
 
 from __future__ import annotations
@@ -47,13 +48,7 @@ _MGH_GOOD_RAS = slice(28, 30)
 
 
 def nifti_images(path: Path) -> StoredImages:
-    """The images of a NIfTI or Analyze file (``.nii``, ``.hdr``), by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's.
-    """
+    """The images of a NIfTI or Analyze file (``.nii``, ``.hdr``), by its header."""
     import nibabel
 
     with open_unpacked(path) as file:
@@ -96,13 +91,7 @@ def nifti_images(path: Path) -> StoredImages:
 
 
 def mgh_images(path: Path) -> StoredImages:
-    """The images of a FreeSurfer file (``.mgh``, ``.mgz``), by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's.
-    """
+    """The images of a FreeSurfer file (``.mgh``, ``.mgz``), by its header."""
     from nibabel.freesurfer.mghformat import MGHHeader
 
     with open_unpacked(path) as file:

@@ -95,29 +95,20 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
 
 
 def read_nifti(
-    series: Series | Path,
-    volume_index: int = 0,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    series: Series, progress: Progress | None = None, stop: Stop | None = None
 ) -> Volume:
-    """One image of a file: scaled values, int16 where they allow, else float32; uint8 in colour.
+    """The image of a Series: scaled values, int16 where they allow, else float32; uint8 in colour.
 
     Lengths are mm whatever the header's unit. ``in_source_order()`` of the result is the array
     as MONAI's ``NibabelReader`` gives it for a NIfTI file. Axes that are not at right angles are
     straightened by resampling, and ``report.sheared`` says so.
-
-    Parameters
-    ----------
-    series : the file, or a Series of it.
-    volume_index : which image, as :func:`nifti_series` counts them.
 
     Raises
     ------
     UnsupportedStudyError
         With one sentence, where the file cannot be opened correctly.
     """
-    path = header_of(series.path if isinstance(series, Series) else series)
-    stored = series.parsed if isinstance(series, Series) else None
+    path, stored, volume_index = header_of(series.path), series.parsed, series.volume_index
     if stored is None or stored.state != _state(stored.files):
         stored = _parsed(path)
     parts = _parts(stored)

@@ -10,6 +10,7 @@ from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame, Refu
 from napari_ifa.reading.dicom.header.placement import placement_refusal
 from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.wording import counted
 
 _OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
 _OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
@@ -77,7 +78,7 @@ def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> st
 
 def cut_off(frames: Sequence[Frame], count: int) -> str:
     """The sentence about an image that ends before other times of it do."""
-    slices = "1 slice" if count == 1 else f"{count} slices"
+    slices = counted(count, "slice")
     return f"{label(frames)}: {slices} missing at the end, which other images of the series have."
 
 
