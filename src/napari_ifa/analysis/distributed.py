@@ -14,10 +14,10 @@ from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_run import PassOptions, ShardTask, compute_shard, seen
 from napari_ifa.cohorts.batches import read_ahead
-from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import BundleSource, Classifier
-from napari_ifa.progress import Stop
+from napari_ifa.progress import Stop, check_stop
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -156,8 +156,7 @@ def _finished(
     from distributed import wait
 
     while True:
-        if stop is not None and stop():
-            raise Cancelled("The analysis was stopped.")
+        check_stop(stop, "The analysis")
         if client.status != "running":
             raise AnalysisError(AnalysisProblem.SCHEDULER_LOST)
         try:

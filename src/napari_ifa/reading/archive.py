@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from napari_ifa.disk import WorkFolder
-from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.memory import in_gib
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.problems import StudyProblem, not_read
 from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE
 from napari_ifa.reading.series_list import SkippedFiles
@@ -97,8 +97,7 @@ def unpack(
             unpacked = UnpackedArchive()
             _refuse_too_large(path, members, unpacked.folder)
             for done, member in enumerate(members):
-                if stop is not None and stop():
-                    raise Cancelled("Reading was stopped.")
+                check_stop(stop)
                 if progress is not None:
                     progress(done, len(members))
                 _unpack_member(path, archive, member, done, unpacked.folder, skipped, stop)
@@ -188,8 +187,7 @@ def _unpack_member(
             with _created(folder, place, index) as target:
                 target.write(start)
                 while chunk := source.read(_CHUNK):
-                    if stop is not None and stop():
-                        raise Cancelled("Reading was stopped.")
+                    check_stop(stop)
                     target.write(chunk)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UnsupportedStudyError(

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
 from napari_ifa.reading.starts import archive_kind, is_picture, start_of
@@ -113,8 +112,7 @@ class Scan:
             else:
                 self.skipped.add(rows.value, file.name)
         for done, file in enumerate(named, start=len(unnamed) + 1):
-            if stop is not None and stop():
-                raise Cancelled("Reading was stopped.")
+            check_stop(stop)
             if file not in self.beside:
                 self._add(nifti_series(file, self.root))
             if progress is not None:

@@ -8,8 +8,8 @@ from math import ceil, degrees, floor, isfinite, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.progress import Stop
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.progress import Stop, check_stop
 from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.value_range import lowest
 from napari_ifa.volumes.volume import Affine
@@ -100,8 +100,7 @@ def straightened(
     least = lowest(values)
     outside = least if isfinite(least) else 0.0
     for k in range(grid.shape[2]):
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
+        check_stop(stop)
         for channel in range(values.shape[3]) if colour else [...]:
             plane = values[:, :, k, channel]
             if np.isfinite(plane).all():

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.nifti.gzipped import has_other_bytes
 from napari_ifa.reading.nifti.problems import NiftiNote
 from napari_ifa.reading.nifti.stored import StoredImages
@@ -67,8 +66,7 @@ def read_values(
     with stored.opened() as (proxy, file):
         which = (image,) if len(proxy.shape) == 4 else ()
         for k in range(0, z, slab):
-            if stop is not None and stop():
-                raise Cancelled("Reading was stopped.")
+            check_stop(stop)
             planes = proxy[(slice(None), slice(None), slice(k, min(k + slab, z)), *which)]
             if of_complex is not None:
                 planes = of_complex(planes)
