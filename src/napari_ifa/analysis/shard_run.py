@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.fit.statistics import CaseStatistics
+from napari_ifa.analysis.fit.statistics import CaseStatistics, Seen
 from napari_ifa.analysis.importance import ContributionStatistics
 from napari_ifa.analysis.position import PositionStatistics, centres, exact_type
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.seen import Seen
 from napari_ifa.analysis.shard import Rows, Shard, Sums
 from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase
 from napari_ifa.cohorts.cohort import Case
@@ -189,9 +188,7 @@ class _BatchSums:
                 activation_maximum=_numpy(maps.amax(2)),
                 contribution=_stored(kept, profiles),
             ),
-            measured=CaseStatistics.of(
-                [one.intensities for one in at_hand], [one.header for one in at_hand], activation
-            ),
+            measured=CaseStatistics.of(at_hand, activation),
             maps=maps.movedim(1, 0).flatten(1),
             own=own,
             contributions=contributions,

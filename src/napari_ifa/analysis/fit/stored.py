@@ -53,11 +53,9 @@ REFERENCE: dict[str, tuple[tuple[str, ...], str, str]] = {
 def variables_of(reference: FitReference) -> dict[str, Any]:
     """The variables that are not per case."""
     return {
-        f"reference_{statistic}_{part}": np.asarray(getattr(spread, part), np.float32)
-        if part == "axes"
-        else np.float64(getattr(spread, part))
-        if part == "rest"
-        else getattr(spread, part)
+        f"reference_{statistic}_{part}": np.asarray(
+            getattr(spread, part), np.float32 if part == "axes" else np.float64
+        )
         for statistic, spread in reference.spreads.items()
         for part in _PARTS
     }
