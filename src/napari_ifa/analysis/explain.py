@@ -82,7 +82,8 @@ def explain(
         checked_percentiles(low, high, basis, scope)
     volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
-        raise ExplanationError(missing_slices(volume))
+        missing = missing_slices(volume)
+        raise ExplanationError(missing, missing.kind, **missing.facts)
     if volume.source.computed:
         raise ExplanationError(AnalysisProblem.PARAMETRIC_MAP)
     if analysis is not None:

@@ -1,4 +1,4 @@
-"""What can be wrong with an analysis, for code that has to tell one problem from another."""
+"""What can be wrong with an analysis or an explanation: the kinds, each with its sentence."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
 from napari_ifa.reading.starts import archive_kind, is_picture, start_of
 from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frame_table import NotAnImage
@@ -127,11 +128,9 @@ def _add_dicomdir(path: Path, places: Places, skipped: SkippedFiles, stop: Stop 
     places.fall_back = path.parent
     missing = skipped.count(MISSING) - before
     if missing:
+        are = "is" if missing == 1 else "are"
         places.note = Note(
-            f"The DICOMDIR names {missing} file{'' if missing == 1 else 's'} that"
-            f" {'is' if missing == 1 else 'are'} not there; the series may be incomplete.",
-            DiscNote.FILES_MISSING,
-            count=missing,
+            DiscNote.FILES_MISSING, files=counted(missing, "file"), are=are, count=missing
         )
     return True
 
@@ -162,8 +161,9 @@ def existing_path(path: OnePath) -> Path:
     if not exists:
         raise UnsupportedStudyError(StudyProblem.NO_SUCH_PLACE)
     if not os.access(path, os.R_OK):
-        kind = StudyProblem.NO_PERMISSION if path.is_file() else StudyProblem.CLOSED_FOLDER
-        raise UnsupportedStudyError(kind, file=path.name)
+        if path.is_file():
+            raise UnsupportedStudyError(StudyProblem.NO_PERMISSION, file=path.name)
+        raise UnsupportedStudyError(StudyProblem.CLOSED_FOLDER)
     if not path.is_dir() and not path.is_file():
         raise UnsupportedStudyError(StudyProblem.SPECIAL_FILE, file=path.name)
     return path

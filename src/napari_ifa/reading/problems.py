@@ -1,5 +1,5 @@
-"""Kinds of what can be wrong with a place where images are looked for, or with a choice of one,
-and of what is said of pictures and discs."""
+"""What can be wrong with a place where images are looked for, or with a choice of one, and what is
+said of pictures and discs: the kinds, each with its sentence."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class PictureNote(Enum):
 class DiscNote(Enum):
     """What a person should know of a series that a DICOMDIR names."""
 
-    FILES_MISSING = "files are named that are not there"
+    FILES_MISSING = "The DICOMDIR names {files} that {are} not there; the series may be incomplete."
 
 
 def not_read(path: Path, error: Exception) -> UnsupportedStudyError:

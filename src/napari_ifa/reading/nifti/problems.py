@@ -1,4 +1,5 @@
-"""Kinds of what can be wrong with a file that nibabel reads, and of what is said of its image."""
+"""What can be wrong with a file that nibabel reads, and what is said of its image: the kinds, each
+with its sentence."""
 
 from __future__ import annotations
 
