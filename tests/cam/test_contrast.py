@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_ifa.cam import METHODS, TARGETS, class_activation, class_activations
+from napari_ifa.cam import METHODS, class_activation, class_activations
 from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.problems import ExplanationProblem as Problem
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.targets import TARGETS
 from tests.problems import refused
 
 CLASSES, FEATURES = 4, 6

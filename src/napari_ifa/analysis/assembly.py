@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.cohort_scale import CASE_PERCENTAGES
 from napari_ifa.analysis.fine_counts import fine_arrays
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics
@@ -19,16 +20,16 @@ from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.shard import Rows, Shard, Sums, load_measured, load_rows
+from napari_ifa.analysis.shard import Counted, Shard, Sums, TargetRows, load_measured, load_rows
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
     VARIABLES,
-    compressed,
     described,
     description,
+    write_datasets,
 )
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.skipped import SkippedCase, none_usable
@@ -36,6 +37,7 @@ from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.targets import LOGIT, Target, target_key
 
 if TYPE_CHECKING:
     import h5netcdf
@@ -65,14 +67,15 @@ def assemble(
     skipped: list[SkippedCase] = []
     known: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]] = []
 
-    sums: Sums | None = None
+    counted: Counted | None = None
     for number in numbers:
         shard = folder.kept(number, Shard.load)
         skipped.extend(shard.skipped)
-        if shard.sums is not None and shard.rows is not None:
-            known.append((shard.rows.position, shard.rows.content, shard.rows.group))
-            sums = shard.sums if sums is None else sums.merged(shard.sums)
-    if sums is None:
+        if shard.counted is not None and shard.cases is not None:
+            rows = shard.cases.rows
+            known.append((rows.position, rows.content, rows.group))
+            counted = shard.counted if counted is None else counted.merged(shard.counted)
+    if counted is None:
         raise none_usable(skipped)
     analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
 
@@ -81,25 +84,46 @@ def assemble(
         return (part for part in parts if part is not None)
 
     reference = fitted(measured, content, group)
-    dataset = described(
-        _summary(sums, len(analysed)) | variables_of(reference),
-        {
-            "class": np.array(classifier.class_names, dtype=object),
-            "bin": sums.distribution.bins,
-        },
-    ).assign_attrs({**_provenance(classifier, cohort, method), HEADER: reference.header.as_text()})
+    class_names = np.array(classifier.class_names, dtype=object)
+    datasets = {
+        target: described(
+            _summary(sums), {"class": class_names, "bin": sums.distribution.bins}
+        ).assign_attrs(target=target)
+        for target, sums in counted.targets.items()
+    }
+    logit = counted.targets[LOGIT]
+    datasets[LOGIT] = (
+        described(
+            {
+                "position_spread": counted.position.spread,
+                "position_cases": counted.position.cases,
+                "cases_all": np.int64(len(analysed)),
+                "cases_true": logit.true.cases,
+                "cases_correct": logit.correct.cases,
+                **variables_of(reference),
+            },
+            {},
+        )
+        .assign(datasets[LOGIT])
+        .assign_attrs(
+            {
+                **_provenance(classifier, cohort, method, list(datasets)),
+                HEADER: reference.header.as_text(),
+            }
+        )
+    )
     skipped.sort(key=lambda case: case.position)
-    needed = dataset.nbytes + folder.size(numbers) + HDF5_BYTES
+    needed = sum(d.nbytes for d in datasets.values()) + folder.size(numbers) + HDF5_BYTES
     try:
         with reasons_told(file.parent, needed):
             check_room(file.parent, needed)
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed(dataset))
+        write_datasets(file, datasets)
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
         raise AnalysisError(AnalysisProblem.NOT_ASSEMBLED, reason=reason_of(error)) from error
 
 
-def _summary(sums: Sums, cases: int) -> dict[str, Any]:
+def _summary(sums: Sums) -> dict[str, Any]:
     voxels = sums.distribution
     assert voxels.fine is not None, "shards count in fine bins too"
     return {
@@ -110,11 +134,6 @@ def _summary(sums: Sums, cases: int) -> dict[str, Any]:
         "variance_true": sums.true.variance,
         "frequency_all": sums.all.frequency,
         "frequency_true": sums.true.frequency,
-        "position_spread": sums.position.spread,
-        "position_cases": sums.position.cases,
-        "cases_all": np.int64(cases),
-        "cases_true": sums.true.cases,
-        "cases_correct": sums.correct.cases,
         "voxel_count": voxels.counts,
         "voxel_minimum": voxels.minimum,
         "voxel_maximum": voxels.maximum,
@@ -140,38 +159,43 @@ def _append_cases(
     with h5netcdf.File(file, "a") as opened:
         opened.dimensions["case"] = len(analysed)
         opened.dimensions["skipped"] = len(skipped)
+        opened.dimensions["quantile"] = len(CASE_PERCENTAGES)
         opened.dimensions["statistic"] = reference.distances.shape[1]
         _append_texts(opened, "case", [cohort.cases[n].id for n in analysed])
         _append_texts(opened, "skipped", [case.id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
         start = 0
         for number in numbers:
-            rows = folder.kept(number, load_rows)
-            if rows is None:
+            found = folder.kept(number, load_rows)
+            if found is None:
                 continue
+            rows = found.rows
             stop = start + len(rows.position)
-            columns = _case_columns(rows, truth) | {DISTANCE: reference.distances[start:stop]}
-            if start == 0:
-                for name, column in columns.items():
-                    _create(opened, name, column, len(analysed))
-            for name, column in columns.items():
-                opened.variables[name][start:stop] = column
+            columns = {
+                "label": truth.labels[rows.position],
+                "target": truth.targets[rows.position],
+                **vars(rows),
+                DISTANCE: reference.distances[start:stop],
+            }
+            del columns["position"]
+            tables = {target: _kept(own) for target, own in found.targets.items()}
+            tables[LOGIT] = columns | tables[LOGIT]
+            for target, table in tables.items():
+                place = opened if target == LOGIT else opened.groups[target]
+                if start == 0:
+                    for name, column in table.items():
+                        _create(place, name, column, len(analysed))
+                for name, column in table.items():
+                    place.variables[name][start:stop] = column
             start = stop
 
 
-def _case_columns(rows: Rows, truth: Truth) -> dict[str, NDArray[Any]]:
-    columns = {
-        "label": truth.labels[rows.position],
-        "target": truth.targets[rows.position],
-        **vars(rows),
-    }
-    del columns["position"]
-    if not rows.contribution.shape[1]:
-        del columns["contribution"]
-    return columns
+def _kept(rows: TargetRows) -> dict[str, NDArray[Any]]:
+    """The columns of one target; without those that were left out."""
+    return {name: column for name, column in vars(rows).items() if column.shape[-1]}
 
 
-def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) -> None:
+def _create(opened: h5netcdf.Group, name: str, column: NDArray[Any], cases: int) -> None:
     dimensions = VARIABLES[name][0]
     bytes_per_case = max(1, column.nbytes // max(1, len(column)))
     chunk = int(np.clip(_CHUNK_BYTES // bytes_per_case, 1, cases))
@@ -205,7 +229,9 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str, Any]:
+def _provenance(
+    classifier: Classifier, cohort: Cohort, method: str, targets: Sequence[str]
+) -> dict[str, Any]:
     from napari_ifa.analysis.identity import identity_attributes
 
     packages = ("napari-ifa", "torch", "monai", "numpy", "xarray")
@@ -215,6 +241,8 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
         "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
         "format_version": FORMAT_VERSION,
         "method": method,
+        "target": LOGIT,
+        "targets": ", ".join(targets),
         FORMULA: formula_of(method),
         "model_name": classifier.name,
         "output_activation": classifier.output_activation,
@@ -229,16 +257,23 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
 
 
 def is_same_work(
-    file: Path, classifier: Classifier, cohort: Cohort, method: str, profiles: str
+    file: Path,
+    classifier: Classifier,
+    cohort: Cohort,
+    method: str,
+    profiles: str,
+    targets: Sequence[Target] | None = None,
 ) -> bool:
     """Whether an analysis file is of the same model, cohort and options, and so the same result."""
     try:
         analysis = load_analysis(file)
     except IfaError:
         return False
+    wanted = [target_key(t) for t in classifier.wanted_targets(targets)]
     kept = analysis.dataset.variables.get("contribution")
     type_of_profiles = "none" if kept is None else str(kept.dtype)
-    before, now = analysis.dataset.attrs, _provenance(classifier, cohort, method)
+    before = analysis.dataset.attrs
+    now = _provenance(classifier, cohort, method, wanted)
     analysis.dataset.close()
     return type_of_profiles == profiles and all(
         str(before.get(key)) == str(value) for key, value in now.items() if key != "created"

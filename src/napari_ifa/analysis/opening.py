@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,14 @@ from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
+    OF_TARGET,
     OPTIONAL,
     VARIABLES,
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.memory import free_memory, in_gib, memory_said
+from napari_ifa.models.targets import LOGIT, TARGETS
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -82,12 +85,32 @@ def existing_analysis(path: str | Path) -> Path:
 
 def _read(file: Path) -> Analysis:
     check_whole(file)
-    dataset, held = _opened(file)
+    datasets, held = _opened(file)
+    root = datasets.pop(LOGIT)
     try:
-        return Analysis(_checked(dataset, file.name), None if held else file)
+        analysis = Analysis(
+            _checked(root, file.name), None if held else file, others=dict(sorted(datasets.items()))
+        )
+        for target, dataset in datasets.items():
+            _check_group(analysis, target, dataset, file.name)
+        return analysis
     except BaseException:
-        dataset.close()
+        for dataset in (root, *datasets.values()):
+            dataset.close()
         raise
+
+
+def _check_group(analysis: Analysis, target: str, dataset: xr.Dataset, name: str) -> None:
+    """Refuse a group of another target that is none, or that does not fit the file's cases."""
+    numbers = [f"class {c}" for c in range(len(analysis.class_names))]
+    wrong = [] if target in (*TARGETS, *numbers) else [target]
+    wrong += [v for v in dataset if v not in OF_TARGET or dataset[v].dims != VARIABLES[v][0]]
+    root = analysis.dataset
+    wrong += [v for v in OF_TARGET if (v in root) != (v in dataset)]
+    wrong += [d for d in ("feature", "class", "case") if dataset.sizes.get(d) != root.sizes[d]]
+    wrong = wrong or [*islice(contradictions(analysis.of_target(target).dataset), 1)]
+    if wrong:
+        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong[0], name=name)
 
 
 def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
@@ -120,10 +143,20 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     return dataset
 
 
-def _opened(file: Path) -> tuple[xr.Dataset, bool]:
-    """The file's content, and whether all of it is in memory; large rows stay in the file."""
-    opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
-    needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
+def _opened(file: Path) -> tuple[dict[str, xr.Dataset], bool]:
+    """The file's content by target, and whether all of it is in memory; large rows stay there."""
+    import h5py
+
+    with h5py.File(file, "r") as content:
+        groups = [name for name, entry in content.items() if isinstance(entry, h5py.Group)]
+    opened = {
+        LOGIT if name is None else name: xr.open_dataset(
+            file, engine="h5netcdf", group=name, cache=False
+        )
+        for name in (None, *groups)
+    }
+    variables = [v for one in opened.values() for v in one.variables.values()]
+    needed = sum(v.nbytes for v in variables if "case" not in v.dims)
     if needed > (free := free_memory()):
         raise AnalysisError(
             AnalysisProblem.TOO_LARGE,
@@ -132,11 +165,19 @@ def _opened(file: Path) -> tuple[xr.Dataset, bool]:
             needed=in_gib(needed),
             free=in_gib(free),
         )
-    rows = [name for name, variable in opened.items() if "case" in variable.dims]
-    if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
+    if sum(v.nbytes for v in variables if "case" in v.dims) <= _HELD_BYTES:
+        return {name: _loaded(one, list(one)) for name, one in opened.items()}, True
+    held = {}
+    for name, one in opened.items():
+        held[name] = _loaded(one, [n for n, v in one.items() if "case" not in v.dims])
+    return held, False
+
+
+def _loaded(opened: xr.Dataset, names: list[Hashable]) -> xr.Dataset:
+    """The dataset with these variables in memory; where all are, the file is closed."""
+    if len(names) == len(opened):
         with opened:
-            return opened.load(), True
-    held = [name for name in opened if name not in rows]
-    dataset = opened.assign({name: opened[name].load() for name in held})
+            return opened.load()
+    dataset = opened.assign({name: opened[name].load() for name in names})
     dataset.set_close(opened.close)
-    return dataset, False
+    return dataset

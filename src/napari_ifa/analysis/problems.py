@@ -59,6 +59,10 @@ class AnalysisProblem(Enum):
         " choose the form 'paper'."
     )
     NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
+    NO_TARGET = (
+        "This analysis holds no numbers of classes compared with {asked}, it holds {held}; run the"
+        " analysis again{how}."
+    )
     NO_FILE = "{file}: no such file; give an analysis file (.nc)."
     NO_PERMISSION = "{file}: no permission to read it."
     DAMAGED = "{file} is damaged or is no analysis file; run the analysis again."

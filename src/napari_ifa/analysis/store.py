@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -30,11 +31,12 @@ from napari_ifa.analysis.scale import (
     Scope,
     check_choice,
 )
-from napari_ifa.analysis.variables import compressed
+from napari_ifa.analysis.variables import OF_TARGET, write_datasets
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
+from napari_ifa.models.targets import LOGIT, TARGETS, Target, target_key
 from napari_ifa.wording import listed
 
 if TYPE_CHECKING:
@@ -59,11 +61,13 @@ class Analysis:
         variable carries its unit and long name. See ``variables``.
     file : where the rows of a large cohort are read from; None where all is in memory.
     home : a temporary folder that holds the file as long as the analysis is in use.
+    others : the variables of each further target, by its key, see `of_target`.
     """
 
     dataset: xr.Dataset
     file: Path | None = None
     home: WorkFolder | None = None
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -74,6 +78,48 @@ class Analysis:
     def method(self) -> str:
         """The class activation method's id."""
         return str(self.dataset.attrs["method"])
+
+    @property
+    def target(self) -> str:
+        """What each class is compared with: ``"logit"`` (nothing), ``"others"``, ``"class 2"``."""
+        return str(self.dataset.attrs.get("target", LOGIT))
+
+    @property
+    def held_targets(self) -> tuple[str, ...]:
+        """The keys of all targets that the file holds; the logit alone in earlier versions."""
+        return (LOGIT, *(name for name in self.others if name != LOGIT))
+
+    def of_target(self, target: Target) -> Analysis:
+        """The same analysis for another target: matrices, counts and cases' values are of that.
+
+        Parameters
+        ----------
+        target : a name in `models.targets.TARGETS`, or the name or number of a class.
+
+        Raises
+        ------
+        AnalysisError
+            Where the file holds no such target; the sentence says how to make one that does.
+        """
+        key = target_key(target)
+        if isinstance(target, str) and target not in TARGETS and target in self.class_names:
+            key = target_key(self.class_names.index(target))
+        if key == self.target:
+            return self
+        if key not in self.held_targets:
+            how = "" if key in TARGETS else f" with the target '{target}' among those asked for"
+            raise AnalysisError(
+                AnalysisProblem.NO_TARGET,
+                asked=f"'{target}'",
+                held=listed(self.held_targets),
+                how=how,
+            )
+        known = dict(self.others)
+        known.setdefault(LOGIT, self.dataset[[n for n in OF_TARGET if n in self.dataset]])
+        own = known[key]
+        shared = self.dataset.drop_vars([*(n for n in OF_TARGET if n in self.dataset), "bin"])
+        attributes = {**self.dataset.attrs, "target": key}
+        return replace(self, dataset=shared.assign(own).assign_attrs(attributes), others=known)
 
     @property
     def features(self) -> int:
@@ -350,15 +396,16 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(os.path.expanduser(path))
-        needed = self.dataset.nbytes + HDF5_BYTES if self.file is None else self.file.stat().st_size
+        parts = (self.dataset, *self.others.values())
+        needed = sum(part.nbytes for part in parts) + HDF5_BYTES
+        if self.file is not None:
+            needed = self.file.stat().st_size
         try:
             with whole_file(target, "analysis", overwrite=overwrite, needed=needed) as part:
                 if self.file is not None:
                     shutil.copyfile(self.file, part)
                 else:
-                    self.dataset.to_netcdf(
-                        part, engine="h5netcdf", encoding=compressed(self.dataset)
-                    )
+                    write_datasets(part, {**self.others, LOGIT: self.of_target(LOGIT).dataset})
         except OSError as error:
             raise AnalysisError(
                 AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from napari_ifa.analysis.fit.stored import REFERENCE
+from napari_ifa.models.targets import LOGIT
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
@@ -58,6 +60,11 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "activation_sum": (_PER_CASE_AND_CLASS, "logit", "class activation summed over the grid"),
     "activation_minimum": (_PER_CASE_AND_CLASS, "logit", "least class activation of the case"),
     "activation_maximum": (_PER_CASE_AND_CLASS, "logit", "greatest class activation of the case"),
+    "activation_quantiles": (
+        ("case", "class", "quantile"),
+        "logit",
+        "class activation at 0, 5, 10, 25, 50, 75, 90, 95 and 100 % of the case's voxels",
+    ),
     "contribution": (
         ("case", "feature"),
         "logit",
@@ -67,10 +74,20 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
+#: The variables that are of one target; those of other targets than the logit have a group each.
+OF_TARGET = (
+    *("importance_all", "importance_true", "importance_true_correct"),
+    *("variance_all", "variance_true", "frequency_all", "frequency_true"),
+    *("voxel_count", "voxel_minimum", "voxel_maximum", "voxel_mean", "voxel_sum_of_squares"),
+    *("voxel_not_finite", "fine_value", "fine_count", "fine_bins", "fine_step"),
+    *("activation_sum", "activation_minimum", "activation_maximum", "activation_quantiles"),
+    "contribution",
+)
 FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
 OPTIONAL = (
     *("content", "contribution", "group", "position_spread", "position_cases"),
+    "activation_quantiles",
     *FINE,
     *REFERENCE,
 )
@@ -101,6 +118,17 @@ def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.ndim and variable.size
     }
+
+
+def write_datasets(file: Path, datasets: Mapping[str, xr.Dataset]) -> None:
+    """Write the logit's dataset to a file, and those of other targets into groups of it."""
+    options: dict[str, Any] = {"engine": "h5netcdf"}
+    root = datasets[LOGIT]
+    root.to_netcdf(file, encoding=compressed(root), **options)
+    for target, dataset in datasets.items():
+        if target != LOGIT:
+            encoding = compressed(dataset)
+            dataset.to_netcdf(file, mode="a", group=target, encoding=encoding, **options)
 
 
 def description(name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ Importing this package imports torch.
 from __future__ import annotations
 
 from napari_ifa.cam.activation import ClassActivation
-from napari_ifa.cam.contrast import LOGIT, OTHERS, RUNNER_UP, TARGETS, Contrast, Target
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.explaining import (
     METHODS,
     class_activation,
@@ -21,17 +21,12 @@ from napari_ifa.cam.weights import GRADIENT_METHODS
 
 __all__ = [
     "GRADIENT_METHODS",
-    "LOGIT",
     "METHODS",
-    "OTHERS",
     "PERTURBATION_METHODS",
-    "RUNNER_UP",
-    "TARGETS",
     "ClassActivation",
     "Contrast",
     "CutNetwork",
     "FusedActivation",
-    "Target",
     "bypassed",
     "class_activation",
     "class_activations",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_ifa.cam.contrast import Contrast, Target
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.weighting import Source
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.targets import Target
 
 if TYPE_CHECKING:
     import numpy as np

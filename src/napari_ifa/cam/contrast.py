@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.errors import ExplanationError
-
-#: A name in `TARGETS`, or the number of the class that is compared with.
-Target: TypeAlias = int | str
-
-LOGIT, OTHERS, RUNNER_UP = "logit", "others", "runner-up"
-#: The targets that are no class: y_c; y_c minus the mean of all other logits; y_c minus the largest
-#: other logit of the case.
-TARGETS = (LOGIT, OTHERS, RUNNER_UP)
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, TARGETS, Target
 
 #: What stands in `Contrast.against` where it is no class.
 _MEAN, _NOTHING = -1, -2
@@ -60,7 +52,9 @@ class Contrast:
             return cls(classes, torch.where(classes == first, second, first))
         if isinstance(target, str | bool) or not 0 <= target < count:
             raise ExplanationError(
-                ExplanationProblem.NO_SUCH_TARGET, asked=target, targets=", ".join(TARGETS)
+                ExplanationProblem.NO_SUCH_TARGET,
+                asked=target,
+                targets=", ".join(map(str, TARGETS)),
             )
         return cls(classes, torch.full_like(classes, target))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import ClassActivation
-from napari_ifa.cam.contrast import LOGIT, TARGETS, Contrast, Target
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.features import CutNetwork, opened
 from napari_ifa.cam.fused import FusedActivation
 from napari_ifa.cam.gradients import Pass
@@ -35,6 +35,7 @@ from napari_ifa.cam.weighting import (
 from napari_ifa.cam.weights import GRADIENT_METHODS, GradientMethod
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.targets import LOGIT, TARGETS, Target
 
 #: The ids of all methods, those by gradients first.
 METHODS: tuple[str, ...] = (*GRADIENT_METHODS, *PERTURBATION_METHODS)
