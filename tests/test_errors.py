@@ -48,8 +48,9 @@ def test_a_kind_that_is_given_alone_brings_its_sentence():
 
 def test_every_fact_in_the_sentence_of_a_kind_is_given_where_it_is_raised():
     found = 0
-    for path in sorted(ROOT.glob("*/problems.py")):
-        room = importlib.import_module(f"napari_ifa.{path.parent.name}.problems")
+    for path in sorted(ROOT.rglob("problems.py")):
+        place = path.relative_to(ROOT.parent).with_suffix("")
+        room = importlib.import_module(".".join(place.parts))
         for file in sorted(path.parent.rglob("*.py")):
             for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if not isinstance(call, ast.Call) or not call.args:
@@ -57,10 +58,14 @@ def test_every_fact_in_the_sentence_of_a_kind_is_given_where_it_is_raised():
                 kind = call.args[0]
                 if not isinstance(kind, ast.Attribute) or not isinstance(kind.value, ast.Name):
                     continue
-                if not kind.value.id.endswith("Problem") or not hasattr(room, kind.value.id):
+                name = kind.value.id
+                if not name.endswith(("Problem", "Note")) or not hasattr(room, name):
                     continue
-                sentence = getattr(room, kind.value.id)[kind.attr].value
+                sentence = getattr(room, name)[kind.attr].value
                 named = {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
-                assert named <= {fact.arg for fact in call.keywords}, f"{file.name}:{call.lineno}"
+                given = {fact.arg for fact in call.keywords}
+                # The series is named where the sentence is made.
+                given |= {"series"} if ast.unparse(call.func) == "Refusal" else set()
+                assert named <= given, f"{file.name}:{call.lineno}"
                 found += 1
     assert found > 100

@@ -16,6 +16,8 @@ from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, ExplanationError
 from napari_ifa.evaluation.measures.localisation import localise
 from napari_ifa.reading import read_volume
+from napari_ifa.volumes.problems import ImageProblem
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort, write_image
 
 RAMP = [0.0, 1, 2, 3, 4, 5, 6, 7]
@@ -142,7 +144,7 @@ def test_an_analysis_of_another_model_or_method_is_refused(volume, analysis) -> 
 
 
 def test_a_mask_for_another_layer_is_refused(volume) -> None:
-    with pytest.raises(AnalysisError, match="for 3 features; this layer has 2"):
+    with refused(AnalysisError, AnalysisProblem.OTHER_FEATURES, given=3, features=2):
         explain(tiny_classifier(), volume, mask=FeatureMask.all(3))
 
 
@@ -167,7 +169,7 @@ def test_a_mask_on_another_grid_is_refused(volume, tmp_path: Path) -> None:
 
 def test_an_image_with_missing_slices_is_explained_only_on_request(volume) -> None:
     gap = replace(volume, report=replace(volume.report, missing=(1, 2)))
-    with pytest.raises(ExplanationError) as caught:
+    with refused(ExplanationError, ImageProblem.MISSING_SLICES, count=2) as caught:
         explain(tiny_classifier(), gap)
     assert str(caught.value) == (
         "2 slices of this image are missing and left blank, which no model has learned from; open"
@@ -179,7 +181,7 @@ def test_an_image_with_missing_slices_is_explained_only_on_request(volume) -> No
 
 def test_a_map_that_was_computed_is_no_image_to_explain(volume) -> None:
     computed = replace(volume, source=replace(volume.source, computed=True))
-    with pytest.raises(ExplanationError) as caught:
+    with refused(ExplanationError, AnalysisProblem.PARAMETRIC_MAP) as caught:
         explain(tiny_classifier(), computed)
     assert str(caught.value) == (
         "This is a parametric map, values that were computed from an image; open that image to"
@@ -189,7 +191,7 @@ def test_a_map_that_was_computed_is_no_image_to_explain(volume) -> None:
 
 def test_colours_are_not_given_to_a_model_of_grey_images(volume) -> None:
     coloured = np.repeat(volume.array[..., None], 3, axis=3).astype(np.uint8)
-    with pytest.raises(ExplanationError) as caught:
+    with refused(ExplanationError, AnalysisProblem.IN_COLOUR) as caught:
         explain(tiny_classifier(), replace(volume, array=coloured))
     assert str(caught.value) == (
         "The model takes grey images and this one is in colour; open a grey one, or choose a model"

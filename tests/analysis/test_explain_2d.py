@@ -28,14 +28,17 @@ from PIL import Image
 from torch import nn
 
 from napari_ifa.analysis import Explanation, analyze, explain
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.export.explanation import write_explanation
 from napari_ifa.export.picture import comparison_picture
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import OpenedImage, Preprocessing
+from napari_ifa.models.problems import NetworkProblem
 from napari_ifa.reading import picture_volume
 from napari_ifa.volumes import SourceOrder, volume_from_file_order
+from tests.problems import refused
 from tests.tiny import tiny_classifier
 
 ROWS, COLUMNS = 5, 9
@@ -241,7 +244,7 @@ def test_an_explanation_of_a_colour_picture_is_written(
 def test_a_network_for_volumes_says_so_of_a_picture() -> None:
     said = "The model takes three-dimensional images and this is a picture; choose a model for"
     for array in (np.zeros((4, 6)), np.zeros((4, 6, 3))):
-        with pytest.raises(ExplanationError) as caught:
+        with refused(ExplanationError, AnalysisProblem.TOO_FLAT, found="picture") as caught:
             explain(tiny_classifier(), picture_volume(array))
         assert str(caught.value) == f"{said} pictures."
 
@@ -249,7 +252,8 @@ def test_a_network_for_volumes_says_so_of_a_picture() -> None:
 @pytest.mark.parametrize("chain", [[], [Resize((8, 8))]], ids=["forward", "preprocessing"])
 def test_a_network_for_pictures_says_so_of_a_volume(chain: list[Any]) -> None:
     volume = volume_from_file_order(np.zeros((6, 5, 4), np.float32), np.eye(4), SourceOrder())
-    with pytest.raises(ExplanationError) as caught:
+    kind = AnalysisProblem.NOT_FLAT if chain else NetworkProblem.INPUT_SHAPE
+    with refused(ExplanationError, kind) as caught:
         explain(classifier(*chain), volume)
     expected = (
         "The model takes pictures (2D) and this is a three-dimensional image; choose a model for"
@@ -262,5 +266,5 @@ def test_a_network_for_pictures_says_so_of_a_volume(chain: list[Any]) -> None:
 
 
 def test_a_grey_network_says_what_is_wrong_with_colour() -> None:
-    with pytest.raises(ExplanationError, match="takes grey images and this one is in colour"):
+    with refused(ExplanationError, AnalysisProblem.IN_COLOUR):
         explain(classifier(), picture_volume(np.zeros((4, 6, 3))))

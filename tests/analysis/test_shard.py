@@ -68,8 +68,8 @@ def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:
     again = Shard.load(tmp_path / "again.npz")
 
     assert (shard.sums, again.sums) != (None, None)
-    for name, column in shard.rows.columns().items():
-        assert again.rows.columns()[name].tobytes() == column.tobytes(), name
+    for name, column in vars(shard.rows).items():
+        assert vars(again.rows)[name].tobytes() == column.tobytes(), name
     for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
         one, other = (getattr(s.sums.distribution, name) for s in (shard, again))
         assert one.tobytes() == other.tobytes(), name

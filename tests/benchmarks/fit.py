@@ -32,8 +32,12 @@ from napari_ifa import samples
 from napari_ifa.analysis.fit.cohort_fit import compared
 from napari_ifa.analysis.fit.header import Header
 from napari_ifa.analysis.fit.reference import FitReference, fitted
-from napari_ifa.analysis.fit.statistics import CaseStatistics, intensity_quantiles
-from napari_ifa.analysis.seen import content_of
+from napari_ifa.analysis.fit.statistics import (
+    CaseStatistics,
+    Seen,
+    content_of,
+    intensity_quantiles,
+)
 from napari_ifa.cam import CutNetwork
 from tests.benchmarks import fit_probes as probes
 from tests.benchmarks import machine
@@ -314,7 +318,8 @@ def _of_one(
     values = image.as_tensor().float().contiguous()
     found: Any = cut.run(values[None])
     header = Header.of(volume, image)
-    return CaseStatistics.of([intensity_quantiles(values)], [header], found), content_of(values)
+    seen = Seen(content_of(values), intensity_quantiles(values), header)
+    return CaseStatistics.of([seen], found), seen.content
 
 
 def _group(key: str, case: ifa.analysis.Case) -> int:

@@ -170,7 +170,10 @@ _WEIGHTS: dict[str, Callable[[dict[Any, Any], str, random.Random], Any]] = {
     "none": lambda s, k, d: {},
     "one missing": lambda s, k, d: {n: v for n, v in s.items() if n != k},
     "nested": lambda s, k, d: {"state_dict": {"model": {"network": s}}},
-    "many": lambda s, k, d: {**s, **{f"x{i}": torch.zeros(1) for i in range(d.choice([9_000, 20_000]))}},
+    "many": lambda s, k, d: {
+        **s,
+        **{f"x{i}": torch.zeros(1) for i in range(d.choice([9_000, 20_000]))},
+    },
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from napari_ifa.errors import UnsupportedStudyError
-from napari_ifa.reading import list_series
+from napari_ifa.reading import Series, list_series
 from napari_ifa.reading.nifti import is_nibabel_file, nifti_series, read_nifti
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
 from napari_ifa.volumes import Volume
@@ -117,7 +117,7 @@ def as_nibabel_sees(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def opened(path: Path) -> list[Volume]:
     listed = nifti_series(path, path.parent)
     assert [s.volume_index for s in listed] == list(range(len(listed)))
-    volumes = [read_nifti(series, series.volume_index) for series in listed]
+    volumes = [read_nifti(series) for series in listed]
     for series, volume in zip(listed, volumes, strict=True):
         assert series.unsupported is None
         assert (series.shape, series.spacing) == (volume.shape, volume.spacing)
@@ -257,7 +257,7 @@ def test_names_tell_apart_the_images_of_a_philips_recording(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["phantom_truncated.PAR", "scaled+tlrc.HEAD", "tiny.mnc"])
 def test_relatives_say_that_their_orientation_is_not_checked(name: str) -> None:
-    assert read_nifti(DATA / name).report.kinds == (NiftiNote.AS_STATED,)
+    assert read_nifti(Series("0", DATA / name, "nifti")).report.kinds == (NiftiNote.AS_STATED,)
 
 
 def test_slice_that_is_missing_from_a_recording_is_not_filled_from_another(tmp_path: Path) -> None:
@@ -275,11 +275,12 @@ def test_slice_that_is_missing_from_a_recording_is_not_filled_from_another(tmp_p
 @pytest.mark.parametrize("name", sorted({*OPENED, *SHEARED} - {"example4d+orig.HEAD"}))
 def test_opening_takes_little_more_memory_than_the_image(name: str) -> None:
     # Imports are not counted.
-    decoded = read_nifti(DATA / name).array.nbytes
+    series = Series("0", DATA / name, "nifti")
+    decoded = read_nifti(series).array.nbytes
     tracemalloc.start()
     try:
         nifti_series(DATA / name, DATA)
-        read_nifti(DATA / name)
+        read_nifti(series)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

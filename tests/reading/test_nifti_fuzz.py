@@ -176,7 +176,7 @@ def check(path: Path) -> bool:
         # What the header claims, where it was believed.
         decoded = 4 * prod(series.shape or (0,))
         try:
-            volume = read_nifti(series, series.volume_index)
+            volume = read_nifti(series)
         except UnsupportedStudyError as error:
             sentence = str(error)
             assert series.unsupported in (None, sentence)

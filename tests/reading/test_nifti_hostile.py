@@ -302,4 +302,4 @@ def test_no_name_of_a_patient_reaches_a_series(tmp_path: Path) -> None:
     path.write_text(text.replace(line, ".    Patient name                       :   Doe^Jane"))
     listed = nifti_series(path, tmp_path)
     assert "Jane" not in repr(listed)
-    assert "Jane" not in repr(read_nifti(path))
+    assert "Jane" not in repr(read_nifti(listed[0]))

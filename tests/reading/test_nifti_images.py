@@ -14,7 +14,7 @@ import pytest
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.export import write_nifti
-from napari_ifa.reading import list_series, read_volume
+from napari_ifa.reading import Series, list_series, read_volume
 from napari_ifa.reading.nifti import is_nibabel_file, read_nifti
 from napari_ifa.reading.nifti.problems import NiftiNote, NiftiProblem
 from tests.refusals import refused
@@ -45,7 +45,7 @@ def test_each_image_of_four_dimensions_is_a_series(save_nifti: Save) -> None:
 def test_image_that_is_not_there_is_one_sentence(save_nifti: Save) -> None:
     path = save_nifti(np.zeros((2, 3, 4, 5), np.int16))
     with pytest.raises(UnsupportedStudyError) as caught:
-        read_nifti(path, 5)
+        read_nifti(Series("0", path, "nifti", volume_index=5))
     assert (caught.value.kind, caught.value.facts["images"]) == (NiftiProblem.NO_SUCH_IMAGE, 5)
 
 
@@ -122,12 +122,13 @@ def test_pair_is_one_series(tmp_path: Path, kind: Any, suffixes: tuple[str, str]
         assert volume.spacing == (4, 3, 2)
     assert list_series(data) == [series]
     data.unlink()
-    assert refused(header).kind is NiftiProblem.NO_PARTNER
+    assert refused(header).facts["lacks"] == "image data"
 
 
 def test_data_file_without_its_header_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "image.img").write_bytes(bytes(48))
-    assert refused(tmp_path / "image.img").kind is NiftiProblem.NO_PARTNER
+    error = refused(tmp_path / "image.img")
+    assert (error.kind, error.facts["partner"]) == (NiftiProblem.NO_PARTNER, "image.hdr")
 
 
 def test_dicom_file_of_any_name_is_dicom(save_series: Save) -> None:

@@ -84,7 +84,7 @@ def test_voxel_sizes_that_differ_are_named(tmp_path: Path) -> None:
     assert volume.spacing == (4, 3, 2)
     (note,) = volume.report.notes
     assert note.kind is NiftiNote.TWO_VOXEL_SIZES
-    assert note.facts == {"sform": (2, 3, 4), "pixdim": (1, 1, 1)}
+    assert (note.facts["sform"], note.facts["pixdim"]) == ("2 × 3 × 4", "1 × 1 × 1")
     # An atlas may be larger than the patient.
     assert read_volume(two_forms(tmp_path, (2, 3, 4), (1, 1, 1), (4, 1))).report.notes == ()
 

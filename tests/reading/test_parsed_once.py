@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from napari_ifa.reading import list_series, read_volume
@@ -84,3 +85,19 @@ def test_a_file_that_has_changed_since_is_parsed_again(save_nifti: Save) -> None
     (series,) = list_series(save_nifti(CUBE, np.diag([2, 2, 2, 1]), name="image.nii"))
     save_nifti(np.zeros((5, 5, 5), np.int16), np.diag([3, 3, 3, 1]), name="image.nii")
     assert read_volume(series).spacing == (3, 3, 3)
+
+
+@pytest.mark.parametrize("named", ["", "slice1.dcm"])
+def test_dicom(save_series: Save, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """Whether the folder is named or one of its files."""
+    folder = save_series()
+    parsed: list[bool] = []
+    original = pydicom.dcmread
+
+    def counted(*args: Any, **options: Any) -> Any:
+        parsed.append(True)
+        return original(*args, **options)
+
+    monkeypatch.setattr(pydicom, "dcmread", counted)
+    read_volume(folder / named)
+    assert len(parsed) == len(list(folder.iterdir()))

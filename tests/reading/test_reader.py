@@ -130,7 +130,7 @@ def test_paths_without_an_image(tmp_path: Path, save_series: Save) -> None:
         file.writestr("a", "b")
     expected = {
         tmp_path / "nowhere": StudyProblem.NO_SUCH_PLACE,
-        text: StudyProblem.NO_IMAGE,
+        text: StudyProblem.OTHER_FILE,
         empty: StudyProblem.EMPTY,
         letters / "b.dcm": StudyProblem.DICOM_WITHOUT_IMAGE,
         report: StudyProblem.DICOM_WITHOUT_IMAGE,
@@ -163,8 +163,12 @@ def test_studies_are_told_apart_only_where_several_are_shown(
 def test_no_permission(save_series: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_series()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    for path in (folder, folder / "slice0.dcm"):
-        assert refusal(path).kind is StudyProblem.NO_PERMISSION
+    kinds = {
+        folder: StudyProblem.CLOSED_FOLDER,
+        folder / "slice0.dcm": StudyProblem.NO_PERMISSION,
+    }
+    for path, kind in kinds.items():
+        assert refusal(path).kind is kind
         # A folder may be called by the patient.
         assert folder.name not in str(refusal(path))
     monkeypatch.undo()

@@ -26,6 +26,7 @@ from napari_ifa.analysis.variables import (
     COORDINATES,
     FORMAT_VERSION,
     VARIABLES,
+    compressed,
     described,
     description,
 )
@@ -92,14 +93,10 @@ def assemble(
     try:
         with reasons_told(file.parent, needed):
             check_room(file.parent, needed)
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=_compressed(dataset))
+        dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed(dataset))
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
-        raise AnalysisError(
-            f"The analysis cannot be written{reason_of(error)}; what was finished is kept, so make"
-            " space and resume.",
-            AnalysisProblem.NOT_WRITTEN,
-        ) from error
+        raise AnalysisError(AnalysisProblem.NOT_ASSEMBLED, reason=reason_of(error)) from error
 
 
 def _summary(sums: Sums, cases: int) -> dict[str, Any]:
@@ -166,7 +163,7 @@ def _case_columns(rows: Rows, truth: Truth) -> dict[str, NDArray[Any]]:
     columns = {
         "label": truth.labels[rows.position],
         "target": truth.targets[rows.position],
-        **rows.columns(),
+        **vars(rows),
     }
     del columns["position"]
     if not rows.contribution.shape[1]:
@@ -187,8 +184,7 @@ def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) 
         compression_opts=4,
         shuffle=True,
     )
-    for key, text in description(name).items():
-        variable.attrs[key] = text
+    variable.attrs.update(description(name))
 
 
 def _append_texts(
@@ -197,9 +193,9 @@ def _append_texts(
     import h5py
 
     variable = opened.create_variable(name, (dimension or name,), h5py.string_dtype())
-    described_by = description(name) if name in VARIABLES else {"long_name": COORDINATES[name]}
-    for key, text in described_by.items():
-        variable.attrs[key] = text
+    variable.attrs.update(
+        description(name) if name in VARIABLES else {"long_name": COORDINATES[name]}
+    )
     if texts:
         variable[:] = np.array([_storable(text) for text in texts], dtype=object)
 
@@ -207,14 +203,6 @@ def _append_texts(
 def _storable(text: str) -> str:
     """The text as HDF5 can hold it: a name of a file may be no text, or hold a null."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _compressed(dataset: Any) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"zlib": True, "complevel": 4}
-        for name, variable in dataset.variables.items()
-        if variable.dtype.kind in "fiu" and variable.ndim
-    }
 
 
 def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str, Any]:

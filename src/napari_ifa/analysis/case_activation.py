@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.fit.statistics import CaseStatistics
+from napari_ifa.analysis.fit.statistics import CaseStatistics, Seen
 from napari_ifa.analysis.importance import FeatureMask
-from napari_ifa.analysis.seen import Seen
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import PreparedInput, input_lps_affine
 from napari_ifa.volumes import FeatureGrid, Volume
@@ -69,7 +68,7 @@ class CaseActivation:
                 input_lps_affine(image), tuple(image.shape[1:]), shape, steps
             ),
             prepared.notes,
-            CaseStatistics.of([seen.intensities], [seen.header], activation),
+            CaseStatistics.of([seen], activation),
             seen.content,
         )
 
@@ -125,4 +124,5 @@ def predict_masked(case: CaseActivation, masks: Sequence[FeatureMask]) -> NDArra
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return np.asarray(tensor.double().cpu().numpy())
+    # Apple's GPUs have no float64.
+    return np.asarray(tensor.cpu().double().numpy())

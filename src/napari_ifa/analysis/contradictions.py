@@ -169,16 +169,13 @@ def _wrong_counts(dataset: xr.Dataset) -> Iterator[str]:
 def _wrong_extremes(dataset: xr.Dataset) -> Iterator[str]:
     lowest, highest = dataset["voxel_minimum"].values, dataset["voxel_maximum"].values
     valleys, peaks = dataset["activation_minimum"].values, dataset["activation_maximum"].values
-    if (valleys > peaks).any():
+    if (valleys > peaks).any() or _beyond(valleys, lowest, highest).any():
         yield "activation_minimum"
-    if (valleys < _below(lowest)).any() or (valleys > _above(highest)).any():
-        yield "activation_minimum"
-    if (peaks > _above(highest)).any() or (peaks < _below(lowest)).any():
+    if _beyond(peaks, lowest, highest).any():
         yield "activation_maximum"
     counts = dataset["voxel_count"].values
     counted = counts.sum(axis=1) > 0
-    mean = dataset["voxel_mean"].values
-    if ((mean < _below(lowest)) | (mean > _above(highest)))[counted].any():
+    if _beyond(dataset["voxel_mean"].values, lowest, highest)[counted].any():
         yield "voxel_mean"
     if not counts.size:
         return
@@ -190,12 +187,10 @@ def _wrong_extremes(dataset: xr.Dataset) -> Iterator[str]:
             yield "voxel_count"
 
 
-def _below(values: NDArray[Any]) -> NDArray[Any]:
-    return values - _ROUNDING * np.abs(values)
-
-
-def _above(values: NDArray[Any]) -> NDArray[Any]:
-    return values + _ROUNDING * np.abs(values)
+def _beyond(values: NDArray[Any], least: NDArray[Any], greatest: NDArray[Any]) -> NDArray[Any]:
+    """Which lie below the least or above the greatest, by more than rounding."""
+    below = values < least - _ROUNDING * np.abs(least)
+    return np.asarray(below | (values > greatest + _ROUNDING * np.abs(greatest)))
 
 
 def _all_finite(variable: xr.DataArray) -> bool:

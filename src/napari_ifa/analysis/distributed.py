@@ -14,10 +14,10 @@ from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_run import PassOptions, ShardTask, compute_shard, seen
 from napari_ifa.cohorts.batches import read_ahead
-from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError, Cancelled
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError
 from napari_ifa.models.bundle import load_classifier
 from napari_ifa.models.classifier import BundleSource, Classifier
-from napari_ifa.progress import Stop
+from napari_ifa.progress import Stop, check_stop
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -145,7 +145,7 @@ def _free_places(client: Client, running: Mapping[Future, ShardTask], waiting: i
     try:
         threads = sum(client.nthreads().values())
     except (OSError, TimeoutError) as error:
-        raise _lost() from error
+        raise AnalysisError(AnalysisProblem.SCHEDULER_LOST) from error
     return min(waiting, max(0, max(1, threads) * _AHEAD - len(running)))
 
 
@@ -156,10 +156,9 @@ def _finished(
     from distributed import wait
 
     while True:
-        if stop is not None and stop():
-            raise Cancelled("The analysis was stopped.")
+        check_stop(stop, "The analysis")
         if client.status != "running":
-            raise _lost()
+            raise AnalysisError(AnalysisProblem.SCHEDULER_LOST)
         try:
             with client.as_current():
                 found = wait(list(running), timeout=_LOOK, return_when="FIRST_COMPLETED")
@@ -178,17 +177,13 @@ def _result(future: Future, scheduler: str | None) -> Shard:
     except KilledWorker as error:
         raise AnalysisError(AnalysisProblem.WORKERS_DIE) from error
     except CancelledError as error:
-        raise _lost() from error
+        raise AnalysisError(AnalysisProblem.SCHEDULER_LOST) from error
     except BundleError as error:
         where = f"A worker of {scheduler}" if scheduler else "A worker"
         raise AnalysisError(
             AnalysisProblem.WORKER_WITHOUT_MODEL, where=where, error=error
         ) from error
     return shard
-
-
-def _lost() -> AnalysisError:
-    return AnalysisError(AnalysisProblem.SCHEDULER_LOST)
 
 
 def _shard_on_worker(
@@ -211,10 +206,7 @@ def _shard_on_worker(
         # The worker may be older than the bundle's last change.
         _classifier.cache_clear()
     else:
-        raise AnalysisMismatchError(
-            "A worker sees another bundle under the model's path; make it the same for all.",
-            AnalysisProblem.OTHER_MODEL,
-        )
+        raise AnalysisMismatchError(AnalysisProblem.OTHER_BUNDLE)
     inputs = read_ahead(classifier, zip(task.positions, task.cases, strict=True), seen)
     with closing(inputs):
         return compute_shard(classifier, task, inputs, options)

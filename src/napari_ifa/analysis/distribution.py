@@ -69,8 +69,8 @@ class Distribution:
             counts=counts,
             minimum=torch.where(finite, exact, infinite).amin(1).cpu().numpy(),
             maximum=torch.where(finite, exact, -infinite).amax(1).cpu().numpy(),
-            totals=_fractions(kept.sum(1).cpu().numpy()),
-            squares=_fractions((kept**2).sum(1).cpu().numpy()),
+            totals=fractions_of(kept.sum(1).cpu().numpy()),
+            squares=fractions_of((kept**2).sum(1).cpu().numpy()),
             not_finite=(~finite).sum(1).cpu().numpy(),
             fine=tuple(
                 FineCounts.of(row[kind], most_bins(len(exact)))
@@ -185,10 +185,7 @@ class Distribution:
         counts = self.counts[class_idx]
         number = self._finite_number(class_idx)
         if np.isnan(value):
-            raise AnalysisError(
-                "Not a number has no percentile; ask for a value on the map.",
-                AnalysisProblem.NO_VALUE,
-            )
+            raise AnalysisError(AnalysisProblem.NOT_A_NUMBER)
         if value < self.minimum[class_idx]:
             return 0.0
         if value > self.maximum[class_idx]:
@@ -209,12 +206,7 @@ class Distribution:
     def _finite_number(self, class_idx: int) -> int:
         number = int(self.counts[class_idx].sum())
         if number == 0:
-            raise AnalysisError(
-                f"Class {class_idx} has no finite class activation in this cohort; check the"
-                " network's output on it.",
-                AnalysisProblem.NO_VALUE,
-                class_idx=class_idx,
-            )
+            raise AnalysisError(AnalysisProblem.NO_VALUE, class_idx=class_idx)
         return number
 
     def _ranked(
@@ -245,25 +237,14 @@ def moments_as_sums(
 ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Totals and squares of a distribution that is known by its mean and squared deviations."""
     counts = np.array([int(n) for n in number], dtype=object)
-    means = _fractions(mean)
-    return means * counts, _fractions(sum_of_squares) + means * means * counts
+    means = fractions_of(mean)
+    return means * counts, fractions_of(sum_of_squares) + means * means * counts
 
 
-def moments_text(fractions: NDArray[np.object_]) -> NDArray[np.str_]:
-    """Exact fractions as texts, to be kept in a file."""
-    return np.array([str(fraction) for fraction in fractions], dtype=str)
-
-
-def moments_of_text(texts: NDArray[np.str_]) -> NDArray[np.object_]:
-    """The fractions that `moments_text` wrote."""
-    result = np.empty(len(texts), dtype=object)
-    result[:] = [Fraction(str(text)) for text in texts]
-    return result
-
-
-def _fractions(values: NDArray[np.float64]) -> NDArray[np.object_]:
+def fractions_of(values: NDArray[Any]) -> NDArray[np.object_]:
+    """Numbers, or fractions that were written as texts, as exact fractions."""
     result = np.empty(len(values), dtype=object)
-    result[:] = [Fraction(float(value)) for value in values]
+    result[:] = [Fraction(value) for value in values.tolist()]
     return result
 
 

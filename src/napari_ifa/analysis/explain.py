@@ -76,17 +76,16 @@ def explain(
     analysis = None if analysis is None else given_analysis(analysis)
     # What cannot be is said before the network runs.
     chosen_class = None if class_idx is None else classifier.class_index(class_idx)
-    _check_features(classifier, mask)
+    if mask is not None and classifier.features not in (None, mask.keep.size):
+        raise other_features(mask, classifier.features or 0)
     if analysis is not None:
         checked_percentiles(low, high, basis, scope)
     volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
-        raise ExplanationError(missing_slices(volume))
+        missing = missing_slices(volume)
+        raise ExplanationError(missing, missing.kind, **missing.facts)
     if volume.source.computed:
-        raise ExplanationError(
-            "This is a parametric map, values that were computed from an image; open that image to"
-            " explain it."
-        )
+        raise ExplanationError(AnalysisProblem.PARAMETRIC_MAP)
     if analysis is not None:
         analysis.check(classifier)
         if method is not None and method != analysis.method:
@@ -98,10 +97,7 @@ def explain(
         prepared = classifier.prepare(volume)
     network_input = prepared.image.as_tensor().float()[None].to(classifier.device)
     if volume.is_colour and _takes_grey(classifier, network_input):
-        raise ExplanationError(
-            "The model takes grey images and this one is in colour; open a grey one, or choose a"
-            " model for colours."
-        )
+        raise ExplanationError(AnalysisProblem.IN_COLOUR)
     # A network that cuts volumes into slices begins with a 2D convolution as well.
     with (
         _misfit_said(classifier, volume) if is_flat(volume) else nullcontext(),
@@ -128,11 +124,6 @@ def explain(
         scope=scope,
     )
     return explanation if mask is None else explanation.select(mask=mask)
-
-
-def _check_features(classifier: Classifier, mask: FeatureMask | None) -> None:
-    if mask is not None and classifier.features not in (None, mask.keep.size):
-        raise other_features(mask, classifier.features or 0)
 
 
 def _first_convolution(classifier: Classifier) -> nn.Module | None:
@@ -165,13 +156,7 @@ def _misfit_said(classifier: Classifier, volume: Volume) -> Iterator[None]:
         flat = is_flat(volume)
         if flat and isinstance(first, nn.Conv3d):
             kind = "picture" if volume.is_picture else "single slice"
-            raise ExplanationError(
-                f"The model takes three-dimensional images and this is a {kind}; choose a model"
-                " for pictures."
-            ) from error
+            raise ExplanationError(AnalysisProblem.TOO_FLAT, found=kind) from error
         if not flat and isinstance(first, nn.Conv2d):
-            raise ExplanationError(
-                "The model takes pictures (2D) and this is a three-dimensional image; choose a"
-                " model for those."
-            ) from error
+            raise ExplanationError(AnalysisProblem.NOT_FLAT) from error
         raise

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.analysis.moments import merged_moments
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -154,9 +155,7 @@ class FeatureMask:
         numbers = sorted(set(chosen))
         wrong = [n for n in numbers if not 0 <= n < features]
         if wrong:
-            raise AnalysisError(
-                f"There is no feature {wrong[0]}; this layer's features are 0 to {features - 1}."
-            )
+            raise AnalysisError(AnalysisProblem.NO_FEATURE, asked=wrong[0], last=features - 1)
         keep = np.zeros(features, bool)
         keep[numbers] = True
         return cls(keep, "only " + ", ".join(map(str, numbers)))
@@ -192,15 +191,9 @@ class FeatureMask:
         """
         column = np.asarray(importance, dtype=float)
         if not 0 < fraction <= 1:
-            raise AnalysisError(
-                f"A share of {fraction:g} of the features is not between 0 and 1; give for"
-                " example 0.05 for the top 5 %."
-            )
+            raise AnalysisError(AnalysisProblem.NO_SHARE, share=fraction)
         if not np.isfinite(column).any():
-            raise AnalysisError(
-                "No case of the cohort counts for this class, so its features have no importance;"
-                " use a cohort that holds the class, or the importance over all cases."
-            )
+            raise AnalysisError(AnalysisProblem.NO_IMPORTANCE)
         key = np.abs(column) if by == "abs" else column
         if by == "contrast" and contrast is not None:
             key = column - np.asarray(contrast, dtype=float)

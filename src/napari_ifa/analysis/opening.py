@@ -55,11 +55,7 @@ def load_analysis(path: str | Path, classifier: Classifier | None = None) -> Ana
         raise AnalysisError(AnalysisProblem.NO_PERMISSION, file=file.name) from error
     # What HDF5, h5netcdf and xarray raise on a damaged file has many types.
     except Exception as error:
-        raise AnalysisError(
-            f"{file.name} is damaged or is no analysis file; run the analysis again.",
-            AnalysisProblem.DAMAGED,
-            file=file.name,
-        ) from error
+        raise AnalysisError(AnalysisProblem.DAMAGED, file=file.name) from error
     if classifier is not None:
         analysis.check(classifier)
     return analysis
@@ -98,11 +94,7 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     """The content as the present version has it; refused where that cannot be."""
     version = dataset.attrs.get("format_version")
     if version is None:
-        raise AnalysisError(
-            f"{name} is no analysis file; give one written by napari-ifa.",
-            AnalysisProblem.DAMAGED,
-            file=name,
-        )
+        raise AnalysisError(AnalysisProblem.NO_ANALYSIS_FILE, file=name)
     if not str(version).isdecimal() or int(version) > FORMAT_VERSION:
         raise AnalysisError(
             AnalysisProblem.NEWER, version=str(version), name=name, newest=FORMAT_VERSION
@@ -110,11 +102,7 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
     try:
         dataset = migrated(dataset, int(version))
     except (KeyError, ValueError) as error:
-        raise AnalysisError(
-            f"{name} is no whole analysis file of version {version}; run the analysis again.",
-            AnalysisProblem.DAMAGED,
-            file=name,
-        ) from error
+        raise AnalysisError(AnalysisProblem.NOT_WHOLE, file=name, version=version) from error
     wrong = [
         variable
         for variable, (dimensions, _, _) in VARIABLES.items()

@@ -26,8 +26,7 @@ def centres(features: torch.Tensor) -> NDArray[np.float64]:
     import torch
 
     size = features.detach().abs()
-    # Apple's GPUs have no float64.
-    exact = size.dtype if size.device.type == "mps" else torch.float64
+    exact = exact_type(size)
     axes = range(2, size.ndim)
     result = []
     for axis in axes:
@@ -37,6 +36,13 @@ def centres(features: torch.Tensor) -> NDArray[np.float64]:
         place = (torch.arange(number, dtype=exact, device=size.device) + 0.5) / number
         result.append((along @ place) / along.sum(-1))
     return np.asarray(torch.stack(result, -1).cpu().double().numpy())
+
+
+def exact_type(values: torch.Tensor) -> torch.dtype:
+    """float64 where the device has it, which Apple's GPUs have not."""
+    import torch
+
+    return values.dtype if values.device.type == "mps" else torch.float64
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What can be wrong with an analysis, for code that has to tell one problem from another."""
+"""What can be wrong with an analysis or an explanation: the kinds, each with its sentence."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from enum import Enum
 
 
 class AnalysisProblem(Enum):
-    """The kinds of `AnalysisError`, each with its ``facts``."""
+    """Why an analysis, or an explanation, cannot be made, read or used."""
 
     NO_METHOD = "There is no method '{method}'; choose one of {methods}."
     NO_SHARD = "A shard needs 1 case or more, and {size} were asked for."
     NO_PROFILES = "'{profiles}' is no way to keep profiles; choose float32, float16 or none."
-    NOT_WRITTEN = "a place that cannot be written"  # folder or file, kept
+    NOT_WRITTEN = "The analysis cannot be written{reason}; make space and resume."
+    NOT_ASSEMBLED = (
+        "The analysis cannot be written{reason}; what was finished is kept, so make space and"
+        " resume."
+    )
+    FOLDER_NOT_WRITTEN = "{folder}: cannot be written{reason}; make space or choose another folder."
+    PART_NOT_WRITTEN = (
+        "{folder}: cannot be written{reason}; the first {kept} parts are kept, so make space and"
+        " resume."
+    )
+    FILE_NOT_WRITTEN = (
+        "{file} cannot be written there{reason}; make space or choose another folder."
+    )
     TOO_LARGE_FOR_FLOAT16 = (
         "The contributions are too large for float16, which ends at 65504; keep the profiles"
         " as float32, or leave them out."
@@ -28,7 +40,11 @@ class AnalysisProblem(Enum):
         "The interrupted analysis in {file} was begun with another {differs}; go on with the"
         " same, or begin anew in another folder."
     )
-    OTHER_MODEL = "an analysis by another model"  # different
+    OTHER_MODEL = (
+        "This analysis was made with another model: {differs} differ; run the analysis again with"
+        " this model, or open the model it was made with."
+    )
+    OTHER_BUNDLE = "A worker sees another bundle under the model's path; make it the same for all."
     OTHER_METHOD = (
         "The analysis was made with '{made_with}'; its scale does not hold for '{method}'."
     )
@@ -41,7 +57,9 @@ class AnalysisProblem(Enum):
     NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
     NO_FILE = "{file}: no such file; give an analysis file (.nc)."
     NO_PERMISSION = "{file}: no permission to read it."
-    DAMAGED = "a file that is damaged or of another kind"  # file
+    DAMAGED = "{file} is damaged or is no analysis file; run the analysis again."
+    NO_ANALYSIS_FILE = "{file} is no analysis file; give one written by napari-ifa."
+    NOT_WHOLE = "{file} is no whole analysis file of version {version}; run the analysis again."
     NEWER = (
         "{name} was written by a newer napari-ifa (format {version}, this one reads up to"
         " {newest}); update napari-ifa."
@@ -57,10 +75,39 @@ class AnalysisProblem(Enum):
         " the class activation are both {p_low:.6g} within {off:.2g}; run the analysis again"
         " with this version."
     )
-    NO_VALUE = "a percentile of no finite value"  # class_idx
+    NOT_A_NUMBER = "Not a number has no percentile; ask for a value on the map."
+    NO_VALUE = (
+        "Class {class_idx} has no finite class activation in this cohort; check the network's"
+        " output on it."
+    )
     NO_CLASS = "There is no class {class_idx}; the analysis has {classes} classes."
+    NO_FEATURE = "There is no feature {asked}; this layer's features are 0 to {last}."
+    NO_SHARE = (
+        "A share of {share:g} of the features is not between 0 and 1; give for example 0.05 for"
+        " the top 5 %."
+    )
+    NO_IMPORTANCE = (
+        "No case of the cohort counts for this class, so its features have no importance; use a"
+        " cohort that holds the class, or the importance over all cases."
+    )
     OTHER_FEATURES = "The feature mask is for {given} features; this layer has {features}."
     NO_ANALYSIS = "There is no common scale without a cohort's analysis; run or open one."
+    PARAMETRIC_MAP = (
+        "This is a parametric map, values that were computed from an image; open that image to"
+        " explain it."
+    )
+    IN_COLOUR = (
+        "The model takes grey images and this one is in colour; open a grey one, or choose a"
+        " model for colours."
+    )
+    TOO_FLAT = (
+        "The model takes three-dimensional images and this is a {found}; choose a model for"
+        " pictures."
+    )
+    NOT_FLAT = (
+        "The model takes pictures (2D) and this is a three-dimensional image; choose a model for"
+        " those."
+    )
     TWO_WAYS_TO_SHARE = (
         "Workers of this machine and a scheduler's are two ways to share the work; give one."
     )

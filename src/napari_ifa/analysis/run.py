@@ -185,10 +185,7 @@ def _new_folder(near: Path | None) -> WorkFolder:
     try:
         return WorkFolder.temporary() if near is None else WorkFolder.near(near)
     except OSError as error:
-        raise AnalysisError(
-            f"The analysis cannot be written{reason_of(error)}; make space and resume.",
-            AnalysisProblem.NOT_WRITTEN,
-        ) from error
+        raise AnalysisError(AnalysisProblem.NOT_WRITTEN, reason=reason_of(error)) from error
 
 
 def _suitable_size(cases: int, classes: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.distribution import Distribution, moments_of_text, moments_text
+from napari_ifa.analysis.distribution import Distribution, fractions_of
 from napari_ifa.analysis.fine_counts import fine_arrays, fine_of_arrays
 from napari_ifa.analysis.fit.statistics import CaseStatistics
 from napari_ifa.analysis.importance import ContributionStatistics
@@ -50,12 +50,8 @@ class Rows:
     @classmethod
     def joined(cls, parts: Iterable[Rows]) -> Rows:
         """All rows in order."""
-        columns = zip(*(part.columns().values() for part in parts), strict=True)
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*(np.concatenate(column) for column in columns))
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +74,7 @@ class Sums:
 
     def merged(self, other: Sums) -> Sums:
         """Of both sets of cases."""
-        names = [field.name for field in fields(self)]
-        return Sums(*(getattr(self, name).merged(getattr(other, name)) for name in names))
+        return Sums(**{name: own.merged(vars(other)[name]) for name, own in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +107,8 @@ class Shard:
             "skipped_reason": np.array([s.reason for s in self.skipped], str),
         }
         if self.rows is not None and self.sums is not None and self.measured is not None:
-            arrays |= {f"rows_{name}": column for name, column in self.rows.columns().items()}
-            measured = self.measured.columns()
-            arrays |= {f"measured_{name}": column for name, column in measured.items()}
+            for kind, table in (("rows", self.rows), ("measured", self.measured)):
+                arrays |= {f"{kind}_{name}": column for name, column in vars(table).items()}
             arrays |= _distribution_arrays(self.sums.distribution)
             for name in _STATISTICS:
                 arrays |= _statistics_arrays(name, getattr(self.sums, name))
@@ -131,13 +125,8 @@ class Shard:
             Where the file is missing or damaged.
         """
         with np.load(path, allow_pickle=False) as stored:
-            skipped = tuple(
-                SkippedCase(int(position), str(name), str(reason))
-                for position, name, reason in zip(
-                    *(stored[f"skipped_{name}"] for name in ("position", "id", "reason")),
-                    strict=True,
-                )
-            )
+            columns = (stored[f"skipped_{name}"].tolist() for name in ("position", "id", "reason"))
+            skipped = tuple(SkippedCase(*row) for row in zip(*columns, strict=True))
             number, files = int(stored["number"]), str(stored["files"])
             rows = _columns_of(Rows, "rows", stored)
             if rows is None:
@@ -187,8 +176,8 @@ def _distribution_arrays(distribution: Distribution) -> dict[str, NDArray[Any]]:
         "count": distribution.counts[row, column],
         "minimum": distribution.minimum,
         "maximum": distribution.maximum,
-        "totals": moments_text(distribution.totals),
-        "squares": moments_text(distribution.squares),
+        "totals": distribution.totals.astype(str),
+        "squares": distribution.squares.astype(str),
         "not_finite": distribution.not_finite,
     }
 
@@ -202,8 +191,8 @@ def _distribution_of(stored: Any) -> Distribution:
         counts=counts,
         minimum=minimum,
         maximum=stored["maximum"],
-        totals=moments_of_text(stored["totals"]),
-        squares=moments_of_text(stored["squares"]),
+        totals=fractions_of(stored["totals"]),
+        squares=fractions_of(stored["squares"]),
         not_finite=stored["not_finite"],
         fine=fine_of_arrays(stored),
     )
@@ -212,10 +201,9 @@ def _distribution_of(stored: Any) -> Distribution:
 def _statistics_arrays(name: str, statistics: Any) -> dict[str, NDArray[Any]]:
     """Only the columns of classes with a case: of a thousand classes, a shard meets few."""
     met = np.atleast_2d(statistics.cases).any(axis=0)
-    columns = {field.name: getattr(statistics, field.name) for field in fields(statistics)}
     return {f"{name}_met": met} | {
         f"{name}_{part}": column.compress(met, axis=_class_axis(column))
-        for part, column in columns.items()
+        for part, column in vars(statistics).items()
     }
 
 

@@ -29,14 +29,11 @@ def finished_parts(folder: Path) -> list[Path]:
 
 def finished_cases(folder: Path) -> int:
     """Cases of the finished shards in a folder, the skipped ones among them."""
-
-    def of(file: Path) -> int:
-        try:
-            return cases_in(file)
-        except _DAMAGE:
-            return 0
-
-    return sum(map(of, finished_parts(folder)))
+    cases = 0
+    for file in finished_parts(folder):
+        with suppress(*_DAMAGE):
+            cases += cases_in(file)
+    return cases
 
 
 def remove_parts(folder: Path) -> None:
@@ -91,10 +88,7 @@ class ShardFolder:
         except OSError as error:
             self.close()
             raise AnalysisError(
-                f"{folder.name}: cannot be written{reason_of(error)}; make space or choose another"
-                " folder.",
-                AnalysisProblem.NOT_WRITTEN,
-                folder=folder.name,
+                AnalysisProblem.FOLDER_NOT_WRITTEN, folder=folder.name, reason=reason_of(error)
             ) from error
         except AnalysisError:
             self.close()
@@ -157,13 +151,9 @@ class ShardFolder:
             shard.save(self._file(shard.number))
         except OSError as error:
             kept = len(finished_parts(self.folder))
-            hint = f"the first {kept} parts are kept, so make space and resume"
+            kind = AnalysisProblem.PART_NOT_WRITTEN if kept else AnalysisProblem.FOLDER_NOT_WRITTEN
             raise AnalysisError(
-                f"{self.folder.name}: cannot be written{reason_of(error)};"
-                f" {hint if kept else 'make space or choose another folder'}.",
-                AnalysisProblem.NOT_WRITTEN,
-                folder=self.folder.name,
-                kept=kept,
+                kind, folder=self.folder.name, reason=reason_of(error), kept=kept
             ) from error
 
     def size(self, numbers: Iterable[int]) -> int:

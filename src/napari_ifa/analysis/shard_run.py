@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.distribution import Distribution
-from napari_ifa.analysis.fit.statistics import CaseStatistics
+from napari_ifa.analysis.fit.statistics import CaseStatistics, Seen
 from napari_ifa.analysis.importance import ContributionStatistics
-from napari_ifa.analysis.position import PositionStatistics, centres
+from napari_ifa.analysis.position import PositionStatistics, centres, exact_type
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.seen import Seen
 from napari_ifa.analysis.shard import Rows, Shard, Sums
 from napari_ifa.cohorts.batches import Batches, BatchSize, ReadCase
 from napari_ifa.cohorts.cohort import Case
@@ -162,7 +161,7 @@ class _BatchSums:
     ) -> _BatchSums:
         """Of a batch's class activation of all classes, and its cases' class numbers."""
         maps = activation.maps().flatten(2)
-        logits = activation.logits.double().cpu().numpy()
+        logits = _numpy(activation.logits)
         known = np.array(labels)
         answered = predicted_classes(decisive(logits, output_activation))
         explained = np.where(known >= 0, known, answered)
@@ -184,14 +183,12 @@ class _BatchSums:
                 content=np.array([one.content for one in at_hand], np.uint64),
                 group=np.array([case.group for case in batch], np.uint64),
                 logits=logits,
-                activation_sum=_numpy(maps.sum(2, dtype=_exact(maps))),
+                activation_sum=_numpy(maps.sum(2, dtype=exact_type(maps))),
                 activation_minimum=_numpy(maps.amin(2)),
                 activation_maximum=_numpy(maps.amax(2)),
                 contribution=_stored(kept, profiles),
             ),
-            measured=CaseStatistics.of(
-                [one.intensities for one in at_hand], [one.header for one in at_hand], activation
-            ),
+            measured=CaseStatistics.of(at_hand, activation),
             maps=maps.movedim(1, 0).flatten(1),
             own=own,
             contributions=contributions,
@@ -306,10 +303,3 @@ def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[n
 
 def _numpy(values: Tensor) -> NDArray[np.float64]:
     return np.asarray(values.cpu().double().numpy())
-
-
-def _exact(values: Tensor) -> Any:
-    """float64 where the device has it."""
-    import torch
-
-    return values.dtype if values.device.type == "mps" else torch.float64

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import Basis, CommonScale, Scope, check_choice, checked_percentiles
+from napari_ifa.analysis.variables import compressed
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
@@ -329,10 +330,7 @@ class Analysis:
         different = differing(self.dataset.attrs, identity_attributes(classifier))
         if different:
             raise AnalysisMismatchError(
-                f"This analysis was made with another model: {', '.join(different)} differ;"
-                " run the analysis again with this model, or open the model it was made with.",
-                AnalysisProblem.OTHER_MODEL,
-                different=different,
+                AnalysisProblem.OTHER_MODEL, different=different, differs=", ".join(different)
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -358,21 +356,13 @@ class Analysis:
                 if self.file is not None:
                     shutil.copyfile(self.file, part)
                 else:
-                    self.dataset.to_netcdf(part, engine="h5netcdf", encoding=self._encoding())
+                    self.dataset.to_netcdf(
+                        part, engine="h5netcdf", encoding=compressed(self.dataset)
+                    )
         except OSError as error:
             raise AnalysisError(
-                f"{target.name} cannot be written there{reason_of(error)}; make space or choose"
-                " another folder.",
-                AnalysisProblem.NOT_WRITTEN,
-                file=target.name,
+                AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)
             ) from error
-
-    def _encoding(self) -> dict[str, dict[str, Any]]:
-        return {
-            str(name): {"zlib": True, "complevel": 4}
-            for name, variable in self.dataset.variables.items()
-            if variable.dtype.kind in "fiu" and variable.ndim and variable.size
-        }
 
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):

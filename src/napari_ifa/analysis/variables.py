@@ -94,6 +94,15 @@ def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.D
     )
 
 
+def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """How its numbers are written."""
+    return {
+        str(name): {"zlib": True, "complevel": 4}
+        for name, variable in dataset.variables.items()
+        if variable.dtype.kind in "fiu" and variable.ndim and variable.size
+    }
+
+
 def description(name: str) -> dict[str, str]:
     """The attributes of a variable."""
     _, unit, text = VARIABLES[name]

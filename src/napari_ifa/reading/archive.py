@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from napari_ifa.disk import WorkFolder
-from napari_ifa.errors import Cancelled, UnsupportedStudyError
+from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.memory import in_gib
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.problems import StudyProblem, not_read
 from napari_ifa.reading.scan import ARCHIVE, NO_IMAGE
 from napari_ifa.reading.series_list import SkippedFiles
@@ -97,8 +97,7 @@ def unpack(
             unpacked = UnpackedArchive()
             _refuse_too_large(path, members, unpacked.folder)
             for done, member in enumerate(members):
-                if stop is not None and stop():
-                    raise Cancelled("Reading was stopped.")
+                check_stop(stop)
                 if progress is not None:
                     progress(done, len(members))
                 _unpack_member(path, archive, member, done, unpacked.folder, skipped, stop)
@@ -106,17 +105,11 @@ def unpack(
                 progress(len(members), len(members))
             return unpacked
     except NotImplementedError as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: packed in a way that is not read; unpack it first and open the folder.",
-            StudyProblem.COMPRESSION,
-        ) from error
+        raise UnsupportedStudyError(StudyProblem.PACKED_OTHERWISE, file=path.name) from error
     except PermissionError as error:
         raise not_read(path, error) from error
     except (zipfile.BadZipFile, EOFError, zlib.error, ValueError) as error:
-        raise UnsupportedStudyError(
-            f"{path.name}: the zip archive is damaged or incomplete; fetch it again.",
-            StudyProblem.DAMAGED,
-        ) from error
+        raise UnsupportedStudyError(StudyProblem.DAMAGED_ARCHIVE, file=path.name) from error
     except OSError as error:
         raise UnsupportedStudyError(
             StudyProblem.UNREADABLE, file=path.name, reason=error.strerror or "read error"
@@ -135,21 +128,18 @@ def _refuse_long_contents(path: Path) -> None:
         at = tail.rfind(_END64_MARK)
         contents = int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else 0
     if contents > _MOST_CONTENTS:
-        raise _too_many(path)
+        raise UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
 
 
 def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     if len(members) > MOST_MEMBERS:
-        raise _too_many(path)
+        raise UnsupportedStudyError(StudyProblem.TOO_MANY_FILES, file=path.name, most=MOST_MEMBERS)
     claimed = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder).free * _SHARE_OF_DISK
     growth = max(_ALWAYS_ALLOWED, _MOST_GROWTH * path.stat().st_size)
     if claimed > growth:
         raise UnsupportedStudyError(
-            f"{path.name}: the archive claims {claimed / 2**30:,.0f} GiB of content, far more than"
-            " its size allows for. Not opened.",
-            StudyProblem.TOO_LARGE,
-            bytes_claimed=claimed,
+            StudyProblem.CLAIMS_TOO_MUCH, file=path.name, gigabytes=claimed / 2**30
         )
     if claimed > free:
         raise UnsupportedStudyError(
@@ -159,14 +149,6 @@ def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], folder: Path) 
             needed=in_gib(claimed),
             free=in_gib(free),
         )
-
-
-def _too_many(path: Path) -> UnsupportedStudyError:
-    return UnsupportedStudyError(
-        f"{path.name}: more than {MOST_MEMBERS:,} files in one archive; unpack it first and open"
-        " the folder of the study.",
-        StudyProblem.TOO_LARGE,
-    )
 
 
 def _unpack_member(
@@ -194,10 +176,7 @@ def _unpack_member(
         raise UnsupportedStudyError(StudyProblem.ENCRYPTED, file=path.name)
     if member.compress_type not in _READ:
         raise UnsupportedStudyError(
-            f"{path.name}: compressed in a way that is not read (zip method"
-            f" {member.compress_type}); unpack it first and open the folder.",
-            StudyProblem.COMPRESSION,
-            method=member.compress_type,
+            StudyProblem.COMPRESSION, file=path.name, method=member.compress_type
         )
     try:
         with archive.open(member) as source:
@@ -208,15 +187,11 @@ def _unpack_member(
             with _created(folder, place, index) as target:
                 target.write(start)
                 while chunk := source.read(_CHUNK):
-                    if stop is not None and stop():
-                        raise Cancelled("Reading was stopped.")
+                    check_stop(stop)
                     target.write(chunk)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise UnsupportedStudyError(
-            f"{path.name}: a file in the zip archive is damaged ({shown}); fetch the archive"
-            " again.",
-            StudyProblem.DAMAGED,
-            file=shown,
+            StudyProblem.DAMAGED_MEMBER, file=path.name, member=shown
         ) from error
 
 

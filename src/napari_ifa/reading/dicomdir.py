@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Stop
+from napari_ifa.progress import Stop, check_stop
 from napari_ifa.reading.folder import UNREADABLE_FOLDER
 from napari_ifa.reading.series_list import SkippedFiles
 
@@ -46,8 +45,7 @@ def referenced_files(path: Path, skipped: SkippedFiles, stop: Stop | None = None
     folder = _Folder(path.parent, skipped)
     files: dict[Path, None] = {}
     for parts in _file_ids(path):
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
+        check_stop(stop)
         if not all(_is_plain(part) for part in parts):
             skipped.add(OUTSIDE, _shown(parts))
             continue

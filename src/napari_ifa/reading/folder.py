@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.series_list import SkippedFiles
 
 UNREADABLE_FOLDER = "folder that may not be read"
@@ -85,7 +84,6 @@ def _sort(
 
 
 def _pause(seen: int, progress: Progress | None, stop: Stop | None) -> None:
-    if stop is not None and stop():
-        raise Cancelled("Reading was stopped.")
+    check_stop(stop)
     if progress is not None and seen > 1:
         progress(0, seen)

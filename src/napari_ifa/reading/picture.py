@@ -35,10 +35,6 @@ _PNG_DEPTH = slice(24, 25)
 _EXIF_ORIENTATION = 0x0112
 #: Pillow's kinds of pixels that are opened.
 _GREY, _COLOUR = ("1", "L", "P", "I", "I;16", "LA"), ("RGB", "RGBA")
-_UNPLACED = Note(
-    "The patient's position and the size of a pixel are not known; a pixel is shown as 1 mm.",
-    PictureNote.UNPLACED,
-)
 _FULL_8_BIT = Window(127.5, 255.0, "full range")
 
 
@@ -65,19 +61,9 @@ def picture_volume(
     array = np.asarray(array)
     colour = array.ndim == 3 and array.shape[2] == 3
     if not (array.ndim == 2 or colour) or 0 in array.shape:
-        raise UnsupportedStudyError(
-            f"An array of shape {array.shape} is not a picture; give [rows, columns], or"
-            " [rows, columns, 3] in colour.",
-            StudyProblem.NO_PICTURE,
-            shape=array.shape,
-        )
+        raise UnsupportedStudyError(StudyProblem.NO_PICTURE, shape=array.shape)
     if array.dtype.kind not in "biuf":
-        raise UnsupportedStudyError(
-            f"An array of {array.dtype} is not a picture; give real numbers, such as uint8 or"
-            " float32.",
-            StudyProblem.NO_PICTURE,
-            dtype=array.dtype,
-        )
+        raise UnsupportedStudyError(StudyProblem.NO_NUMBERS, dtype=array.dtype)
     # torch refuses other byte orders, and napari half precision.
     dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype.newbyteorder("=")
     columns_first = array.astype(dtype, copy=False).swapaxes(0, 1)[:, :, None]
@@ -87,7 +73,7 @@ def picture_volume(
         SourceOrder(kind="image", placed=False),
         description=description,
         windows=(_FULL_8_BIT,) if dtype == np.uint8 else (),
-        report=GeometryReport(notes=(_UNPLACED, *notes)),
+        report=GeometryReport(notes=(Note(PictureNote.UNPLACED), *notes)),
     )
 
 
@@ -161,17 +147,9 @@ def _refuse(path: Path, image: Image) -> None:
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(path)
     if image.mode == "CMYK":
-        raise UnsupportedStudyError(
-            f"{path.name}: colours for print (CMYK) instead of RGB; save it as RGB. Not opened.",
-            StudyProblem.COLOURS,
-            mode=image.mode,
-        )
+        raise UnsupportedStudyError(StudyProblem.PRINT_COLOURS, file=path.name)
     if image.mode not in (*_GREY, *_COLOUR):
-        raise UnsupportedStudyError(
-            f"{path.name}: pixels of kind '{image.mode}' are not opened; save it as grey or RGB.",
-            StudyProblem.COLOURS,
-            mode=image.mode,
-        )
+        raise UnsupportedStudyError(StudyProblem.COLOURS, file=path.name, mode=image.mode)
     least = image.width * image.height / 8
     if image.format == "PNG" and least > path.stat().st_size * _DEFLATE_BEST_RATIO:
         raise not_read(path, ValueError("too small for its size"))
@@ -180,30 +158,15 @@ def _refuse(path: Path, image: Image) -> None:
 def _notes(path: Path, image: Image, values: NDArray[Any]) -> Iterator[str]:
     """What a person may see otherwise in another program; one sentence each."""
     if image.mode in ("LA", "RGBA"):
-        yield Note(
-            "The picture's transparency (alpha channel) is left out.", PictureNote.NO_TRANSPARENCY
-        )
+        yield Note(PictureNote.NO_TRANSPARENCY)
     if image.mode == "P" and not _is_plain_grey(image, values):
-        yield Note(
-            "The picture's colours are a palette; the numbers of its entries are shown, as MONAI's"
-            " reader gives them to a network.",
-            PictureNote.PALETTE,
-        )
+        yield Note(PictureNote.PALETTE)
     if getattr(image, "n_frames", 1) > 1:
-        yield Note(
-            "The file holds several pictures; the first is opened.", PictureNote.FIRST_OF_SEVERAL
-        )
+        yield Note(PictureNote.FIRST_OF_SEVERAL)
     if _exif_orientation(image) not in (0, 1):
-        yield Note(
-            "The file asks to be turned or mirrored (EXIF orientation); it is shown as stored, as"
-            " MONAI's reader gives it to a network.",
-            PictureNote.NOT_TURNED,
-        )
+        yield Note(PictureNote.NOT_TURNED)
     if image.format == "PNG" and image.mode in _COLOUR and start_of(path)[_PNG_DEPTH] > b"\x08":
-        yield Note(
-            "The picture's 16 bits for a colour are reduced to 8, as MONAI's reader does.",
-            PictureNote.EIGHT_BITS,
-        )
+        yield Note(PictureNote.EIGHT_BITS)
 
 
 def _is_plain_grey(image: Image, indices: NDArray[Any]) -> bool:
@@ -222,7 +185,5 @@ def _exif_orientation(image: Image) -> int:
 
 def _too_large(path: Path) -> UnsupportedStudyError:
     return UnsupportedStudyError(
-        f"{path.name}: the header claims more than {MOST_PIXELS // 10**6} million pixels, the most"
-        " that are opened; make the picture smaller.",
-        StudyProblem.TOO_LARGE,
+        StudyProblem.TOO_MANY_PIXELS, file=path.name, millions=MOST_PIXELS // 10**6
     )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.progress import Progress, Stop
@@ -16,11 +17,13 @@ from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
 from napari_ifa.reading.starts import archive_kind, is_picture, start_of
 from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.wording import counted
+
+if TYPE_CHECKING:
+    from napari_ifa.reading.dicom.header.frame_table import NotAnImage
+    from napari_ifa.reading.dicom.header.frames import Frame
 
 OnePath = str | os.PathLike[str]
-
-# Folders of studies are often called by the patient, so no sentence names one.
-_NO_PERMISSION = "There is no permission to read this folder; ask its owner for it."
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Places:
 
     ``beside`` holds files that merely lie beside those: they complete a DICOM series. ``note`` is
     said of every DICOM series. ``fall_back`` is a folder to look into where nothing is found.
+    ``parsed`` holds the frames of those DICOM files.
     """
 
     root: Path
@@ -36,6 +40,7 @@ class Places:
     beside: set[Path] = field(default_factory=set)
     note: str = ""
     fall_back: Path | None = None
+    parsed: dict[Path, list[Frame]] = field(default_factory=dict)
 
     def add(self, files: Iterable[Path]) -> None:
         """Files that a person pointed at."""
@@ -84,6 +89,7 @@ def places_of(
     UnsupportedStudyError
         With one sentence, where there is one path and it leads to no image.
     """
+    from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
     from napari_ifa.reading.nifti import is_nibabel_file
 
     folders = [path if path.is_dir() else path.parent for path in paths]
@@ -97,13 +103,14 @@ def places_of(
             places.add([path])
         elif archive_kind(start_of(path)) == "zip":
             archives.append(path)
-        elif reason := _no_image(path):
+        elif isinstance(frames := read_frames(path), NotAnImage):
             if not _add_dicomdir(path, places, skipped, stop):
                 if len(paths) == 1:
-                    raise reason
+                    raise _no_image(path, frames)
                 skipped.add(NO_IMAGE, path.name)
         else:
             places.add([path])
+            places.parsed[path] = frames
             if path.parent not in looked_beside:
                 looked_beside.add(path.parent)
                 places.add_beside(files_beside(path, SkippedFiles(), stop))
@@ -121,11 +128,9 @@ def _add_dicomdir(path: Path, places: Places, skipped: SkippedFiles, stop: Stop 
     places.fall_back = path.parent
     missing = skipped.count(MISSING) - before
     if missing:
+        are = "is" if missing == 1 else "are"
         places.note = Note(
-            f"The DICOMDIR names {missing} file{'' if missing == 1 else 's'} that"
-            f" {'is' if missing == 1 else 'are'} not there; the series may be incomplete.",
-            DiscNote.FILES_MISSING,
-            count=missing,
+            DiscNote.FILES_MISSING, files=counted(missing, "file"), are=are, count=missing
         )
     return True
 
@@ -150,40 +155,33 @@ def existing_path(path: OnePath) -> Path:
     try:
         exists = path.exists()
     except PermissionError as error:
-        raise UnsupportedStudyError(_NO_PERMISSION, StudyProblem.NO_PERMISSION) from error
+        raise UnsupportedStudyError(StudyProblem.CLOSED_FOLDER) from error
     except (OSError, ValueError):
         exists = False
     if not exists:
         raise UnsupportedStudyError(StudyProblem.NO_SUCH_PLACE)
     if not os.access(path, os.R_OK):
-        raise UnsupportedStudyError(
-            f"{path.name}: no permission to read it." if path.is_file() else _NO_PERMISSION,
-            StudyProblem.NO_PERMISSION,
-        )
+        if path.is_file():
+            raise UnsupportedStudyError(StudyProblem.NO_PERMISSION, file=path.name)
+        raise UnsupportedStudyError(StudyProblem.CLOSED_FOLDER)
     if not path.is_dir() and not path.is_file():
         raise UnsupportedStudyError(StudyProblem.SPECIAL_FILE, file=path.name)
     return path
 
 
-def _no_image(path: Path) -> UnsupportedStudyError | None:
-    """Why a file is not a DICOM image; None where it is one."""
-    from napari_ifa.reading.dicom.header.frame_table import NotAnImage, read_frames
+def _no_image(path: Path, found: NotAnImage) -> UnsupportedStudyError:
+    """Why a file is not an image."""
+    from napari_ifa.reading.dicom.header import frame_table
     from napari_ifa.reading.picture import is_picture_name
 
-    row = read_frames(path)
-    if row is NotAnImage.OTHER_OBJECT:
+    if found is frame_table.NotAnImage.OTHER_OBJECT:
         kind = StudyProblem.DICOM_WITHOUT_IMAGE
-        reason = "a DICOM object without an image; open the folder of the images instead."
-    elif row is NotAnImage.UNREADABLE:
+    elif found is frame_table.NotAnImage.UNREADABLE:
         kind = StudyProblem.DAMAGED_DICOM
-        reason = "cannot be read as DICOM; it may be damaged."
-    elif row is not NotAnImage.OTHER_FILE:
-        return None
     elif archive := archive_kind(start_of(path)):
-        kind = StudyProblem.OTHER_ARCHIVE
-        reason = f"{archive} archives are not opened, only zip; unpack it first."
+        return UnsupportedStudyError(StudyProblem.OTHER_ARCHIVE, file=path.name, archive=archive)
     elif is_picture_name(path):
-        kind, reason = StudyProblem.NO_IMAGE, "not a PNG or JPEG picture, in spite of its name."
+        kind = StudyProblem.NAMED_AS_PICTURE
     else:
-        kind, reason = StudyProblem.NO_IMAGE, "neither a DICOM, NIfTI, PNG nor JPEG file."
-    return UnsupportedStudyError(f"{path.name}: {reason}", kind)
+        kind = StudyProblem.OTHER_FILE
+    return UnsupportedStudyError(kind, file=path.name)

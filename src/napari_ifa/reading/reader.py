@@ -19,6 +19,7 @@ from napari_ifa.reading.scan import Scan, place_in_list
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SeriesList, SkippedFiles
 from napari_ifa.volumes.volume import Volume
+from napari_ifa.wording import counted
 
 _SMALLER = "close other images and programs, or use a computer with more memory"
 
@@ -68,7 +69,7 @@ def list_series(
     series: list[Series] = []
     files = [file for file in places.files if file not in places.beside]
     if files:
-        scan = Scan(places.root, skipped, beside=places.beside)
+        scan = Scan(places.root, skipped, beside=places.beside, parsed=places.parsed)
         scan.run(list(places.files), progress, stop, found and partial(places.show, found))
         series += places.shown(scan.series())
     for packed in archives:
@@ -133,7 +134,7 @@ def _read(chosen: Series, progress: Progress | None, stop: Stop | None) -> Volum
     if chosen.kind == "nifti":
         from napari_ifa.reading.nifti import read_nifti
 
-        return read_nifti(chosen, chosen.volume_index, progress, stop)
+        return read_nifti(chosen, progress, stop)
     if chosen.kind == "image":
         from napari_ifa.reading.picture import read_picture
 
@@ -157,11 +158,11 @@ def _nothing_found(
     entries = skipped.entries()
     total = len(files) or sum(entry.count for entry in entries)
     if not total:
-        empty = f"{named}the archive is empty." if archives else "The folder is empty."
-        return UnsupportedStudyError(empty, StudyProblem.EMPTY)
-    details = [f"{total} file{'' if total == 1 else 's'}"]
+        kind = StudyProblem.EMPTY_ARCHIVE if archives else StudyProblem.EMPTY
+        return UnsupportedStudyError(kind, begun=named)
+    details = [counted(total, "file")]
     if objects := skipped.count(NotAnImage.OTHER_OBJECT.value):
-        details.append(f"{objects} DICOM object{'' if objects == 1 else 's'} without an image")
+        details.append(f"{counted(objects, 'DICOM object')} without an image")
     if unreadable := skipped.count(NotAnImage.UNREADABLE.value):
         details.append(f"{unreadable} that cannot be read")
     begun = f"{named}no" if named else "No"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.series import Found, Series
 from napari_ifa.reading.series_list import SkippedFiles
 from napari_ifa.reading.starts import archive_kind, is_picture, start_of
@@ -39,12 +38,14 @@ class Scan:
     skipped : is given the files without an image.
     archive : what the files were unpacked from; every Series keeps it.
     beside : files that count only as a part of a DICOM series, and are not missed otherwise.
+    parsed : the frames of DICOM files whose headers were parsed before.
     """
 
     root: Path
     skipped: SkippedFiles
     archive: Any = None
     beside: Container[Path] = ()
+    parsed: Mapping[Path, list[Frame]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._frames: list[Frame] = []
@@ -101,7 +102,7 @@ class Scan:
         known = set(named)
         unnamed = [file for file in files if file not in known]
         unknown = []
-        for file, rows in scan_frames(unnamed, progress, stop):
+        for file, rows in scan_frames(unnamed, self.parsed, progress, stop):
             if not isinstance(rows, NotAnImage):
                 self._frames += rows
             elif file in self.beside:
@@ -111,8 +112,7 @@ class Scan:
             else:
                 self.skipped.add(rows.value, file.name)
         for done, file in enumerate(named, start=len(unnamed) + 1):
-            if stop is not None and stop():
-                raise Cancelled("Reading was stopped.")
+            check_stop(stop)
             if file not in self.beside:
                 self._add(nifti_series(file, self.root))
             if progress is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.problems import refused
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.reading.dicom.header.frames import Frame
@@ -98,7 +99,7 @@ class Series:
     @property
     def title(self) -> str:
         """A line for a list: ``"CT, STD BRAIN 5MM, 28 images"``."""
-        count = f"{self.image_count} images" if self.image_count != 1 else "1 image"
+        count = counted(self.image_count, "image")
         return ", ".join(
             filter(None, (self.study_words, self.modality, self.description, self.part, count))
         )

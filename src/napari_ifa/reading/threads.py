@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,7 +67,6 @@ def in_threads(
 
 def _result(job: Future[Result], stop: Stop | None) -> Result:
     while True:
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
+        check_stop(stop)
         if wait([job], _PATIENCE if stop is not None else None).done:
             return job.result()

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from napari_ifa.errors import IfaError
+from napari_ifa.wording import counted
 
 
 class Note(str):
@@ -21,8 +22,10 @@ class Note(str):
     kind: Enum | None
     facts: dict[str, Any]
 
-    def __new__(cls, text: str, kind: Enum | None = None, **facts: Any) -> Note:
-        """A sentence, its kind, and its facts."""
+    def __new__(cls, text: str | Enum, kind: Enum | None = None, **facts: Any) -> Note:
+        """A sentence, its kind, and its facts; a kind alone brings its sentence with it."""
+        if isinstance(text, Enum):
+            kind, text = text, text.value.format(**facts)
         note = super().__new__(cls, text)
         note.kind, note.facts = kind, facts
         return note
@@ -91,8 +94,7 @@ class GeometryReport:
         if self.sheared:
             words.append("shear corrected")
         if self.missing:
-            count = len(self.missing)
-            words.append(f"{count} slice{'' if count == 1 else 's'} missing")
+            words.append(f"{counted(len(self.missing), 'slice')} missing")
         if self.unverified:
             words.append("left/right unverified")
         return " · ".join(words)

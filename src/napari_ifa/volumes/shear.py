@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, degrees, floor, prod
+from math import ceil, degrees, floor, isfinite, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import Cancelled, UnsupportedStudyError
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.errors import UnsupportedStudyError
+from napari_ifa.progress import Stop, check_stop
 from napari_ifa.volumes.problems import ImageProblem
+from napari_ifa.volumes.value_range import lowest
 from napari_ifa.volumes.volume import Affine
 
 #: Largest cosine between two axes of an unsheared grid.
@@ -86,10 +87,7 @@ def straight_grid(shape: tuple[int, int, int], affine: Affine, name: str) -> Str
 
 
 def straightened(
-    values: NDArray[np.generic],
-    grid: StraightGrid,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    values: NDArray[np.generic], grid: StraightGrid, stop: Stop | None = None
 ) -> NDArray[np.generic]:
     """Values ``[x, y, z]`` or ``[x, y, z, channels]`` on the straight grid, interpolated linearly.
 
@@ -99,18 +97,16 @@ def straightened(
     colour = values.ndim == 4
     dtype = values.dtype if colour else np.dtype(np.float32)
     out = np.empty((*grid.shape, *values.shape[3:]), dtype, order="F")
-    outside = _lowest(values)
+    least = lowest(values)
+    outside = least if isfinite(least) else 0.0
     for k in range(grid.shape[2]):
-        if stop is not None and stop():
-            raise Cancelled("Reading was stopped.")
+        check_stop(stop)
         for channel in range(values.shape[3]) if colour else [...]:
             plane = values[:, :, k, channel]
             if np.isfinite(plane).all():
                 out[:, :, k, channel] = _straight_plane(plane, grid, k, outside)
             else:
                 out[:, :, k, channel] = _straight_plane_of_known(plane, grid, k, outside)
-        if progress is not None:
-            progress(k + 1, grid.shape[2])
     return out
 
 
@@ -144,13 +140,6 @@ def _straight_plane_of_known(
     np.divide(total, share, out=straight, where=share > _MOST_UNKNOWN)
     straight[share < 0] = outside
     return straight
-
-
-def _lowest(values: NDArray[np.generic]) -> float:
-    if values.dtype.kind != "f":
-        return float(values.min())
-    lowest = np.min(values, where=np.isfinite(values), initial=np.inf)
-    return float(lowest) if np.isfinite(lowest) else 0.0
 
 
 def _before(least: float) -> int:

@@ -22,6 +22,14 @@ def full_range(array: NDArray[Any]) -> tuple[float, float]:
     return (low, high) if np.isfinite([low, high]).all() else (0.0, 0.0)
 
 
+def lowest(array: NDArray[Any]) -> float:
+    """The least finite value; infinity where there is none."""
+    low = float(array.min())
+    if np.isfinite(low):
+        return low
+    return float(np.min(array, where=np.isfinite(array), initial=np.inf))
+
+
 def usual_range(array: NDArray[Any]) -> tuple[float, float]:
     """From the 0.5th to the 99.5th percentile of the finite values; 0 and 1 where there is none.
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.volumes.geometry_report import GeometryReport
+from napari_ifa.volumes.geometry_report import GeometryReport, Note
+from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.value_range import full_range, usual_range
 
 Affine = NDArray[np.float64]
@@ -142,7 +143,10 @@ class Volume:
     @property
     def oblique_degrees(self) -> float:
         """Largest angle between an array axis and its patient axis, in degrees."""
-        return oblique_degrees(self.affine)
+        directions = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        cosines = np.clip(np.sum(directions * IPL_IN_LPS, axis=0), -1.0, 1.0)
+        angle = float(np.degrees(np.arccos(cosines)).max())
+        return angle if angle >= _OBLIQUE_DEGREES else 0.0
 
     @property
     def is_colour(self) -> bool:
@@ -255,15 +259,7 @@ def volume_from_file_order(
     )
 
 
-def oblique_degrees(affine: Affine) -> float:
-    """Largest angle in degrees between an axis of an (I, P, L) grid and its patient axis."""
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = np.clip(np.sum(directions * IPL_IN_LPS, axis=0), -1.0, 1.0)
-    angle = float(np.degrees(np.arccos(cosines)).max())
-    return angle if angle >= _OBLIQUE_DEGREES else 0.0
-
-
-def missing_slices(volume: Volume, allowed_by: str = "") -> str:
+def missing_slices(volume: Volume, allowed_by: str = "") -> Note:
     """Why no model should see an image of which slices are missing, in one sentence.
 
     ``allowed_by`` is the option that lifts it, where there is one.
@@ -271,10 +267,7 @@ def missing_slices(volume: Volume, allowed_by: str = "") -> str:
     count = len(volume.report.missing)
     slices = "1 slice of this image is" if count == 1 else f"{count} slices of this image are"
     allow = "allow missing slices" + (f" with {allowed_by}" if allowed_by else "")
-    return (
-        f"{slices} missing and left blank, which no model has learned from; open a complete"
-        f" series, or {allow} if you know that they do not matter."
-    )
+    return Note(ImageProblem.MISSING_SLICES, slices=slices, allow=allow, count=count)
 
 
 def _index_map(

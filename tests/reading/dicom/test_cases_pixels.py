@@ -229,7 +229,7 @@ def test_absurd_distance_of_a_segmentation_allocates_nothing(
 ) -> None:
     frames = [(height, 1, some_mask(1)) for height in (0, 0.02, 50_000)]
     save_dicom(tmp_path / "a.dcm", segmentation(frames, stated=1e-6))
-    with refused(UnsupportedStudyError, DicomProblem.GRID):
+    with refused(UnsupportedStudyError, DicomProblem.GRID_OF_LABELS):
         read_volume(tmp_path)
 
 
@@ -554,6 +554,18 @@ def test_decimal_commas_everywhere(save_series: Save) -> None:
     assert len(said) == 1
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "RescaleIntercept"):
         assert keyword in said[0]
+
+
+def test_a_decimal_comma_in_a_private_element_is_told_by_its_tag(save_series: Save) -> None:
+    folder = save_series(0, 1)
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
+        data.add_new(0x0019100C, "LO", "1000,5")
+        data.save_as(path)
+    (series,) = list_series(folder)
+    assert series.frames[0].traits.diffusion_b_value == 1000.5
+    assert sum("(0019,100C)" in note for note in series.notes) == 1
 
 
 @pytest.mark.parametrize("text", ["0.5,0.25", "1,5,1,25", "1,25", "0.5\\1.000,25", "half\\half"])

@@ -14,7 +14,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.pixels.stack_values import read_stack
 from napari_ifa.reading.dicom.series.stack import Stack
-from napari_ifa.reading.problems import StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from tests.problems import refused
 
 Call = Callable[..., Any]
@@ -178,7 +178,7 @@ def test_colours_of_no_known_kind_are_not_guessed(
         PlanarConfiguration=0,
         PhotometricInterpretation=photometric,
     )
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(Stack(frames_of(path), np.eye(4)))
 
 
@@ -258,12 +258,12 @@ def test_segments_that_expand_without_end_are_refused(
     folder = save_series(0, **palette(0, 16, table, table, table, segmented=True))
     expanded: list[Any] = []
     monkeypatch.setattr("pydicom.pixels.processing._expand_segmented_lut", expanded.append)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(Stack(frames_of(folder / "slice0.dcm"), np.eye(4)))
     assert expanded == []
 
 
 def test_palette_that_is_missing_is_one_sentence(save_series: Call, frames_of: Call) -> None:
     folder = save_series(0, PhotometricInterpretation="PALETTE COLOR")
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(Stack(frames_of(folder / "slice0.dcm"), np.eye(4)))

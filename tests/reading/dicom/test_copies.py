@@ -97,7 +97,11 @@ def test_each_file_is_decoded_once_however_many_claim_to_be_one_object(
         return read_stack(stack, *more)
 
     monkeypatch.setattr("napari_ifa.reading.dicom.pixels.stack_values.read_stack", counted)
-    assert len(without_copies(frames(folder, 12), frame_values)) == 12
+    seen = frames(folder, 12)
+    assert len(without_copies(seen, frame_values)) == 12
     assert decoded == 12 * [1]
+    equal_pixels(*seen[:2], frame_values)
+    assert decoded == 12 * [1]
+    # Those of another scan are found anew: nothing outlasts the frames that it is known of.
     equal_pixels(*frames(folder, 2), frame_values)
-    assert decoded == 12 * [1]
+    assert decoded == 14 * [1]

@@ -17,7 +17,7 @@ from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading.dicom.header.deflated import inflated, read_deflated_header
 from napari_ifa.reading.dicom.pixels.stack_values import read_stack
 from napari_ifa.reading.dicom.series.stack import Stack
-from napari_ifa.reading.problems import StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from tests.problems import refused
 
 Call = Callable[..., Any]
@@ -173,5 +173,5 @@ def test_deflated_file_that_was_cut_off_keeps_its_whole_frames(
         if k not in damaged:
             np.testing.assert_array_equal(values[:, :, k].T, expected[k])
     scanned.write_bytes(b"")
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(Stack(frames, np.eye(4)))

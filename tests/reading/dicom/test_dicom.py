@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from napari_ifa.errors import UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
-from napari_ifa.reading.problems import DicomProblem, StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes import Window
 from tests.dicom_parts import item
 from tests.refusals import refusal, refused
@@ -280,7 +280,7 @@ def test_missing_codec_is_named(save_series: Save, monkeypatch: pytest.MonkeyPat
     decoder = pydicom.pixels.get_decoder(RLELossless)
     monkeypatch.setattr(decoder, "_available", {})
     error = refused(folder)
-    assert error.kind is DicomProblem.COMPRESSION
+    assert error.kind is DicomProblem.NEEDS_PACKAGE
     assert str(error) == "Series 7: compression RLE Lossless needs package pylibjpeg-rle."
 
 
@@ -316,7 +316,7 @@ def test_truncated_compressed_pixels_are_seen(save_series: Save) -> None:
     data.save_as(folder / "slice0.dcm")
     assert list_series(folder)[0].unsupported is None
     cut(folder / "slice0.dcm", 10)
-    assert refused(folder).kind is StudyProblem.DAMAGED
+    assert refused(folder).kind is DicomProblem.DAMAGED
 
 
 def test_broken_codestream_is_one_sentence(save_series: Save) -> None:
@@ -348,7 +348,7 @@ def test_panic_of_a_decoder_is_one_sentence(
     monkeypatch.setattr("napari_ifa.reading.dicom.pixels.stack_values.read_plain", panic)
     with pytest.raises(UnsupportedStudyError) as caught:
         read_volume(folder)
-    assert caught.value.kind is StudyProblem.DAMAGED
+    assert caught.value.kind is DicomProblem.DAMAGED
 
 
 def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> None:
@@ -359,9 +359,9 @@ def test_garbled_header_does_not_leak_into_the_sentence(save_series: Save) -> No
 
 
 def test_size_that_does_not_fit_the_pixels_is_refused(save_series: Save) -> None:
-    assert refused(save_series(0, Rows=3)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, Rows=3)).kind is DicomProblem.DAMAGED
     # Fewer columns than were written would shear the picture.
-    assert refused(save_series(0, folder="narrow", Columns=2)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, folder="narrow", Columns=2)).kind is DicomProblem.DAMAGED
 
 
 def test_absurd_size_is_refused_before_anything_is_allocated(
@@ -385,7 +385,7 @@ def test_absurd_size_is_refused_before_anything_is_allocated(
 
 
 def test_file_without_pixels_is_damaged(save_series: Save) -> None:
-    assert refused(save_series(0, PixelData=None)).kind is StudyProblem.DAMAGED
+    assert refused(save_series(0, PixelData=None)).kind is DicomProblem.DAMAGED
 
 
 # Odd headers
@@ -454,9 +454,9 @@ def test_refused_with_the_reason(save_series: Save, elements: dict[str, Any], re
 @pytest.mark.parametrize(
     ("elements", "kind"),
     [
-        ({"ImageOrientationPatient": None}, DicomProblem.PLACE),
-        ({"RescaleSlope": 0}, DicomProblem.VALUES),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, DicomProblem.FORM),
+        ({"ImageOrientationPatient": None}, DicomProblem.NO_ORIENTATION),
+        ({"RescaleSlope": 0}, DicomProblem.RESCALING),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.6"}, DicomProblem.WHOLE_SLIDE),
     ],
 )
 def test_a_refusal_has_a_kind(save_series: Save, elements: dict[str, Any], kind: Enum) -> None:

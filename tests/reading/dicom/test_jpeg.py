@@ -20,7 +20,7 @@ from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.reading import list_series, read_volume
 from napari_ifa.reading.dicom.pixels.stack_values import read_stack
 from napari_ifa.reading.dicom.series.stack import Stack
-from napari_ifa.reading.problems import StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from tests.problems import refused
 
 Call = Callable[..., Any]
@@ -115,7 +115,7 @@ def test_damaged_stream_of_12_bits_is_one_sentence(
 ) -> None:
     shutil.copy(pydicom_file("JPGExtended.dcm"), tmp_path / "a.dcm")
     with_stream(tmp_path / "a.dcm", change)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_volume(tmp_path)
 
 
@@ -174,7 +174,7 @@ def test_size_other_than_the_streams_is_one_sentence(lossless: Path) -> None:
     (series,) = list_series(lossless)
     assert series.stack is not None
     wrong = tuple(replace(frame, rows=frame.rows + 2) for frame in series.frames)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_volume(replace(series, stack=replace(series.stack, frames=wrong)))
 
 
@@ -187,7 +187,7 @@ def test_stop_ends_the_reading(lossless: Path) -> None:
 def test_files_that_vanish_are_one_sentence(lossless: Path) -> None:
     (series,) = list_series(lossless)
     shutil.rmtree(lossless)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_volume(series)
 
 
@@ -250,7 +250,7 @@ def test_size_that_the_stream_claims_is_checked_before_it_is_decoded(
     data.Rows *= 100
     data.save_as(lossless / "jpg1.dcm")
     monkeypatch.setattr("imagecodecs.jpeg8_decode", pytest.fail)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(Stack(frames_of(lossless / "jpg1.dcm"), np.eye(4)))
 
 

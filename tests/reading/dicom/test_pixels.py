@@ -30,7 +30,7 @@ from napari_ifa.errors import Cancelled, UnsupportedStudyError
 from napari_ifa.reading.dicom.header.frames import LookupTable
 from napari_ifa.reading.dicom.pixels.stack_values import read_stack
 from napari_ifa.reading.dicom.series.stack import Resampling, Stack
-from napari_ifa.reading.problems import StudyProblem
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes.problems import ImageProblem
 from tests.problems import refused
 
@@ -434,7 +434,7 @@ def test_single_damaged_image_is_one_sentence(save_series: Call, frames_of: Call
     folder = save_series(0)
     (frame,) = frames_of(folder / "slice0.dcm")
     (folder / "slice0.dcm").write_bytes(b"")
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED, file="slice0.dcm"):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED, file="slice0.dcm"):
         read_stack(stack(frame))
 
 
@@ -443,7 +443,7 @@ def test_nothing_but_damage_is_one_sentence(save_series: Call, frames_of: Call) 
     frames = [frames_of(folder / f"slice{k}.dcm")[0] for k in range(2)]
     for path in folder.iterdir():
         path.write_bytes(b"")
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED, file="slice0.dcm"):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED, file="slice0.dcm"):
         read_stack(stack(frames[0], None, frames[1]))
 
 
@@ -454,7 +454,7 @@ def test_damage_in_slices_that_are_interpolated_is_one_sentence(
     frames = [frames_of(folder / f"slice{k}.dcm")[0] for k in range(2)]
     (folder / "slice1.dcm").write_bytes(b"")
     resampling = Resampling((3, 2, 2), np.array([0.0, 1.0]), np.zeros((2, 2)))
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED, file="slice1.dcm"):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED, file="slice1.dcm"):
         read_stack(stack(*frames, resampling=resampling))
 
 
@@ -478,7 +478,7 @@ def test_stream_of_another_size_is_not_decoded(
         decoder = "imagecodecs.jpegls_decode"
     decoded: list[object] = []
     monkeypatch.setattr(decoder, decoded.append)
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(stack(*frames))
     assert decoded == []
     # The same, where the header tells the truth.
@@ -501,7 +501,7 @@ def test_absurd_claims_allocate_nothing(
         read_stack(stack(*frames))
     # What fits this computer is held against the data that are there.
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=2**60))
-    with refused(UnsupportedStudyError, StudyProblem.DAMAGED):
+    with refused(UnsupportedStudyError, DicomProblem.DAMAGED):
         read_stack(stack(*frames[:50]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from napari_ifa.analysis.fit.distance import Floats
 from napari_ifa.analysis.fit.reference import LEAST_CASES, LEAST_FOR_P, FitReference
 from napari_ifa.analysis.fit.statistics import STATISTICS, CaseStatistics
-from napari_ifa.wording import listed
+from napari_ifa.wording import counted, listed
 
 #: Beyond it the number of times says nothing more.
 _MOST_TIMES = 1000
@@ -71,8 +71,7 @@ class CohortFit:
     @property
     def reference_words(self) -> str:
         """What it was compared with: ``"146 reference patients"``."""
-        kind = "patient" if self.patients else "case"
-        return f"{self.references} reference {kind}{'' if self.references == 1 else 's'}"
+        return counted(self.references, f"reference {'patient' if self.patients else 'case'}")
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -132,8 +131,7 @@ def compared(
     ratios = distances / reference.units
     known = np.isfinite(ratios)
     differences = dict(reference.header.differences(case.headers[0], stated_modality))
-    independent = reference.independent
-    fit = CohortFit(references=independent, patients=reference.patients)
+    fit = CohortFit(references=reference.independent, patients=reference.patients)
     score = p = percentile = None
     unusual = False
     if known.any():
@@ -145,7 +143,8 @@ def compared(
     limit = OUTSIDE_SCORE if outside else 1.0
     if outside or unusual:
         differences |= _reasons(ratios, limit, fit, always=not differences)
-    return CohortFit(
+    return replace(
+        fit,
         outside=outside,
         unusual=unusual and not outside,
         score=score,
@@ -154,8 +153,6 @@ def compared(
         differs=tuple(differences),
         reasons=tuple(differences.values()),
         notes=(*notes, *_limits(reference, known, fit)),
-        references=fit.references,
-        patients=fit.patients,
     )
 
 

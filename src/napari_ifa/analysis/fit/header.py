@@ -143,8 +143,8 @@ class HeaderSummary:
         found = list(headers)
         angles = [header.angle for header in found if header.angle is not None]
         return cls(
-            modalities=_counted(header.modality for header in found),
-            axes=_counted(header.axes for header in found),
+            modalities=_sorted(Counter(h.modality for h in found if h.modality)),
+            axes=_sorted(Counter(h.axes for h in found if h.axes)),
             angle=max(angles, default=None),
             spacing=_range([header.spacing for header in found]),
             size=_range([header.size for header in found]),
@@ -239,10 +239,6 @@ def _in_words(axes: str) -> str:
     return ", ".join(_TOWARDS.get(letter, "nowhere") for letter in axes)
 
 
-def _counted(texts: Iterable[str]) -> dict[str, int]:
-    return _sorted(Counter(text for text in texts if text))
-
-
 def _range(values: list[Triple | None]) -> tuple[Triple, Triple] | None:
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
@@ -253,10 +249,6 @@ def _range(values: list[Triple | None]) -> tuple[Triple, Triple] | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _is_length(value: Any) -> bool:
-    return _is_number(value) and _LEAST_LENGTH <= value <= _MOST_LENGTH
 
 
 def _checked_counts(value: Any, name: re.Pattern[str]) -> dict[str, int]:
@@ -277,7 +269,8 @@ def _checked_range(value: Any) -> tuple[Triple, Triple] | None:
     if value is None:
         return None
     flat = [number for side in value for number in side]
-    if len(value) != 2 or len(flat) != 6 or not all(map(_is_length, flat)):
+    possible = all(_is_number(mm) and _LEAST_LENGTH <= mm <= _MOST_LENGTH for mm in flat)
+    if len(value) != 2 or len(flat) != 6 or not possible:
         raise ValueError("no range of millimetres")
     if any(low > high for low, high in zip(*value, strict=True)):
         raise ValueError("a range upside down")

@@ -145,7 +145,9 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
     """
     cases = len(content)
     together, _ = _together(content, group)
-    learnt = _learnt(together, content)
+    # All cases, or those of the first groups: by the groups' numbers and, within them, by content,
+    # which has nothing to do with where they stand.
+    learnt = np.sort(np.lexsort((content, together))[:MOST_LEARNT])
     kept = {name: _Rows(len(learnt)) for name in STATISTICS}
     headers: list[Header] = []
     start = 0
@@ -158,29 +160,18 @@ def fitted(parts: Parts, content: NDArray[np.uint64], group: NDArray[np.uint64])
         start = stop
     spreads: dict[str, Spread] = {}
     distances = np.full((cases, len(STATISTICS)), np.nan)
-    for column, (name, rows) in enumerate(kept.items()):
-        values = rows.values.astype(np.float64)
+    for column, name in enumerate(STATISTICS):
+        values = kept.pop(name).values.astype(np.float64)
         sound = np.isfinite(values).all(axis=1)
         if values.shape[1] and len(np.unique(together[learnt][sound])) >= LEAST_CASES:
             spreads[name] = Spread.of(values[sound])
             folds = dealt_folds(together[learnt][sound], values.shape[1])
             own = distances_from_others(values[sound], folds)
             distances[learnt[sound], column] = own
-        rows.clear()
     if len(learnt) < cases:
         _measure_rest(parts(), spreads, distances, learnt)
     groups, patients = counted_as_one(content, group)
     return FitReference(spreads, distances, HeaderSummary.of(headers), groups, patients)
-
-
-def _learnt(together: NDArray[np.uint64], content: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The cases that the spread is learnt from, in order: all, or those of the first groups.
-
-    Groups are taken by their number and cases within them by their content, which has nothing to
-    do with where they stand.
-    """
-    order = np.lexsort((content, together))[:MOST_LEARNT]
-    return np.sort(order)
 
 
 def _measure_rest(
@@ -214,10 +205,6 @@ class _Rows:
             self.values = np.full((len(self.values), values.shape[1]), np.nan, np.float32)
         if len(values) and values.shape[1] == self.values.shape[1]:
             self.values[place] = values
-
-    def clear(self) -> None:
-        """Let go of the numbers."""
-        self.values = self.values[:0]
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:

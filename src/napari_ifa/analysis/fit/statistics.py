@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.fit.header import Header
 
 if TYPE_CHECKING:
+    from monai.data import MetaTensor
     from torch import Tensor
 
     from napari_ifa.cam import ClassActivation
+    from napari_ifa.volumes import Volume
 
 #: The statistics of a case, and what a reader calls them.
 STATISTICS = {
@@ -44,6 +47,35 @@ def intensity_quantiles(image: Tensor) -> NDArray[np.float32]:
     return np.asarray(found.T.ravel(), np.float32)
 
 
+def content_of(image: Tensor) -> int:
+    """64 bits of the hash of an input ``[C, *spatial]`` on the CPU; equal for equal inputs."""
+    digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
+    digest.update(image.numpy().data)
+    return int.from_bytes(digest.digest(), "little")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A few numbers of an image and of what the network sees of it, kept while it is at hand.
+
+    Attributes
+    ----------
+    content : equal for two cases whose inputs are equal.
+    intensities : quantiles of the input, see `intensity_quantiles`.
+    header : what the case's file says of it.
+    """
+
+    content: int
+    intensities: NDArray[np.float32]
+    header: Header
+
+    @classmethod
+    def of(cls, volume: Volume, prepared: MetaTensor) -> Seen:
+        """Of an opened image and the network's input ``[C, *spatial]`` with its affine."""
+        image = prepared.as_tensor().float().contiguous()
+        return cls(content_of(image), intensity_quantiles(image), Header.of(volume, prepared))
+
+
 @dataclass(frozen=True, eq=False)
 class CaseStatistics:
     """Measured of n cases.
@@ -69,21 +101,17 @@ class CaseStatistics:
     size: NDArray[np.float64]
 
     @classmethod
-    def of(
-        cls,
-        intensities: Sequence[NDArray[np.float32]],
-        headers: Sequence[Header],
-        activation: ClassActivation,
-    ) -> CaseStatistics:
+    def of(cls, batch: Sequence[Seen], activation: ClassActivation) -> CaseStatistics:
         """Of the cases of one batch: what was measured of their inputs, and what a pass gave."""
-        cases = len(headers)
+        headers = [case.header for case in batch]
+        intensities = np.array([case.intensities for case in batch], np.float32)
         nothing = (np.nan,) * 3
-        early = np.zeros((cases, 0), np.float32)
+        early = np.zeros((len(batch), 0), np.float32)
         if activation.early is not None:
             mean, deviation = np.moveaxis(_numbers(activation.early), 1, 0)
             early = np.concatenate([mean, np.log(deviation + _LEAST_DEVIATION)], axis=1)
         return cls(
-            intensities=np.array(intensities, np.float32).reshape(cases, -1),
+            intensities=intensities.reshape(len(batch), -1),
             early=early,
             features=_numbers(activation.features.flatten(2).mean(2)),
             modality=np.array([header.modality for header in headers], str),
@@ -96,21 +124,11 @@ class CaseStatistics:
     @classmethod
     def joined(cls, parts: Iterable[CaseStatistics]) -> CaseStatistics:
         """All of them in order; a statistic that a part lacks is NaN in it."""
-        columns = {
-            name: list(column)
-            for name, column in zip(
-                (field.name for field in fields(cls)),
-                zip(*(part.columns().values() for part in parts), strict=True),
-                strict=True,
-            )
-        }
+        rows = list(map(vars, parts))
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
         for name in STATISTICS:
             columns[name] = _of_one_width(columns[name])
         return cls(**{name: np.concatenate(column) for name, column in columns.items()})
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def headers(self) -> list[Header]:

@@ -53,11 +53,9 @@ REFERENCE: dict[str, tuple[tuple[str, ...], str, str]] = {
 def variables_of(reference: FitReference) -> dict[str, Any]:
     """The variables that are not per case."""
     return {
-        f"reference_{statistic}_{part}": np.asarray(getattr(spread, part), np.float32)
-        if part == "axes"
-        else np.float64(getattr(spread, part))
-        if part == "rest"
-        else getattr(spread, part)
+        f"reference_{statistic}_{part}": np.asarray(
+            getattr(spread, part), np.float32 if part == "axes" else np.float64
+        )
         for statistic, spread in reference.spreads.items()
         for part in _PARTS
     }
@@ -95,7 +93,7 @@ def wrong_reference(dataset: xr.Dataset) -> list[str]:
     except (ValueError, TypeError, KeyError, RecursionError):
         return [HEADER]
     distances = dataset[DISTANCE].values
-    if distances.shape[1] != len(STATISTICS) or not _all(distances >= 0, np.isnan(distances)):
+    if distances.shape[1] != len(STATISTICS) or not (np.isnan(distances) | (distances >= 0)).all():
         return [DISTANCE]
     return [name for statistic in STATISTICS for name in _wrong_spread(dataset, statistic)]
 
@@ -115,7 +113,3 @@ def _wrong_spread(dataset: xr.Dataset, statistic: str) -> list[str]:
     if not wrong and not np.allclose((values["axes"] ** 2).sum(axis=1), 1.0, atol=1e-3):
         wrong.append(names["axes"])
     return wrong
-
-
-def _all(*either: Any) -> bool:
-    return bool(np.logical_or(*either).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +20,18 @@ __all__ = ["dicom_series", "read_dicom", "scan_frames"]
 
 
 def scan_frames(
-    files: Sequence[Path], progress: Progress | None = None, stop: Stop | None = None
+    files: Sequence[Path],
+    parsed: Mapping[Path, list[Frame]],
+    progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> list[tuple[Path, list[Frame] | NotAnImage]]:
-    """Each file with its rows of the frame table, or with the reason why it has none."""
-    return in_threads(lambda file: (file, read_frames(file)), files, progress, stop)
+    """Each file with its rows of the frame table, or with the reason why it has none.
+
+    ``parsed`` holds the rows that are known already.
+    """
+    return in_threads(
+        lambda file: (file, parsed.get(file) or read_frames(file)), files, progress, stop
+    )
 
 
 def dicom_series(frames: Sequence[Frame], root: Path) -> list[Series]:
@@ -68,7 +76,6 @@ def read_dicom(
             placed=stack.placed,
             frames=stack.frames,
             computed=middle.image.is_parametric_map,
-            archive=series.archive,
         ),
         modality=series.modality,
         description=series.description,

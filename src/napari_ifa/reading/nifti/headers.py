@@ -1,7 +1,8 @@
 """Headers of NIfTI-1, NIfTI-2, Analyze and FreeSurfer files; no voxel is read.
 
 Only the fixed block of a header is read: NIfTI extensions hold nothing that an image needs, and
-may hold a whole DICOM header with names.
+may hold a whole DICOM header with names. What cannot be opened is an UnsupportedStudyError with one
+sentence; a damaged header raises an error of nibabel's.
 """
 
 from __future__ import annotations
@@ -47,13 +48,7 @@ _MGH_GOOD_RAS = slice(28, 30)
 
 
 def nifti_images(path: Path) -> StoredImages:
-    """The images of a NIfTI or Analyze file (``.nii``, ``.hdr``), by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's.
-    """
+    """The images of a NIfTI or Analyze file (``.nii``, ``.hdr``), by its header."""
     import nibabel
 
     with open_unpacked(path) as file:
@@ -96,13 +91,7 @@ def nifti_images(path: Path) -> StoredImages:
 
 
 def mgh_images(path: Path) -> StoredImages:
-    """The images of a FreeSurfer file (``.mgh``, ``.mgz``), by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's.
-    """
+    """The images of a FreeSurfer file (``.mgh``, ``.mgz``), by its header."""
     from nibabel.freesurfer.mghformat import MGHHeader
 
     with open_unpacked(path) as file:
@@ -139,10 +128,7 @@ def _check(header: Any, name: str) -> None:
     except KeyError:
         known = False
     if not known:
-        raise UnsupportedStudyError(
-            f"{name}: its values are stored as a type of number that is not read. Not opened.",
-            NiftiProblem.VALUE_TYPE,
-        )
+        raise UnsupportedStudyError(NiftiProblem.VALUE_TYPE, file=name)
     header.check_fix(_SILENT, _FAULT)
 
 
@@ -161,11 +147,7 @@ def _voxels_behind_header(header: Any, path: Path) -> tuple[str, ...]:
     if has_extensions:
         raise UnsupportedStudyError(NiftiProblem.PLACE_OF_VOXELS, vox_offset=stated, file=path.name)
     header["vox_offset"] = least
-    sentence = (
-        f"{path.name}: its header places the voxels inside of itself (vox_offset {stated:g}); read"
-        f" from byte {least} on, as the format demands."
-    )
-    return (Note(sentence, NiftiNote.VOXELS_MOVED, vox_offset=stated, read_from=least),)
+    return (Note(NiftiNote.VOXELS_MOVED, file=path.name, vox_offset=stated, read_from=least),)
 
 
 def _windows(header: Any) -> tuple[Window, ...]:

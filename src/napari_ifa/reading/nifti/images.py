@@ -95,29 +95,20 @@ def nifti_series(path: Path, root: Path) -> list[Series]:
 
 
 def read_nifti(
-    series: Series | Path,
-    volume_index: int = 0,
-    progress: Progress | None = None,
-    stop: Stop | None = None,
+    series: Series, progress: Progress | None = None, stop: Stop | None = None
 ) -> Volume:
-    """One image of a file: scaled values, int16 where they allow, else float32; uint8 in colour.
+    """The image of a Series: scaled values, int16 where they allow, else float32; uint8 in colour.
 
     Lengths are mm whatever the header's unit. ``in_source_order()`` of the result is the array
     as MONAI's ``NibabelReader`` gives it for a NIfTI file. Axes that are not at right angles are
     straightened by resampling, and ``report.sheared`` says so.
-
-    Parameters
-    ----------
-    series : the file, or a Series of it.
-    volume_index : which image, as :func:`nifti_series` counts them.
 
     Raises
     ------
     UnsupportedStudyError
         With one sentence, where the file cannot be opened correctly.
     """
-    path = header_of(series.path if isinstance(series, Series) else series)
-    stored = series.parsed if isinstance(series, Series) else None
+    path, stored, volume_index = header_of(series.path), series.parsed, series.volume_index
     if stored is None or stored.state != _state(stored.files):
         stored = _parsed(path)
     parts = _parts(stored)
@@ -171,10 +162,7 @@ def _parsed(path: Path) -> StoredImages:
             NiftiProblem.HEADER_DAMAGED, format=words, file=path.name
         ) from error
     if not (stored.dtype.kind in "iufc" or is_colour(stored.dtype)):
-        raise UnsupportedStudyError(
-            f"{path.name}: its values are stored as a type of number that is not read. Not opened.",
-            NiftiProblem.VALUE_TYPE,
-        )
+        raise UnsupportedStudyError(NiftiProblem.VALUE_TYPE, file=path.name)
     if stored.count > _MOST_IMAGES:
         raise UnsupportedStudyError(
             NiftiProblem.TOO_MANY_IMAGES, images=stored.count, file=path.name
@@ -218,14 +206,9 @@ def _notes(stored: StoredImages) -> tuple[str, ...]:
     notes = [note for file in stored.files if (note := _packed_otherwise(file))]
     notes += stored.notes
     if grid is not None:
-        sentence = (
-            f"{name}: the axes miss the right angle by {grid.degrees:.1f}° (sheared); shown"
-            " straightened by interpolation, do not measure on it."
-        )
-        notes.append(Note(sentence, NiftiNote.STRAIGHTENED, degrees=grid.degrees))
+        notes.append(Note(NiftiNote.STRAIGHTENED, file=name, degrees=grid.degrees))
     if len(stored.dtype.names or ()) > 3:
-        sentence = f"{name}: transparency (the alpha channel) is left out."
-        notes.append(Note(sentence, NiftiNote.NO_TRANSPARENCY))
+        notes.append(Note(NiftiNote.NO_TRANSPARENCY, file=name))
     return tuple(notes)
 
 
@@ -235,7 +218,7 @@ def _packed_otherwise(path: Path) -> str:
     if is_gzipped(path) == named:
         return ""
     packed = "is not compressed, though named so" if named else "is compressed, with another name"
-    return Note(f"{path.name}: {packed}; opened by its content.", NiftiNote.COMPRESSION)
+    return Note(NiftiNote.COMPRESSION, file=path.name, found=packed)
 
 
 @contextmanager

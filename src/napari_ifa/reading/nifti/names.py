@@ -84,21 +84,20 @@ def data_of(header: Path) -> Path:
     """
     suffix = suffix_of(header)
     if suffix in _DATA:
-        raise UnsupportedStudyError(
-            f"{header.name}: its header {stem_of(header)}{_cased(_DATA[suffix], header)} is"
-            " missing; put both files into one folder.",
-            NiftiProblem.NO_PARTNER,
-        )
+        raise _alone(header, "header", _DATA[suffix])
     if suffix not in _PAIRS:
         return header
     for partner in _PAIRS[suffix]:
         found = _beside(header, partner)
         if found is not None:
             return found
-    raise UnsupportedStudyError(
-        f"{header.name}: its image data {stem_of(header)}{_cased(_PAIRS[suffix][0], header)} is"
-        " missing; put both files into one folder.",
-        NiftiProblem.NO_PARTNER,
+    raise _alone(header, "image data", _PAIRS[suffix][0])
+
+
+def _alone(path: Path, lacks: str, suffix: str) -> UnsupportedStudyError:
+    partner = stem_of(path) + _cased(suffix, path)
+    return UnsupportedStudyError(
+        NiftiProblem.NO_PARTNER, file=path.name, lacks=lacks, partner=partner
     )
 
 

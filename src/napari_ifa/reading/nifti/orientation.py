@@ -52,7 +52,7 @@ def checked_affine(lps_affine: Any, name: str) -> Affine:
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         valid = bool((lengths >= shortest).all() and (lengths <= longest).all())
     if not valid or abs(np.linalg.det(affine[:3, :3] / lengths)) < _SINGULAR:
-        raise _invalid(name)
+        raise UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name)
     return affine
 
 
@@ -72,8 +72,7 @@ def nifti_affine(header: Any, name: str) -> tuple[Affine, tuple[str, ...]]:
     )
     if qform and not sform:
         header["sform_code"] = 0
-        sentence = f"{name}: its sform is not a valid orientation; shown by its qform."
-        said = (Note(sentence, NiftiNote.SHOWN_BY_QFORM),)
+        said = (Note(NiftiNote.SHOWN_BY_QFORM, file=name),)
     return _lps(header.get_best_affine, header, name), said
 
 
@@ -88,9 +87,7 @@ def refuse_unknown_lengths(
 
 def no_orientation(name: str) -> Note:
     """Of a file that does not say where left and right are."""
-    return Note(
-        f"{name}: no orientation stored; left and right are unverified.", NiftiNote.NO_ORIENTATION
-    )
+    return Note(NiftiNote.NO_ORIENTATION, file=name)
 
 
 def doubt_of_sides(
@@ -104,12 +101,7 @@ def doubt_of_sides(
         return (no_orientation(name),)
     if sform <= 0 and (voxel_size < 0).any():
         # The standard wants them positive; some readers take the sign for a flip.
-        return (
-            Note(
-                f"{name}: its voxel size is negative; left and right are unverified.",
-                NiftiNote.NEGATIVE_VOXEL_SIZE,
-            ),
-        )
+        return (Note(NiftiNote.NEGATIVE_VOXEL_SIZE, file=name),)
     if sform <= 0 or qform <= 0:
         return ()
     try:
@@ -120,15 +112,7 @@ def doubt_of_sides(
         turned = sform == qform and aff2axcodes(lps_affine) != aff2axcodes(other)
     except Exception:  # a quaternion that is no rotation: the sform is what there is
         return ()
-    if not (mirrored or turned):
-        return ()
-    return (
-        Note(
-            f"{name}: its two orientations (sform and qform) contradict each other; shown by the"
-            " first, left and right are unverified.",
-            NiftiNote.TWO_ORIENTATIONS,
-        ),
-    )
+    return (Note(NiftiNote.TWO_ORIENTATIONS, file=name),) if mirrored or turned else ()
 
 
 def doubt_of_lengths(
@@ -142,16 +126,8 @@ def doubt_of_lengths(
     stated = np.abs(voxel_size)
     if np.allclose(lengths[used], stated[used], rtol=_SAME_LENGTH, atol=0):
         return ()
-    sizes = [" × ".join(f"{n:g}" for n in each) for each in (lengths, stated)]
-    return (
-        Note(
-            f"{name}: its two voxel sizes (sform {sizes[0]}, pixdim {sizes[1]}) differ; shown by"
-            " the first, check a length before you measure.",
-            NiftiNote.TWO_VOXEL_SIZES,
-            sform=tuple(lengths.tolist()),
-            pixdim=tuple(stated.tolist()),
-        ),
-    )
+    sform, pixdim = (" × ".join(f"{n:g}" for n in each) for each in (lengths, stated))
+    return (Note(NiftiNote.TWO_VOXEL_SIZES, file=name, sform=sform, pixdim=pixdim),)
 
 
 def _shorten_quaternion(header: Any) -> None:
@@ -183,10 +159,6 @@ def _lps(matrix: Callable[[], Any], header: Any, name: str) -> Affine:
     try:
         ras = np.array(matrix(), dtype=float)
     except Exception as error:  # a quaternion that is no rotation
-        raise _invalid(name) from error
+        raise UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name) from error
     ras[:3] *= unit_in_mm(header)
     return checked_affine(LPS_TO_RAS @ ras, name)
-
-
-def _invalid(name: str) -> UnsupportedStudyError:
-    return UnsupportedStudyError(NiftiProblem.INVALID_ORIENTATION, name=name)

@@ -1,7 +1,8 @@
 """AFNI, MINC and Philips PAR/REC: as nibabel reads them, with the orientation that they state.
 
 Nothing is checked but what could harm the computer: sizes that are claimed, texts without an end,
-and HDF5 files that point to others.
+and HDF5 files that point to others. What cannot be opened is an UnsupportedStudyError with one
+sentence; a damaged header raises an error of the libraries that read it.
 """
 
 from __future__ import annotations
@@ -38,13 +39,7 @@ _SPACE = ["xspace", "yspace", "zspace"]
 
 
 def afni_images(path: Path) -> StoredImages:
-    """The images (sub-bricks) of an AFNI file, by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's.
-    """
+    """The images (sub-bricks) of an AFNI file, by its header."""
     from nibabel.brikhead import AFNIArrayProxy, AFNIHeader, parse_AFNI_header
 
     header = AFNIHeader(parse_AFNI_header(_text(path)))
@@ -59,14 +54,7 @@ def afni_images(path: Path) -> StoredImages:
 
 
 def parrec_images(path: Path) -> StoredImages:
-    """The images of a Philips PAR/REC pair, by its header.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of nibabel's, and so does one that
-        lacks slices of an image.
-    """
+    """The images of a Philips PAR/REC pair, by its header; a ValueError where it lacks slices."""
     from nibabel.parrec import PARRECArrayProxy, PARRECHeader, parse_PAR_header
 
     text = _text(path)
@@ -94,13 +82,7 @@ def parrec_images(path: Path) -> StoredImages:
 
 
 def minc_images(path: Path) -> StoredImages:
-    """The images of a MINC file, version 1 or 2, by its header; axes as (x, y, z), fastest first.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence. A damaged header raises an error of the libraries that read it.
-    """
+    """The images of a MINC 1 or 2 file, by its header; axes as (x, y, z), fastest first."""
     with path.open("rb") as file:
         start = file.read(4)
     if start not in (_HDF5, _NETCDF):
@@ -121,9 +103,8 @@ def minc_images(path: Path) -> StoredImages:
 
 def _as_stated(stored: StoredImages, ras_affine: Any) -> StoredImages:
     name = stored.path.name
-    sentence = f"{name}: read by nibabel; the orientation is as the file states it, unchecked."
     affine = checked_affine(LPS_TO_RAS @ ras_affine, name)
-    return replace(stored, affine=affine, notes=(Note(sentence, NiftiNote.AS_STATED),))
+    return replace(stored, affine=affine, notes=(Note(NiftiNote.AS_STATED, file=name),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +154,11 @@ def _minc2(path: Path) -> Iterator[Any]:
         image = _dataset(file, "minc-2.0/image/0/image")
         spatial_shape(image.shape, path.name)
         stored = max(prod(image.shape), prod(image.chunks or ())) * image.dtype.itemsize
-        if stored > path.stat().st_size * BEST_RATIO:
+        most = max(
+            prod(_dataset(file, f"minc-2.0/image/0/image-{end}").shape) for end in ("min", "max")
+        )
+        if stored > path.stat().st_size * BEST_RATIO or most > prod(image.shape):
             raise not_read(path, ValueError("more is claimed than the file can hold"))
-        for limit in ("image-min", "image-max"):
-            if prod(_dataset(file, f"minc-2.0/image/0/{limit}").shape) > prod(image.shape):
-                raise not_read(path, ValueError("more is claimed than the file can hold"))
         yield Minc2File(file)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.errors import Cancelled
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.reading.nifti.gzipped import has_other_bytes
 from napari_ifa.reading.nifti.problems import NiftiNote
 from napari_ifa.reading.nifti.stored import StoredImages
@@ -67,8 +66,7 @@ def read_values(
     with stored.opened() as (proxy, file):
         which = (image,) if len(proxy.shape) == 4 else ()
         for k in range(0, z, slab):
-            if stop is not None and stop():
-                raise Cancelled("Reading was stopped.")
+            check_stop(stop)
             planes = proxy[(slice(None), slice(None), slice(k, min(k + slab, z)), *which)]
             if of_complex is not None:
                 planes = of_complex(planes)
@@ -82,8 +80,7 @@ def read_values(
             if progress is not None:
                 progress(min(k + slab, z), z)
         if file is not None and image == stored.count - 1 and has_other_bytes(file):
-            sentence = "other bytes follow the compressed image; they are left out."
-            said.append(Note(f"{stored.files[-1].name}: {sentence}", NiftiNote.OTHER_BYTES))
+            said.append(Note(NiftiNote.OTHER_BYTES, file=stored.files[-1].name))
     assert values is not None
     return values, said
 

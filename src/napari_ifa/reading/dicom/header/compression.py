@@ -30,6 +30,7 @@ from napari_ifa.reading.dicom.header.pixeldata import (
     locate_pixels,
     streams_in,
 )
+from napari_ifa.reading.problems import DicomProblem
 
 #: The last two are GE's own, and of files without meta information.
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -53,7 +54,7 @@ _WHOLE_HEAD = 1 << 16
 
 def located_pixels(
     file: BinaryIO, dataset: Any, fields: Fields, syntax: str
-) -> tuple[PixelData, UID, tuple[str, ...], str]:
+) -> tuple[PixelData, UID, tuple[str, ...], DicomProblem | None]:
     """The pixel data and the compression they have, what is to be said of it, and a refusal.
 
     Some writers leave the transfer syntax of a file in its header that they have compressed or
@@ -66,23 +67,19 @@ def located_pixels(
         pixels = streams_in(file, pixels) or pixels
     if not pixels.encapsulated:
         remark = f"its header says that its pixels are {stated.name}; they are not compressed."
-        return pixels, stated, (remark,) if is_stated and pixels.offset is not None else (), ""
+        return pixels, stated, (remark,) if is_stated and pixels.offset is not None else (), None
     if not is_stated and stated not in _NOT_COMPRESSED:
-        return pixels, stated, (), ""
+        return pixels, stated, (), None
     offset, length = next((piece for piece in pixels.fragments if piece[1]), (0, 0))
     file.seek(offset)
     found = syntax_of(file.read(min(length, _STREAM_HEAD if is_stated else _WHOLE_HEAD)))
     if is_stated and (found is None or are_alike(found, stated)):
-        return pixels, stated, (), ""
+        return pixels, stated, (), None
     if found is None:
-        refused = (
-            "its pixels are compressed, but its header names no compression and they do not show"
-            " which it is. Not opened."
-        )
-        return pixels, stated, (), refused
+        return pixels, stated, (), DicomProblem.UNNAMED_COMPRESSION
     named = f"are {stated.name}" if is_stated else "are not compressed"
     remark = f"its header says that its pixels {named}; they were read as {found.name}."
-    return pixels, found, (remark,), ""
+    return pixels, found, (remark,), None
 
 
 def _plain_bytes(fields: Fields) -> int:

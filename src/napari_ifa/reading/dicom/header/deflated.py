@@ -61,15 +61,22 @@ def read_deflated_header(file: BinaryIO, specific_tags: Sequence[int]) -> Datase
         is_little_endian=True,
         stop_when=lambda tag, vr, length: tag.group != _META_GROUP,
     )
-    dataset = read_dataset(
-        inflated(file, LONGEST_HEADER),
+    dataset = read_elements(inflated(file, LONGEST_HEADER), specific_tags)
+    dataset.file_meta = FileMetaDataset(meta)
+    return dataset
+
+
+def read_elements(stream: BinaryIO, specific_tags: Sequence[int] = ()) -> Dataset:
+    """Of an inflated data set, up to the pixel data, at which ``stream`` then stands."""
+    from pydicom.filereader import read_dataset
+
+    return read_dataset(
+        stream,
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, vr, length: tag in PIXEL_DATA,
         specific_tags=[BaseTag(tag) for tag in specific_tags],
     )
-    dataset.file_meta = FileMetaDataset(meta)
-    return dataset
 
 
 def _meta(file: BinaryIO) -> tuple[int, str]:

@@ -188,6 +188,11 @@ class Fields:
             return value.decode("latin-1")
 
 
+def name_of(tag: Tag) -> str:
+    """The keyword of the standard; a private element has none: ``"(0019,100C)"``."""
+    return tag if isinstance(tag, str) else f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
 def _number(tag: Tag) -> int:
     number = tag_for_keyword(tag) if isinstance(tag, str) else tag
     assert number is not None, f"{tag} is no keyword"

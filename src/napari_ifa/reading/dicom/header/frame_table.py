@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -18,7 +19,7 @@ from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.bounded_file import BoundedFile
 from napari_ifa.reading.dicom.header.compression import located_pixels
 from napari_ifa.reading.dicom.header.deflated import read_deflated_header
-from napari_ifa.reading.dicom.header.fields import Fields, Oddities
+from napari_ifa.reading.dicom.header.fields import Fields, Oddities, name_of
 from napari_ifa.reading.dicom.header.frames import LABEL_MAP, PALETTE, Frame, StoredImage, Traits
 from napari_ifa.reading.dicom.header.functional_groups import frames_of_groups
 from napari_ifa.reading.dicom.header.identity import Claims, Patient, words_of_name
@@ -29,7 +30,7 @@ from napari_ifa.reading.dicom.header.modality_table import (
     modality_table,
 )
 from napari_ifa.reading.dicom.header.nuclear import nuclear_frames
-from napari_ifa.reading.dicom.header.placement import placement_reason
+from napari_ifa.reading.dicom.header.placement import placement_refusal
 from napari_ifa.reading.dicom.header.remarks import remarks_on
 from napari_ifa.reading.dicom.header.tiles import is_tiled, tiles
 from napari_ifa.reading.dicom.header.values import (
@@ -41,6 +42,7 @@ from napari_ifa.reading.dicom.header.values import (
     stated_distance,
 )
 from napari_ifa.reading.dicom.header.voi import voi_windows
+from napari_ifa.reading.problems import DicomProblem
 
 _PREAMBLE = 128
 #: Bytes read at once, and those that an element needs before its value.
@@ -77,26 +79,29 @@ def read_frames(path: Path) -> list[Frame] | NotAnImage:
         with BoundedFile(path) as file:
             if not _looks_like_dicom(file):
                 return NotAnImage.OTHER_FILE
-            file.seek(0)
-            dataset = read_deflated_header(file, tags.SCANNED)
-            if dataset is None:
-                file.seek(0)
-                dataset = _read_header(file)
-            return _frames(path, file, dataset)
+            return _frames(path, file, read_header(file, tags.SCANNED))
     except Exception:  # a file may hold anything, and pydicom's errors have no common base
         return NotAnImage.UNREADABLE
 
 
-def _read_header(file: BinaryIO) -> Any:
-    """The elements of the table; ``file`` then stands at the pixel data.
+def read_header(file: BinaryIO, wanted: Sequence[int]) -> Any:
+    """The elements wanted; ``file`` then stands at the pixel data, unless it is deflated.
 
     Most headers fit into what is read at once. pydicom asks a file where it stands at every
     element, and threads that do so wait for each other longer than for the disk.
+
+    Raises
+    ------
+    Exception
+        Of any kind, where the header is damaged.
     """
+    if (dataset := read_deflated_header(file, wanted)) is not None:
+        return dataset
+    file.seek(0)
     head = io.BytesIO(file.read(_HEAD))
     is_whole = head.getbuffer().nbytes < _HEAD
     try:
-        dataset = _parse(head)
+        dataset = _parse(head, wanted)
     except Exception:  # of an element that is cut short here
         if is_whole:
             raise
@@ -105,11 +110,11 @@ def _read_header(file: BinaryIO) -> Any:
             file.seek(head.tell())
             return dataset
     file.seek(0)
-    return _parse(file)
+    return _parse(file, wanted)
 
 
-def _parse(file: BinaryIO) -> Any:
-    return pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags.SCANNED)
+def _parse(file: BinaryIO, wanted: Sequence[int]) -> Any:
+    return pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(wanted))
 
 
 def _looks_like_dicom(file: BinaryIO) -> bool:
@@ -138,8 +143,7 @@ def _frames(path: Path, file: BinaryIO, dataset: Any) -> list[Frame] | NotAnImag
         return NotAnImage.OTHER_OBJECT
     frame = _whole_frame(image, fields)
     if image.number_of_frames > _MOST_FRAMES:
-        refused = f"the header claims {image.number_of_frames} frames in one file. Not opened."
-        return [replace(frame, image=replace(image, refused=refused))]
+        return [replace(frame, image=replace(image, refused=DicomProblem.TOO_MANY_FRAMES))]
     return _with_oddities(_rows(frame, fields), fields.oddities)
 
 
@@ -147,7 +151,7 @@ def _rows(frame: Frame, fields: Fields) -> list[Frame]:
     image = frame.image
     if is_tiled(fields):
         return tiles(frame, fields)
-    if image.modality in _PROJECTIONS and placement_reason(frame) is not None:
+    if image.modality in _PROJECTIONS and placement_refusal(frame) is not None:
         frame = _without_place(frame, fields)
     if fields.has("PerFrameFunctionalGroupsSequence") or fields.has(
         "SharedFunctionalGroupsSequence"
@@ -179,9 +183,9 @@ def _with_oddities(rows: list[Frame], oddities: Oddities) -> list[Frame]:
     """The rows with what was odd about the numbers of their file."""
     if not oddities.decimal_commas and not oddities.unreadable:
         return rows
-    commas = ", ".join(sorted(map(str, oddities.decimal_commas)))
+    commas = ", ".join(sorted(map(name_of, oddities.decimal_commas)))
     said = (f"a comma in {commas} was read as a decimal point.",) if commas else ()
-    unreadable = tuple(sorted(map(str, oddities.unreadable)))
+    unreadable = tuple(sorted(map(name_of, oddities.unreadable)))
     images = {id(row.image): row.image for row in rows}
     changed = {
         key: replace(image, remarks=(*image.remarks, *said), unreadable=unreadable)
@@ -217,11 +221,11 @@ def _stored_image(path: Path, file: BinaryIO, dataset: Any, fields: Fields) -> S
         photometric = "MONOCHROME2"
     table = None
     if sop_class == _WHOLE_SLIDE:
-        refused = "whole-slide microscopy; not opened."
+        refused = DicomProblem.WHOLE_SLIDE
     try:
         table = modality_table(fields) if is_applied(fields, sop_class) else None
     except DamagedTableError:
-        refused = "its modality look-up table is damaged, so its values are unknown. Not opened."
+        refused = DicomProblem.DAMAGED_TABLE
     return StoredImage(
         path=path,
         sop_class_uid=sop_class,

@@ -5,13 +5,16 @@ A row is one frame of a file; where several slices were tiled into one frame, on
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydicom.uid import UID
 
 from napari_ifa.reading.dicom.header.identity import Claims
 from napari_ifa.reading.dicom.header.pixeldata import PixelData
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes.volume import Window
 
 PALETTE = "PALETTE COLOR"
@@ -23,6 +26,13 @@ PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 #: With a frame for each segment, and as a map of labels.
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", LABEL_MAP)
+
+
+class Refusal:
+    """Why a frame is not opened: the kind, and the facts of its sentence but for the series."""
+
+    def __init__(self, kind: DicomProblem, **facts: Any) -> None:
+        self.kind, self.facts = kind, facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,11 @@ class StoredImage:
     unplaced: str = ""
     claims: Claims = field(default_factory=Claims)
     stamp: tuple[int, int] = (0, 0)
-    #: Why none of its frames can be opened, as the end of a sentence; empty where they can.
-    refused: str = ""
+    #: Why none of its frames can be opened; None where they can.
+    refused: DicomProblem | None = None
+    #: Of its pixels, as far as they were compared with others', so that a list shown while a scan
+    #: goes on reads no file twice; None for values that cannot be decoded.
+    digests: dict[Hashable, bytes | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def series_number(self) -> int | None:
@@ -160,8 +173,3 @@ class Frame:
     tile: tuple[int, int] | None = None
     windows: tuple[Window, ...] = ()
     traits: Traits = field(default_factory=Traits)
-
-    @property
-    def is_localizer(self) -> bool:
-        """A scout image, taken to plan the others."""
-        return "LOCALIZER" in self.traits.image_type

@@ -8,7 +8,12 @@ from typing import Any, BinaryIO, Literal
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from napari_ifa.reading.dicom.header.codestream import syntax_of
-from napari_ifa.reading.dicom.header.deflated import LONGEST_HEADER, PIXEL_DATA, inflated
+from napari_ifa.reading.dicom.header.deflated import (
+    LONGEST_HEADER,
+    PIXEL_DATA,
+    inflated,
+    read_elements,
+)
 
 #: GE's "implicit VR big endian": every element of the data set is little-endian, but the pixels are
 #: not (gdcm knows it as ImplicitVRBigEndianPrivateGE).
@@ -81,16 +86,8 @@ def streams_in(file: BinaryIO, pixels: PixelData) -> PixelData | None:
 
 
 def _locate_inflated(file: BinaryIO) -> PixelData:
-    from pydicom.filereader import read_dataset
-
     header = inflated(file, LONGEST_HEADER)
-    read_dataset(
-        header,
-        is_implicit_VR=False,
-        is_little_endian=True,
-        stop_when=lambda tag, vr, length: tag in PIXEL_DATA,
-        specific_tags=[],
-    )
+    read_elements(header)
     stream = inflated(file)
     stream.seek(header.tell())
     return _locate(stream, True, deflated=True)

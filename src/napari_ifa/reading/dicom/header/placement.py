@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import hypot
 
-from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.dicom.header.frames import Frame, Refusal
+from napari_ifa.reading.problems import DicomProblem
 
 #: Direction cosines of unit length and at right angles, within this.
 _COSINE_TOLERANCE = 1e-3
@@ -14,14 +15,14 @@ _LONGEST_SHORT_SIDE = 700.0
 _FARTHEST = 1e5
 
 
-def placement_reason(frame: Frame) -> str | None:
-    """Why position, orientation and spacing of a frame cannot be used: the end of a sentence."""
+def placement_refusal(frame: Frame) -> Refusal | None:
+    """Why position, orientation and spacing of a frame cannot be used."""
     if frame.image_position_patient is None:
         return None
     if frame.image_orientation_patient is None:
         if "ImageOrientationPatient" in frame.image.unreadable:
-            return "the patient orientation is not six numbers. Not opened."
-        return "no patient orientation; left and right are unknown. Not opened."
+            return Refusal(DicomProblem.ORIENTATION_UNREADABLE)
+        return Refusal(DicomProblem.NO_ORIENTATION)
     row, column = frame.image_orientation_patient[:3], frame.image_orientation_patient[3:]
     errors = (
         hypot(*row) - 1,
@@ -29,20 +30,18 @@ def placement_reason(frame: Frame) -> str | None:
         sum(a * b for a, b in zip(row, column, strict=True)),
     )
     if max(map(abs, errors)) > _COSINE_TOLERANCE:
-        return "the patient orientation is invalid. Not opened."
+        return Refusal(DicomProblem.INVALID_ORIENTATION)
     if frame.pixel_spacing is None:
         if "PixelSpacing" in frame.image.unreadable:
-            return "the pixel spacing is not two numbers; lengths are unknown. Not opened."
-        return "no pixel spacing; lengths are unknown. Not opened."
+            return Refusal(DicomProblem.SPACING_UNREADABLE)
+        return Refusal(DicomProblem.NO_SPACING)
     farthest = max(
         *map(abs, frame.image_position_patient), *frame.pixel_spacing, frame.slice_distance or 0.0
     )
     if farthest > _FARTHEST:
-        return "the patient position or spacing is not a possible length. Not opened."
-    sides = frame.pixel_spacing[0] * frame.rows, frame.pixel_spacing[1] * frame.columns
-    if frame.image.modality == "MR" and frame.tile is None and min(sides) > _LONGEST_SHORT_SIDE:
-        return (
-            f"slices of {sides[0]:.0f} × {sides[1]:.0f} mm must be a mosaic of several slices "
-            "without its private header; left and right could be swapped. Not opened."
-        )
+        return Refusal(DicomProblem.TOO_FAR)
+    height, width = frame.pixel_spacing[0] * frame.rows, frame.pixel_spacing[1] * frame.columns
+    is_long = min(height, width) > _LONGEST_SHORT_SIDE
+    if frame.image.modality == "MR" and frame.tile is None and is_long:
+        return Refusal(DicomProblem.LOOKS_LIKE_MOSAIC, height=height, width=width)
     return None

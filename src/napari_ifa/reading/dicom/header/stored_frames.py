@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from pydicom.uid import RLELossless
 
 from napari_ifa.reading.dicom.header.deflated import inflated
-
-if TYPE_CHECKING:
-    from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
+from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 
 #: (offset, length) of the pieces that joined are one compressed frame.
 Pieces = tuple[tuple[int, int], ...]

@@ -15,19 +15,8 @@ from numpy.typing import NDArray
 from napari_ifa.reading.dicom.header import tags
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frames import Frame
+from napari_ifa.reading.problems import DicomProblem
 
-NO_CSA_HEADER = (
-    "Siemens mosaic without its private header; the slice direction is unknown, left and right"
-    " could be swapped. Not opened."
-)
-_NO_DISTANCE = (
-    "Siemens mosaic without the distance of its slices (SpacingBetweenSlices); lengths are unknown."
-    " Not opened."
-)
-_NO_TILE_POSITIONS = (
-    "several slices tiled into one image without their positions; left and right could be"
-    " swapped. Not opened."
-)
 #: Slices of one image side by side; real ones have at most some hundred.
 _MOST_TILES = 4096
 _DIRECTION_TOLERANCE = 1e-2
@@ -59,21 +48,21 @@ def _mosaic(frame: Frame, fields: Fields) -> list[Frame]:
     count = fields.short(tags.SIEMENS_MOSAIC_TILES) or csa_count
     plane = (frame.image_position_patient, frame.image_orientation_patient, frame.pixel_spacing)
     if csa_normal is None or not count or None in plane:
-        return [_refused(frame, NO_CSA_HEADER)]
+        return [_refused(frame, DicomProblem.MOSAIC_WITHOUT_HEADER)]
     step = fields.number("SpacingBetweenSlices") or 0.0
     if step <= 0:
         # The thickness is no distance: most functional images have gaps between their slices.
-        return [_refused(frame, _NO_DISTANCE)]
+        return [_refused(frame, DicomProblem.MOSAIC_WITHOUT_DISTANCE)]
     side = math.ceil(math.sqrt(count))
     if not _fits(frame, side, side, count):
-        return [_refused(frame, NO_CSA_HEADER)]
+        return [_refused(frame, DicomProblem.MOSAIC_WITHOUT_HEADER)]
     rows, columns = frame.rows // side, frame.columns // side
     assert frame.image_position_patient is not None
     assert frame.pixel_spacing is not None
     right, down = np.reshape(np.array(frame.image_orientation_patient), (2, 3))
     normal = np.cross(right, down)
     if abs(abs(normal @ csa_normal) - 1) > _DIRECTION_TOLERANCE:
-        return [_refused(frame, NO_CSA_HEADER)]
+        return [_refused(frame, DicomProblem.MOSAIC_WITHOUT_HEADER)]
     # The header places the mosaic as if it were one large slice with the same middle.
     origin = (
         np.array(frame.image_position_patient)
@@ -99,7 +88,7 @@ def _united(frame: Frame, fields: Fields) -> list[Frame]:
     down = math.ceil(len(items) / across) if items else 0
     positions = [item.numbers("ImagePositionPatient", 3) for item in items]
     if not items or None in positions or not _fits(frame, down, across, len(items)):
-        return [_refused(frame, _NO_TILE_POSITIONS)]
+        return [_refused(frame, DicomProblem.TILES_WITHOUT_POSITIONS)]
     rows, columns = frame.rows // down, frame.columns // across
     return [
         replace(
@@ -127,8 +116,8 @@ def _fits(frame: Frame, down: int, across: int, count: int) -> bool:
     )
 
 
-def _refused(frame: Frame, reason: str) -> Frame:
-    return replace(frame, image=replace(frame.image, refused=reason))
+def _refused(frame: Frame, kind: DicomProblem) -> Frame:
+    return replace(frame, image=replace(frame.image, refused=kind))
 
 
 def _csa_header(fields: Fields) -> tuple[NDArray[np.float64] | None, int]:

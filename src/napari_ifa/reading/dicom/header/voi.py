@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_ifa.volumes.volume import Window, WindowFunction
-
-if TYPE_CHECKING:
-    from napari_ifa.reading.dicom.header.fields import Fields
+from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.modality_table import read_table
+from napari_ifa.volumes.volume import Window, WindowFunction
 
 #: Windows and tables of one image that are looked at; a person chooses from a list.
 _MOST_WINDOWS = 32

@@ -9,7 +9,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from napari_ifa.reading.dicom.header.bounded_file import BoundedFile
-from napari_ifa.reading.dicom.header.deflated import read_deflated_header
+from napari_ifa.reading.dicom.header.frame_table import read_header
 from napari_ifa.reading.dicom.header.frames import PALETTE, YBR, StoredImage
 
 _DESCRIPTORS = (0x00281101, 0x00281102, 0x00281103)
@@ -85,12 +85,7 @@ def _rgb(
 
 def _palette(image: StoredImage) -> pydicom.Dataset:
     with BoundedFile(image.path) as file:
-        palette = read_deflated_header(file, _PALETTE_TAGS)
-        if palette is None:
-            file.seek(0)
-            palette = pydicom.dcmread(
-                file, force=True, stop_before_pixels=True, specific_tags=list(_PALETTE_TAGS)
-            )
+        palette: pydicom.Dataset = read_header(file, _PALETTE_TAGS)
     entries, _, bits = (int(number) for number in palette[_DESCRIPTORS[0]].value)
     for tag in _SEGMENTED:
         if tag in palette:

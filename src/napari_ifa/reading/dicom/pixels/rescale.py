@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_ifa.reading.dicom.header.frames import Frame, LookupTable
 from napari_ifa.reading.dicom.pixels.decoding import used_bits
+from napari_ifa.volumes.value_range import lowest
 
 _INT16 = np.iinfo(np.int16)
 
@@ -70,14 +71,6 @@ def is_padding(stored: NDArray[Any], padding: tuple[float, float]) -> NDArray[np
     """Which stored numbers stand for no value (DICOM PS3.3, C.7.5.1.1.2)."""
     least, greatest = padding
     return np.asarray((stored >= least) & (stored <= greatest))
-
-
-def lowest(values: NDArray[Any]) -> float:
-    """The least finite value; infinity where there is none."""
-    low = float(values.min())
-    if np.isfinite(low):
-        return low
-    return float(np.min(values, where=np.isfinite(values), initial=np.inf))
 
 
 def _checked(stored: NDArray[Any], frame: Frame) -> tuple[int, int]:

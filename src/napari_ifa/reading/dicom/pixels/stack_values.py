@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -179,17 +179,13 @@ def _read_as(
 
 def _read_job(job: _Job, reading: _Reading) -> None:
     slices = [k for rows in job.frames.values() for k, _ in rows]
-    deflated = job.image.pixels.deflated
-    with reading.dropping(slices), _opened(job.image) if deflated else nullcontext() as stream:
+    with reading.dropping(slices), ExitStack() as opened:
+        stream = None
+        if job.image.pixels.deflated:
+            stream = inflated(opened.enter_context(job.image.path.open("rb")))
         for index, rows in sorted(job.frames.items()):
             with reading.dropping([k for k, _ in rows]):
                 _read_frame(job.image, index, rows, reading, stream)
-
-
-@contextmanager
-def _opened(deflated: StoredImage) -> Iterator[BinaryIO]:
-    with deflated.path.open("rb") as file:
-        yield inflated(file)
 
 
 def _read_frame(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ Decode = Callable[[Frame], NDArray[Any] | None]
 
 #: Bytes read at a time.
 _BLOCK = 1 << 20
-#: Digests that are kept, so that a list shown while a scan goes on reads no file twice.
-_MOST_KEPT = 1 << 16
+#: Under what a file's digest of its stored pixels is kept.
+_AS_STORED = "as stored"
 #: Two images of one slice are nearly equal when the root mean square of their difference is below
 #: this part of their range, from the 1st to the 99th percentile.
 _NEARLY = 0.02
@@ -178,14 +176,14 @@ def _digest(image: StoredImage) -> Hashable:
     if not pixels.encapsulated:
         # Without the padding that some write behind it.
         length = min(length, -(-frame_bits(image) * image.number_of_frames // 8))
-    stored = _digest_of(image.path, image.stamp, pixels.offset, length)
-    return stored, _encoding(image)
+    if _AS_STORED not in image.digests:
+        image.digests[_AS_STORED] = _digest_of(image.path, pixels.offset, length)
+    return image.digests[_AS_STORED], _encoding(image)
 
 
-@lru_cache(maxsize=_MOST_KEPT)
-def _digest_of(path: Path, stamp: tuple[int, int], offset: int | None, length: int) -> bytes:
+def _digest_of(path: Path, offset: int | None, length: int) -> bytes:
     """Of the pixel data as they are stored; of the whole file where they have no place of their
-    own. ``stamp`` keeps a file that was written anew from being taken for what it was."""
+    own."""
     digest = sha256()
     with path.open("rb") as file:
         file.seek(offset or 0)
@@ -210,23 +208,15 @@ def _in_doubt(group: Sequence[Frame]) -> Sequence[Frame]:
         return ()
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """A frame, which is the same at another scan of the same file."""
-
-    place: Hashable
-    frame: Frame = field(compare=False)
-
-
 def _value_mark(frame: Frame, decode: Decode) -> bytes | None:
     """Equal for frames of equal values; None where they cannot be decoded."""
-    place = (frame.image.path, frame.image.stamp, _part(frame))
-    return _digest_of_values(_Stored(place, frame), decode)
+    digests, part = frame.image.digests, _part(frame)
+    if part not in digests:
+        digests[part] = _digest_of_values(decode(frame))
+    return digests[part]
 
 
-@lru_cache(maxsize=_MOST_KEPT >> 2)
-def _digest_of_values(stored: _Stored, decode: Decode) -> bytes | None:
-    values = decode(stored.frame)
+def _digest_of_values(values: NDArray[Any] | None) -> bytes | None:
     if values is None:
         return None
     # Adding 0 turns -0 into 0, which is equal to it.

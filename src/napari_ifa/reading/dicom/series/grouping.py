@@ -11,6 +11,7 @@ from typing import TypeVar
 from napari_ifa.reading.dicom.header.frames import Frame
 from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
 from napari_ifa.reading.dicom.series.copies import Decode, share_a_uid, without_copies
+from napari_ifa.reading.dicom.series.keys import as_met
 from napari_ifa.reading.dicom.series.refusals import label
 
 Item = TypeVar("Item")
@@ -47,9 +48,7 @@ def group_frames(frames: Sequence[Frame], root: Path, decode: Decode) -> list[Gr
     spacing differ: its parts are different images. ``root`` is the folder that was scanned;
     ``decode`` gives the values of frames that may be copies.
     """
-    series: dict[Hashable, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        series[_series_key(frame, root)].append(frame)
+    series = as_met(lambda frame: _series_key(frame, root), frames)
     return [
         group
         for key, members in series.items()
@@ -103,7 +102,8 @@ def _series_key(frame: Frame, root: Path) -> Hashable:
 def form(frame: Frame) -> tuple[Hashable, ...]:
     """Shape and kind of the pixels, which the slices of one image have in common."""
     pixels = frame.image.samples_per_pixel, frame.image.photometric_interpretation
-    return frame.rows, frame.columns, *pixels, frame.is_localizer
+    # A localizer is a scout image, taken to plan the others.
+    return frame.rows, frame.columns, *pixels, "LOCALIZER" in frame.traits.image_type
 
 
 def of_one_geometry(items: Iterable[Item], frame_of: Callable[[Item], Frame]) -> list[list[Item]]:

@@ -16,6 +16,7 @@ from napari_ifa.reading.dicom.header.identity import Claims, one_each
 from napari_ifa.reading.dicom.series.copies import Decode
 from napari_ifa.reading.dicom.series.grouping import Group, group_frames
 from napari_ifa.reading.dicom.series.joining import join_single_slices
+from napari_ifa.reading.dicom.series.keys import as_met
 from napari_ifa.reading.dicom.series.refusals import cut_off, refusal
 from napari_ifa.reading.dicom.series.splitting import SLICED, Part, split_frames
 from napari_ifa.reading.dicom.series.stack import Stack
@@ -107,9 +108,7 @@ def _runs(frames: tuple[Frame, ...]) -> list[Run]:
 
 def _without_place(group: list[Frame]) -> Iterator[Part]:
     """One image for each file, but for slices of a scanner whose positions have been lost."""
-    files: dict[Path, list[Frame]] = {}
-    for frame in group:
-        files.setdefault(frame.image.path, []).append(frame)
+    files = as_met(lambda frame: frame.image.path, group)
     if len(files) == len(group) and group[0].image.modality in SLICED:
         yield Part(tuple(group))
         return

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-
-from pydicom.uid import UID
+from collections.abc import Sequence
 
 from napari_ifa.reading.dicom.header.compression import decoder_of, is_installed
-from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame
-from napari_ifa.reading.dicom.header.placement import placement_reason
-from napari_ifa.reading.problems import DicomProblem, StudyProblem
+from napari_ifa.reading.dicom.header.frames import COLOURS, PALETTE, Frame, Refusal
+from napari_ifa.reading.dicom.header.placement import placement_refusal
+from napari_ifa.reading.problems import DicomProblem
 from napari_ifa.volumes.geometry_report import Note
+from napari_ifa.wording import counted
 
 _OF_THREE = tuple(kind for kind in COLOURS if kind != PALETTE)
 _OF_ONE = ("MONOCHROME1", "MONOCHROME2", PALETTE, "")
@@ -25,16 +24,14 @@ def label(frames: Sequence[Frame]) -> str:
 
 def refusal(frames: Sequence[Frame]) -> Note | None:
     """One sentence about the frames of a series, or None where all of them can be stacked."""
-    found = ((check(frame), kind) for frame in frames for kind, check in _CHECKS.items())
-    sentences = (Note(f"{label(frames)}: {reason}", kind) for reason, kind in found if reason)
-    return next(sentences, None)
+    found = (check(frame) for frame in frames for check in _CHECKS)
+    notes = (Note(one.kind, series=label(frames), **one.facts) for one in found if one)
+    return next(notes, None)
 
 
 def damaged(frame: Frame) -> Note:
     """The sentence about a file with broken pixel data."""
-    name = frame.image.path.name
-    sentence = f"{name}: image data incomplete or damaged; skipped."
-    return Note(sentence, StudyProblem.DAMAGED, file=name)
+    return Note(DicomProblem.DAMAGED, file=frame.image.path.name)
 
 
 def unplaced(frames: Sequence[Frame]) -> str:
@@ -81,45 +78,47 @@ def not_told_apart(frames: Sequence[Frame], differing: Sequence[str] = ()) -> st
 
 def cut_off(frames: Sequence[Frame], count: int) -> str:
     """The sentence about an image that ends before other times of it do."""
-    slices = "1 slice" if count == 1 else f"{count} slices"
+    slices = counted(count, "slice")
     return f"{label(frames)}: {slices} missing at the end, which other images of the series have."
 
 
-def _value_reason(frame: Frame) -> str | None:
+def _image_refusal(frame: Frame) -> Refusal | None:
+    kind = frame.image.refused
+    return Refusal(kind, frames=frame.image.number_of_frames) if kind else None
+
+
+def _value_refusal(frame: Frame) -> Refusal | None:
     image = frame.image
     if image.samples_per_pixel not in (1, 3) or (image.samples_per_pixel == 3) != (
         image.photometric_interpretation in _OF_THREE
     ):
-        kind = _plain(image.photometric_interpretation) or "unknown colours"
-        return f"{image.samples_per_pixel} values for a pixel of {kind} are not supported."
+        colours = _plain(image.photometric_interpretation) or "unknown colours"
+        return Refusal(DicomProblem.SAMPLES, samples=image.samples_per_pixel, colours=colours)
     if image.samples_per_pixel == 1 and image.photometric_interpretation not in _OF_ONE:
-        kind = _plain(image.photometric_interpretation) or "an unknown kind"
-        return f"pixels of {kind} are not supported."
+        colours = _plain(image.photometric_interpretation) or "an unknown kind"
+        return Refusal(DicomProblem.PIXELS, colours=colours)
     if image.pixels.is_float:
         return None
     if image.bits_allocated not in (1, 8, 16, 32):
-        return f"{image.bits_allocated} bits per pixel are not supported."
+        return Refusal(DicomProblem.BITS, bits=image.bits_allocated)
     if not 0 < image.bits_stored <= image.high_bit + 1 <= image.bits_allocated:
-        return "the header contradicts itself about the bits of a pixel. Not opened."
+        return Refusal(DicomProblem.CONTRADICTING_BITS)
     if frame.rescale_slope is None or frame.rescale_intercept is None:
-        return "the rescale slope or intercept is not a usable number. Not opened."
+        return Refusal(DicomProblem.RESCALING)
     return None
 
 
-def _codec_reason(frame: Frame) -> str | None:
+def _codec_refusal(frame: Frame) -> Refusal | None:
     if not frame.image.pixels.encapsulated:
         return None
     syntax = frame.image.transfer_syntax_uid
+    name = str(syntax.name) if _plain(syntax) else "of an unknown kind"
     decoder = decoder_of(frame.image)
     if decoder is None:
-        return f"compression {_name(syntax)} is not supported."
+        return Refusal(DicomProblem.COMPRESSION, compression=name)
     if not is_installed(decoder[0], syntax):
-        return f"compression {_name(syntax)} needs package {decoder[1]}."
+        return Refusal(DicomProblem.NEEDS_PACKAGE, compression=name, package=decoder[1])
     return None
-
-
-def _name(syntax: UID) -> str:
-    return str(syntax.name) if _plain(syntax) else "of an unknown kind"
 
 
 def _plain(code: str) -> str:
@@ -127,9 +126,4 @@ def _plain(code: str) -> str:
     return code if re.fullmatch(r"[A-Z0-9_. ]{1,64}", code) else ""
 
 
-_CHECKS: dict[DicomProblem, Callable[[Frame], str | None]] = {
-    DicomProblem.FORM: lambda frame: frame.image.refused,
-    DicomProblem.PLACE: placement_reason,
-    DicomProblem.VALUES: _value_reason,
-    DicomProblem.COMPRESSION: _codec_reason,
-}
+_CHECKS = (_image_refusal, placement_refusal, _value_refusal, _codec_refusal)

@@ -55,9 +55,8 @@ def slots(
         places = _places(gaps, float(gaps.min()))
         if places is None:
             raise UnsupportedStudyError(
-                f"{label(frames)}: slice distances of a segmentation vary ({gaps.min():.2f}–"
-                f"{gaps.max():.2f} mm); labels cannot be interpolated. Not opened.",
-                DicomProblem.GRID,
+                DicomProblem.GRID_OF_LABELS,
+                series=label(frames),
                 least=float(gaps.min()),
                 greatest=float(gaps.max()),
             )

@@ -1,4 +1,7 @@
-"""From the frames of one image to a stack: their order, and the grid they form."""
+"""From the frames of one image to a stack: their order, and the grid they form.
+
+Frames that cannot be shown correctly raise an UnsupportedStudyError with one sentence.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from napari_ifa.reading.dicom.series.stack import Resampling, Stack
 from napari_ifa.reading.problems import DicomProblem, refused
 from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.volume import Affine
+from napari_ifa.wording import counted
 
 #: A gap is regular within 1 % of the commonest, or 0.02 mm; that is much for the finest of them.
 _GAP_RELATIVE, _GAP_ABSOLUTE, _GAP_AT_MOST = 0.01, 0.02, 0.25
@@ -48,13 +52,7 @@ _MOST_NAMED = 6
 
 
 def stack_frames(frames: Sequence[Frame]) -> Stack:
-    """Sort the frames of one image, one at each position, and find the grid they form.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence, where they cannot be shown rightly.
-    """
+    """Sort the frames of one image, one at each position, and find the grid they form."""
     frames, notes = _whole(frames)
     line = _Line.of(frames)
     name = label(frames)
@@ -89,13 +87,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
 
 
 def stack_without_place(frames: Sequence[Frame]) -> Stack:
-    """Frames of which nothing says where they lie: one picture, or several as they are given.
-
-    Raises
-    ------
-    UnsupportedStudyError
-        With one sentence, where they cannot be shown rightly.
-    """
+    """Frames of which nothing says where they lie: one picture, or several as they are given."""
     frames, notes = _whole(frames)
     notes += [unplaced(frames), *_inverted(frames)]
     height, width = frames[0].pixel_spacing or (1.0, 1.0)
@@ -322,7 +314,7 @@ def _missing_note(name: str, line: _Line, step: float, missing: Sequence[int]) -
     towards = np.sign(line.direction[np.abs(line.direction).argmax()])
     named = [f"{towards * (line.heights[0] + step * k) + 0.0:.1f}" for k in missing[:_MOST_NAMED]]
     places = ", ".join(named) + (", …" if len(missing) > _MOST_NAMED else "")
-    count = f"{len(missing)} slice{'' if len(missing) == 1 else 's'}"
+    count = counted(len(missing), "slice")
     return f"{name}: {count} missing at {places} mm. Left blank; the model is not run on it."
 
 
@@ -349,9 +341,8 @@ def _resampled(
     too_wide = area > max(_MOST_GROWTH * first.columns * first.rows, _SMALL_AREA)
     if slices > _MOST_GROWTH * len(line.frames) or too_wide:
         raise UnsupportedStudyError(
-            f"{name}: slice distances vary ({gaps.min():.2f}–{gaps.max():.2f} mm) or positions"
-            " drift too far to be brought to one grid. Not opened.",
             DicomProblem.GRID,
+            series=name,
             least=float(gaps.min()),
             greatest=float(gaps.max()),
         )
