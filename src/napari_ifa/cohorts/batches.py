@@ -131,7 +131,7 @@ def read_ahead(
         try:
             return _read(local.preprocessing, key, position, case, keep)
         except Exception as error:
-            return [SkippedCase(position, case.id, _reason(error, "image"))]
+            return [SkippedCase(position, case.id, str(_said(error, "image")))]
 
     key = classifier.identity()["weights"]
     with ThreadPoolExecutor(number, thread_name_prefix="ifa-reader") as pool:
@@ -189,15 +189,16 @@ def mask_problems_said() -> Iterator[None]:
         with memory_said(CohortError, "read the lesion mask", "use a computer with more memory"):
             yield
     except Exception as error:
-        raise _MaskError(_reason(error, "lesion mask")) from error
+        said = _said(error, "lesion mask")
+        raise _MaskError(str(said), said.kind, **said.facts) from error
 
 
-def _reason(error: Exception, what: str) -> str:
+def _said(error: Exception, what: str) -> IfaError:
     if isinstance(error, IfaError):
-        return str(error)
+        return error
     # One odd file must not end the work on a cohort, and its message may name a patient.
-    text = getattr(error, "strerror", None) or type(error).__name__
-    return f"The {what} cannot be read: {text}."
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return CohortError(CohortProblem.UNREADABLE, what=what, reason=reason)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError, UnsupportedStudyError
 from napari_ifa.reading import read_volume
 from napari_ifa.volumes import Volume, missing_slices
@@ -85,7 +86,7 @@ def group_text(value: Any, where: str) -> str | None:
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise CohortError(f"{where}: the group is neither a name nor a number; correct it.")
+        raise CohortError(ListProblem.GROUP_TYPE, where=where)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = " ".join(str(value).split())
@@ -117,19 +118,14 @@ def label_of(value: Any, where: str) -> Label:
     """
     if isinstance(value, list):
         if len(value) != 1:
-            raise CohortError(
-                f"{where}: the label is a list of {len(value)}, neither a class number nor a name;"
-                " several labels for one case are not supported, give one."
-            )
+            raise CohortError(ListProblem.LIST_OF_LABELS, where=where, labels=len(value))
         value = value[0]
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CohortError(
-            f"{where}: the label is neither a class number nor a name nor a value; correct it."
-        )
+        raise CohortError(ListProblem.LABEL_TYPE, where=where)
     if isinstance(value, float) and isnan(value):
         return None
     if abs(value) > _LARGEST or not isfinite(value):
-        raise CohortError(f"{where}: the label is too large for a class or a value; correct it.")
+        raise CohortError(ListProblem.LABEL_SIZE, where=where)
     return value

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from napari_ifa.cohorts.case import Case
+from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.errors import CohortError
 from napari_ifa.wording import counted
 
@@ -32,10 +33,7 @@ def label_kind(cases: Sequence[Case]) -> LabelKind:
     """
     kinds = {type(case.label) for case in cases}
     if float in kinds and str in kinds:
-        raise CohortError(
-            "The labels are names in some cases and values with fractions in others; give either"
-            " a class or a value for all."
-        )
+        raise CohortError(CohortProblem.NAMES_AND_VALUES)
     if float in kinds:
         return "value"
     return "class" if kinds & {int, str} else "none"

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_ifa.cohorts.case import Case, group_text, group_title, label_of
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
 from napari_ifa.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
@@ -44,9 +45,9 @@ def _read_json(file: Path) -> Any:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError, RecursionError) as error:
-        raise CohortError(f"{file.name} is not JSON; give a MONAI datalist.") from error
+        raise CohortError(ListProblem.NOT_JSON, file=file.name) from error
     if not isinstance(content, dict) and not _is_split("", content):
-        raise CohortError(f"{file.name} holds no splits; a MONAI datalist is a table of lists.")
+        raise CohortError(ListProblem.NO_SPLITS, file=file.name)
     return content
 
 
@@ -73,7 +74,7 @@ def _case(entry: Any, where: str, root: Root) -> Case:
     if isinstance(image, list) and len(image) == 1:
         image = image[0]
     if not isinstance(image, str) or not image:
-        raise CohortError(f"{where}: 'image' is not one path; list one image for each case.")
+        raise CohortError(ListProblem.NOT_ONE_IMAGE, where=where)
     mask, name = entry.get("mask"), entry.get("id")
     if isinstance(mask, list) and len(mask) == 1:
         mask = mask[0]
