@@ -39,6 +39,7 @@ from napari_ifa.evaluation.measures.set_measures import (
     set_accuracies,
     set_fits,
 )
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.evaluation.sections.left_out import left_out_sections
@@ -151,7 +152,7 @@ def evaluate(
     cohort = given_cohort(cohort)
     analysis.check(classifier)
     if not len(fractions):
-        raise AnalysisError("The masking curve has no share of features; give one or more.")
+        raise AnalysisError(EvaluationProblem.NO_SHARES)
     batches = CohortPass(
         classifier,
         cohort,

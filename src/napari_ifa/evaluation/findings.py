@@ -18,6 +18,7 @@ from napari_ifa.evaluation.checks.principal import PrincipalFeatures, principal_
 from napari_ifa.evaluation.checks.redundancy import Redundancy, redundancy
 from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
 from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.memory import memory_said
@@ -107,9 +108,7 @@ def findings(
     analysis = given_analysis(analysis)
     other = None if other is None else given_analysis(other)
     if not 0 < level < 1:
-        raise AnalysisError(
-            f"A level of significance of {level:g} is not between 0 and 1; give for example 0.05."
-        )
+        raise AnalysisError(EvaluationProblem.LEVEL, level=level)
     chosen = kind if _has_labels(analysis) and (other is None or _has_labels(other)) else "all"
     return Findings(
         analysis=analysis,

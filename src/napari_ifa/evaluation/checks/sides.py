@@ -11,6 +11,7 @@ from napari_ifa.analysis.identity import differing
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisMismatchError
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -84,8 +85,7 @@ def check_same_model(one: Analysis, other: Analysis) -> None:
         different.append("number of features or classes")
     if different:
         raise AnalysisMismatchError(
-            f"The two analyses cannot be compared: {', '.join(different)} differ; analyse both"
-            " cohorts with the same model and method."
+            EvaluationProblem.NOT_COMPARABLE, different=", ".join(different)
         )
 
 

@@ -13,6 +13,7 @@ from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.figures.drawing import MOST_NAMES, hatch_rows, name_classes, white_figure
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def importance_figure(
     names = analysis.class_names
     if other is not None and (other.features, other.class_names) != (analysis.features, names):
         raise AnalysisError(
-            f"The first analysis has {analysis.features} features and {len(names)} classes, the"
-            f" second {other.features} and {len(other.class_names)}; give analyses by one model."
+            EvaluationProblem.FEATURES_AND_CLASSES,
+            features=analysis.features,
+            classes=len(names),
+            other_features=other.features,
+            other_classes=len(other.class_names),
         )
     given = [analysis] if other is None else [analysis, other]
     matrices = [one.dataset[f"importance_{kind}"].values for one in given]

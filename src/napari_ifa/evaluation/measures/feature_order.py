@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 #: Kept shares of the features at which the masking curve is taken.
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -60,18 +61,15 @@ class FeatureOrder:
         known = np.isfinite(matrix).all(axis=0)
         key = matrix[:, known]
         if not key.size:
-            raise AnalysisError("The analysis has no importance of any feature; run it again.")
+            raise AnalysisError(EvaluationProblem.NO_IMPORTANCE)
         if by == "abs":
             key = np.abs(key)
         elif by == "contrast":
             if key.shape[1] < 2:
-                raise AnalysisError(
-                    "The contrast is a class against the others, and here one class alone has an"
-                    " importance; rank by value or abs."
-                )
+                raise AnalysisError(EvaluationProblem.CONTRAST_OF_ONE)
             key = key - key.mean(axis=1, keepdims=True)
         elif by != "value":
-            raise AnalysisError(f"Features cannot be ranked by '{by}'; use value, abs or contrast.")
+            raise AnalysisError(EvaluationProblem.NO_SUCH_RANKING, by=by)
         rank = np.argsort(np.argsort(-key, axis=0, kind="stable"), axis=0, kind="stable")
         best = rank.min(axis=1)
         order = np.lexsort((rank.mean(axis=1), best))

@@ -24,6 +24,7 @@ from napari_ifa.evaluation.measures.removal_order import (
     folds_of,
     removal_counts,
 )
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.evaluation.statistics.shares import of_lost_share
@@ -201,16 +202,11 @@ def feature_removal(
     from napari_ifa.cam import CutNetwork, bypassed
 
     if classifier.output_activation == "none":
-        raise AnalysisError(
-            "The model answers with values, so that there is no accuracy to lose without features."
-        )
+        raise AnalysisError(EvaluationProblem.VALUES)
     labels = Truth.of(classifier, cohort.cases).labels
     kept = np.flatnonzero(labels >= 0)
     if len(kept) < FOLDS:
-        raise AnalysisError(
-            f"{len(kept)} cases of the cohort have a label; what accuracy loses without features"
-            f" takes {FOLDS} or more."
-        )
+        raise AnalysisError(EvaluationProblem.FEW_LABELS, cases=len(kept), least=FOLDS)
     cohort = replace(cohort, cases=tuple(cohort.cases[n] for n in kept))
     labels = labels[kept]
 
@@ -234,7 +230,7 @@ def feature_removal(
         )
         features = answers.activation.shape[1]
         if features < 2:
-            raise AnalysisError("The target layer has one feature; without it there is no answer.")
+            raise AnalysisError(EvaluationProblem.ONE_FEATURE)
         folds = folds_of(answers.labels, groups)
         orders = fold_orders(answers, folds)
         counts = removal_counts(features)

@@ -11,6 +11,7 @@ from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.errors import ExplanationError
 from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.certainty import bounded_p, interval_of_mean
 from napari_ifa.evaluation.statistics.independence import Groups, of_some, summed
 from napari_ifa.evaluation.statistics.intervals import Interval
@@ -63,10 +64,7 @@ def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
     """
     grid = image.shape[:3]
     if mask.shape != grid or np.abs(mask.affine - image.affine).max() > _SAME_GRID_MM:
-        raise ExplanationError(
-            f"The lesion mask (shape {mask.shape}) does not lie on the image's grid (shape"
-            f" {image.shape}); use a mask drawn on this image."
-        )
+        raise ExplanationError(EvaluationProblem.MASK_OFF_GRID, mask=mask.shape, image=image.shape)
     return np.asarray(mask.array > 0)
 
 

@@ -17,6 +17,7 @@ from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.models.classifier import Classifier
@@ -100,7 +101,7 @@ def masked_predictions(
     from napari_ifa.cam import CutNetwork, bypassed, masked_logits
 
     if not masks:
-        raise AnalysisError("There is no feature mask; give one or more.")
+        raise AnalysisError(EvaluationProblem.NO_MASK)
     batches: CohortPass[None] = CohortPass(
         classifier,
         cohort,
@@ -111,7 +112,7 @@ def masked_predictions(
     )
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
-        raise AnalysisError("The feature masks are for different numbers of features.")
+        raise AnalysisError(EvaluationProblem.MASK_SIZES)
     stack = np.stack([mask.keep for mask in masks])
     logits: list[NDArray[np.float32]] = []
     positions: list[int] = []

@@ -10,6 +10,7 @@ from napari_ifa.analysis.scale import Basis
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 Command = Literal["evaluate", "findings", "report"]
 Provenance = Mapping[str, str]
@@ -74,8 +75,7 @@ def check_provenance(
     written_by = provenance.get("command", "")
     if written_by != command:
         raise AnalysisMismatchError(
-            f"{folder} was written by napari-ifa {written_by[:20]}, not by {command}; give the"
-            f" folder that {command} has written."
+            EvaluationProblem.OTHER_COMMAND, folder=folder, found=written_by[:20], command=command
         )
     expected = provenance_of(command, analysis)
     different = differing(provenance, expected)
@@ -83,8 +83,10 @@ def check_provenance(
         different.append("method")
     if different:
         raise AnalysisMismatchError(
-            f"{folder} was made with another model or method than the analysis:"
-            f" {', '.join(different)} differ; run napari-ifa {command} again with this analysis."
+            EvaluationProblem.OTHER_MODEL,
+            folder=folder,
+            different=", ".join(different),
+            command=command,
         )
 
 

@@ -18,6 +18,7 @@ from napari_ifa.evaluation.checks.principal import principal_features
 from napari_ifa.evaluation.figures import summary as figures
 from napari_ifa.evaluation.figures.importance import importance_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections.wording import OVER, said_of
 from napari_ifa.evaluation.statistics.independence import number_of
@@ -71,10 +72,7 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
     """
     pair = [analysis] if other is None else [analysis, other]
     if len({(a.class_names, a.features) for a in pair}) > 1:
-        raise AnalysisMismatchError(
-            "The two analyses differ in their classes or features; give two cohorts' analyses by"
-            " one model and layer."
-        )
+        raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (
