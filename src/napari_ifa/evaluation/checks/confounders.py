@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import patients_of_classes
 from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from napari_ifa.evaluation.statistics.distances import (
     mean_of_the_others,
     rank_p,
 )
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 Distance = Literal["correlation", "mahalanobis"]

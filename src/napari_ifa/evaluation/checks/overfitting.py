@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from napari_ifa.evaluation.checks.sides import Side, cases_that_count, check_sam
 from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.statistics.intervals import pearson
 from napari_ifa.evaluation.statistics.permutation import compared, least_p
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

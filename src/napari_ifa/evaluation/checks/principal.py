@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,6 @@ from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import cases_that_count
 from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 

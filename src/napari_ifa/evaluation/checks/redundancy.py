@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.evaluation.measures.feature_removal import (
-    FeatureRemoval,
-)
+from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
 from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 
