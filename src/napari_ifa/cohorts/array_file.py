@@ -282,7 +282,12 @@ def read_item(path: Path, member: str | None, item: int) -> Volume:
     CohortError
         Where the file is damaged or has changed.
     """
-    values = _native(array_item(path, member, item))
+    values = array_item(path, member, item)
+    # Truths and half-precision numbers as types that images have.
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    elif values.dtype == np.float16:
+        values = values.astype(np.float32)
     if values.ndim == 2 or (values.ndim == 3 and values.shape[-1] in (1, 3)):
         from napari_ifa.reading.picture import picture_volume
 
@@ -292,10 +297,3 @@ def read_item(path: Path, member: str | None, item: int) -> Volume:
     return volume_from_file_order(
         values.transpose(), np.eye(4), SourceOrder(), report=GeometryReport(notes=(_UNPLACED,))
     )
-
-
-def _native(values: NDArray[Any]) -> NDArray[Any]:
-    """Truths and half-precision numbers as types that images have."""
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    return values.astype(np.float32) if values.dtype == np.float16 else values

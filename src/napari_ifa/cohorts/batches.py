@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_ifa.cohorts.cohort import Case, Cohort
-from napari_ifa.cohorts.groups import group_of
+from napari_ifa.cohorts.groups import group_numbers, group_of
 from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.cohorts.skipped import (
     SkippedCase,
@@ -321,6 +324,8 @@ class CohortPass(Generic[Kept]):
     stop : asked before every case; True ends the work.
     positions : places in the cohort of the cases to take; all by default.
     skipped : the cases that could not be used in the last pass.
+    used : places in the cohort of those that could, ``[N]``, in the order of what was computed.
+    groups : ``[N]``, equal for cases of one patient; None where no patient is known.
     """
 
     classifier: Classifier
@@ -332,6 +337,8 @@ class CohortPass(Generic[Kept]):
     stop: Stop | None = None
     positions: Sequence[int] | None = None
     skipped: tuple[SkippedCase, ...] = ()
+    used: tuple[int, ...] = ()
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_not_empty(self.cohort)
@@ -349,7 +356,9 @@ class CohortPass(Generic[Kept]):
         """
         skipped = SkippedCases(most_skipped(self.skip_up_to, len(self.cohort)))
         positions = range(len(self.cohort)) if self.positions is None else self.positions
-        done = used = 0
+        used: list[int] = []
+        pseudonyms: list[int] = []
+        done = 0
 
         def advance(cases: int) -> None:
             nonlocal done
@@ -363,8 +372,10 @@ class CohortPass(Generic[Kept]):
         cases = ((position, self.cohort.cases[position]) for position in positions)
         with closing(read_ahead(self.classifier, cases, self.keep)) as inputs:
             for part, result in batches.computed(inputs, compute):
-                used += len(part)
+                used += [case.position for case in part]
+                pseudonyms += [case.group for case in part]
                 yield part, result
-        self.skipped = tuple(skipped.cases)
+        self.skipped, self.used = tuple(skipped.cases), tuple(used)
+        self.groups = group_numbers(np.array(pseudonyms, np.uint64))
         if not used and skipped.cases:
             raise none_usable(skipped.cases)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from napari_ifa.cohorts.case import Case, Label, group_text, group_title, label_of
@@ -65,7 +66,7 @@ def read_table(file: Path, root: Root) -> Listing:
         except CohortError as error:
             listed = error
         splits.setdefault(values.get("split", ""), []).append(listed)
-    return Listing(file.stem, file.name, splits, _EXPECTED, _notes(header, columns))
+    return Listing(file.stem, file.name, splits, _EXPECTED, tuple(_notes(header, columns)))
 
 
 def _rows(file: Path) -> tuple[str, tuple[str, ...], list[_Row]]:
@@ -89,12 +90,10 @@ def _rows(file: Path) -> tuple[str, tuple[str, ...], list[_Row]]:
 
 
 def _text(file: Path) -> str:
+    content = file.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        content = file.read_bytes()
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if wide else "utf-8-sig")
-    except OSError as error:
-        raise CohortError(ListProblem.UNREADABLE, file=file.name, reason=error.strerror) from error
     except ValueError as error:
         raise CohortError(ListProblem.NOT_UTF8, file=file.name) from error
 
@@ -152,15 +151,13 @@ def _decimal_point(text: str) -> str:
     return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
-def _notes(header: tuple[str, ...], columns: dict[str, int]) -> tuple[str, ...]:
-    notes = []
+def _notes(header: tuple[str, ...], columns: dict[str, int]) -> Iterator[str]:
     if (at := columns.get("group")) is not None:
-        notes.append(f"Cases belong together by the column '{header[at]}'.")
+        yield f"Cases belong together by the column '{header[at]}'."
     others = [f"'{title}'" for n, title in enumerate(header) if n not in columns.values() and title]
     if "label" not in columns and others:
         named = ", ".join(others[:_MOST_NAMED]) + ", …" * (len(others) > _MOST_NAMED)
-        notes.append(
+        yield (
             f"The table has no column 'label' ('class', 'target'); {named}"
             f" {'is' if len(others) == 1 else 'are'} not used."
         )
-    return tuple(notes)

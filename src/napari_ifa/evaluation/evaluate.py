@@ -188,12 +188,13 @@ def evaluate(
                 around.append(bypassed(cut, x[:1]))
             return measures
 
-        for cases, measures in batches.computed(compute):
-            found.add(cases, measures)
+        found.parts.extend(measures for _, measures in batches.computed(compute))
     logits = found.joined("logits")
     predicted = explained_classes(logits)
-    groups, known = found.groups, _known(found, truth)
-    sets, curve = _masked(found, truth, masks, around[0], groups)
+    used, groups = list(batches.used), batches.groups
+    truth = Truth(truth.labels[used], truth.targets[used])
+    known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
+    sets, curve = _masked(found, truth, known, masks, around[0], groups)
     whose = (classifier.class_names, seed, groups)
     return Evaluation(
         cases=len(logits),
@@ -227,25 +228,23 @@ def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | No
         return None
 
 
-def _known(found: CaseMeasures, truth: Truth) -> NDArray[np.bool_]:
-    """Which of the cases evaluated have a label or, in a regression, a target."""
-    known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
-    return np.asarray(known[found.positions])
-
-
 def _masked(
-    found: CaseMeasures, truth: Truth, masks: CurveMasks, bypassed: bool, groups: Groups
+    found: CaseMeasures,
+    truth: Truth,
+    known: NDArray[np.bool_],
+    masks: CurveMasks,
+    bypassed: bool,
+    groups: Groups,
 ) -> tuple[tuple[SetAccuracy, ...] | tuple[SetFit, ...] | None, MaskingCurve | None]:
-    known = _known(found, truth)
     if not known.any() or (found.regression and len(found.classifier.class_names) > 1):
         return None, None
     answers, groups = found.joined("answers")[known], of_some(groups, known)
     sets = masks.masks[:SETS]
     if found.regression:
-        targets, values = truth.targets[found.positions][known], answers.astype(float)
+        targets, values = truth.targets[known], answers.astype(float)
         fits = set_fits(targets, values[:, :SETS], sets, groups)
         return fits, fit_curve(masks, targets, values, bypassed, groups)
-    labels = truth.labels[found.positions][known]
+    labels = truth.labels[known]
     logits = found.joined("set_logits")[known].astype(float)
     chance = float(np.bincount(labels).max() / labels.size)
     curve = accuracy_curve(masks, answers == labels[:, None], chance, bypassed, groups)
@@ -269,7 +268,8 @@ def _average_drop(
 
 
 def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
-    rows = [(n, one) for n, one in enumerate(found.localisations) if one is not None]
+    every = (one for part in found.parts for one in part.found)
+    rows = [(n, one) for n, one in enumerate(every) if one is not None]
     located = [(n, c, one) for n, (c, one) in rows if one is not None]
     if not located:
         return None

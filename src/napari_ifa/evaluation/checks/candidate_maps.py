@@ -115,7 +115,7 @@ def candidate_maps(
     chosen = CohortPass(
         classifier,
         cohort,
-        _opened,
+        lambda _, volume, prepared: (volume, prepared),
         size=BatchSize(1),
         skip_up_to=skip_up_to,
         stop=stop,
@@ -151,10 +151,6 @@ def candidate_maps(
         for (f, c), of_pair in found.items()
     )
     return CandidateMaps(tuple(row for row in rows if row), chosen.skipped)
-
-
-def _opened(case: Case, volume: Volume, prepared: MetaTensor) -> tuple[Volume, MetaTensor]:
-    return volume, prepared
 
 
 def _map_of(case_id: str, explanation: Explanation, feature: int) -> CandidateMap:

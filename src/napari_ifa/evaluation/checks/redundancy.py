@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
 from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ def redundancy(analysis: Analysis, *, threshold: float = 0.05) -> Redundancy:
         steady=mean**2 * (1 - threshold) > threshold * variance,
         threshold=threshold,
         reason=(
-            "The model answers with values, so that there is no accuracy to lose without features."
+            EvaluationProblem.VALUES.value
             if analysis.is_regression
             else "What accuracy loses without features takes the model and labelled cases, and the"
             " analysis alone was given."

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_ifa.cohorts.batches import CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
-from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.measures.masked_accuracy import masked_batches
@@ -25,7 +24,7 @@ from napari_ifa.evaluation.measures.removal_order import (
     removal_counts,
 )
 from napari_ifa.evaluation.problems import EvaluationProblem
-from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.evaluation.statistics.shares import of_lost_share
 from napari_ifa.models.classifier import Classifier
@@ -135,10 +134,10 @@ class FeatureRemoval:
             number = step.removed
         return number
 
-    def seemed_to_go(self, filling: Filling = "mean") -> RemovalStep | None:
-        """The last step up to which no more than a point was lost as measured; None without any."""
+    def seemed_to_go(self) -> RemovalStep | None:
+        """The last step, to the mean, up to which at most a point was lost as measured; or None."""
         last = None
-        for step in self.of_filling(filling):
+        for step in self.of_filling("mean"):
             if max(step.lost, step.balanced_lost) > TOLERATED:
                 break
             last = step
@@ -225,17 +224,16 @@ def feature_removal(
         )
 
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
-        answers, positions, groups = _layer_answers(
-            classifier, cut, batches(0), labels, len(cohort)
-        )
+        first = batches(0)
+        answers = _layer_answers(classifier, cut, first, labels, len(cohort))
         features = answers.activation.shape[1]
         if features < 2:
             raise AnalysisError(EvaluationProblem.ONE_FEATURE)
-        folds = folds_of(answers.labels, groups)
+        folds = folds_of(answers.labels, first.groups)
         orders = fold_orders(answers, folds)
         counts = removal_counts(features)
-        fold_at = dict(zip(positions, folds.tolist(), strict=True))
-        row_at = {position: row for row, position in enumerate(positions)}
+        fold_at = dict(zip(first.used, folds.tolist(), strict=True))
+        row_at = {position: row for row, position in enumerate(first.used)}
         stacks = [_masks_of(one, counts) for one in orders]
         around: list[bool] = []
 
@@ -261,7 +259,7 @@ def feature_removal(
         right={"mean": table[:, 1 : 1 + steps], "zero": table[:, 1 + steps :]},
         counts=counts,
         orders=orders,
-        groups=None if groups is None else groups[chosen],
+        groups=of_some(first.groups, chosen),
         bypassed=around[0],
     )
 
@@ -320,8 +318,8 @@ def _layer_answers(
     batches: CohortPass[None],
     labels: NDArray[np.int64],
     cases: int,
-) -> tuple[LayerAnswers, list[int], Groups]:
-    """Of the cases that can be used, with their places in the cohort and their groups."""
+) -> LayerAnswers:
+    """Of the cases that can be used."""
     from napari_ifa.cam import class_activation
 
     logits: list[NDArray[np.float64]] = []
@@ -333,11 +331,7 @@ def _layer_answers(
     def compute(x: Tensor, read: list[ReadCase[None]]) -> ClassActivation:
         return class_activation(cut, x, method="gradcam", class_idx="all", stop=batches.stop)
 
-    positions: list[int] = []
-    pseudonyms: list[int] = []
     for read, found in batches.computed(compute):
-        positions += [case.position for case in read]
-        pseudonyms += [case.group for case in read]
         if not plan:
             plan.append(_plan(found, cases))
         classes, every, shared = plan[0]
@@ -353,15 +347,11 @@ def _layer_answers(
                 voxels = found.features[0, 0].numel()
                 slope.append(len(slopes))
                 slopes.append((voxels * found.weights[row, best[row]].float()).cpu().numpy())
-    return (
-        LayerAnswers(
-            labels=labels[positions],
-            activation=np.stack(activation),
-            logits=np.stack(logits),
-            slopes=np.stack(slopes),
-            slope=np.array(slope),
-            sigmoid=classifier.output_activation == "sigmoid",
-        ),
-        positions,
-        group_numbers(np.array(pseudonyms, np.uint64)),
+    return LayerAnswers(
+        labels=labels[list(batches.used)],
+        activation=np.stack(activation),
+        logits=np.stack(logits),
+        slopes=np.stack(slopes),
+        slope=np.array(slope),
+        sigmoid=classifier.output_activation == "sigmoid",
     )

@@ -141,11 +141,6 @@ class CohortLocalisation(Numbers):
     class_names: tuple[str, ...]
     groups: Groups = None
 
-    def of_class(self, class_idx: int | None) -> tuple[Localisation, ...]:
-        """The cases explained for one class, or all."""
-        pairs = zip(self.found, self.classes, strict=True)
-        return tuple(one for one, c in pairs if class_idx is None or c == class_idx)
-
     @property
     def by_class(self) -> tuple[ClassLocalisation, ...]:
         """One of each class explained; of all cases at the end where there are several."""
@@ -157,8 +152,8 @@ class CohortLocalisation(Numbers):
         return tuple(self._of(name, c) for name, c in groups)
 
     def _of(self, name: str, class_idx: int | None) -> ClassLocalisation:
-        found = self.of_class(class_idx)
         chosen = np.array([class_idx is None or c == class_idx for c in self.classes])
+        found = [one for one, own in zip(self.found, chosen, strict=True) if own]
         groups = of_some(self.groups, chosen)
         positive = np.array([one.positive_share for one in found])
         known = np.isfinite(positive)

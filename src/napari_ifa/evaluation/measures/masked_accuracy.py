@@ -13,7 +13,6 @@ from napari_ifa.analysis.explanation import other_features
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
-from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
@@ -115,8 +114,6 @@ def masked_predictions(
         raise AnalysisError(EvaluationProblem.MASK_SIZES)
     stack = np.stack([mask.keep for mask in masks])
     logits: list[NDArray[np.float32]] = []
-    positions: list[int] = []
-    pseudonyms: list[int] = []
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
@@ -130,19 +127,18 @@ def masked_predictions(
                 around.append(bypassed(cut, x[:1]))
             return found
 
-        for cases, found in batches.computed(compute):
+        for _, found in batches.computed(compute):
             logits.append(np.asarray(decisive(found, classifier.output_activation)))
-            positions += [case.position for case in cases]
-            pseudonyms += [case.group for case in cases]
+    used = list(batches.used)
     return MaskedPredictions(
         logits=np.concatenate(logits),
-        labels=truth.labels[positions],
-        targets=truth.targets[positions],
+        labels=truth.labels[used],
+        targets=truth.targets[used],
         masks=tuple(masks),
-        case_ids=tuple(cohort.cases[n].id for n in positions),
+        case_ids=tuple(cohort.cases[n].id for n in used),
         skipped=batches.skipped,
         bypassed=around[0],
-        groups=group_numbers(np.array(pseudonyms, np.uint64)),
+        groups=batches.groups,
     )
 
 

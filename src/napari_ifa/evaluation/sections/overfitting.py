@@ -12,7 +12,7 @@ from napari_ifa.evaluation.checks.overfitting import Overfitting, WhyAll
 from napari_ifa.evaluation.figures.checks import overfitting_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted
+from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted_names
 from napari_ifa.wording import counted, listed
 
 #: Most features of a class that the table lists.
@@ -158,7 +158,7 @@ def _as_a_whole(found: Overfitting) -> str:
     different = np.flatnonzero(found.significant_sum)
     if not len(different):
         return ""
-    names = listed(quoted([found.class_names[c] for c in different]))
+    names = quoted_names([found.class_names[c] for c in different])
     return f" As a whole the contributions to {names} differ (sum of squared differences)."
 
 

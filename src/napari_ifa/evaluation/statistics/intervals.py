@@ -104,7 +104,7 @@ def _expanded(drawn: int) -> float:
 
 def of_mean(values: ArrayLike, groups: NDArray[np.int64] | None = None, seed: int = 0) -> Interval:
     """Of the mean of values ``[n]``, by resampling."""
-    return bootstrapped(_mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
+    return bootstrapped(np.mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
 
 
 def pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
@@ -123,7 +123,3 @@ def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None
     if len(sizes) == len(groups):
         return None
     return np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
-
-
-def _mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(values.mean(axis=axis))

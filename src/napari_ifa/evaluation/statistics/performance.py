@@ -86,7 +86,8 @@ def classification_measures(
     scores, groups = class_scores(logits[finite]), of_some(groups, finite)
     # Of two classes one's AUC is the other's too.
     for c in range(1, 2) if len(class_names) == 2 else range(len(class_names)):
-        rows.append(_area(class_names[c], scores[:, c], truth[:, c], groups))
+        area, interval = area_under_curve(scores[:, c], truth[:, c], groups)
+        rows.append(_measured("AUC against the others", class_names[c], area, len(truth), interval))
     return rows
 
 
@@ -215,13 +216,6 @@ def _balanced(
         [right[own] for own in members], [of_some(groups, own) for own in members]
     )
     return _measured("balanced accuracy", "", value, right.size, interval)
-
-
-def _area(
-    name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups
-) -> Measured:
-    area, interval = area_under_curve(scores, positive, groups)
-    return _measured("AUC against the others", name, area, positive.size, interval)
 
 
 def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:

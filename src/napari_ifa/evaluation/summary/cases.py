@@ -13,6 +13,7 @@ from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_senten
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import answer_names
 from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.sections.wording import quoted_names
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.wording import counted, listed
 
@@ -204,8 +205,3 @@ def span(low: float, high: float) -> str:
     """ "0.1 to 0.3", or one number where the two read the same."""
     ends = dict.fromkeys(f"{end:.3g}" for end in (low, high))
     return " to ".join(ends)
-
-
-def quoted_names(names: Sequence[str]) -> str:
-    """Class names in a row, the first few of many."""
-    return listed([f"'{name}'" for name in names])

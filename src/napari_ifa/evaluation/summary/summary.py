@@ -20,7 +20,7 @@ from napari_ifa.evaluation.figures.importance import importance_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import OVER, said_of
+from napari_ifa.evaluation.sections.wording import OVER, quoted_names, said_of
 from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
 from napari_ifa.evaluation.statistics.performance import (
@@ -37,7 +37,6 @@ from napari_ifa.evaluation.summary.cases import (
     answerable_classes,
     cohort_names,
     cohort_section,
-    quoted_names,
     remarks_on,
     remarks_section,
     span,
