@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import Ranking
@@ -39,6 +38,7 @@ from napari_ifa.evaluation.measures.set_measures import (
     set_accuracies,
     set_fits,
 )
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections import sections_of
@@ -231,7 +231,7 @@ def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | No
 def _masked(
     found: CaseMeasures,
     truth: Truth,
-    known: NDArray[np.bool_],
+    known: Bools,
     masks: CurveMasks,
     bypassed: bool,
     groups: Groups,
@@ -253,8 +253,8 @@ def _masked(
 
 def _average_drop(
     found: CaseMeasures,
-    logits: NDArray[np.float64],
-    predicted: NDArray[np.int64],
+    logits: Floats,
+    predicted: Ints,
     groups: Groups,
 ) -> AverageDrop | None:
     whole = found.classifier.probabilities(logits)
@@ -283,9 +283,7 @@ def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | N
     )
 
 
-def _notes(
-    found: CaseMeasures, known: NDArray[np.bool_], order: FeatureOrder, kind: Kind
-) -> Iterator[str]:
+def _notes(found: CaseMeasures, known: Bools, order: FeatureOrder, kind: Kind) -> Iterator[str]:
     names = found.classifier.class_names
     lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
     if found.regression:

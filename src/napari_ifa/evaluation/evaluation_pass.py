@@ -17,6 +17,7 @@ from napari_ifa.evaluation.measures.average_drop import masked_input_logits
 from napari_ifa.evaluation.measures.consistency import map_sums
 from napari_ifa.evaluation.measures.localisation import Localisation, localised, on_image_grid
 from napari_ifa.evaluation.measures.masked_accuracy import batch_masked_logits
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine
 from napari_ifa.reading import read_volume
@@ -46,7 +47,7 @@ class Lesion:
     """
 
     volume: Volume
-    mask: NDArray[np.bool_]
+    mask: Bools
     input_affine: Affine
 
 
@@ -80,11 +81,11 @@ class BatchMeasures:
     """
 
     size: tuple[int, ...]
-    logits: NDArray[np.float64]
-    sums: NDArray[np.float64]
+    logits: Floats
+    sums: Floats
     answers: NDArray[Any]
     set_logits: NDArray[np.float32]
-    masked_inputs: NDArray[np.float64]
+    masked_inputs: Floats
     found: tuple[tuple[int, Localisation | None] | None, ...]
 
 
@@ -103,8 +104,8 @@ class CaseMeasures:
     """
 
     classifier: Classifier
-    labels: NDArray[np.int64]
-    masks: NDArray[np.bool_]
+    labels: Ints
+    masks: Bools
     scales: Sequence[CommonScale | None]
     one_scale: CommonScale | None
     parts: list[BatchMeasures] = field(default_factory=list)
@@ -119,7 +120,7 @@ class CaseMeasures:
         self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[MarkedCase]
     ) -> BatchMeasures:
         """Of a batch: its images, their class activation of all classes, and the cases."""
-        logits: NDArray[np.float64] = activation.logits.double().cpu().numpy()
+        logits: Floats = activation.logits.double().cpu().numpy()
         maps = activation.maps()
         size = tuple(int(n) for n in x.shape[2:])
         explained = explained_classes(logits)
@@ -170,7 +171,7 @@ class CaseMeasures:
         return chosen, localised(on_image, lesion.mask, self.scales[chosen])
 
 
-def explained_classes(logits: NDArray[np.float64]) -> NDArray[np.int64]:
+def explained_classes(logits: Floats) -> Ints:
     """The predicted class of each case of ``logits [N, C]``; of one output, that one."""
     if logits.shape[1] == 1:
         return np.zeros(len(logits), np.int64)

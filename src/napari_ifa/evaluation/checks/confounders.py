@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import patients_of_classes
-from napari_ifa.evaluation.numbers import Numbers
-
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 
 #: Standard deviations of a normal distribution over its median and mean absolute deviation.
 _PER_MEDIAN_DEVIATION, _PER_MEAN_DEVIATION = 1.4826, 1.2533
@@ -67,17 +64,17 @@ class Confounders(Numbers):
     unplaced: str = ""
 
     @property
-    def by_share(self) -> NDArray[np.bool_]:
+    def by_share(self) -> Bools:
         """``[F, C]``: the share stands apart even from heavy-tailed others."""
         return np.asarray(self.adjusted <= self.level)
 
     @property
-    def by_place(self) -> NDArray[np.bool_]:
+    def by_place(self) -> Bools:
         """``[F, C]``: much used, and steady in place in this class's cases alone."""
         return np.asarray((self.adjusted_place <= self.level) & (self.steadier >= STEADIER))
 
     @property
-    def candidate(self) -> NDArray[np.bool_]:
+    def candidate(self) -> Bools:
         """``[F, C]``: by its share or by its place."""
         return self.by_share | self.by_place
 
@@ -173,7 +170,7 @@ def robust_z(values: Floats) -> Floats:
     return np.where(known, z, np.nan)
 
 
-def chance_of_z(z: Floats, judged: NDArray[np.bool_] | None = None) -> Floats:
+def chance_of_z(z: Floats, judged: Bools | None = None) -> Floats:
     """Of so large a robust z ``[F, C]`` anywhere among values that are normal in every column.
 
     ``judged [F, C]`` says which of them are looked at, by something else than their size.

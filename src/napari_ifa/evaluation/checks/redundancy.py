@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 from napari_ifa.evaluation.problems import EvaluationProblem
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,13 +33,13 @@ class Redundancy(Numbers):
 
     class_names: tuple[str, ...]
     frequency: Floats
-    steady: NDArray[np.bool_]
+    steady: Bools
     threshold: float
     removal: FeatureRemoval | None = None
     reason: str = ""
 
     @property
-    def rare(self) -> NDArray[np.bool_]:
+    def rare(self) -> Bools:
         """``[F]``: active for or against no class in at least ``threshold`` of the cases.
 
         What a rare finding needs is rare, so that this says nothing of redundancy.
@@ -51,7 +48,7 @@ class Redundancy(Numbers):
         return np.asarray(seldom & ~self.steady.any(axis=1))
 
     @property
-    def removable(self) -> NDArray[np.bool_]:
+    def removable(self) -> Bools:
         """``[F]``: features that can go; none where it was not measured."""
         if self.removal is None:
             return np.zeros(len(self.frequency), bool)

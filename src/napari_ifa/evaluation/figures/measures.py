@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.figures.drawing import (
     GREY,
@@ -22,6 +21,7 @@ from napari_ifa.evaluation.measures.feature_order import RANDOM_ORDERS
 from napari_ifa.evaluation.measures.localisation import CohortLocalisation
 from napari_ifa.evaluation.measures.masking_curve import ORDERS, MaskingCurve
 from napari_ifa.evaluation.measures.set_measures import MaskedAccuracy, SetAccuracy, SetFit
+from napari_ifa.evaluation.numbers import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -241,7 +241,7 @@ def localisation_figure(localisation: CohortLocalisation) -> Figure:
     return figure
 
 
-def _least_decade(percent: NDArray[np.float64]) -> float:
+def _least_decade(percent: Floats) -> float:
     """The power of ten at or below the least share that is above 0."""
     positive = percent[np.isfinite(percent) & (percent > 0)]
     return float(10.0 ** np.floor(np.log10(max(positive.min(initial=10.0), 1e-6))))
@@ -249,9 +249,9 @@ def _least_decade(percent: NDArray[np.float64]) -> float:
 
 def _scatter(
     axes: Axes,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    classes: NDArray[np.int64],
+    x: Floats,
+    y: Floats,
+    classes: Ints,
     class_count: int,
 ) -> None:
     """Points in the colours of their classes, in an order that hides no class behind another."""

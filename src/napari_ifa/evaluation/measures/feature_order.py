@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.numbers import Ints
 from napari_ifa.evaluation.problems import EvaluationProblem
 
 #: Kept shares of the features at which the masking curve is taken.
@@ -37,8 +37,8 @@ class FeatureOrder:
     several : whether the model has several classes.
     """
 
-    order: NDArray[np.int64]
-    best: NDArray[np.int64]
+    order: Ints
+    best: Ints
     kind: Kind
     without_cases: tuple[int, ...]
     several: bool = True
@@ -167,7 +167,7 @@ class CurveMasks:
         return cls(tuple(masks), kept, first, last, random)
 
 
-def _mask(chosen: NDArray[np.int64], features: int, name: str) -> FeatureMask:
+def _mask(chosen: Ints, features: int, name: str) -> FeatureMask:
     keep = np.zeros(features, bool)
     keep[chosen] = True
     return FeatureMask(keep, name)

@@ -23,6 +23,7 @@ from napari_ifa.evaluation.measures.removal_order import (
     folds_of,
     removal_counts,
 )
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.evaluation.statistics.performance import is_right
@@ -95,9 +96,9 @@ class FeatureRemoval:
     bypassed : whether part of the answer goes around the target layer.
     """
 
-    labels: NDArray[np.int64]
-    every: NDArray[np.bool_]
-    right: dict[Filling, NDArray[np.bool_]]
+    labels: Ints
+    every: Bools
+    right: dict[Filling, Bools]
     counts: tuple[int, ...]
     orders: tuple[FoldOrder, ...]
     groups: Groups = None
@@ -144,7 +145,7 @@ class FeatureRemoval:
         return last
 
     @property
-    def removable(self) -> NDArray[np.bool_]:
+    def removable(self) -> Bools:
         """``[F]``, features that can go: those among the ones removed in every part's order."""
         number = self.can_go()
         result = np.ones(len(self.orders[0].order), bool)
@@ -237,7 +238,7 @@ def feature_removal(
         stacks = [_masks_of(one, counts) for one in orders]
         around: list[bool] = []
 
-        def compute(x: Tensor, cases: list[ReadCase[None]]) -> NDArray[np.bool_]:
+        def compute(x: Tensor, cases: list[ReadCase[None]]) -> Bools:
             if not around:
                 around.append(bypassed(cut, x[:1]))
             places = [case.position for case in cases]
@@ -245,7 +246,7 @@ def feature_removal(
             told = classifier.output_activation
             return _rightly(cut, x, labels[places], stacks, parts, told)
 
-        found: dict[int, NDArray[np.bool_]] = {}
+        found: dict[int, Bools] = {}
         for cases, right in batches(len(cohort)).computed(compute):
             for case, row in zip(cases, right, strict=True):
                 if case.position in row_at:
@@ -276,11 +277,11 @@ def _plan(found: ClassActivation, cases: int) -> tuple[int, int, bool]:
 def _rightly(
     cut: CutNetwork,
     x: Tensor,
-    labels: NDArray[np.int64],
-    stacks: list[tuple[NDArray[np.bool_], NDArray[np.float64]]],
+    labels: Ints,
+    stacks: list[tuple[Bools, Floats]],
     folds: list[int],
     activation: str,
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Whether each case is answered rightly with its own part's masks, ``[B, M]``."""
     from napari_ifa.cam import masked_logits
 
@@ -296,9 +297,7 @@ def _rightly(
     return right
 
 
-def _masks_of(
-    order: FoldOrder, counts: Sequence[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _masks_of(order: FoldOrder, counts: Sequence[int]) -> tuple[Bools, Floats]:
     """Masks ``[1 + 2·S, F]`` and what fills them: all features, then without ``counts`` of them.
 
     First those whose features become their mean, then those whose features become zero.
@@ -316,14 +315,14 @@ def _layer_answers(
     classifier: Classifier,
     cut: CutNetwork,
     batches: CohortPass[None],
-    labels: NDArray[np.int64],
+    labels: Ints,
     cases: int,
 ) -> LayerAnswers:
     """Of the cases that can be used."""
     from napari_ifa.cam import class_activation
 
-    logits: list[NDArray[np.float64]] = []
-    activation: list[NDArray[np.float64]] = []
+    logits: list[Floats] = []
+    activation: list[Floats] = []
     slopes: list[NDArray[np.float32]] = []
     slope: list[int] = []
     plan: list[tuple[int, int, bool]] = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.errors import ExplanationError
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.certainty import bounded_p, interval_of_mean
 from napari_ifa.evaluation.statistics.independence import Groups, of_some, summed
@@ -54,7 +54,7 @@ def localise(explanation: Explanation, mask: Volume) -> Localisation:
     return localised(explanation.class_activation.array, lesion, explanation.scale)
 
 
-def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
+def on_image_grid(mask: Volume, image: Volume) -> Bools:
     """Where a lesion mask is above 0, ``[I, P, L]``.
 
     Raises
@@ -69,7 +69,7 @@ def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
 
 
 def localised(
-    activation: NDArray[np.float32], lesion: NDArray[np.bool_], scale: CommonScale | None
+    activation: NDArray[np.float32], lesion: Bools, scale: CommonScale | None
 ) -> Localisation:
     """Compare a class activation ``[I, P, L]``, NaN outside the field of view, with a lesion."""
     strongest = np.unravel_index(int(np.nanargmax(activation)), activation.shape)
@@ -85,7 +85,7 @@ def localised(
     )
 
 
-def _share_inside(evidence: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
+def _share_inside(evidence: NDArray[np.floating], lesion: Bools) -> float:
     positive = np.clip(np.nan_to_num(evidence.astype(float)), 0.0, None)
     total = positive.sum()
     return float(positive[lesion].sum() / total) if total > 0 else float("nan")
@@ -176,12 +176,12 @@ class CohortLocalisation(Numbers):
         )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
-def _signed_rank_p(difference: NDArray[np.float64], groups: Groups) -> float:
+def _signed_rank_p(difference: Floats, groups: Groups) -> float:
     """Of cases or, of groups, of their means."""
     from scipy.stats import wilcoxon
 

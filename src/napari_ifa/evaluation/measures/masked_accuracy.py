@@ -16,6 +16,7 @@ from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
@@ -47,8 +48,8 @@ class MaskedPredictions:
     """
 
     logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    targets: NDArray[np.float64]
+    labels: Ints
+    targets: Floats
     masks: tuple[FeatureMask, ...]
     case_ids: tuple[str, ...]
     skipped: tuple[SkippedCase, ...]
@@ -64,7 +65,7 @@ class MaskedPredictions:
             f" {counted(outputs, 'output')}; {len(self.skipped)} skipped{accuracy}"
         )
 
-    def accuracy(self) -> NDArray[np.float64]:
+    def accuracy(self) -> Floats:
         """Share of the labelled cases that are answered rightly, ``[M]``; NaN without any."""
         known = self.labels >= 0
         if not known.any():
@@ -148,7 +149,7 @@ def masked_batches(given: int | None) -> BatchSize:
 
 
 def batch_masked_logits(
-    cut: CutNetwork, x: Tensor, activation: ClassActivation, masks: NDArray[np.bool_]
+    cut: CutNetwork, x: Tensor, activation: ClassActivation, masks: Bools
 ) -> NDArray[np.float32]:
     """Logits ``[B, M, C]`` of a batch whose class activation of all classes is known.
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.measures.feature_order import CurveMasks
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 from napari_ifa.evaluation.statistics.certainty import unless_equal
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import determination, regression_measures
@@ -76,7 +75,7 @@ ORDERS: tuple[Order, ...] = ("most important first", "least important first", "r
 
 def accuracy_curve(
     masks: CurveMasks,
-    right: NDArray[np.bool_],
+    right: Bools,
     chance: float,
     bypassed: bool,
     groups: Groups = None,
@@ -93,8 +92,8 @@ def accuracy_curve(
 
 def fit_curve(
     masks: CurveMasks,
-    targets: NDArray[np.float64],
-    answers: NDArray[np.float64],
+    targets: Floats,
+    answers: Floats,
     bypassed: bool,
     groups: Groups = None,
 ) -> MaskingCurve:
@@ -112,7 +111,7 @@ def fit_curve(
 def _curve(
     masks: CurveMasks,
     measure: Literal["accuracy", "R²"],
-    values: NDArray[np.float64],
+    values: Floats,
     bounds: Callable[[int], tuple[float, float]],
     cases: int,
     chance: float,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.checks.duplicates import Appearance, Duplicates, contradicts
 from napari_ifa.evaluation.checks.outliers import LEAST_CASES, OVERALL_WEIGHT, Outliers
 from napari_ifa.evaluation.figures.checks import outlier_figure
+from napari_ifa.evaluation.numbers import Floats, Ints
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections.wording import at, described
 from napari_ifa.wording import counted, listed
@@ -76,7 +76,7 @@ def _answer(found: Outliers, n: int) -> dict[str, object]:
     return {"answer": answer, "target": target, "residual": answer - target}
 
 
-def _place(found: Outliers, n: int, relative: NDArray[np.float64]) -> dict[str, object]:
+def _place(found: Outliers, n: int, relative: Floats) -> dict[str, object]:
     distances = {
         "correlation_distance": found.correlation,
         "mahalanobis_distance": found.mahalanobis,
@@ -121,7 +121,7 @@ def _outlier_meaning(found: Outliers) -> str:
     return text + ("" if found.regression else _about_labels(found, ranked))
 
 
-def _about_labels(found: Outliers, ranked: NDArray[np.int64]) -> str:
+def _about_labels(found: Outliers, ranked: Ints) -> str:
     wrong = int((found.label[ranked] != found.predicted[ranked]).sum())
     nearer = int(found.nearer_others.sum())
     text = ""

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.numbers import Floats
 
 #: Ways in which the patients are dealt out, beside the true one; the least p is 1 over one more.
 DEALS = 999

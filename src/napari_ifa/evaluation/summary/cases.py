@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import answer_names
+from napari_ifa.evaluation.numbers import Bools
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections.wording import quoted_names
 from napari_ifa.evaluation.statistics.performance import is_right
@@ -187,10 +187,8 @@ def remarks_section(remarks: Sequence[Row]) -> Section:
     )
 
 
-def _has_truth(analysis: Analysis) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = (
-        np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
-    )
+def _has_truth(analysis: Analysis) -> Bools:
+    known: Bools = np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
     return known
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.scale import Basis
 from napari_ifa.analysis.store import Analysis, Kind
@@ -18,6 +17,7 @@ from napari_ifa.evaluation.checks.principal import principal_features
 from napari_ifa.evaluation.figures import summary as figures
 from napari_ifa.evaluation.figures.importance import importance_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
+from napari_ifa.evaluation.numbers import Floats, Ints
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections.wording import OVER, quoted_names, said_of
@@ -242,7 +242,7 @@ def _scale_columns(analysis: Analysis, c: int, basis: Basis) -> Row:
     return {name: getattr(scale, name) for name in names} | counts | {"note": scale.note}
 
 
-def _cases_of_classes(analysis: Analysis) -> NDArray[np.int64]:
+def _cases_of_classes(analysis: Analysis) -> Ints:
     return np.asarray(analysis.dataset["cases_true"].values)
 
 
@@ -335,7 +335,7 @@ def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]
             }
 
 
-def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> NDArray[np.float64]:
+def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> Floats:
     """Half of the 95 % interval of a column of the importance matrix, ``[F]`` (Student's t).
 
     NaN below 15 cases. Where several cases are of one patient, over patients, from the cases' own
