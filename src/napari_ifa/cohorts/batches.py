@@ -245,7 +245,7 @@ class Batches(Generic[Kept]):
         skipped = 0
         for item in inputs:
             if self.stop is not None and self.stop():
-                raise Cancelled("The work was stopped.")
+                raise Cancelled(CohortProblem.STOPPED)
             if isinstance(item, SkippedCase):
                 self.skipped.add(item)
                 skipped += not item.mask_alone

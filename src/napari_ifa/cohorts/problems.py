@@ -20,6 +20,7 @@ class CohortProblem(Enum):
     )
     NOT_FINITE = "{values} of {of} values that the network would see are not finite."
     UNREADABLE = "The {what} cannot be read: {reason}."
+    STOPPED = "The work was stopped."
     NONE_USABLE = "None of the cohort's cases can be used; the first, case {case}: {reason}"
     TOO_MANY_SKIPPED = (
         "Case {case} cannot be used: {reason}; {such} where up to {most} may be skipped, so correct"
