@@ -135,10 +135,8 @@ def array_item(path: Path, member: str | None, item: int) -> NDArray[Any]:
     CohortError
         Where the file is damaged, gone, or holds fewer items.
     """
-    try:
+    with _damage_said(path):
         state = path.stat()
-    except OSError as error:
-        raise CohortError(ListProblem.UNREADABLE, file=path.name, reason=error.strerror) from error
     with _reading:
         array = _opened(path, member, state.st_mtime_ns, state.st_size)
     if isinstance(array, CohortError):

@@ -71,6 +71,11 @@ class Case:
         return read_item(self.path, self.member, self.item)
 
 
+def sole(value: Any) -> Any:
+    """What stands alone in a list; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def group_text(value: Any, where: str) -> str | None:
     """A group as it stands in a list: a name or a whole number, or None where there is none.
 
@@ -81,8 +86,7 @@ def group_text(value: Any, where: str) -> str | None:
     CohortError
         For what is neither; ``where`` it stands begins the sentence.
     """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = sole(value)
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -116,10 +120,9 @@ def label_of(value: Any, where: str) -> Label:
         For what is no label of one class or value, such as a list of several; ``where`` it stands
         begins the sentence.
     """
-    if isinstance(value, list):
-        if len(value) != 1:
-            raise CohortError(ListProblem.LIST_OF_LABELS, where=where, labels=len(value))
-        value = value[0]
+    if isinstance(value, list) and len(value) != 1:
+        raise CohortError(ListProblem.LIST_OF_LABELS, where=where, labels=len(value))
+    value = sole(value)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.cohorts.case import Case, group_text, group_title, label_of
+from napari_ifa.cohorts.case import Case, group_text, group_title, label_of, sole
 from napari_ifa.cohorts.listing import Listing
 from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
@@ -70,14 +70,10 @@ def _listed(entry: Any, where: str, root: Root) -> Case | CohortError:
 
 
 def _case(entry: Any, where: str, root: Root) -> Case:
-    image = entry.get("image") if isinstance(entry, dict) else None
-    if isinstance(image, list) and len(image) == 1:
-        image = image[0]
+    image = sole(entry.get("image")) if isinstance(entry, dict) else None
     if not isinstance(image, str) or not image:
         raise CohortError(ListProblem.NOT_ONE_IMAGE, where=where)
-    mask, name = entry.get("mask"), entry.get("id")
-    if isinstance(mask, list) and len(mask) == 1:
-        mask = mask[0]
+    mask, name = sole(entry.get("mask")), entry.get("id")
     title = group_title(key for key in map(str, entry) if key in entry)
     return Case(
         id=str(image if name is None else name),

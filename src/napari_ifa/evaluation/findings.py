@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from napari_ifa.analysis.given import Source, given_analysis
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
@@ -16,6 +14,7 @@ from napari_ifa.evaluation.checks.outliers import Outliers, outliers
 from napari_ifa.evaluation.checks.overfitting import Overfitting, overfitting
 from napari_ifa.evaluation.checks.principal import PrincipalFeatures, principal_features
 from napari_ifa.evaluation.checks.redundancy import Redundancy, redundancy
+from napari_ifa.evaluation.checks.sides import cases_that_count
 from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
 from napari_ifa.evaluation.numbers import Numbers
 from napari_ifa.evaluation.problems import EvaluationProblem
@@ -109,7 +108,8 @@ def findings(
     other = None if other is None else given_analysis(other)
     if not 0 < level < 1:
         raise AnalysisError(EvaluationProblem.LEVEL, level=level)
-    chosen = kind if _has_labels(analysis) and (other is None or _has_labels(other)) else "all"
+    both = (analysis,) if other is None else (analysis, other)
+    chosen = kind if all(cases_that_count(one, "true").any() for one in both) else "all"
     return Findings(
         analysis=analysis,
         overfitting=(
@@ -123,7 +123,3 @@ def findings(
         duplicates=duplicates(analysis, other),
         redundancy=redundancy(analysis),
     )
-
-
-def _has_labels(analysis: Analysis) -> bool:
-    return bool(np.any(analysis.dataset["cases_true"].values > 0))

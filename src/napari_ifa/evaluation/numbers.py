@@ -1,4 +1,4 @@
-"""Numbers, which know neither their figure nor their words: arrays, and what is made of them."""
+"""What measures and findings return, and their arrays: numbers, without figures and words."""
 
 from __future__ import annotations
 

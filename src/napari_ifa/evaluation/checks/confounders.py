@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -186,8 +187,6 @@ def chance_of_z(z: Floats, judged: Bools | None = None) -> Floats:
 
 
 def _middle_and_scale(values: Floats) -> tuple[Floats, Floats]:
-    import warnings
-
     with warnings.catch_warnings():
         # A column without any value has neither.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -199,20 +198,15 @@ def _middle_and_scale(values: Floats) -> tuple[Floats, Floats]:
 
 def _steadier(spread: Floats) -> Floats:
     """How many times less a place varies than in the class where it varies least of all others."""
-    import warnings
-
-    result = np.full_like(spread, np.nan)
+    if spread.shape[1] < 2:
+        return np.full_like(spread, np.nan)
     known = np.where(np.isfinite(spread), spread, np.inf)
     # The least of the other classes: the least of all, or the second where that is the own.
-    least = np.sort(known, axis=1)
-    for c in range(spread.shape[1] if spread.shape[1] > 1 else 0):
-        others = np.where(known[:, c] <= least[:, 0], least[:, 1], least[:, 0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            usual = np.nanmedian(spread[:, c])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # A place that never varies is as steady as a thousandth of the field.
-            result[:, c] = np.where(np.isfinite(others), others, usual) / np.maximum(
-                spread[:, c], 1e-3
-            )
+    least, second = np.sort(known, axis=1)[:, :2].T[..., None]
+    others = np.where(known <= least, second, least)
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        usual = np.nanmedian(spread, axis=0)
+        # A place that never varies is as steady as a thousandth of the field.
+        result: Floats = np.where(np.isfinite(others), others, usual) / np.maximum(spread, 1e-3)
     return result

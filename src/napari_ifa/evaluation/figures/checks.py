@@ -121,16 +121,11 @@ def principal_figure(found: PrincipalFeatures) -> Figure:
         panel.set_xlim(-1, column.size)
         first = order[: min(mask.count, 5)]
         more = " …" if mask.count > len(first) else ""
-        panel.text(
-            0.97,
-            0.95,
+        text = (
             f"{mask.count} of {column.size}: {', '.join(map(str, first))}{more}\n"
-            f"{percent(found.share(c))} of what speaks for it",
-            transform=panel.transAxes,
-            ha="right",
-            va="top",
-            fontsize=9,
+            f"{percent(found.share(c))} of what speaks for it"
         )
+        panel.text(0.97, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=9)
     _legend_once(figure, axes)
     _say_how_many_more(figure, found.class_names, len(axes))
     return figure
@@ -173,15 +168,8 @@ def confounder_figure(found: Confounders) -> Figure:
     for place, (_, c) in enumerate(shown):
         if reach[c] < end:
             panel.plot([reach[c]] * 2, [place - 0.45, place + 0.45], color="black", linewidth=1.5)
-    panel.text(
-        1.0,
-        1.01,
-        f"black: log-normal shares reach this in {100 * found.level:g} % of such tables",
-        transform=panel.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=8.5,
-    )
+    text = f"black: log-normal shares reach this in {100 * found.level:g} % of such tables"
+    panel.text(1.0, 1.01, text, transform=panel.transAxes, ha="right", va="bottom", fontsize=8.5)
     panel.set_ylim(len(shown) + 0.7, -0.7)
     panel.set_xlabel("share of the class's evidence, Σ|importance| (%)")
     marks = {FOR: "candidate, speaks for", AGAINST: "candidate, against", PLAIN: "no candidate"}

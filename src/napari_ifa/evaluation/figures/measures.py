@@ -257,15 +257,11 @@ def _scatter(
     """Points in the colours of their classes, in an order that hides no class behind another."""
     mixed = np.random.default_rng(0).permutation(len(x))[:_MOST_POINTS]
     shown = mixed[np.isfinite(x[mixed]) & np.isfinite(y[mixed])]
-    colours = [_colour(int(c), class_count) for c in classes[shown]]
+    colours = [PALETTE[c if class_count <= len(PALETTE) else 0] for c in classes[shown]]
     axes.scatter(x[shown], y[shown], c=colours, s=22, alpha=0.8, linewidths=0.4, edgecolors="white")
     if not shown.size:
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=GREY)
     only_axes(axes)
-
-
-def _colour(class_idx: int, class_count: int) -> str:
-    return PALETTE[class_idx] if class_count <= len(PALETTE) else PALETTE[0]
 
 
 def _class_legend(figure: Figure, names: Sequence[str], classes: Sequence[int], title: str) -> None:

@@ -147,13 +147,9 @@ class FeatureRemoval:
     @property
     def removable(self) -> Bools:
         """``[F]``, features that can go: those among the ones removed in every part's order."""
-        number = self.can_go()
-        result = np.ones(len(self.orders[0].order), bool)
-        for one in self.orders:
-            gone = np.zeros(len(result), bool)
-            gone[one.order[:number]] = True
-            result &= gone
-        return result
+        number, features = self.can_go(), len(self.orders[0].order)
+        removed = np.concatenate([one.order[:number] for one in self.orders])
+        return np.asarray(np.bincount(removed, minlength=features) == len(self.orders))
 
     def _step(self, filling: Filling, place: int, removed: int) -> RemovalStep:
         right = self.right[filling][:, place]

@@ -114,7 +114,6 @@ def masked_predictions(
     if len({mask.keep.size for mask in masks}) > 1:
         raise AnalysisError(EvaluationProblem.MASK_SIZES)
     stack = np.stack([mask.keep for mask in masks])
-    logits: list[NDArray[np.float32]] = []
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
@@ -128,8 +127,10 @@ def masked_predictions(
                 around.append(bypassed(cut, x[:1]))
             return found
 
-        for _, found in batches.computed(compute):
-            logits.append(np.asarray(decisive(found, classifier.output_activation)))
+        logits = [
+            np.asarray(decisive(found, classifier.output_activation))
+            for _, found in batches.computed(compute)
+        ]
     used = list(batches.used)
     return MaskedPredictions(
         logits=np.concatenate(logits),

@@ -137,16 +137,12 @@ def _about_labels(found: Outliers, ranked: Ints) -> str:
         if wrong
         else " The model answers all of them rightly."
     )
-    few = _classes_with_few_cases(found)
+    counts = np.bincount(found.label[found.label >= 0], minlength=len(found.class_names))
+    few = [n for n, k in zip(found.class_names, counts, strict=True) if k < LEAST_CASES]
     if few:
         text += f" Fewer than {LEAST_CASES} cases, not ranked: {listed(few)}."
     unlabelled = int((found.label < 0).sum())
     return text + (f" Without a label: {counted(unlabelled, 'case')}." if unlabelled else "")
-
-
-def _classes_with_few_cases(found: Outliers) -> list[str]:
-    counts = np.bincount(found.label[found.label >= 0], minlength=len(found.class_names))
-    return [n for n, k in zip(found.class_names, counts, strict=True) if k < LEAST_CASES]
 
 
 def duplicate_sections(found: Duplicates) -> Iterator[Section]:

@@ -76,7 +76,11 @@ def classification_measures(
     numbers = range(len(class_names)) if len(class_names) > 1 else (1, 0)
     names = class_names if len(class_names) > 1 else (class_names[0], f"not {class_names[0]}")
     members: list[Bools] = list(labels == np.array([*numbers])[:, None])
-    rows.append(_balanced(right, [one for one in members if one.any()], groups))
+    present = [own for own in members if own.any()]
+    rights = [right[own] for own in present]
+    balanced = float(np.mean([one.mean() for one in rights]))
+    interval = of_mean_share(rights, [of_some(groups, own) for own in present])
+    rows.append(_measured("balanced accuracy", "", balanced, right.size, interval))
     rows += [
         _share("sensitivity", name, right[own], of_some(groups, own))
         for name, own in zip(names, members, strict=True)
@@ -198,14 +202,6 @@ def class_scores(logits: Floats) -> Floats:
 def _share(measure: str, name: str, right: Bools, groups: Groups) -> Measured:
     value = float(right.mean()) if right.size else float("nan")
     return _measured(measure, name, value, right.size, of_share(right, groups))
-
-
-def _balanced(right: Bools, members: list[Bools], groups: Groups) -> Measured:
-    value = float(np.mean([right[own].mean() for own in members]))
-    interval = of_mean_share(
-        [right[own] for own in members], [of_some(groups, own) for own in members]
-    )
-    return _measured("balanced accuracy", "", value, right.size, interval)
 
 
 def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:

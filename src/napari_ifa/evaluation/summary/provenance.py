@@ -17,7 +17,6 @@ Provenance = Mapping[str, str]
 
 #: What must be equal for two results to be of one model and method.
 _SAME = (*(f"model_{key.replace(' ', '_')}" for key in IDENTITY), "method")
-_COHORT = ("name", "split", "sha256")
 #: Characters of a weights' hash that tell one model from another in a sentence.
 _HASH = 12
 
@@ -37,16 +36,14 @@ def provenance_of(
     ----------
     top : share of the features that count as principal, where the command takes one.
     """
-    entries: dict[str, str] = {"command": command}
     attributes = analysis.dataset.attrs
-    entries |= {"model_name": str(attributes.get("model_name", ""))}
+    entries = {"command": str(command), "model_name": str(attributes.get("model_name", ""))}
     # What an earlier analysis does not say stays unsaid.
     entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
     for prefix, one in (("", analysis), ("other_", other)):
         if one is not None:
-            for key in _COHORT:
-                name = f"cohort_{key}"
-                entries[f"{prefix}{name}"] = str(one.dataset.attrs.get(name, ""))
+            for name in ("cohort_name", "cohort_split", "cohort_sha256"):
+                entries[prefix + name] = str(one.dataset.attrs.get(name, ""))
     return entries | ({} if top is None else {"top": f"{100 * top:g} %"})
 
 
