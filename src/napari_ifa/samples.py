@@ -16,8 +16,8 @@ from napari_ifa.errors import CohortError
 class SampleProblem(Enum):
     """Why there is no sample."""
 
-    MISSING = "the sample data are missing"
-    NO_SUCH_VERSION = "no such version"
+    MISSING = "The sample data are missing from this installation; install napari-ifa again."
+    NO_SUCH_VERSION = "There is no sample cohort '{asked}'; choose clean or confounded."
 
 
 VERSIONS = ("clean", "confounded")
@@ -32,10 +32,7 @@ def sample_data() -> Path:
     for folder in (PACKAGE / "sample_data", PACKAGE.parents[1] / "sample_data"):
         if (folder / "bundles").is_dir():
             return folder
-    raise CohortError(
-        "The sample data are missing from this installation; install napari-ifa again.",
-        SampleProblem.MISSING,
-    )
+    raise CohortError(SampleProblem.MISSING)
 
 
 def bundle(version: str = "clean") -> Path:
@@ -56,9 +53,5 @@ def dicom_series() -> Path:
 
 def _checked(version: str) -> str:
     if version not in VERSIONS:
-        raise CohortError(
-            f"There is no sample cohort '{version}'; choose clean or confounded.",
-            SampleProblem.NO_SUCH_VERSION,
-            asked=version,
-        )
+        raise CohortError(SampleProblem.NO_SUCH_VERSION, asked=version)
     return version

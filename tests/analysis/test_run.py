@@ -223,13 +223,11 @@ def test_progress_is_told_and_a_stop_ends_the_work(cohort) -> None:
     assert told == [(1, 3)]
 
 
-@pytest.mark.parametrize(
-    ("label", "reason"), [("stroke", "no class 'stroke'"), (7, "no class '7'")]
-)
-def test_a_label_that_the_model_lacks_names_the_case(label, reason: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("label", ["stroke", 7])
+def test_a_label_that_the_model_lacks_names_the_case(label, tmp_path: Path) -> None:
     cohort = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHT, label)]))
 
-    with pytest.raises(CohortError, match=rf"case_1\.nii.*{reason}"):
+    with refused(CohortError, CohortProblem.NO_SUCH_CLASS, case="case_1.nii"):
         analyze(tiny_classifier(), cohort)
 
 
@@ -237,10 +235,8 @@ def test_a_case_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     datalist = write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHT, 1)])
     (tmp_path / "case_1.nii").write_bytes(b"broken")
 
-    with pytest.raises(CohortError) as caught:
+    with refused(CohortError, CohortProblem.TOO_MANY_SKIPPED, case="case_1.nii"):
         analyze(tiny_classifier(), read_cohort(datalist))
-    assert caught.value.kind is CohortProblem.TOO_MANY_SKIPPED
-    assert caught.value.facts["case"] == "case_1.nii"
 
 
 def many(tmp_path: Path, broken: list[int]) -> Path:
@@ -271,9 +267,8 @@ def test_few_cases_that_cannot_be_read_are_skipped_and_listed(tmp_path: Path) ->
 def test_more_than_the_stated_share_of_skipped_cases_is_refused(tmp_path: Path) -> None:
     cohort = read_cohort(many(tmp_path, [3, 7]))
 
-    with pytest.raises(
-        CohortError, match=r"case_3\.nii cannot be used.*2 such cases where up to 1"
-    ):
+    kind = CohortProblem.TOO_MANY_SKIPPED
+    with refused(CohortError, kind, case="case_3.nii", skipped=2, most=1):
         analyze(tiny_classifier(), cohort)
     assert len(analyze(tiny_classifier(), cohort, skip_up_to=0.1).skipped) == 2
 
@@ -382,10 +377,10 @@ def test_a_regression_has_values_in_place_of_classes(tmp_path: Path) -> None:
 
 def test_a_label_without_a_meaning_for_the_model_is_refused(tmp_path: Path) -> None:
     text = read_cohort(write_cohort(tmp_path, [(BRIGHT, "old")]))
-    with pytest.raises(CohortError, match=r"case_0\.nii: the label is no number"):
+    with refused(CohortError, CohortProblem.NO_VALUE, case="case_0.nii"):
         analyze(replace(tiny_classifier(), output_activation="none"), text)
     value = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0.5)]))
-    with pytest.raises(CohortError, match=r"case_0\.nii: the label 0\.5 is a value"):
+    with refused(CohortError, CohortProblem.VALUE_FOR_CLASSES, case="case_0.nii", label=0.5):
         analyze(tiny_classifier(), value)
 
 
@@ -402,7 +397,7 @@ def test_numbers_that_are_names_of_other_classes_are_refused(tmp_path: Path) -> 
     named = replace(tiny_classifier(), class_names=("1", "2", "3"))
     cases = read_cohort(write_cohort(tmp_path, [(BRIGHT, 1), (BRIGHT, 2)])).cases
 
-    with pytest.raises(CohortError, match="label 1 may be the class called '1' or class number 1"):
+    with refused(CohortError, CohortProblem.NAME_OR_NUMBER, label=1, name="2"):
         Truth.of(named, cases)
     from_zero = read_cohort(write_cohort(tmp_path, [(BRIGHT, 0), (BRIGHT, 2)])).cases
     assert Truth.of(named, from_zero).labels.tolist() == [0, 2]
@@ -519,7 +514,7 @@ def test_no_space_for_the_file_leaves_the_old_one(analysis, tmp_path, monkeypatc
 def test_one_output_of_unknown_meaning_is_not_held_against_labels(tmp_path: Path) -> None:
     single = replace(tiny_classifier(), class_names=("size",), output_activation="unknown")
     labelled = read_cohort(write_cohort(tmp_path, [(BRIGHT, 1), (MIXED, 0)])).cases
-    with pytest.raises(CohortError, match="a class or a value"):
+    with refused(CohortError, CohortProblem.CLASS_OR_VALUE):
         Truth.of(single, labelled)
     silent = [replace(case, label=None) for case in labelled]
     assert Truth.of(single, silent).labels.tolist() == [-1, -1]

@@ -29,6 +29,7 @@ from napari_ifa.evaluation.findings import findings
 from napari_ifa.evaluation.measures.masked_accuracy import masked_predictions
 from napari_ifa.models import Classifier
 from napari_ifa.models.preprocessing import Preprocessing
+from tests.problems import refused
 from tests.tiny import TinyNetwork, tiny_classifier, write_cohort
 
 #: The first voxel of an image that is too large for the network's memory.
@@ -209,22 +210,17 @@ def test_too_many_and_none_are_refused_with_the_first_case(tmp_path: Path) -> No
     for case in cohort.cases:
         case.path.write_bytes(b"broken")
     work: CohortPass[None] = CohortPass(tiny_classifier(), cohort, skip_up_to=0.4)
-    with pytest.raises(CohortError) as caught:
+    kind = CohortProblem.TOO_MANY_SKIPPED
+    with refused(CohortError, kind, case="case_0.nii", skipped=2, most=1):
         list(work.computed(sizes))
-    assert caught.value.kind is CohortProblem.TOO_MANY_SKIPPED
-    facts = caught.value.facts
-    assert (facts["case"], facts["skipped"], facts["most"]) == ("case_0.nii", 2, 1)
     work = CohortPass(tiny_classifier(), cohort, skip_up_to=1)
-    with pytest.raises(CohortError) as caught:
+    with refused(CohortError, CohortProblem.NONE_USABLE, case="case_0.nii"):
         list(work.computed(sizes))
-    assert caught.value.kind is CohortProblem.NONE_USABLE
-    assert caught.value.facts["case"] == "case_0.nii"
 
 
 def test_a_cohort_without_cases_is_refused_before_any_work() -> None:
-    with pytest.raises(CohortError) as caught:
+    with refused(CohortError, CohortProblem.EMPTY):
         CohortPass(tiny_classifier(), Cohort("empty", ()))
-    assert caught.value.kind is CohortProblem.EMPTY
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -331,10 +327,7 @@ def test_the_share_that_may_be_skipped_is_rounded_down(share, cases, most) -> No
 
 def test_options_that_are_none_are_refused() -> None:
     for share in (-0.1, 1.5, float("nan")):
-        with pytest.raises(AnalysisError) as caught:
+        with refused(AnalysisError, CohortProblem.NO_SHARE):
             most_skipped(share, 10)
-        assert caught.value.kind is CohortProblem.NO_SHARE
-    with pytest.raises(AnalysisError) as caught:
+    with refused(AnalysisError, CohortProblem.NO_BATCH, size=0):
         BatchSize(0)
-    assert caught.value.kind is CohortProblem.NO_BATCH
-    assert caught.value.facts == {"size": 0}

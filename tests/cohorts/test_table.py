@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.cohorts import Cohort, read_cohort
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError
+from tests.problems import refused
 
 
 def read(folder: Path, text: str | bytes, split: str | None = None, name="cases.csv") -> Cohort:
@@ -79,28 +81,48 @@ def test_columns_go_by_their_usual_names(image: str, label: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "kind", "facts"),
     [
-        ("", "lists no case"),
-        ("\n\n", "lists no case"),
-        ("image,label\n", "lists no case"),
-        ("a.nii,0\nb.nii,1\n", "has no column 'image'"),
-        ("image,File,label\na,b,0\n", "columns 'image' and 'File' may all be the image"),
-        ("image,label,label\na,0,1\n", "columns 'label' and 'label' may all be the label"),
-        ("image,label\na,0\n\n,1\n", "row 4: no image is named"),
-        ("image,label\na,0\nb\n", "row 3: 1 cells where the header has 2"),
-        ("image,label\na,0\nb,c,1\n", "row 3: 3 cells where the header has 2"),
-        ("image,label\n../a,0\n", "row 2: the path leads out of the cohort's folder"),
-        ("image,label\na\0b,0\n", "row 2: the path cannot be a file's"),
-        ("image,label\na,inf\n", "row 2: the label is too large"),
-        ("image,label\na," + "9" * 5000 + "\n", "row 2: the label is too large"),
-        ('image,label\n"a,0\n', "not a sound CSV table .* check its quotation marks"),
-        ("image,label\n" + "a" * 200_000 + ",0\n", "not a sound CSV table"),
-        (b"image,label\n\xff\xfe.nii,0\n", "is not UTF-8 text"),
+        ("", ListProblem.NO_CASE, {}),
+        ("\n\n", ListProblem.NO_CASE, {}),
+        ("image,label\n", ListProblem.NO_CASE, {}),
+        ("a.nii,0\nb.nii,1\n", ListProblem.NO_IMAGE_COLUMN, {}),
+        (
+            "image,File,label\na,b,0\n",
+            ListProblem.COLUMNS_ALIKE,
+            {"columns": "'image' and 'File'", "meaning": "image"},
+        ),
+        (
+            "image,label,label\na,0,1\n",
+            ListProblem.COLUMNS_ALIKE,
+            {"columns": "'label' and 'label'", "meaning": "label"},
+        ),
+        ("image,label\na,0\n\n,1\n", ListProblem.NO_IMAGE_NAMED, {"where": "cases.csv, row 4"}),
+        (
+            "image,label\na,0\nb\n",
+            ListProblem.ROW_LENGTH,
+            {"where": "cases.csv, row 3", "cells": 1, "titles": 2},
+        ),
+        (
+            "image,label\na,0\nb,c,1\n",
+            ListProblem.ROW_LENGTH,
+            {"where": "cases.csv, row 3", "cells": 3, "titles": 2},
+        ),
+        ("image,label\n../a,0\n", ListProblem.LEADS_OUT, {"where": "cases.csv, row 2"}),
+        ("image,label\na\0b,0\n", ListProblem.NOT_A_PATH, {"where": "cases.csv, row 2"}),
+        ("image,label\na,inf\n", ListProblem.LABEL_SIZE, {"where": "cases.csv, row 2"}),
+        (
+            "image,label\na," + "9" * 5000 + "\n",
+            ListProblem.LABEL_SIZE,
+            {"where": "cases.csv, row 2"},
+        ),
+        ('image,label\n"a,0\n', ListProblem.NOT_CSV, {"line": 2}),
+        ("image,label\n" + "a" * 200_000 + ",0\n", ListProblem.NOT_CSV, {"line": 2}),
+        (b"image,label\n\xff\xfe.nii,0\n", ListProblem.NOT_UTF8, {"file": "cases.csv"}),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_with_its_row(text, reason, tmp_path: Path) -> None:
-    with pytest.raises(CohortError, match=reason):
+def test_what_is_wrong_with_a_table_is_said_with_its_row(text, kind, facts, tmp_path: Path) -> None:
+    with refused(CohortError, kind, **facts):
         read(tmp_path, text)
 
 

@@ -13,11 +13,15 @@ from torch import nn
 
 from napari_ifa import samples
 from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import Cohort, read_cohort
+from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError, Cancelled, CohortError
 from napari_ifa.evaluation.evaluate import Evaluation, evaluate
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.models import Classifier, load_classifier
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort, write_image
 
 MEANS = (8, 6, 1, 30, 3, 4.5)
@@ -176,29 +180,33 @@ def test_the_sample_heads(tmp_path: Path) -> None:
 
 
 def test_an_analysis_of_another_model_is_refused(cohort: Cohort, analysis: Analysis) -> None:
-    with pytest.raises(AnalysisMismatchError, match="weights differ"):
+    with refused(AnalysisMismatchError, AnalysisProblem.OTHER_MODEL, different=["weights"]):
         evaluate(tiny_classifier(bent=True), analysis, cohort)
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "kind"),
     [
-        ({"top": 5}, "not between 0 and 1"),
-        ({"fractions": ()}, "no share of features"),
-        ({"fractions": (0.5, 0)}, "not between 0 and 1"),
-        ({"batch_size": 0}, "A batch needs 1 case or more"),
-        ({"by": "size"}, "ranked by 'size'"),
+        ({"fractions": ()}, EvaluationProblem.NO_SHARES),
+        ({"batch_size": 0}, CohortProblem.NO_BATCH),
+        ({"by": "size"}, EvaluationProblem.NO_SUCH_RANKING),
     ],
 )
-def test_options_that_are_none_are_refused(options, reason, cohort, analysis) -> None:
-    with pytest.raises(AnalysisError, match=reason):
+def test_options_that_are_none_are_refused(options, kind, cohort, analysis) -> None:
+    with refused(AnalysisError, kind):
+        evaluate(tiny_classifier(), analysis, cohort, **options)
+
+
+@pytest.mark.parametrize("options", [{"top": 5}, {"fractions": (0.5, 0)}])
+def test_a_share_of_features_that_is_none_is_refused(options, cohort, analysis) -> None:
+    with pytest.raises(AnalysisError, match="not between 0 and 1"):
         evaluate(tiny_classifier(), analysis, cohort, **options)
 
 
 def test_an_empty_cohort_and_a_foreign_label_are_refused(tmp_path, analysis) -> None:
-    with pytest.raises(CohortError, match="holds no case"):
+    with refused(CohortError, CohortProblem.EMPTY):
         evaluate(tiny_classifier(), analysis, Cohort("empty", ()))
-    with pytest.raises(CohortError, match=r"case_1\.nii.*no class '7'"):
+    with refused(CohortError, CohortProblem.NO_SUCH_CLASS, case="case_1.nii"):
         evaluate(tiny_classifier(), analysis, write(tmp_path / "foreign", (1, 2), (0, 7)))
 
 

@@ -6,8 +6,10 @@ import pytest
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.evaluation.figures.checks import outlier_figure, principal_figure
 from napari_ifa.evaluation.findings import findings
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.sections import sections_of
 from tests.known_analysis import known_analysis
+from tests.problems import refused
 
 KEYS = [
     "overfitting",
@@ -113,13 +115,13 @@ def test_why_redundancy_was_not_measured_is_filled_in(both):
 
 
 def test_analyses_of_two_models_are_refused():
-    with pytest.raises(AnalysisMismatchError, match="layer"):
+    with refused(AnalysisMismatchError, EvaluationProblem.NOT_COMPARABLE, different="layer"):
         findings(cohort(20, 10, 2), cohort(20, 10, 2, model_layer="another"))
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.1])
 def test_a_level_that_is_none_is_refused(level):
-    with pytest.raises(AnalysisError, match="level of significance"):
+    with refused(AnalysisError, EvaluationProblem.LEVEL, level=level):
         findings(cohort(20, 10, 2), level=level)
 
 

@@ -16,8 +16,10 @@ from napari_ifa.evaluation.measures.localisation import (
     localised,
     on_image_grid,
 )
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.reading import read_volume
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_image
 
 ACTIVATION = np.array([np.nan, -2.0, 1.0, 3.0]).reshape(1, 1, 4)
@@ -68,7 +70,9 @@ def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
     image = read_volume(write_image(tmp_path / "image.nii", [1.0] * 8))
     other = replace(image, array=np.ones((2, 2, 3)))
 
-    with pytest.raises(ExplanationError, match="does not lie on the image's grid"):
+    with refused(
+        ExplanationError, EvaluationProblem.MASK_OFF_GRID, mask=(2, 2, 3), image=image.shape
+    ):
         on_image_grid(other, image)
 
 

@@ -116,10 +116,7 @@ class FeatureChoice:
             For a feature that there is not, or the top features without an analysis.
         """
         if self.kind == "top" and analysis is None:
-            raise AnalysisError(
-                "The top features are those of a cohort; give its analysis with --analysis.",
-                CommandProblem.NEEDS_AN_ANALYSIS,
-            )
+            raise AnalysisError(CommandProblem.TOP_OF_NO_COHORT)
         if self.numbers and features is not None:
             self._by_number(features)
 

@@ -23,7 +23,10 @@ class CommandProblem(Enum):
         "The report is a file and the tables need a folder, and both were given the same"
         " place; give the tables another one."
     )
-    NEEDS_AN_ANALYSIS = "something of a cohort, without its analysis"
+    TOP_OF_NO_COHORT = "The top features are those of a cohort; give its analysis with --analysis."
+    SCALE_OF_NO_COHORT = (
+        "A scale's scope and percentiles are those of a cohort; give its analysis with --analysis."
+    )
     NEEDS_A_BUNDLE = (
         "A layer, a device, trust and an activation are those of a model; give its bundle with"
         " --bundle."

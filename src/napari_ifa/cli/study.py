@@ -123,11 +123,7 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.volumes import missing_slices
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
-        raise AnalysisError(
-            "A scale's scope and percentiles are those of a cohort; give its analysis with"
-            " --analysis.",
-            CommandProblem.NEEDS_AN_ANALYSIS,
-        )
+        raise AnalysisError(CommandProblem.SCALE_OF_NO_COHORT)
     reserve_folder(options, options.out)
     classifier = loaded_classifier(options)
     name = options.class_name

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError, UnsupportedStudyError
 from napari_ifa.reading.nifti.gzipped import BEST_RATIO, is_gzipped, open_unpacked
 from napari_ifa.volumes.geometry_report import GeometryReport
@@ -32,7 +34,6 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _CHUNK = 1 << 24
 #: Arrays kept open: those of two splits, which a pass over both needs by turns at their border.
 _OPEN = 2
-_DAMAGED = "it is damaged or was not copied to its end"
 _DAMAGE = (
     *(ArithmeticError, EOFError, KeyError, MemoryError, RecursionError, RuntimeError, TypeError),
     *(ValueError, struct.error, zlib.error, zipfile.BadZipFile),
@@ -93,14 +94,11 @@ def array_header(path: Path, member: str | None = None) -> ArrayHeader:
     with _damage_said(path):
         header = _idx_header(path) if member is None else _npy_header(path, member)
     if any(n < 0 for n in header.shape):
-        raise CohortError(f"{_called(header)} has a negative size; it is damaged.")
+        raise CohortError(ListProblem.NEGATIVE_SIZE, array=_called(header))
     if header.dtype.hasobject:
-        raise CohortError(
-            f"{_called(header)} holds Python objects, which may run code when read; save it as an"
-            " array of numbers."
-        )
+        raise CohortError(ListProblem.PYTHON_OBJECTS, array=_called(header))
     if header.dtype.kind not in "biufUS":
-        raise CohortError(f"{_called(header)} holds neither numbers nor names; save it as such.")
+        raise CohortError(ListProblem.NOT_NUMBERS, array=_called(header))
     return header
 
 
@@ -137,30 +135,26 @@ def array_item(path: Path, member: str | None, item: int) -> NDArray[Any]:
     CohortError
         Where the file is damaged, gone, or holds fewer items.
     """
-    try:
+    with _damage_said(path):
         state = path.stat()
-    except OSError as error:
-        raise CohortError(f"{path.name} cannot be read: {error.strerror}.") from error
     with _reading:
         array = _opened(path, member, state.st_mtime_ns, state.st_size)
-    if isinstance(array, str):
-        raise CohortError(array)
+    if isinstance(array, CohortError):
+        raise copy(array)
     if not 0 <= item < len(array):
-        raise CohortError(
-            f"{path.name} holds {len(array)} items, so there is no item {item}; read the cohort"
-            " again."
-        )
+        raise CohortError(ListProblem.NO_SUCH_ITEM, file=path.name, items=len(array), item=item)
     return np.array(array[item], dtype=array.dtype.newbyteorder("="))
 
 
 @lru_cache(_OPEN)
-def _opened(path: Path, member: str | None, changed: int, size: int) -> NDArray[Any] | str:
+def _opened(path: Path, member: str | None, changed: int, size: int) -> NDArray[Any] | CohortError:
     """The array, or why there is none, so that a damaged file is not unpacked for every item."""
     del changed, size  # part of the key alone
     try:
         return read_array(array_header(path, member))
     except CohortError as error:
-        return str(error)
+        # As a copy, since the traceback of the error itself holds what was read.
+        return copy(error)
 
 
 def _idx_header(path: Path) -> ArrayHeader:
@@ -168,10 +162,7 @@ def _idx_header(path: Path) -> ArrayHeader:
         magic = stream.read(4)
         dtype = _IDX_TYPES.get(magic[2]) if len(magic) == 4 and magic[:2] == b"\0\0" else None
         if dtype is None or not magic[3]:
-            raise CohortError(
-                f"{path.name} is no idx file: its first bytes are not an idx header's; give the"
-                " file as it was published."
-            )
+            raise CohortError(ListProblem.NOT_IDX, file=path.name)
         sizes = stream.read(4 * magic[3])
     shape = struct.unpack(f">{magic[3]}I", sizes)
     packed = is_gzipped(path)
@@ -186,7 +177,7 @@ def _npy_header(path: Path, member: str) -> ArrayHeader:
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(f"{member}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise CohortError(f"{path.name} is not packed as numpy does; save it with numpy anew.")
+            raise CohortError(ListProblem.NOT_NUMPYS_PACKING, file=path.name)
         with archive.open(info) as stream:
             version = np.lib.format.read_magic(stream)
             if version == (1, 0):
@@ -219,11 +210,10 @@ def _check_size(header: ArrayHeader, most: int, exact: bool) -> None:
     needed = header.offset + header.size
     if needed > most:
         raise CohortError(
-            f"{_called(header)}: the header claims {size_text(header.shape)} values, more than the"
-            f" file can hold; {_DAMAGED}."
+            ListProblem.TOO_SHORT, array=_called(header), shape=size_text(header.shape)
         )
     if exact and needed < most:
-        raise CohortError(f"{_called(header)} is longer than its header says; it is damaged.")
+        raise CohortError(ListProblem.TOO_LONG, array=_called(header))
     if header.start is None:
         refuse_if_too_large(header.shape, header.dtype.itemsize, _called(header))
 
@@ -263,13 +253,16 @@ def _damage_said(path: Path) -> Iterator[None]:
     except CohortError:
         raise
     except UnsupportedStudyError as error:
-        raise CohortError(str(error)) from error
+        raise CohortError(str(error), error.kind, **error.facts) from error
     except OSError as error:
         # gzip complains without a number, and a wrong place in a zip file cannot be gone to.
-        known = None if error.errno == errno.EINVAL else error.strerror
-        raise CohortError(f"{path.name} cannot be read: {known or _DAMAGED}.") from error
+        if error.strerror and error.errno != errno.EINVAL:
+            raise CohortError(
+                ListProblem.UNREADABLE, file=path.name, reason=error.strerror
+            ) from error
+        raise CohortError(ListProblem.DAMAGED, file=path.name) from error
     except _DAMAGE as error:
-        raise CohortError(f"{path.name} cannot be read: {_DAMAGED}.") from error
+        raise CohortError(ListProblem.DAMAGED, file=path.name) from error
 
 
 def _called(header: ArrayHeader) -> str:
@@ -287,20 +280,18 @@ def read_item(path: Path, member: str | None, item: int) -> Volume:
     CohortError
         Where the file is damaged or has changed.
     """
-    values = _native(array_item(path, member, item))
+    values = array_item(path, member, item)
+    # Truths and half-precision numbers as types that images have.
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    elif values.dtype == np.float16:
+        values = values.astype(np.float32)
     if values.ndim == 2 or (values.ndim == 3 and values.shape[-1] in (1, 3)):
         from napari_ifa.reading.picture import picture_volume
 
         return picture_volume(values[..., 0] if values.shape[2:] == (1,) else values)
     if values.ndim != 3:
-        raise CohortError(f"{path.name} no longer holds images; read the cohort again.")
+        raise CohortError(ListProblem.NO_LONGER_IMAGES, file=path.name)
     return volume_from_file_order(
         values.transpose(), np.eye(4), SourceOrder(), report=GeometryReport(notes=(_UNPLACED,))
     )
-
-
-def _native(values: NDArray[Any]) -> NDArray[Any]:
-    """Truths and half-precision numbers as types that images have."""
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
-    return values.astype(np.float32) if values.dtype == np.float16 else values

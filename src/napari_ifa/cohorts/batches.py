@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_ifa.cohorts.cohort import Case, Cohort
-from napari_ifa.cohorts.groups import group_of
+from napari_ifa.cohorts.groups import group_numbers, group_of
 from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.cohorts.skipped import (
     SkippedCase,
@@ -131,7 +134,7 @@ def read_ahead(
         try:
             return _read(local.preprocessing, key, position, case, keep)
         except Exception as error:
-            return [SkippedCase(position, case.id, _reason(error, "image"))]
+            return [SkippedCase(position, case.id, str(_said(error, "image")))]
 
     key = classifier.identity()["weights"]
     with ThreadPoolExecutor(number, thread_name_prefix="ifa-reader") as pool:
@@ -189,15 +192,16 @@ def mask_problems_said() -> Iterator[None]:
         with memory_said(CohortError, "read the lesion mask", "use a computer with more memory"):
             yield
     except Exception as error:
-        raise _MaskError(_reason(error, "lesion mask")) from error
+        said = _said(error, "lesion mask")
+        raise _MaskError(str(said), said.kind, **said.facts) from error
 
 
-def _reason(error: Exception, what: str) -> str:
+def _said(error: Exception, what: str) -> IfaError:
     if isinstance(error, IfaError):
-        return str(error)
+        return error
     # One odd file must not end the work on a cohort, and its message may name a patient.
-    text = getattr(error, "strerror", None) or type(error).__name__
-    return f"The {what} cannot be read: {text}."
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return CohortError(CohortProblem.UNREADABLE, what=what, reason=reason)
 
 
 @dataclass(eq=False)
@@ -241,7 +245,7 @@ class Batches(Generic[Kept]):
         skipped = 0
         for item in inputs:
             if self.stop is not None and self.stop():
-                raise Cancelled("The work was stopped.")
+                raise Cancelled(CohortProblem.STOPPED)
             if isinstance(item, SkippedCase):
                 self.skipped.add(item)
                 skipped += not item.mask_alone
@@ -320,6 +324,8 @@ class CohortPass(Generic[Kept]):
     stop : asked before every case; True ends the work.
     positions : places in the cohort of the cases to take; all by default.
     skipped : the cases that could not be used in the last pass.
+    used : places in the cohort of those that could, ``[N]``, in the order of what was computed.
+    groups : ``[N]``, equal for cases of one patient; None where no patient is known.
     """
 
     classifier: Classifier
@@ -331,6 +337,8 @@ class CohortPass(Generic[Kept]):
     stop: Stop | None = None
     positions: Sequence[int] | None = None
     skipped: tuple[SkippedCase, ...] = ()
+    used: tuple[int, ...] = ()
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_not_empty(self.cohort)
@@ -348,7 +356,9 @@ class CohortPass(Generic[Kept]):
         """
         skipped = SkippedCases(most_skipped(self.skip_up_to, len(self.cohort)))
         positions = range(len(self.cohort)) if self.positions is None else self.positions
-        done = used = 0
+        used: list[int] = []
+        pseudonyms: list[int] = []
+        done = 0
 
         def advance(cases: int) -> None:
             nonlocal done
@@ -362,8 +372,10 @@ class CohortPass(Generic[Kept]):
         cases = ((position, self.cohort.cases[position]) for position in positions)
         with closing(read_ahead(self.classifier, cases, self.keep)) as inputs:
             for part, result in batches.computed(inputs, compute):
-                used += len(part)
+                used += [case.position for case in part]
+                pseudonyms += [case.group for case in part]
                 yield part, result
-        self.skipped = tuple(skipped.cases)
+        self.skipped, self.used = tuple(skipped.cases), tuple(used)
+        self.groups = group_numbers(np.array(pseudonyms, np.uint64))
         if not used and skipped.cases:
             raise none_usable(skipped.cases)

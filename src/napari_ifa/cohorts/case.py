@@ -9,6 +9,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError, UnsupportedStudyError
 from napari_ifa.reading import read_volume
 from napari_ifa.volumes import Volume, missing_slices
@@ -70,6 +71,11 @@ class Case:
         return read_item(self.path, self.member, self.item)
 
 
+def sole(value: Any) -> Any:
+    """What stands alone in a list; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def group_text(value: Any, where: str) -> str | None:
     """A group as it stands in a list: a name or a whole number, or None where there is none.
 
@@ -80,12 +86,11 @@ def group_text(value: Any, where: str) -> str | None:
     CohortError
         For what is neither; ``where`` it stands begins the sentence.
     """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = sole(value)
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise CohortError(f"{where}: the group is neither a name nor a number; correct it.")
+        raise CohortError(ListProblem.GROUP_TYPE, where=where)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = " ".join(str(value).split())
@@ -115,21 +120,15 @@ def label_of(value: Any, where: str) -> Label:
         For what is no label of one class or value, such as a list of several; ``where`` it stands
         begins the sentence.
     """
-    if isinstance(value, list):
-        if len(value) != 1:
-            raise CohortError(
-                f"{where}: the label is a list of {len(value)}, neither a class number nor a name;"
-                " several labels for one case are not supported, give one."
-            )
-        value = value[0]
+    if isinstance(value, list) and len(value) != 1:
+        raise CohortError(ListProblem.LIST_OF_LABELS, where=where, labels=len(value))
+    value = sole(value)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CohortError(
-            f"{where}: the label is neither a class number nor a name nor a value; correct it."
-        )
+        raise CohortError(ListProblem.LABEL_TYPE, where=where)
     if isinstance(value, float) and isnan(value):
         return None
     if abs(value) > _LARGEST or not isfinite(value):
-        raise CohortError(f"{where}: the label is too large for a class or a value; correct it.")
+        raise CohortError(ListProblem.LABEL_SIZE, where=where)
     return value

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from napari_ifa.cohorts.case import Case
+from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.errors import CohortError
 from napari_ifa.wording import counted
 
@@ -32,10 +33,7 @@ def label_kind(cases: Sequence[Case]) -> LabelKind:
     """
     kinds = {type(case.label) for case in cases}
     if float in kinds and str in kinds:
-        raise CohortError(
-            "The labels are names in some cases and values with fractions in others; give either"
-            " a class or a value for all."
-        )
+        raise CohortError(CohortProblem.NAMES_AND_VALUES)
     if float in kinds:
         return "value"
     return "class" if kinds & {int, str} else "none"
@@ -70,59 +68,53 @@ def _image(case: Case) -> _Image:
     return os.path.normcase(case.path), case.member, case.item
 
 
-def _repeated(name: str, cases: Sequence[Case], images: Sequence[_Image]) -> list[str]:
+def _repeated(name: str, cases: Sequence[Case], images: Sequence[_Image]) -> Iterator[str]:
     where = f" in split '{name}'" if name else ""
-    notes = []
     count = Counter(images)
     if len(count) < len(cases):
         first = next(case.id for case, image in zip(cases, images, strict=True) if count[image] > 1)
         number = sum(n > 1 for n in count.values())
-        notes.append(
+        yield (
             f"{counted(number, 'image is', 'images are')} listed more than once{where} (the first"
             f" is {first}) and {'counts' if number == 1 else 'count'} as often."
         )
     ids = Counter(case_id for case_id, _ in set(zip((c.id for c in cases), images, strict=True)))
     if shared := [case_id for case_id in dict.fromkeys(c.id for c in cases) if ids[case_id] > 1]:
         stand = counted(len(shared), "id stands", "ids stand")
-        notes.append(f"{stand} for more than one image{where} (the first is {shared[0]}).")
-    return notes
+        yield f"{stand} for more than one image{where} (the first is {shared[0]})."
 
 
 def _shared(
     splits: Mapping[str, Sequence[Case]],
     images: Mapping[str, Sequence[_Image]],
     chosen: Sequence[str],
-) -> list[str]:
-    notes: list[str] = []
+) -> Iterator[str]:
     known = {name: {*images[name], *(case.id for case in own)} for name, own in splits.items()}
     for split, other in _pairs(list(splits), chosen):
         listed, there = list(zip(splits[split], images[split], strict=True)), known[other]
         both = [case.id for case, image in listed if image in there or case.id in there]
         if both:
-            notes.append(
+            yield (
                 f"{len(both)} of {counted(len(listed), 'case', 'cases')} of {_split(split)}"
                 f" also {'stands' if len(both) == 1 else 'stand'} in {_split(other)} by image"
                 f" or id (the first is {both[0]}): a model that was trained on the one has"
                 " seen them already."
             )
-    return notes
 
 
-def _shared_groups(splits: Mapping[str, Sequence[Case]], chosen: Sequence[str]) -> list[str]:
+def _shared_groups(splits: Mapping[str, Sequence[Case]], chosen: Sequence[str]) -> Iterator[str]:
     """Patients on both sides; they are counted, never named."""
-    notes: list[str] = []
     groups = {name: {case.group for case in own} - {None} for name, own in splits.items()}
     for split, other in _pairs(list(splits), chosen):
         both = groups[split] & groups[other]
         if both:
             cases = sum(case.group in both for case in splits[split])
-            notes.append(
+            yield (
                 f"{len(both)} of {counted(len(groups[split]), 'patient or group', _GROUPS)} of"
                 f" {_split(split)}, with {cases} of its {len(splits[split])} cases, also"
                 f" {'stands' if len(both) == 1 else 'stand'} in {_split(other)}: a model that was"
                 " trained on the one has seen them already."
             )
-    return notes
 
 
 def _pairs(names: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
@@ -135,45 +127,43 @@ def _pairs(names: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]
     ]
 
 
-def _groups_seen(cases: Sequence[Case]) -> list[str]:
+def _groups_seen(cases: Sequence[Case]) -> Iterator[str]:
     count = Counter(case.group for case in cases)
     unknown = count.pop(None, 0)
     if not count:
-        return []
+        return
     least, most = min(count.values()), max(count.values())
     each = f"{least} to {most} cases" if least < most else counted(most, "case")
     without = f"; {unknown} of {len(cases)} cases belong to none" if unknown else ""
-    return [f"{counted(len(count), 'patient or group', _GROUPS)}, of {each} each{without}."]
+    yield f"{counted(len(count), 'patient or group', _GROUPS)}, of {each} each{without}."
 
 
-def _unlabelled(cases: Sequence[Case]) -> list[str]:
+def _unlabelled(cases: Sequence[Case]) -> Iterator[str]:
     missing = sum(case.label is None for case in cases)
-    if not missing:
-        return []
-    if missing == len(cases):
-        return [
+    if missing and missing == len(cases):
+        yield (
             "No case has a label: there is no accuracy and no importance of the true class (eq. 4)."
-        ]
-    return [
-        f"Labels are missing for {missing} of {len(cases)} cases: accuracy and the importance of"
-        " the true class (eq. 4) leave them out."
-    ]
+        )
+    elif missing:
+        yield (
+            f"Labels are missing for {missing} of {len(cases)} cases: accuracy and the importance"
+            " of the true class (eq. 4) leave them out."
+        )
 
 
-def _labels_seen(cases: Sequence[Case]) -> list[str]:
+def _labels_seen(cases: Sequence[Case]) -> Iterator[str]:
     kind = label_kind(cases)
     labels = [case.label for case in cases if case.label is not None]
-    if kind == "none":
-        return []
-    if kind == "value":
-        values = [float(label) for label in labels]
-        return [f"Labels are values from {min(values):g} to {max(values):g}."]
     # Numbers before names.
     count = sorted(Counter(labels).items(), key=lambda c: (isinstance(c[0], str), c[0]))
-    if len(count) > _MOST_NAMED:
+    if kind == "value":
+        values = [float(label) for label in labels]
+        yield f"Labels are values from {min(values):g} to {max(values):g}."
+    elif len(count) > _MOST_NAMED:
         numbers = [n for _, n in count]
-        return [f"{len(count)} classes, of {min(numbers)} to {max(numbers)} cases each."]
-    return ["Classes: " + ", ".join(f"{label} ({n})" for label, n in count) + "."]
+        yield f"{len(count)} classes, of {min(numbers)} to {max(numbers)} cases each."
+    elif kind == "class":
+        yield "Classes: " + ", ".join(f"{label} ({n})" for label, n in count) + "."
 
 
 def _split(name: str) -> str:

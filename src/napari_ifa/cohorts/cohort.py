@@ -13,6 +13,7 @@ from napari_ifa.cohorts.checks import LabelKind, cohort_notes, label_kind
 from napari_ifa.cohorts.datalist import read_datalist
 from napari_ifa.cohorts.folders import read_folders
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
 from napari_ifa.cohorts.stack import is_idx_name, read_idx, read_npz
 from napari_ifa.cohorts.table import read_table
@@ -106,39 +107,39 @@ def _listing(place: Path, root: str | Path | None) -> Listing:
     except (OSError, ValueError):
         is_folder = is_file = False
     if not is_folder and not is_file:
-        raise CohortError(f"{place.name}: no such file or folder; {_KINDS}.")
+        raise CohortError(ListProblem.NOT_FOUND, file=place.name)
     below = _root(place if is_folder else place.parent, root)
-    if is_folder:
-        return read_idx(place) if _holds_idx(place) else read_folders(place, below)
-    suffix = place.suffix.lower()
-    if is_idx_name(place):
-        return read_idx(place)
+    try:
+        return _in_folder(place, below) if is_folder else _in_file(place, below)
+    except OSError as error:
+        raise CohortError(ListProblem.UNREADABLE, file=place.name, reason=error.strerror) from error
+
+
+def _in_folder(folder: Path, root: Root) -> Listing:
+    holds_idx = any(is_idx_name(child) for child in folder.iterdir())
+    return read_idx(folder) if holds_idx else read_folders(folder, root)
+
+
+def _in_file(file: Path, root: Root) -> Listing:
+    suffix = file.suffix.lower()
+    if is_idx_name(file):
+        return read_idx(file)
     if suffix == ".npz":
-        return read_npz(place)
-    if suffix == ".json" or _starts_as_json(place):
-        return read_datalist(place, below)
+        return read_npz(file)
+    if suffix == ".json" or _starts_as_json(file):
+        return read_datalist(file, root)
     if suffix in _TABLES:
-        return read_table(place, below)
-    raise CohortError(f"{place.name} is no list of cases; {_KINDS}.")
+        return read_table(file, root)
+    raise CohortError(ListProblem.NOT_A_LIST, file=file.name)
 
 
 def _root(own: Path, given: str | Path | None) -> Root:
     folder = own if given is None else Path(os.path.expanduser(given)).absolute()
     if not folder.is_dir():
-        raise CohortError(f"{folder.name}: no such folder; give the one that the paths start from.")
+        raise CohortError(ListProblem.NO_ROOT, folder=folder.name)
     return Root(folder)
 
 
-def _holds_idx(folder: Path) -> bool:
-    try:
-        return any(is_idx_name(child) for child in folder.iterdir())
-    except OSError as error:
-        raise CohortError(f"{folder.name} cannot be read: {error.strerror}.") from error
-
-
 def _starts_as_json(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
-    except OSError as error:
-        raise CohortError(f"{file.name} cannot be read: {error.strerror}.") from error
+    with file.open("rb") as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.cohorts.case import Case, group_text, group_title, label_of
+from napari_ifa.cohorts.case import Case, group_text, group_title, label_of, sole
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
 from napari_ifa.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
@@ -44,9 +45,9 @@ def _read_json(file: Path) -> Any:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError, RecursionError) as error:
-        raise CohortError(f"{file.name} is not JSON; give a MONAI datalist.") from error
+        raise CohortError(ListProblem.NOT_JSON, file=file.name) from error
     if not isinstance(content, dict) and not _is_split("", content):
-        raise CohortError(f"{file.name} holds no splits; a MONAI datalist is a table of lists.")
+        raise CohortError(ListProblem.NO_SPLITS, file=file.name)
     return content
 
 
@@ -69,14 +70,10 @@ def _listed(entry: Any, where: str, root: Root) -> Case | CohortError:
 
 
 def _case(entry: Any, where: str, root: Root) -> Case:
-    image = entry.get("image") if isinstance(entry, dict) else None
-    if isinstance(image, list) and len(image) == 1:
-        image = image[0]
+    image = sole(entry.get("image")) if isinstance(entry, dict) else None
     if not isinstance(image, str) or not image:
-        raise CohortError(f"{where}: 'image' is not one path; list one image for each case.")
-    mask, name = entry.get("mask"), entry.get("id")
-    if isinstance(mask, list) and len(mask) == 1:
-        mask = mask[0]
+        raise CohortError(ListProblem.NOT_ONE_IMAGE, where=where)
+    mask, name = sole(entry.get("mask")), entry.get("id")
     title = group_title(key for key in map(str, entry) if key in entry)
     return Case(
         id=str(image if name is None else name),

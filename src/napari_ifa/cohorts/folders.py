@@ -13,6 +13,7 @@ from typing import Literal
 
 from napari_ifa.cohorts.case import Case
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
 from napari_ifa.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
@@ -50,10 +51,7 @@ def read_folders(folder: Path, root: Root) -> Listing:
     name = folder.resolve().name
     children = _folders(folder)
     if {child.casefold() for child in children} >= _NO_CLASSES:
-        raise CohortError(
-            f"{name} has folders of images and of masks, not of classes; list image, label and mask"
-            " in a CSV table."
-        )
+        raise CohortError(ListProblem.IMAGES_AND_MASKS, folder=name)
     splits = [child for child in children if is_split_name(child) and _folders(folder / child)]
     notes: list[str] = []
     if splits:
@@ -182,7 +180,9 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from (e for e in entries if e.name[0] != "." and e.name.lower() not in _CLUTTER)
     except OSError as error:
-        raise CohortError(f"{folder.name} cannot be read: {error.strerror}.") from error
+        raise CohortError(
+            ListProblem.UNREADABLE, file=folder.name, reason=error.strerror
+        ) from error
 
 
 def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "neither"]:

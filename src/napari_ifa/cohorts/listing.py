@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_ifa.cohorts.case import Case
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.splits import splits_called
 from napari_ifa.errors import CohortError
 from napari_ifa.wording import listed
@@ -45,18 +46,22 @@ class Listing:
         """
         if split is None:
             if not any(self.splits.values()):
-                raise CohortError(f"{self.source} lists no case; {self.expected}.")
+                raise CohortError(ListProblem.NO_CASE, file=self.source, expected=self.expected)
             return tuple(self.splits)
         names = [name for name in self.splits if name]
         found = splits_called(split, names)
         if len(found) > 1:
             both = ", ".join(found)
-            raise CohortError(f"{self.source}: split '{split}' may be any of {both}; name one.")
+            raise CohortError(
+                ListProblem.SEVERAL_SPLITS, file=self.source, split=split, splits=both
+            )
         if not found:
-            raise CohortError(f"{self.source} has no split '{split}'; it has {self._named()}.")
+            raise CohortError(
+                ListProblem.NO_SUCH_SPLIT, file=self.source, split=split, splits=self._named()
+            )
         if not self.splits[found[0]]:
             raise CohortError(
-                f"{self.source}: split '{found[0]}' lists no case; the splits are {self._named()}."
+                ListProblem.NO_CASE_IN_SPLIT, file=self.source, split=found[0], splits=self._named()
             )
         return (found[0],)
 

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError
 
 
@@ -40,13 +41,11 @@ class Root:
             path = self._parents[head] / tail
             return self._below(path.resolve(), where) if _is_link(path) else path
         except (ValueError, OSError, RuntimeError) as error:
-            raise CohortError(f"{where}: the path cannot be a file's; correct it.") from error
+            raise CohortError(ListProblem.NOT_A_PATH, where=where) from error
 
     def _below(self, path: Path, where: str) -> Path:
         if not path.is_relative_to(self._real):
-            raise CohortError(
-                f"{where}: the path leads out of the cohort's folder; give that folder as the root."
-            )
+            raise CohortError(ListProblem.LEADS_OUT, where=where)
         return path
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.problems import CohortProblem
 from napari_ifa.errors import AnalysisError, CohortError
+from napari_ifa.wording import counted
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,10 @@ class SkippedCases:
         first = self.cases[0]
         reason = f"{'its lesion mask: ' * first.mask_alone}{first.reason.rstrip('.')}"
         raise CohortError(
-            f"Case {first.id} cannot be used: {reason}; {count} such"
-            f" {'case' if count == 1 else 'cases'} where up to {self.most} may be skipped, so"
-            " correct them or leave them out of the cohort.",
             CohortProblem.TOO_MANY_SKIPPED,
             case=first.id,
-            reason=first.reason,
+            reason=reason,
+            such=counted(count, "such case"),
             skipped=count,
             most=self.most,
         )

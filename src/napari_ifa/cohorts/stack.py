@@ -19,6 +19,7 @@ from napari_ifa.cohorts.array_file import (
 )
 from napari_ifa.cohorts.case import Case, Label, label_of
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.splits import is_split_name
 from napari_ifa.errors import CohortError
 
@@ -58,10 +59,7 @@ def read_idx(path: Path) -> Listing:
         if wanted is None or split == wanted["split"]
     }
     if not images:
-        raise CohortError(
-            f"{path.name}: the images are missing; put the file of the same name with 'images'"
-            " beside it."
-        )
+        raise CohortError(ListProblem.NO_IMAGE_FILE, file=path.name)
     return _listing(folder.resolve().name, path.name, images, places["labels"])
 
 
@@ -86,15 +84,15 @@ def read_npz(path: Path) -> Listing:
         place = images if kind == "image" else labels
         if split in place:
             raise CohortError(
-                f"{path.name}: arrays '{place[split][1]}' and '{member}' may both be the {kind}s;"
-                " save one of them."
+                ListProblem.ARRAYS_ALIKE,
+                file=path.name,
+                first=place[split][1],
+                second=member,
+                meaning=kind,
             )
         place[split] = (path, member)
     if not images:
-        raise CohortError(
-            f"{path.name} has no array 'images' or 'x', but {_named(members)}; save the images [N,"
-            " rows, columns] under that name and their labels [N] as 'labels' or 'y'."
-        )
+        raise CohortError(ListProblem.NO_IMAGE_ARRAY, file=path.name, members=_named(members))
     return _listing(path.stem, path.name, images, labels)
 
 
@@ -108,11 +106,12 @@ def _listing(
 def _cases(split: str, images: _Place, labels: _Place | None) -> list[Case | CohortError]:
     header = array_header(*images)
     number, shape = header.shape[0] if header.shape else 0, header.shape[1:]
-    name = images[0].name
     if len(shape) not in (2, 3) or 0 in shape or header.dtype.kind not in "biuf":
         raise CohortError(
-            f"{name}: an array of {size_text(header.shape)} {header.dtype} values holds no images;"
-            " they are [N, rows, columns], [N, rows, columns, 3] or [N, slices, rows, columns]."
+            ListProblem.NOT_IMAGES,
+            file=images[0].name,
+            shape=size_text(header.shape),
+            dtype=str(header.dtype),
         )
     truth: Iterable[Label] = [None] * number if labels is None else _labels(labels, number)
     path, member = images[0].resolve(), images[1]
@@ -126,13 +125,10 @@ def _labels(place: _Place, number: int) -> list[Label]:
     header = array_header(*place)
     where = ", ".join(filter(None, (place[0].name, place[1])))
     if len(header.shape) == 2 and header.shape[1] > 1:
-        raise CohortError(
-            f"{where}: {header.shape[1]} labels for each case; several labels for one case are not"
-            " supported, give one."
-        )
+        raise CohortError(ListProblem.LABELS_PER_CASE, where=where, labels=header.shape[1])
     if header.shape not in ((number,), (number, 1)):
         found = size_text(header.shape) or "no"
-        raise CohortError(f"{where}: {found} labels for {number} images; give one for each.")
+        raise CohortError(ListProblem.NUMBER_OF_LABELS, where=where, labels=found, images=number)
     values = read_array(header).reshape(number)
     if header.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")

@@ -6,10 +6,12 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from napari_ifa.cohorts.case import Case, Label, group_text, group_title, label_of
 from napari_ifa.cohorts.listing import Listing
+from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.cohorts.root import Root
 from napari_ifa.errors import CohortError
 
@@ -64,7 +66,7 @@ def read_table(file: Path, root: Root) -> Listing:
         except CohortError as error:
             listed = error
         splits.setdefault(values.get("split", ""), []).append(listed)
-    return Listing(file.stem, file.name, splits, _EXPECTED, _notes(header, columns))
+    return Listing(file.stem, file.name, splits, _EXPECTED, tuple(_notes(header, columns)))
 
 
 def _rows(file: Path) -> tuple[str, tuple[str, ...], list[_Row]]:
@@ -82,23 +84,18 @@ def _rows(file: Path) -> tuple[str, tuple[str, ...], list[_Row]]:
         ]
     except csv.Error as error:
         raise CohortError(
-            f"{file.name} is not a sound CSV table ({error}, about line {reader.line_num}); check"
-            " its quotation marks."
+            ListProblem.NOT_CSV, file=file.name, complaint=str(error), line=reader.line_num
         ) from error
     return delimiter, rows[0][1] if rows else (), rows[1:]
 
 
 def _text(file: Path) -> str:
+    content = file.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        content = file.read_bytes()
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if wide else "utf-8-sig")
-    except OSError as error:
-        raise CohortError(f"{file.name} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise CohortError(
-            f"{file.name} is not UTF-8 text; save the table as CSV with that encoding."
-        ) from error
+        raise CohortError(ListProblem.NOT_UTF8, file=file.name) from error
 
 
 def _columns(file: Path, header: tuple[str, ...]) -> dict[str, int]:
@@ -109,35 +106,29 @@ def _columns(file: Path, header: tuple[str, ...]) -> dict[str, int]:
         if len(found) > 1:
             both = " and ".join(f"'{header[n]}'" for n in found)
             raise CohortError(
-                f"{file.name}: columns {both} may all be the {meaning}; rename all but one."
+                ListProblem.COLUMNS_ALIKE, file=file.name, columns=both, meaning=meaning
             )
         if found:
             columns[meaning] = found[0]
     if (group := group_title(header)) is not None:
         columns["group"] = header.index(group)
     if not header:
-        raise CohortError(f"{file.name} lists no case; {_EXPECTED}.")
+        raise CohortError(ListProblem.NO_CASE, file=file.name, expected=_EXPECTED)
     if "image" not in columns:
-        raise CohortError(
-            f"{file.name} has no column 'image' ('path', 'file', 'filename'); the first row names"
-            " the columns: image, label, and if need be mask, id, split, patient."
-        )
+        raise CohortError(ListProblem.NO_IMAGE_COLUMN, file=file.name)
     return columns
 
 
 def _check_width(cells: tuple[str, ...], header: tuple[str, ...], where: str) -> None:
     # Spreadsheets leave empty cells behind the last column.
     if len(cells) < len(header) or any(cells[len(header) :]):
-        raise CohortError(
-            f"{where}: {len(cells)} cells where the header has {len(header)}; put texts that hold"
-            " the delimiter in quotation marks."
-        )
+        raise CohortError(ListProblem.ROW_LENGTH, where=where, cells=len(cells), titles=len(header))
 
 
 def _case(values: dict[str, str], all_whole: bool, where: str, root: Root) -> Case:
     image, mask = values["image"], values.get("mask")
     if not image:
-        raise CohortError(f"{where}: no image is named; give its path or remove the row.")
+        raise CohortError(ListProblem.NO_IMAGE_NAMED, where=where)
     return Case(
         id=values.get("id") or image,
         path=root.path(image, where),
@@ -160,15 +151,13 @@ def _decimal_point(text: str) -> str:
     return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
-def _notes(header: tuple[str, ...], columns: dict[str, int]) -> tuple[str, ...]:
-    notes = []
+def _notes(header: tuple[str, ...], columns: dict[str, int]) -> Iterator[str]:
     if (at := columns.get("group")) is not None:
-        notes.append(f"Cases belong together by the column '{header[at]}'.")
+        yield f"Cases belong together by the column '{header[at]}'."
     others = [f"'{title}'" for n, title in enumerate(header) if n not in columns.values() and title]
     if "label" not in columns and others:
         named = ", ".join(others[:_MOST_NAMED]) + ", …" * (len(others) > _MOST_NAMED)
-        notes.append(
+        yield (
             f"The table has no column 'label' ('class', 'target'); {named}"
             f" {'is' if len(others) == 1 else 'are'} not used."
         )
-    return tuple(notes)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_ifa.cohorts.cohort import Case
+from napari_ifa.cohorts.problems import IF_VALUES, CohortProblem
 from napari_ifa.errors import BundleError, CohortError
 from napari_ifa.models.classifier import Classifier
 
-_IF_VALUES = " If it answers with values, its metadata's task has to say 'regression'."
 #: Class number of a case without one.
 UNLABELLED = -1
 
@@ -48,11 +48,7 @@ class Truth:
             and classifier.output_activation == "unknown"
             and len(classifier.class_names) == 1
         ):
-            raise CohortError(
-                "The model has one output, and its bundle does not say whether that is a class or a"
-                " value, so that the labels have no meaning; choose the output's activation:"
-                " sigmoid for a class, none for a value."
-            )
+            raise CohortError(CohortProblem.CLASS_OR_VALUE)
         if not regression:
             _check_unambiguous(classifier, cases)
         labels = np.full(len(cases), UNLABELLED, np.int64)
@@ -106,10 +102,7 @@ def _check_unambiguous(classifier: Classifier, cases: Sequence[Case]) -> None:
     as_numbers = all(0 <= number < len(names) for number in numbers)
     if as_names and as_numbers and any(names[number] != str(number) for number in numbers):
         first = min(numbers)
-        raise CohortError(
-            f"The label {first} may be the class called '{first}' or class number {first}, which is"
-            f" '{names[first]}'; give the classes' names in the list of a folder or a datalist."
-        )
+        raise CohortError(CohortProblem.NAME_OR_NUMBER, label=first, name=names[first])
 
 
 def _class_number(classifier: Classifier, case: Case) -> int:
@@ -120,16 +113,15 @@ def _class_number(classifier: Classifier, case: Case) -> int:
     if len(classifier.class_names) == 1 and str(label) in ("0", "1"):
         return int(str(label))
     if isinstance(label, float):
-        raise CohortError(
-            f"Case {case.id}: the label {label:g} is a value, but the model answers with"
-            f" classes; give class numbers or names.{_IF_VALUES}"
-        )
+        raise CohortError(CohortProblem.VALUE_FOR_CLASSES, case=case.id, label=label)
     assert label is not None
     try:
         number = classifier.class_index(label)
     except BundleError as error:
-        hint = "" if isinstance(label, str) else _IF_VALUES
-        raise CohortError(f"Case {case.id}: {error}{hint}") from error
+        hint = "" if isinstance(label, str) else IF_VALUES
+        raise CohortError(
+            CohortProblem.NO_SUCH_CLASS, case=case.id, reason=str(error), hint=hint
+        ) from error
     return 1 if len(classifier.class_names) == 1 else number
 
 
@@ -139,8 +131,5 @@ def _value(case: Case) -> float:
     except (TypeError, ValueError):
         value = float("nan")
     if not np.isfinite(value):
-        raise CohortError(
-            f"Case {case.id}: the label is no number, but the model answers with values; give the"
-            " value it should answer."
-        )
+        raise CohortError(CohortProblem.NO_VALUE, case=case.id)
     return value

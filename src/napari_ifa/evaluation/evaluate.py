@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import Ranking
@@ -39,6 +38,8 @@ from napari_ifa.evaluation.measures.set_measures import (
     set_accuracies,
     set_fits,
 )
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.evaluation.sections.left_out import left_out_sections
@@ -151,7 +152,7 @@ def evaluate(
     cohort = given_cohort(cohort)
     analysis.check(classifier)
     if not len(fractions):
-        raise AnalysisError("The masking curve has no share of features; give one or more.")
+        raise AnalysisError(EvaluationProblem.NO_SHARES)
     batches = CohortPass(
         classifier,
         cohort,
@@ -187,12 +188,13 @@ def evaluate(
                 around.append(bypassed(cut, x[:1]))
             return measures
 
-        for cases, measures in batches.computed(compute):
-            found.add(cases, measures)
+        found.parts.extend(measures for _, measures in batches.computed(compute))
     logits = found.joined("logits")
     predicted = explained_classes(logits)
-    groups, known = found.groups, _known(found, truth)
-    sets, curve = _masked(found, truth, masks, around[0], groups)
+    used, groups = list(batches.used), batches.groups
+    truth = Truth(truth.labels[used], truth.targets[used])
+    known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
+    sets, curve = _masked(found, truth, known, masks, around[0], groups)
     whose = (classifier.class_names, seed, groups)
     return Evaluation(
         cases=len(logits),
@@ -226,25 +228,23 @@ def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | No
         return None
 
 
-def _known(found: CaseMeasures, truth: Truth) -> NDArray[np.bool_]:
-    """Which of the cases evaluated have a label or, in a regression, a target."""
-    known = np.isfinite(truth.targets) if found.regression else truth.labels >= 0
-    return np.asarray(known[found.positions])
-
-
 def _masked(
-    found: CaseMeasures, truth: Truth, masks: CurveMasks, bypassed: bool, groups: Groups
+    found: CaseMeasures,
+    truth: Truth,
+    known: Bools,
+    masks: CurveMasks,
+    bypassed: bool,
+    groups: Groups,
 ) -> tuple[tuple[SetAccuracy, ...] | tuple[SetFit, ...] | None, MaskingCurve | None]:
-    known = _known(found, truth)
     if not known.any() or (found.regression and len(found.classifier.class_names) > 1):
         return None, None
     answers, groups = found.joined("answers")[known], of_some(groups, known)
     sets = masks.masks[:SETS]
     if found.regression:
-        targets, values = truth.targets[found.positions][known], answers.astype(float)
+        targets, values = truth.targets[known], answers.astype(float)
         fits = set_fits(targets, values[:, :SETS], sets, groups)
         return fits, fit_curve(masks, targets, values, bypassed, groups)
-    labels = truth.labels[found.positions][known]
+    labels = truth.labels[known]
     logits = found.joined("set_logits")[known].astype(float)
     chance = float(np.bincount(labels).max() / labels.size)
     curve = accuracy_curve(masks, answers == labels[:, None], chance, bypassed, groups)
@@ -253,8 +253,8 @@ def _masked(
 
 def _average_drop(
     found: CaseMeasures,
-    logits: NDArray[np.float64],
-    predicted: NDArray[np.int64],
+    logits: Floats,
+    predicted: Ints,
     groups: Groups,
 ) -> AverageDrop | None:
     whole = found.classifier.probabilities(logits)
@@ -268,7 +268,8 @@ def _average_drop(
 
 
 def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
-    rows = [(n, one) for n, one in enumerate(found.localisations) if one is not None]
+    every = (one for part in found.parts for one in part.found)
+    rows = [(n, one) for n, one in enumerate(every) if one is not None]
     located = [(n, c, one) for n, (c, one) in rows if one is not None]
     if not located:
         return None
@@ -282,9 +283,7 @@ def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | N
     )
 
 
-def _notes(
-    found: CaseMeasures, known: NDArray[np.bool_], order: FeatureOrder, kind: Kind
-) -> Iterator[str]:
+def _notes(found: CaseMeasures, known: Bools, order: FeatureOrder, kind: Kind) -> Iterator[str]:
     names = found.classifier.class_names
     lacking, measure = ("target value", "R²") if found.regression else ("label", "accuracy")
     if found.regression:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.cohorts.batches import ReadCase, mask_problems_said
 from napari_ifa.cohorts.case import Case
-from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.evaluation.measures.average_drop import masked_input_logits
 from napari_ifa.evaluation.measures.consistency import map_sums
 from napari_ifa.evaluation.measures.localisation import Localisation, localised, on_image_grid
 from napari_ifa.evaluation.measures.masked_accuracy import batch_masked_logits
-from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import input_lps_affine
 from napari_ifa.reading import read_volume
@@ -48,7 +47,7 @@ class Lesion:
     """
 
     volume: Volume
-    mask: NDArray[np.bool_]
+    mask: Bools
     input_affine: Affine
 
 
@@ -77,15 +76,16 @@ class BatchMeasures:
     set_logits : ``[B, 3, C]``, of the first three masks.
     masked_inputs : ``[B, C]``, logits of the images times their usual CAMs; no column of a
         regression.
-    found : of each case, the class explained and its localisation; None without a lesion mask.
+    found : of each case, the class explained and its localisation, None where the mask is empty;
+        None without a lesion mask.
     """
 
     size: tuple[int, ...]
-    logits: NDArray[np.float64]
-    sums: NDArray[np.float64]
+    logits: Floats
+    sums: Floats
     answers: NDArray[Any]
     set_logits: NDArray[np.float32]
-    masked_inputs: NDArray[np.float64]
+    masked_inputs: Floats
     found: tuple[tuple[int, Localisation | None] | None, ...]
 
 
@@ -99,19 +99,15 @@ class CaseMeasures:
     masks : ``[M, F]``; the first three are all features, the principal ones and the others.
     scales : the common scale of every class; None where there is none.
     one_scale : that of all classes together, to pool their sums on.
-    positions : place in the cohort of each case so far.
-    pseudonyms : of what each case belongs to, such as its patient.
     parts : the batches so far.
     steps : where the features lie in a network input of each size.
     """
 
     classifier: Classifier
-    labels: NDArray[np.int64]
-    masks: NDArray[np.bool_]
+    labels: Ints
+    masks: Bools
     scales: Sequence[CommonScale | None]
     one_scale: CommonScale | None
-    positions: list[int] = field(default_factory=list)
-    pseudonyms: list[int] = field(default_factory=list)
     parts: list[BatchMeasures] = field(default_factory=list)
     steps: dict[tuple[int, ...], Steps | None] = field(default_factory=dict)
 
@@ -124,7 +120,7 @@ class CaseMeasures:
         self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[MarkedCase]
     ) -> BatchMeasures:
         """Of a batch: its images, their class activation of all classes, and the cases."""
-        logits: NDArray[np.float64] = activation.logits.double().cpu().numpy()
+        logits: Floats = activation.logits.double().cpu().numpy()
         maps = activation.maps()
         size = tuple(int(n) for n in x.shape[2:])
         explained = explained_classes(logits)
@@ -149,26 +145,9 @@ class CaseMeasures:
             ),
         )
 
-    def add(self, batch: list[MarkedCase], found: BatchMeasures) -> None:
-        """Keep the measures of a batch."""
-        self.positions.extend(case.position for case in batch)
-        self.pseudonyms.extend(case.group for case in batch)
-        self.parts.append(found)
-
     def joined(self, name: str) -> NDArray[Any]:
         """One of the measures of all cases, ``[N, …]``."""
         return np.concatenate([getattr(part, name) for part in self.parts])
-
-    @property
-    def groups(self) -> Groups:
-        """Numbers ``[N]``, equal for cases of one patient; None where no patient is known."""
-        return group_numbers(np.array(self.pseudonyms, np.uint64))
-
-    @property
-    def localisations(self) -> list[tuple[int, Localisation | None] | None]:
-        """The class explained and its localisation, None where the mask is empty, of each case
-        ``[N]``; None for a case without a lesion mask."""
-        return [one for part in self.parts for one in part.found]
 
     def _localised(
         self, case: MarkedCase, x: Tensor, maps: Tensor, predicted: int
@@ -192,7 +171,7 @@ class CaseMeasures:
         return chosen, localised(on_image, lesion.mask, self.scales[chosen])
 
 
-def explained_classes(logits: NDArray[np.float64]) -> NDArray[np.int64]:
+def explained_classes(logits: Floats) -> Ints:
     """The predicted class of each case of ``logits [N, C]``; of one output, that one."""
     if logits.shape[1] == 1:
         return np.zeros(len(logits), np.int64)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from napari_ifa.analysis.given import Source, given_analysis
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
@@ -16,8 +14,10 @@ from napari_ifa.evaluation.checks.outliers import Outliers, outliers
 from napari_ifa.evaluation.checks.overfitting import Overfitting, overfitting
 from napari_ifa.evaluation.checks.principal import PrincipalFeatures, principal_features
 from napari_ifa.evaluation.checks.redundancy import Redundancy, redundancy
+from napari_ifa.evaluation.checks.sides import cases_that_count
 from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
 from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections import sections_of
 from napari_ifa.memory import memory_said
@@ -107,10 +107,9 @@ def findings(
     analysis = given_analysis(analysis)
     other = None if other is None else given_analysis(other)
     if not 0 < level < 1:
-        raise AnalysisError(
-            f"A level of significance of {level:g} is not between 0 and 1; give for example 0.05."
-        )
-    chosen = kind if _has_labels(analysis) and (other is None or _has_labels(other)) else "all"
+        raise AnalysisError(EvaluationProblem.LEVEL, level=level)
+    both = (analysis,) if other is None else (analysis, other)
+    chosen = kind if all(cases_that_count(one, "true").any() for one in both) else "all"
     return Findings(
         analysis=analysis,
         overfitting=(
@@ -124,7 +123,3 @@ def findings(
         duplicates=duplicates(analysis, other),
         redundancy=redundancy(analysis),
     )
-
-
-def _has_labels(analysis: Analysis) -> bool:
-    return bool(np.any(analysis.dataset["cases_true"].values > 0))

@@ -9,10 +9,10 @@ from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.checks.candidate_maps import CandidateMaps, candidate_maps
-from napari_ifa.evaluation.checks.confounder_maps import confounder_maps_section
 from napari_ifa.evaluation.findings import Findings, findings
 from napari_ifa.evaluation.measures.feature_removal import feature_removal
 from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.sections.candidate_maps import candidate_maps_section
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.progress import Progress, Stop
 
@@ -23,13 +23,11 @@ class ModelFindings:
 
     Attributes
     ----------
-    classifier : the model.
     findings : of the analysis, with the removal or the reason why it could not be measured.
     maps : of the first confounder candidates; None where there are none, or none can be shown.
     maps_left_out : why none can be shown, a sentence; empty where it is not so.
     """
 
-    classifier: Classifier
     findings: Findings
     maps: CandidateMaps | None = None
     maps_left_out: str = ""
@@ -40,7 +38,7 @@ class ModelFindings:
         sections = self.findings.sections
         if self.maps is None:
             return sections
-        return (*sections, confounder_maps_section(self.classifier, self.findings, self.maps))
+        return (*sections, candidate_maps_section(self.findings.confounders, self.maps))
 
 
 def findings_with_model(
@@ -84,4 +82,4 @@ def findings_with_model(
         except AnalysisError as error:
             # The findings stand without their pictures.
             why = str(error)
-    return ModelFindings(classifier, found, maps, why)
+    return ModelFindings(found, maps, why)

@@ -1,4 +1,4 @@
-"""What measures and findings return: numbers, which know neither their figure nor their words."""
+"""What measures and findings return, and their arrays: numbers, without figures and words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+#: Arrays by what they hold.
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 #: Letters of a value in the short text of a result.
 _LONGEST = 40

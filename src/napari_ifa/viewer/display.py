@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from enum import Enum
 
 from napari_ifa.errors import IfaError
 
@@ -12,10 +13,16 @@ from napari_ifa.errors import IfaError
 _TRIAL = "from qtpy.QtWidgets import QApplication; QApplication([])"
 #: Of a trial; a display that does not answer would be waited for without an end.
 _SECONDS = 30
-_NO_DISPLAY = (
-    "napari's window cannot be opened, for this session has no display that Qt can use; start it on"
-    " the desktop, or connect with one (ssh -X, a remote desktop)."
-)
+
+
+class DisplayProblem(Enum):
+    """Why no window can be opened."""
+
+    NO_DISPLAY = (
+        "napari's window cannot be opened, for this session has no display that Qt can use; start"
+        " it on the desktop, or connect with one (ssh -X, a remote desktop)."
+    )
+    NO_QT = "napari's window cannot be opened, for no Qt is installed; install 'napari-ifa[all]'."
 
 
 def check_display() -> None:
@@ -30,7 +37,7 @@ def check_display() -> None:
         return
     own = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     if not any(os.environ.get(name) for name in own):
-        raise IfaError(_NO_DISPLAY)
+        raise IfaError(DisplayProblem.NO_DISPLAY)
     try:
         trial = subprocess.run(
             [sys.executable, "-c", _TRIAL],
@@ -39,10 +46,8 @@ def check_display() -> None:
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise IfaError(_NO_DISPLAY) from error
+        raise IfaError(DisplayProblem.NO_DISPLAY) from error
     if b"QtBindingsNotFoundError" in trial.stderr or b"ModuleNotFoundError" in trial.stderr:
-        raise IfaError(
-            "napari's window cannot be opened, for no Qt is installed; install 'napari-ifa[all]'."
-        )
+        raise IfaError(DisplayProblem.NO_QT)
     if trial.returncode:
-        raise IfaError(_NO_DISPLAY)
+        raise IfaError(DisplayProblem.NO_DISPLAY)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 class LayerProblem(Enum):
     """Why a layer is not saved."""
 
-    NO_EXPLANATION = "the layer is not an explanation"
+    NO_EXPLANATION = (
+        "This layer is not an explanation; select the layer 'evidence map' and save that one, or"
+        " choose another file type."
+    )
 
 
 def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -74,11 +77,7 @@ def _explanation(attributes: dict[str, Any]) -> Explanation:
 
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:
-        raise IfaError(
-            "This layer is not an explanation; select the layer 'evidence map' and save that one,"
-            " or choose another file type.",
-            LayerProblem.NO_EXPLANATION,
-        )
+        raise IfaError(LayerProblem.NO_EXPLANATION)
     return explanation
 
 

@@ -12,22 +12,22 @@ from napari_ifa.analysis import Analysis, FeatureMask, analyze, explain
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.checks.candidate_maps import candidate_cases, candidate_maps
-from napari_ifa.evaluation.checks.confounder_maps import (
-    confounder_maps,
-    confounder_maps_section,
-)
 from napari_ifa.evaluation.checks.confounders import (
     chance_of_z,
     confounder_candidates,
     log_share,
     robust_z,
 )
+from napari_ifa.evaluation.figures.candidate_maps import candidate_maps_figure
 from napari_ifa.evaluation.findings import findings
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.sections import sections_of
+from napari_ifa.evaluation.sections.candidate_maps import candidate_maps_section
 from napari_ifa.models import load_classifier
 from napari_ifa.volumes import SourceOrder, volume_from_file_order
 from sample_data.making.cohort import make_case, plan
 from tests.known_analysis import known_analysis
+from tests.problems import refused
 
 LESIONS = {"bright lesion": {29, 39}, "dark lesion": {32, 33}}
 
@@ -273,7 +273,7 @@ def test_the_maps_show_the_cases_in_which_the_feature_contributes_most(analysed,
     feature, class_idx = found.confounders.ranked[0]
 
     maps = candidate_maps(classifier, cohort, found, features=1, cases=2)
-    figure = confounder_maps(classifier, found, maps)
+    figure = candidate_maps_figure(found.confounders, maps)
 
     data = analysis.dataset
     own = data["contribution"].values[data["label"].values == class_idx, feature]
@@ -302,7 +302,7 @@ def test_the_section_says_whether_what_it_shows_are_candidates(analysed, version
 
     found = findings(analysis)
     maps = candidate_maps(classifier, cohort, found, features=1, cases=1)
-    section = confounder_maps_section(classifier, found, maps)
+    section = candidate_maps_section(found.confounders, maps)
 
     assert section.title == title
     assert section.meaning.startswith(meaning)
@@ -322,5 +322,5 @@ def test_without_labels_the_cases_answered_so_are_shown(analysed):
 def test_maps_need_the_cohort_that_was_analysed(analysed):
     classifier, cohort, analysis = analysed["confounded"]
 
-    with pytest.raises(AnalysisError, match="give the cohort that was analysed"):
+    with refused(AnalysisError, EvaluationProblem.NO_CANDIDATE_CASE):
         candidate_maps(classifier, replace(cohort, cases=()), findings(analysis))

@@ -9,11 +9,13 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from napari_ifa import samples
 from napari_ifa.analysis import analyze
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.checks.new_case import compared_with_class
 from napari_ifa.evaluation.checks.outliers import outliers
 from napari_ifa.evaluation.figures.checks import outlier_figure
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.sections import cases, sections_of
 from napari_ifa.evaluation.statistics.distances import (
     correlation_distance,
@@ -23,6 +25,7 @@ from napari_ifa.evaluation.statistics.distances import (
 )
 from napari_ifa.models import load_classifier
 from tests.known_analysis import known_analysis
+from tests.problems import refused
 
 
 @pytest.mark.parametrize("each", [1, 2])
@@ -135,18 +138,22 @@ def test_an_odd_new_case_lies_farther_than_any():
     assert compared_with_class(analysis, np.linspace(1, 0, 10), 1, group=20).cases == 14
 
 
+ALIKE = known_analysis(np.ones((9, 5, 2)), [0] * 9)
+WITHOUT_PROFILES = known_analysis(np.ones((9, 5, 2)), [0] * 9, profiles=None)
+
+
 @pytest.mark.parametrize(
-    ("analysis", "contributions", "class_idx", "reason"),
+    ("analysis", "features", "class_idx", "kind", "facts"),
     [
-        (known_analysis(np.ones((9, 5, 2)), [0] * 9, profiles=None), np.ones(5), 0, "without the"),
-        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(4), 0, "has 5 features, but 4"),
-        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(5), 1, "has 0 independent cases of"),
-        (known_analysis(np.ones((9, 5, 2)), [0] * 9), np.ones(5), 2, "There is no class 2"),
+        (WITHOUT_PROFILES, 5, 0, EvaluationProblem.NO_PROFILES, {}),
+        (ALIKE, 4, 0, EvaluationProblem.CONTRIBUTIONS, {"features": 5, "given": 4}),
+        (ALIKE, 5, 1, EvaluationProblem.FEW_CASES, {"independent": "0 independent cases"}),
+        (ALIKE, 5, 2, AnalysisProblem.NO_CLASS, {"class_idx": 2}),
     ],
 )
-def test_what_no_new_case_can_be_compared_with_is_said(analysis, contributions, class_idx, reason):
-    with pytest.raises(AnalysisError, match=reason):
-        compared_with_class(analysis, contributions, class_idx)
+def test_what_no_new_case_can_be_compared_with_is_said(analysis, features, class_idx, kind, facts):
+    with refused(AnalysisError, kind, **facts):
+        compared_with_class(analysis, np.ones(features), class_idx)
 
 
 def cohort_of_patterns(rng, cases: int, features: int = 30):

@@ -14,6 +14,8 @@ from napari_ifa.evaluation.figures.importance import (
     importance_figure,
     without_class_mean,
 )
+from napari_ifa.evaluation.problems import EvaluationProblem
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort
 
 
@@ -77,5 +79,12 @@ def test_two_cohorts_stand_in_one_figure(tmp_path: Path, analysis: Analysis) -> 
 def test_analyses_of_different_layers_are_refused(analysis: Analysis) -> None:
     other = Analysis(analysis.dataset.isel(feature=[0]))
 
-    with pytest.raises(AnalysisError, match="2 features and 2 classes, the second 1 and 2"):
+    with refused(
+        AnalysisError,
+        EvaluationProblem.FEATURES_AND_CLASSES,
+        features=2,
+        classes=2,
+        other_features=1,
+        other_classes=2,
+    ):
         importance_figure(analysis, other)

@@ -7,6 +7,7 @@ import pytest
 from napari_ifa.analysis import Analysis, analyze
 from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisMismatchError
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.summary.provenance import (
     check_provenance,
     evaluated_on,
@@ -14,6 +15,7 @@ from napari_ifa.evaluation.summary.provenance import (
     made_from,
     provenance_of,
 )
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort
 
 CASES = [([8.0] + [0.0] * 7, 0), ([8.0, 8.0] + [0.0] * 6, 1)]
@@ -95,14 +97,16 @@ def test_another_model_or_method_is_refused(attribute: str, what: str, analysis:
     found = provenance_of("evaluate", changed(analysis, **{attribute: "another"}))
 
     check_provenance(provenance_of("evaluate", analysis), "evaluate", analysis, "folder")
-    with pytest.raises(AnalysisMismatchError, match=f"than the analysis: {what} differ; run "):
+    with refused(AnalysisMismatchError, EvaluationProblem.OTHER_MODEL, different=what):
         check_provenance(found, "evaluate", analysis, "folder")
 
 
 def test_the_folder_of_another_command_is_refused(analysis: Analysis) -> None:
     found = provenance_of("findings", analysis)
 
-    with pytest.raises(AnalysisMismatchError, match="by napari-ifa findings, not by evaluate"):
+    with refused(
+        AnalysisMismatchError, EvaluationProblem.OTHER_COMMAND, found="findings", command="evaluate"
+    ):
         check_provenance(found, "evaluate", analysis, "folder")
 
 

@@ -13,9 +13,11 @@ from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError
 from napari_ifa.evaluation.figures.drawing import plain_label
 from napari_ifa.evaluation.figures.summary import binned_shares
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.summary.cases import cohort_names
 from napari_ifa.evaluation.summary.summary import summary_sections
+from tests.problems import refused
 from tests.tiny import tiny_classifier, write_cohort
 
 # Means 1, 2 and 0; the features are (x, −x).
@@ -229,7 +231,7 @@ def test_a_second_cohort_stands_beside_the_first(tmp_path: Path, analysis: Analy
 def test_analyses_of_two_models_do_not_stand_beside_each_other(analysis: Analysis) -> None:
     other = Analysis(analysis.dataset.assign_coords({"class": ["none", "stroke"]}))
 
-    with pytest.raises(AnalysisMismatchError, match="differ in their classes or features"):
+    with refused(AnalysisMismatchError, EvaluationProblem.CLASSES_OR_FEATURES):
         summary_sections(analysis, other)
 
 

@@ -3,5 +3,5 @@
 * `sides`: one of two cohorts that are compared.
 * `overfitting`, `principal`, `confounders`, `outliers`, `duplicates`, `redundancy`: the checks.
 * `new_case`: a new case among the stored ones of a class, by the distance of `outliers`.
-* `confounder_maps`: the maps of the first confounder candidates.
+* `candidate_maps`: the maps of the first confounder candidates, by the model and its cases.
 """

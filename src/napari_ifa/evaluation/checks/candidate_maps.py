@@ -18,6 +18,7 @@ from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.findings import Findings
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import PreparedInput
 from napari_ifa.progress import Stop
@@ -110,14 +111,11 @@ def candidate_maps(
         for case in candidate_cases(cohort, findings, f, c)[:cases]:
             wanted.setdefault(case, []).append((f, c))
     if not wanted:
-        raise AnalysisError(
-            "The cohort has no case of a class with confounder candidates; give the cohort that was"
-            " analysed."
-        )
+        raise AnalysisError(EvaluationProblem.NO_CANDIDATE_CASE)
     chosen = CohortPass(
         classifier,
         cohort,
-        _opened,
+        lambda _, volume, prepared: (volume, prepared),
         size=BatchSize(1),
         skip_up_to=skip_up_to,
         stop=stop,
@@ -153,10 +151,6 @@ def candidate_maps(
         for (f, c), of_pair in found.items()
     )
     return CandidateMaps(tuple(row for row in rows if row), chosen.skipped)
-
-
-def _opened(case: Case, volume: Volume, prepared: MetaTensor) -> tuple[Volume, MetaTensor]:
-    return volume, prepared
 
 
 def _map_of(case_id: str, explanation: Explanation, feature: int) -> CandidateMap:

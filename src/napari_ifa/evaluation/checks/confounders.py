@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import patients_of_classes
-from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
-
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 
 #: Standard deviations of a normal distribution over its median and mean absolute deviation.
 _PER_MEDIAN_DEVIATION, _PER_MEAN_DEVIATION = 1.4826, 1.2533
@@ -71,17 +65,17 @@ class Confounders(Numbers):
     unplaced: str = ""
 
     @property
-    def by_share(self) -> NDArray[np.bool_]:
+    def by_share(self) -> Bools:
         """``[F, C]``: the share stands apart even from heavy-tailed others."""
         return np.asarray(self.adjusted <= self.level)
 
     @property
-    def by_place(self) -> NDArray[np.bool_]:
+    def by_place(self) -> Bools:
         """``[F, C]``: much used, and steady in place in this class's cases alone."""
         return np.asarray((self.adjusted_place <= self.level) & (self.steadier >= STEADIER))
 
     @property
-    def candidate(self) -> NDArray[np.bool_]:
+    def candidate(self) -> Bools:
         """``[F, C]``: by its share or by its place."""
         return self.by_share | self.by_place
 
@@ -177,7 +171,7 @@ def robust_z(values: Floats) -> Floats:
     return np.where(known, z, np.nan)
 
 
-def chance_of_z(z: Floats, judged: NDArray[np.bool_] | None = None) -> Floats:
+def chance_of_z(z: Floats, judged: Bools | None = None) -> Floats:
     """Of so large a robust z ``[F, C]`` anywhere among values that are normal in every column.
 
     ``judged [F, C]`` says which of them are looked at, by something else than their size.
@@ -193,8 +187,6 @@ def chance_of_z(z: Floats, judged: NDArray[np.bool_] | None = None) -> Floats:
 
 
 def _middle_and_scale(values: Floats) -> tuple[Floats, Floats]:
-    import warnings
-
     with warnings.catch_warnings():
         # A column without any value has neither.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -206,20 +198,15 @@ def _middle_and_scale(values: Floats) -> tuple[Floats, Floats]:
 
 def _steadier(spread: Floats) -> Floats:
     """How many times less a place varies than in the class where it varies least of all others."""
-    import warnings
-
-    result = np.full_like(spread, np.nan)
+    if spread.shape[1] < 2:
+        return np.full_like(spread, np.nan)
     known = np.where(np.isfinite(spread), spread, np.inf)
     # The least of the other classes: the least of all, or the second where that is the own.
-    least = np.sort(known, axis=1)
-    for c in range(spread.shape[1] if spread.shape[1] > 1 else 0):
-        others = np.where(known[:, c] <= least[:, 0], least[:, 1], least[:, 0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            usual = np.nanmedian(spread[:, c])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # A place that never varies is as steady as a thousandth of the field.
-            result[:, c] = np.where(np.isfinite(others), others, usual) / np.maximum(
-                spread[:, c], 1e-3
-            )
+    least, second = np.sort(known, axis=1)[:, :2].T[..., None]
+    others = np.where(known <= least, second, least)
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        usual = np.nanmedian(spread, axis=0)
+        # A place that never varies is as steady as a thousandth of the field.
+        result: Floats = np.where(np.isfinite(others), others, usual) / np.maximum(spread, 1e-3)
     return result

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.checks.outliers import LEAST_CASES, LEAST_FEATURES, Distance
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.distances import (
     correlation_distance,
     mahalanobis_of_the_others,
@@ -66,20 +68,14 @@ def compared_with_class(
     """
     data = analysis.dataset
     if "contribution" not in data:
-        raise AnalysisError(
-            "This analysis was made without the contributions of single cases, so no case can be"
-            " compared with them; analyse again with them."
-        )
+        raise AnalysisError(EvaluationProblem.NO_PROFILES)
     features = data.sizes["feature"]
     new = np.asarray(contributions, dtype=np.float64)
     if new.shape != (features,):
-        raise AnalysisError(
-            f"The analysis has {features} features, but {new.size} contributions were given; give"
-            " those of the same layer."
-        )
+        raise AnalysisError(EvaluationProblem.CONTRIBUTIONS, features=features, given=new.size)
     names, classes = analysis.class_names, len(analysis.class_names)
     if not 0 <= class_idx < classes:
-        raise AnalysisError(f"There is no class {class_idx}; the analysis has {classes} classes.")
+        raise AnalysisError(AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=classes)
     of_class = cases_of_class(analysis.labels, classes)[:, class_idx]
     if analysis.is_regression:
         of_class = np.ones(len(of_class), bool)
@@ -91,8 +87,10 @@ def compared_with_class(
     patients = len(np.unique(own))
     if patients < LEAST_CASES:
         raise AnalysisError(
-            f"The analysis has {counted(patients, 'independent case')} of '{names[class_idx]}' to"
-            f" compare with, and {LEAST_CASES} are needed; analyse more."
+            EvaluationProblem.FEW_CASES,
+            independent=counted(patients, "independent case"),
+            name=names[class_idx],
+            least=LEAST_CASES,
         )
     profiles = np.concatenate([np.asarray(data["contribution"].values[members], float), [new]])
     own = np.append(own, own.max() + 1)

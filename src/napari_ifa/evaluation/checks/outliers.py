@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import answer_names
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints, Numbers
 from napari_ifa.evaluation.statistics.distances import (
     correlation_distance,
     mahalanobis_of_the_others,
@@ -18,10 +17,6 @@ from napari_ifa.evaluation.statistics.distances import (
     rank_p,
 )
 
-if TYPE_CHECKING:
-    pass
-
-Floats = NDArray[np.float64]
 Distance = Literal["correlation", "mahalanobis"]
 
 #: Least cases of a class whose cases are judged: each is compared with the mean of the others.
@@ -62,14 +57,14 @@ class Outliers(Numbers):
 
     class_names: tuple[str, ...]
     case_ids: tuple[str, ...]
-    label: NDArray[np.int64]
-    predicted: NDArray[np.int64]
+    label: Ints
+    predicted: Ints
     answer: Floats
     target: Floats
     correlation: Floats
     mahalanobis: Floats
     p: Floats
-    nearer_others: NDArray[np.bool_]
+    nearer_others: Bools
     by: Distance
     stored: bool
     regression: bool
@@ -98,7 +93,7 @@ class Outliers(Numbers):
         return result
 
     @property
-    def ranked(self) -> NDArray[np.int64]:
+    def ranked(self) -> Ints:
         """Numbers of the cases that have a distance, the least usual of their class first.
 
         By p, then by the relative distance. A class of n cases has no p below 1/n, so p counts no
@@ -112,13 +107,13 @@ class Outliers(Numbers):
         p = np.maximum(self.p[members], 1 / min(len(of_class) for of_class in classes))
         return np.asarray(members[np.lexsort((-self.relative[members], p))])
 
-    def _ranked_classes(self) -> list[NDArray[np.int64]]:
+    def _ranked_classes(self) -> list[Ints]:
         """Numbers of the cases that have a distance, class by class."""
         known = np.isfinite(self.distance)
         return [np.flatnonzero(known & (self.label == c)) for c in np.unique(self.label[known])]
 
     @property
-    def first(self) -> NDArray[np.int64]:
+    def first(self) -> Ints:
         """The first 5 % of them, at least one."""
         ranked = self.ranked
         return ranked[: max(1, int(FIRST_SHARE * len(ranked)))]

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import Side, cases_that_count, check_same_model, in_both
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints, Numbers
 from napari_ifa.evaluation.statistics.intervals import pearson
 from napari_ifa.evaluation.statistics.permutation import compared, least_p
-
-if TYPE_CHECKING:
-    pass
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 WhyAll = Literal["values", "no labels", "asked"]
 
@@ -63,10 +56,10 @@ class Overfitting(Numbers):
     adjusted: Floats
     adjusted_sum: Floats
     p_any: float | None
-    train_cases: Counts
-    test_cases: Counts
-    train_patients: Counts
-    test_patients: Counts
+    train_cases: Ints
+    test_cases: Ints
+    train_patients: Ints
+    test_patients: Ints
     grouped: Literal["both", "one", "none"]
     distance: Floats
     distance_by_chance: Floats
@@ -85,17 +78,17 @@ class Overfitting(Numbers):
         return self.p_any is not None and self.p_any <= self.level
 
     @property
-    def significant(self) -> NDArray[np.bool_]:
+    def significant(self) -> Bools:
         """``[F, C]``: features named as different; none where nothing is called at all."""
         return np.asarray(self.adjusted <= self.level) & self.called
 
     @property
-    def significant_sum(self) -> NDArray[np.bool_]:
+    def significant_sum(self) -> Bools:
         """``[C]``: classes whose contributions differ as a whole."""
         return np.asarray(self.adjusted_sum <= self.level) & self.called
 
     @property
-    def tested(self) -> NDArray[np.bool_]:
+    def tested(self) -> Bools:
         """``[C]``: classes whose patients allow a p that small, if they are stored at all."""
         pairs = zip(self.train_patients, self.test_patients, strict=True)
         enough = [least_p(int(n), int(m)) <= self.level for n, m in pairs]

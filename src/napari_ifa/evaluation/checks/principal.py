@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.evaluation.checks.sides import cases_that_count
-from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
-
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.numbers import Floats, Ints, Numbers
 
 RANKINGS: tuple[Ranking, ...] = ("value", "contrast")
 
@@ -39,7 +32,7 @@ class PrincipalFeatures(Numbers):
     class_names: tuple[str, ...]
     importance: Floats
     masks: Mapping[Ranking, tuple[FeatureMask | None, ...]]
-    cases: NDArray[np.int64]
+    cases: Ints
     top: float
     kind: Kind
 

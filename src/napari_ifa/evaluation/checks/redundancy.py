@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.store import Analysis
-from napari_ifa.evaluation.measures.feature_removal import (
-    FeatureRemoval,
-)
-from napari_ifa.evaluation.numbers import Numbers
-
-if TYPE_CHECKING:
-    pass
-
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.measures.feature_removal import FeatureRemoval
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,13 +33,13 @@ class Redundancy(Numbers):
 
     class_names: tuple[str, ...]
     frequency: Floats
-    steady: NDArray[np.bool_]
+    steady: Bools
     threshold: float
     removal: FeatureRemoval | None = None
     reason: str = ""
 
     @property
-    def rare(self) -> NDArray[np.bool_]:
+    def rare(self) -> Bools:
         """``[F]``: active for or against no class in at least ``threshold`` of the cases.
 
         What a rare finding needs is rare, so that this says nothing of redundancy.
@@ -56,7 +48,7 @@ class Redundancy(Numbers):
         return np.asarray(seldom & ~self.steady.any(axis=1))
 
     @property
-    def removable(self) -> NDArray[np.bool_]:
+    def removable(self) -> Bools:
         """``[F]``: features that can go; none where it was not measured."""
         if self.removal is None:
             return np.zeros(len(self.frequency), bool)
@@ -80,7 +72,7 @@ def redundancy(analysis: Analysis, *, threshold: float = 0.05) -> Redundancy:
         steady=mean**2 * (1 - threshold) > threshold * variance,
         threshold=threshold,
         reason=(
-            "The model answers with values, so that there is no accuracy to lose without features."
+            EvaluationProblem.VALUES.value
             if analysis.is_regression
             else "What accuracy loses without features takes the model and labelled cases, and the"
             " analysis alone was given."

@@ -11,9 +11,8 @@ from napari_ifa.analysis.identity import differing
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisMismatchError
-
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +33,8 @@ class Side:
 
     mean: Floats
     logit: Floats
-    cases: Counts
-    patients: Counts
+    cases: Ints
+    patients: Ints
     error: Floats
     independent: tuple[Floats, ...] | None
     grouped: bool
@@ -84,12 +83,11 @@ def check_same_model(one: Analysis, other: Analysis) -> None:
         different.append("number of features or classes")
     if different:
         raise AnalysisMismatchError(
-            f"The two analyses cannot be compared: {', '.join(different)} differ; analyse both"
-            " cohorts with the same model and method."
+            EvaluationProblem.NOT_COMPARABLE, different=", ".join(different)
         )
 
 
-def cases_that_count(analysis: Analysis, kind: Kind) -> Counts:
+def cases_that_count(analysis: Analysis, kind: Kind) -> Ints:
     """``[C]``: the cases that a column of the importance matrix is the mean of."""
     data = analysis.dataset
     if kind == "true":
@@ -98,7 +96,7 @@ def cases_that_count(analysis: Analysis, kind: Kind) -> Counts:
     return np.full(len(analysis.class_names), number, dtype=np.int64)
 
 
-def patients_of_classes(analysis: Analysis) -> Counts:
+def patients_of_classes(analysis: Analysis) -> Ints:
     """``[C]``: patients with cases of each class, or its cases where no patients are known."""
     of_class = cases_of_class(analysis.labels, len(analysis.class_names))
     groups = analysis.groups
@@ -118,11 +116,11 @@ def in_both(one: Analysis, other: Analysis, variable: str) -> int | None:
     return int((both != 0).sum()) if variable == "group" else len(both)
 
 
-def _distinct(groups: Counts, counted: NDArray[np.bool_]) -> Counts:
+def _distinct(groups: Ints, counted: Bools) -> Ints:
     return np.array([len(np.unique(groups[of_class])) for of_class in counted.T], np.int64)
 
 
-def _independent(values: NDArray[np.floating], groups: Counts | None) -> Floats:
+def _independent(values: NDArray[np.floating], groups: Ints | None) -> Floats:
     """``[patients, F]``, a patient's cases averaged."""
     cases = values.astype(np.float64)
     if groups is None or not len(cases):

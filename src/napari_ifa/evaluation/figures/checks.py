@@ -66,7 +66,8 @@ def overfitting_figure(found: Overfitting) -> Figure:
         panel.axvline(0, color="0.85", linewidth=0.8, zorder=0)
         panel.scatter(x[~marked], y[~marked], s=18, color=PLAIN, label="not significant", zorder=2)
         panel.scatter(
-            *(x[marked], y[marked]),
+            x[marked],
+            y[marked],
             s=30,
             marker="D",
             color=FOR,
@@ -120,15 +121,11 @@ def principal_figure(found: PrincipalFeatures) -> Figure:
         panel.set_xlim(-1, column.size)
         first = order[: min(mask.count, 5)]
         more = " …" if mask.count > len(first) else ""
-        panel.text(
-            *(0.97, 0.95),
+        text = (
             f"{mask.count} of {column.size}: {', '.join(map(str, first))}{more}\n"
-            f"{percent(found.share(c))} of what speaks for it",
-            transform=panel.transAxes,
-            ha="right",
-            va="top",
-            fontsize=9,
+            f"{percent(found.share(c))} of what speaks for it"
         )
+        panel.text(0.97, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=9)
     _legend_once(figure, axes)
     _say_how_many_more(figure, found.class_names, len(axes))
     return figure
@@ -152,7 +149,8 @@ def confounder_figure(found: Confounders) -> Figure:
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         text = f"z = {found.z[f, c]:.1f}"
         panel.annotate(
-            *(text, (share, place)),
+            text,
+            (share, place),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
@@ -170,14 +168,8 @@ def confounder_figure(found: Confounders) -> Figure:
     for place, (_, c) in enumerate(shown):
         if reach[c] < end:
             panel.plot([reach[c]] * 2, [place - 0.45, place + 0.45], color="black", linewidth=1.5)
-    panel.text(
-        *(1.0, 1.01),
-        f"black: log-normal shares reach this in {100 * found.level:g} % of such tables",
-        transform=panel.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=8.5,
-    )
+    text = f"black: log-normal shares reach this in {100 * found.level:g} % of such tables"
+    panel.text(1.0, 1.01, text, transform=panel.transAxes, ha="right", va="bottom", fontsize=8.5)
     panel.set_ylim(len(shown) + 0.7, -0.7)
     panel.set_xlabel("share of the class's evidence, Σ|importance| (%)")
     marks = {FOR: "candidate, speaks for", AGAINST: "candidate, against", PLAIN: "no candidate"}
@@ -219,7 +211,8 @@ def outlier_figure(found: Outliers) -> Figure:
     few = [place_of[c] for c in shown if c not in ranked_classes]
     for number, place in enumerate(few):
         panel.axvspan(
-            *(place - 0.4, place + 0.4),
+            place - 0.4,
+            place + 0.4,
             facecolor="0.93",
             hatch="///",
             edgecolor="0.7",
@@ -298,7 +291,8 @@ def _panels(
 
 def _number_beside(panel: Axes, x: float, y: float, text: str, *, left: bool = False) -> None:
     panel.annotate(
-        *(text, (x, y)),
+        text,
+        (x, y),
         xytext=(-5 if left else 5, 3),
         textcoords="offset points",
         ha="right" if left else "left",

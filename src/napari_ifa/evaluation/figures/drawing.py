@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from napari_ifa.evaluation.numbers import Bools
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def plain_label(text: str, length: int = 30) -> str:
     return line.replace("$", r"\$")
 
 
-def hatch_rows(axes: Axes, rows: NDArray[np.bool_], length: int) -> None:
+def hatch_rows(axes: Axes, rows: Bools, length: int) -> None:
     """Hatch rows of a matrix that hold no number; they are ``length`` fields long."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle

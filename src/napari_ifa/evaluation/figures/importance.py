@@ -13,6 +13,8 @@ from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.figures.drawing import MOST_NAMES, hatch_rows, name_classes, white_figure
+from napari_ifa.evaluation.numbers import Floats
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
@@ -49,14 +51,17 @@ def importance_figure(
     names = analysis.class_names
     if other is not None and (other.features, other.class_names) != (analysis.features, names):
         raise AnalysisError(
-            f"The first analysis has {analysis.features} features and {len(names)} classes, the"
-            f" second {other.features} and {len(other.class_names)}; give analyses by one model."
+            EvaluationProblem.FEATURES_AND_CLASSES,
+            features=analysis.features,
+            classes=len(names),
+            other_features=other.features,
+            other_classes=len(other.class_names),
         )
     given = [analysis] if other is None else [analysis, other]
     matrices = [one.dataset[f"importance_{kind}"].values for one in given]
     order = feature_order(matrices[0])
     several = len(names) > 1
-    panels: list[tuple[str, NDArray[np.float64], bool]] = []
+    panels: list[tuple[str, Floats, bool]] = []
     for one, matrix in zip(given, matrices, strict=True):
         cohort = _cohort_name(one)
         panels.append((f"importance, {cohort}", matrix[order], False))
@@ -90,21 +95,21 @@ def importance_figure(
     return figure
 
 
-def feature_order(matrix: NDArray[np.float64]) -> NDArray[np.intp]:
+def feature_order(matrix: Floats) -> NDArray[np.intp]:
     """Features ``[F]`` by the class they speak most for, and within it by how much."""
     filled = np.where(np.isnan(matrix), -np.inf, matrix)
     favourite, value = filled.argmax(axis=1), filled.max(axis=1)
     return np.lexsort((-value, favourite))
 
 
-def without_class_mean(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def without_class_mean(matrix: Floats) -> Floats:
     """``[F, C]`` minus each feature's mean over the classes that have numbers."""
     known = ~np.isnan(matrix)
     total = np.where(known, matrix, 0.0).sum(axis=1, keepdims=True)
     return matrix - total / np.maximum(known.sum(axis=1, keepdims=True), 1)
 
 
-def _largest(matrix: NDArray[np.float64]) -> float:
+def _largest(matrix: Floats) -> float:
     return float(np.nan_to_num(np.abs(matrix)).max())
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.figures.drawing import (
     GREY,
@@ -22,6 +21,7 @@ from napari_ifa.evaluation.measures.feature_order import RANDOM_ORDERS
 from napari_ifa.evaluation.measures.localisation import CohortLocalisation
 from napari_ifa.evaluation.measures.masking_curve import ORDERS, MaskingCurve
 from napari_ifa.evaluation.measures.set_measures import MaskedAccuracy, SetAccuracy, SetFit
+from napari_ifa.evaluation.numbers import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,15 +165,19 @@ def _draw_sets(axes: Axes, sets: Sequence[SetAccuracy] | Sequence[SetFit]) -> No
 
 def _r_squared_scale(axes: Axes, drawn: Sequence[float], axis: Literal["x", "y"]) -> None:
     """All of what is drawn, on a logarithmic scale below -1 where R² goes far down."""
-    known = [value for value in drawn if np.isfinite(value)]
-    least = min(known, default=0.0)
-    if least < -2:
-        getattr(axes, f"set_{axis}scale")("symlog", linthresh=1)
-        getattr(axes, f"{axis}axis").set_major_formatter("{x:g}")
-        bottom = least * 1.4
+    least = min((value for value in drawn if np.isfinite(value)), default=0.0)
+    far_down = least < -2
+    bottom = least * 1.4 if far_down else min(least, 0.0) - 0.05
+    if axis == "x":
+        if far_down:
+            axes.set_xscale("symlog", linthresh=1)
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(bottom, 1.05)
     else:
-        bottom = min(least, 0.0) - 0.05
-    axes.set(**{f"{axis}lim": (bottom, 1.05)})
+        if far_down:
+            axes.set_yscale("symlog", linthresh=1)
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_ylim(bottom, 1.05)
 
 
 def average_drop_figure(drop: AverageDrop) -> Figure:
@@ -209,15 +213,17 @@ def localisation_figure(localisation: CohortLocalisation) -> Figure:
     for axes, (title, share) in zip(panels, shares.items(), strict=True):
         inside = 100 * np.array(share)
         # Linear below the least decade, so that 0 has a place; equal scales keep the line straight.
-        for axis in "xy":
-            getattr(axes, f"set_{axis}scale")("symlog", linthresh=least, linscale=0.5)
+        axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+        axes.set_yscale("symlog", linthresh=least, linscale=0.5)
         axes.plot([0, 100], [0, 100], color="black", linewidth=0.8)
         _scatter(axes, size, inside, classes, len(localisation.class_names))
         ticks = [0.0, *(10.0**n for n in range(round(np.log10(least)), 3))]
-        for axis, zero in (("x", zeros[0] > 0), ("y", any(zeros))):
+        shares_of_lesion = (axes.set_xlim, axes.set_xticks, zeros[0] > 0)
+        shares_inside = (axes.set_ylim, axes.set_yticks, any(zeros))
+        for set_limits, set_ticks, zero in (shares_of_lesion, shares_inside):
             shown = ticks if zero else ticks[1:]
-            axes.set(**{f"{axis}lim": (-least / 4 if zero else least, 110)})
-            getattr(axes, f"set_{axis}ticks")(shown, [f"{tick:g}" for tick in shown])
+            set_limits(-least / 4 if zero else least, 110)
+            set_ticks(shown, [f"{tick:g}" for tick in shown])
         axes.minorticks_off()
         if any(zeros):
             axes.axhline(0, color=GREY, linewidth=0.6, linestyle=":", zorder=0)
@@ -235,7 +241,7 @@ def localisation_figure(localisation: CohortLocalisation) -> Figure:
     return figure
 
 
-def _least_decade(percent: NDArray[np.float64]) -> float:
+def _least_decade(percent: Floats) -> float:
     """The power of ten at or below the least share that is above 0."""
     positive = percent[np.isfinite(percent) & (percent > 0)]
     return float(10.0 ** np.floor(np.log10(max(positive.min(initial=10.0), 1e-6))))
@@ -243,23 +249,19 @@ def _least_decade(percent: NDArray[np.float64]) -> float:
 
 def _scatter(
     axes: Axes,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    classes: NDArray[np.int64],
+    x: Floats,
+    y: Floats,
+    classes: Ints,
     class_count: int,
 ) -> None:
     """Points in the colours of their classes, in an order that hides no class behind another."""
     mixed = np.random.default_rng(0).permutation(len(x))[:_MOST_POINTS]
     shown = mixed[np.isfinite(x[mixed]) & np.isfinite(y[mixed])]
-    colours = [_colour(int(c), class_count) for c in classes[shown]]
+    colours = [PALETTE[c if class_count <= len(PALETTE) else 0] for c in classes[shown]]
     axes.scatter(x[shown], y[shown], c=colours, s=22, alpha=0.8, linewidths=0.4, edgecolors="white")
     if not shown.size:
         axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=GREY)
     only_axes(axes)
-
-
-def _colour(class_idx: int, class_count: int) -> str:
-    return PALETTE[class_idx] if class_count <= len(PALETTE) else PALETTE[0]
 
 
 def _class_legend(figure: Figure, names: Sequence[str], classes: Sequence[int], title: str) -> None:

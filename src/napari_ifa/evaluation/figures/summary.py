@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_ifa.analysis.colour import diverging_colormap
 from napari_ifa.analysis.distribution import Distribution
@@ -18,6 +18,7 @@ from napari_ifa.evaluation.figures.drawing import (
     plain_label,
     white_figure,
 )
+from napari_ifa.evaluation.numbers import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +87,7 @@ def distribution_figure(
 
 
 def confusion_figure(
-    tables: Sequence[NDArray[np.int64]], cohorts: Sequence[str], class_names: Sequence[str]
+    tables: Sequence[Ints], cohorts: Sequence[str], class_names: Sequence[str]
 ) -> Figure:
     """Cases by true and answered class ``[C, C]``, shaded by their share of the true class."""
 
@@ -150,7 +151,7 @@ def _draw_distributions(
     distributions: Sequence[Distribution],
     cohorts: Sequence[str],
     c: int,
-    edges: NDArray[np.float64],
+    edges: Floats,
     percentiles: tuple[float, float],
 ) -> None:
     notes = []
@@ -193,9 +194,7 @@ def _mark(axes: Axes, text: str, value: float, side: str) -> None:
     )
 
 
-def binned_shares(
-    distribution: Distribution, c: int, edges: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
+def binned_shares(distribution: Distribution, c: int, edges: Floats) -> tuple[Floats, float]:
     """Percent of a class's values between edges, one of which is 0, and percent that are 0.
 
     The zeros are in no bin.

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints, Numbers
 from napari_ifa.evaluation.statistics.certainty import interval_of_mean
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.evaluation.statistics.shares import of_share
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from napari_ifa.cam import CutNetwork
 
 
-def masked_input_logits(
-    cut: CutNetwork, x: Tensor, maps: Tensor, classes: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def masked_input_logits(cut: CutNetwork, x: Tensor, maps: Tensor, classes: Ints) -> Floats:
     """Logits ``[B, C]`` of the images ``x [B, C, *spatial]``, each times its usual CAM.
 
     The usual CAM of ``classes [B]`` is the class activation on the image grid (linear
@@ -89,19 +86,19 @@ class AverageDrop(Numbers):
     groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
 
-    probability: NDArray[np.float64]
-    masked: NDArray[np.float64]
-    predicted: NDArray[np.int64]
+    probability: Floats
+    masked: Floats
+    predicted: Ints
     class_names: tuple[str, ...]
     groups: Groups = None
 
     @property
-    def increase(self) -> NDArray[np.bool_]:
+    def increase(self) -> Bools:
         """Which cases gain, ``[N]``: p_masked > p."""
         return np.asarray(self.masked > self.probability)
 
     @property
-    def drop(self) -> NDArray[np.float64]:
+    def drop(self) -> Floats:
         """max(0, p - p_masked) / p of each case, ``[N]``; 0 where p itself is 0."""
         lost = np.clip(self.probability - self.masked, 0.0, None)
         return np.divide(lost, self.probability, out=np.zeros_like(lost), where=lost > 0)
@@ -114,7 +111,7 @@ class AverageDrop(Numbers):
             groups.append(("all", np.ones(len(self.predicted), bool)))
         return tuple(self._of(name, counted) for name, counted in groups)
 
-    def _of(self, name: str, counted: NDArray[np.bool_]) -> ClassDrop:
+    def _of(self, name: str, counted: Bools) -> ClassDrop:
         increase, drop = self.increase[counted], self.drop[counted]
         groups = of_some(self.groups, counted)
         share, mean = of_share(increase, groups), interval_of_mean(drop, groups)

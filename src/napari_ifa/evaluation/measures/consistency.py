@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_ifa.analysis.scale import CommonScale
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Floats, Ints, Numbers
 from napari_ifa.evaluation.statistics.certainty import bounded_p, bounded_rank_p
 from napari_ifa.evaluation.statistics.independence import Groups, number_of
 from napari_ifa.evaluation.statistics.intervals import NO_INTERVAL, Interval, bootstrapped, pearson
@@ -66,7 +66,7 @@ def map_sums(
     size: tuple[int, ...],
     scales: Sequence[CommonScale | None],
     one: CommonScale | None = None,
-) -> NDArray[np.float64]:
+) -> Floats:
     """s_n = Σ_v (map on the image grid), for each kind of map: `[B, C, 4]`.
 
     Parameters
@@ -202,7 +202,7 @@ def correlate(
     )
 
 
-def _no_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+def _no_correlation(one: Floats, other: Floats) -> str:
     if np.isnan(one).any():
         return "the class has no common scale"
     if len(one) < 3:
@@ -214,9 +214,7 @@ def _no_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> str
     return ""
 
 
-def _spearman(
-    x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1
-) -> NDArray[np.float64]:
+def _spearman(x: Floats, y: Floats, axis: int = -1) -> Floats:
     from scipy.stats import rankdata
 
     return pearson(rankdata(x, axis=axis), rankdata(y, axis=axis), axis)
@@ -236,16 +234,14 @@ class Consistency(Numbers):
     groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
 
-    sums: NDArray[np.float64]
-    logits: NDArray[np.float64]
-    predicted: NDArray[np.int64]
+    sums: Floats
+    logits: Floats
+    predicted: Ints
     class_names: tuple[str, ...]
     seed: int = 0
     groups: Groups = None
 
-    def pair(
-        self, kind: int, class_idx: int | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def pair(self, kind: int, class_idx: int | None = None) -> tuple[Floats, Floats]:
         """Sums and logits of one class over all cases, or of each case's predicted class."""
         rows = np.arange(len(self.logits))
         column = self.predicted if class_idx is None else class_idx

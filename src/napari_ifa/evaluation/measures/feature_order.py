@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.numbers import Ints
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 #: Kept shares of the features at which the masking curve is taken.
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -36,8 +37,8 @@ class FeatureOrder:
     several : whether the model has several classes.
     """
 
-    order: NDArray[np.int64]
-    best: NDArray[np.int64]
+    order: Ints
+    best: Ints
     kind: Kind
     without_cases: tuple[int, ...]
     several: bool = True
@@ -60,18 +61,15 @@ class FeatureOrder:
         known = np.isfinite(matrix).all(axis=0)
         key = matrix[:, known]
         if not key.size:
-            raise AnalysisError("The analysis has no importance of any feature; run it again.")
+            raise AnalysisError(EvaluationProblem.NO_IMPORTANCE)
         if by == "abs":
             key = np.abs(key)
         elif by == "contrast":
             if key.shape[1] < 2:
-                raise AnalysisError(
-                    "The contrast is a class against the others, and here one class alone has an"
-                    " importance; rank by value or abs."
-                )
+                raise AnalysisError(EvaluationProblem.CONTRAST_OF_ONE)
             key = key - key.mean(axis=1, keepdims=True)
         elif by != "value":
-            raise AnalysisError(f"Features cannot be ranked by '{by}'; use value, abs or contrast.")
+            raise AnalysisError(EvaluationProblem.NO_SUCH_RANKING, by=by)
         rank = np.argsort(np.argsort(-key, axis=0, kind="stable"), axis=0, kind="stable")
         best = rank.min(axis=1)
         order = np.lexsort((rank.mean(axis=1), best))
@@ -169,7 +167,7 @@ class CurveMasks:
         return cls(tuple(masks), kept, first, last, random)
 
 
-def _mask(chosen: NDArray[np.int64], features: int, name: str) -> FeatureMask:
+def _mask(chosen: Ints, features: int, name: str) -> FeatureMask:
     keep = np.zeros(features, bool)
     keep[chosen] = True
     return FeatureMask(keep, name)

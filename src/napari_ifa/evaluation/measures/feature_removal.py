@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_ifa.cohorts.batches import CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
-from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.measures.masked_accuracy import masked_batches
@@ -24,7 +23,9 @@ from napari_ifa.evaluation.measures.removal_order import (
     folds_of,
     removal_counts,
 )
-from napari_ifa.evaluation.statistics.independence import Groups
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
+from napari_ifa.evaluation.problems import EvaluationProblem
+from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.evaluation.statistics.shares import of_lost_share
 from napari_ifa.models.classifier import Classifier
@@ -95,9 +96,9 @@ class FeatureRemoval:
     bypassed : whether part of the answer goes around the target layer.
     """
 
-    labels: NDArray[np.int64]
-    every: NDArray[np.bool_]
-    right: dict[Filling, NDArray[np.bool_]]
+    labels: Ints
+    every: Bools
+    right: dict[Filling, Bools]
     counts: tuple[int, ...]
     orders: tuple[FoldOrder, ...]
     groups: Groups = None
@@ -134,25 +135,21 @@ class FeatureRemoval:
             number = step.removed
         return number
 
-    def seemed_to_go(self, filling: Filling = "mean") -> RemovalStep | None:
-        """The last step up to which no more than a point was lost as measured; None without any."""
+    def seemed_to_go(self) -> RemovalStep | None:
+        """The last step, to the mean, up to which at most a point was lost as measured; or None."""
         last = None
-        for step in self.of_filling(filling):
+        for step in self.of_filling("mean"):
             if max(step.lost, step.balanced_lost) > TOLERATED:
                 break
             last = step
         return last
 
     @property
-    def removable(self) -> NDArray[np.bool_]:
+    def removable(self) -> Bools:
         """``[F]``, features that can go: those among the ones removed in every part's order."""
-        number = self.can_go()
-        result = np.ones(len(self.orders[0].order), bool)
-        for one in self.orders:
-            gone = np.zeros(len(result), bool)
-            gone[one.order[:number]] = True
-            result &= gone
-        return result
+        number, features = self.can_go(), len(self.orders[0].order)
+        removed = np.concatenate([one.order[:number] for one in self.orders])
+        return np.asarray(np.bincount(removed, minlength=features) == len(self.orders))
 
     def _step(self, filling: Filling, place: int, removed: int) -> RemovalStep:
         right = self.right[filling][:, place]
@@ -201,16 +198,11 @@ def feature_removal(
     from napari_ifa.cam import CutNetwork, bypassed
 
     if classifier.output_activation == "none":
-        raise AnalysisError(
-            "The model answers with values, so that there is no accuracy to lose without features."
-        )
+        raise AnalysisError(EvaluationProblem.VALUES)
     labels = Truth.of(classifier, cohort.cases).labels
     kept = np.flatnonzero(labels >= 0)
     if len(kept) < FOLDS:
-        raise AnalysisError(
-            f"{len(kept)} cases of the cohort have a label; what accuracy loses without features"
-            f" takes {FOLDS} or more."
-        )
+        raise AnalysisError(EvaluationProblem.FEW_LABELS, cases=len(kept), least=FOLDS)
     cohort = replace(cohort, cases=tuple(cohort.cases[n] for n in kept))
     labels = labels[kept]
 
@@ -229,21 +221,20 @@ def feature_removal(
         )
 
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
-        answers, positions, groups = _layer_answers(
-            classifier, cut, batches(0), labels, len(cohort)
-        )
+        first = batches(0)
+        answers = _layer_answers(classifier, cut, first, labels, len(cohort))
         features = answers.activation.shape[1]
         if features < 2:
-            raise AnalysisError("The target layer has one feature; without it there is no answer.")
-        folds = folds_of(answers.labels, groups)
+            raise AnalysisError(EvaluationProblem.ONE_FEATURE)
+        folds = folds_of(answers.labels, first.groups)
         orders = fold_orders(answers, folds)
         counts = removal_counts(features)
-        fold_at = dict(zip(positions, folds.tolist(), strict=True))
-        row_at = {position: row for row, position in enumerate(positions)}
+        fold_at = dict(zip(first.used, folds.tolist(), strict=True))
+        row_at = {position: row for row, position in enumerate(first.used)}
         stacks = [_masks_of(one, counts) for one in orders]
         around: list[bool] = []
 
-        def compute(x: Tensor, cases: list[ReadCase[None]]) -> NDArray[np.bool_]:
+        def compute(x: Tensor, cases: list[ReadCase[None]]) -> Bools:
             if not around:
                 around.append(bypassed(cut, x[:1]))
             places = [case.position for case in cases]
@@ -251,7 +242,7 @@ def feature_removal(
             told = classifier.output_activation
             return _rightly(cut, x, labels[places], stacks, parts, told)
 
-        found: dict[int, NDArray[np.bool_]] = {}
+        found: dict[int, Bools] = {}
         for cases, right in batches(len(cohort)).computed(compute):
             for case, row in zip(cases, right, strict=True):
                 if case.position in row_at:
@@ -265,7 +256,7 @@ def feature_removal(
         right={"mean": table[:, 1 : 1 + steps], "zero": table[:, 1 + steps :]},
         counts=counts,
         orders=orders,
-        groups=None if groups is None else groups[chosen],
+        groups=of_some(first.groups, chosen),
         bypassed=around[0],
     )
 
@@ -282,11 +273,11 @@ def _plan(found: ClassActivation, cases: int) -> tuple[int, int, bool]:
 def _rightly(
     cut: CutNetwork,
     x: Tensor,
-    labels: NDArray[np.int64],
-    stacks: list[tuple[NDArray[np.bool_], NDArray[np.float64]]],
+    labels: Ints,
+    stacks: list[tuple[Bools, Floats]],
     folds: list[int],
     activation: str,
-) -> NDArray[np.bool_]:
+) -> Bools:
     """Whether each case is answered rightly with its own part's masks, ``[B, M]``."""
     from napari_ifa.cam import masked_logits
 
@@ -302,9 +293,7 @@ def _rightly(
     return right
 
 
-def _masks_of(
-    order: FoldOrder, counts: Sequence[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _masks_of(order: FoldOrder, counts: Sequence[int]) -> tuple[Bools, Floats]:
     """Masks ``[1 + 2·S, F]`` and what fills them: all features, then without ``counts`` of them.
 
     First those whose features become their mean, then those whose features become zero.
@@ -322,14 +311,14 @@ def _layer_answers(
     classifier: Classifier,
     cut: CutNetwork,
     batches: CohortPass[None],
-    labels: NDArray[np.int64],
+    labels: Ints,
     cases: int,
-) -> tuple[LayerAnswers, list[int], Groups]:
-    """Of the cases that can be used, with their places in the cohort and their groups."""
+) -> LayerAnswers:
+    """Of the cases that can be used."""
     from napari_ifa.cam import class_activation
 
-    logits: list[NDArray[np.float64]] = []
-    activation: list[NDArray[np.float64]] = []
+    logits: list[Floats] = []
+    activation: list[Floats] = []
     slopes: list[NDArray[np.float32]] = []
     slope: list[int] = []
     plan: list[tuple[int, int, bool]] = []
@@ -337,11 +326,7 @@ def _layer_answers(
     def compute(x: Tensor, read: list[ReadCase[None]]) -> ClassActivation:
         return class_activation(cut, x, method="gradcam", class_idx="all", stop=batches.stop)
 
-    positions: list[int] = []
-    pseudonyms: list[int] = []
     for read, found in batches.computed(compute):
-        positions += [case.position for case in read]
-        pseudonyms += [case.group for case in read]
         if not plan:
             plan.append(_plan(found, cases))
         classes, every, shared = plan[0]
@@ -357,15 +342,11 @@ def _layer_answers(
                 voxels = found.features[0, 0].numel()
                 slope.append(len(slopes))
                 slopes.append((voxels * found.weights[row, best[row]].float()).cpu().numpy())
-    return (
-        LayerAnswers(
-            labels=labels[positions],
-            activation=np.stack(activation),
-            logits=np.stack(logits),
-            slopes=np.stack(slopes),
-            slope=np.array(slope),
-            sigmoid=classifier.output_activation == "sigmoid",
-        ),
-        positions,
-        group_numbers(np.array(pseudonyms, np.uint64)),
+    return LayerAnswers(
+        labels=labels[list(batches.used)],
+        activation=np.stack(activation),
+        logits=np.stack(logits),
+        slopes=np.stack(slopes),
+        slope=np.array(slope),
+        sigmoid=classifier.output_activation == "sigmoid",
     )

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.scale import CommonScale
 from napari_ifa.errors import ExplanationError
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.certainty import bounded_p, interval_of_mean
 from napari_ifa.evaluation.statistics.independence import Groups, of_some, summed
 from napari_ifa.evaluation.statistics.intervals import Interval
@@ -53,7 +54,7 @@ def localise(explanation: Explanation, mask: Volume) -> Localisation:
     return localised(explanation.class_activation.array, lesion, explanation.scale)
 
 
-def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
+def on_image_grid(mask: Volume, image: Volume) -> Bools:
     """Where a lesion mask is above 0, ``[I, P, L]``.
 
     Raises
@@ -63,15 +64,12 @@ def on_image_grid(mask: Volume, image: Volume) -> NDArray[np.bool_]:
     """
     grid = image.shape[:3]
     if mask.shape != grid or np.abs(mask.affine - image.affine).max() > _SAME_GRID_MM:
-        raise ExplanationError(
-            f"The lesion mask (shape {mask.shape}) does not lie on the image's grid (shape"
-            f" {image.shape}); use a mask drawn on this image."
-        )
+        raise ExplanationError(EvaluationProblem.MASK_OFF_GRID, mask=mask.shape, image=image.shape)
     return np.asarray(mask.array > 0)
 
 
 def localised(
-    activation: NDArray[np.float32], lesion: NDArray[np.bool_], scale: CommonScale | None
+    activation: NDArray[np.float32], lesion: Bools, scale: CommonScale | None
 ) -> Localisation:
     """Compare a class activation ``[I, P, L]``, NaN outside the field of view, with a lesion."""
     strongest = np.unravel_index(int(np.nanargmax(activation)), activation.shape)
@@ -87,7 +85,7 @@ def localised(
     )
 
 
-def _share_inside(evidence: NDArray[np.floating], lesion: NDArray[np.bool_]) -> float:
+def _share_inside(evidence: NDArray[np.floating], lesion: Bools) -> float:
     positive = np.clip(np.nan_to_num(evidence.astype(float)), 0.0, None)
     total = positive.sum()
     return float(positive[lesion].sum() / total) if total > 0 else float("nan")
@@ -143,11 +141,6 @@ class CohortLocalisation(Numbers):
     class_names: tuple[str, ...]
     groups: Groups = None
 
-    def of_class(self, class_idx: int | None) -> tuple[Localisation, ...]:
-        """The cases explained for one class, or all."""
-        pairs = zip(self.found, self.classes, strict=True)
-        return tuple(one for one, c in pairs if class_idx is None or c == class_idx)
-
     @property
     def by_class(self) -> tuple[ClassLocalisation, ...]:
         """One of each class explained; of all cases at the end where there are several."""
@@ -159,8 +152,8 @@ class CohortLocalisation(Numbers):
         return tuple(self._of(name, c) for name, c in groups)
 
     def _of(self, name: str, class_idx: int | None) -> ClassLocalisation:
-        found = self.of_class(class_idx)
         chosen = np.array([class_idx is None or c == class_idx for c in self.classes])
+        found = [one for one, own in zip(self.found, chosen, strict=True) if own]
         groups = of_some(self.groups, chosen)
         positive = np.array([one.positive_share for one in found])
         known = np.isfinite(positive)
@@ -183,12 +176,12 @@ class CohortLocalisation(Numbers):
         )
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
-def _signed_rank_p(difference: NDArray[np.float64], groups: Groups) -> float:
+def _signed_rank_p(difference: Floats, groups: Groups) -> float:
     """Of cases or, of groups, of their means."""
     from scipy.stats import wilcoxon
 

@@ -13,10 +13,11 @@ from napari_ifa.analysis.explanation import other_features
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.cohort import Cohort
-from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.skipped import SkippedCase
 from napari_ifa.cohorts.truth import Truth, decisive
 from napari_ifa.errors import AnalysisError
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.models.classifier import Classifier
@@ -47,8 +48,8 @@ class MaskedPredictions:
     """
 
     logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    targets: NDArray[np.float64]
+    labels: Ints
+    targets: Floats
     masks: tuple[FeatureMask, ...]
     case_ids: tuple[str, ...]
     skipped: tuple[SkippedCase, ...]
@@ -64,7 +65,7 @@ class MaskedPredictions:
             f" {counted(outputs, 'output')}; {len(self.skipped)} skipped{accuracy}"
         )
 
-    def accuracy(self) -> NDArray[np.float64]:
+    def accuracy(self) -> Floats:
         """Share of the labelled cases that are answered rightly, ``[M]``; NaN without any."""
         known = self.labels >= 0
         if not known.any():
@@ -100,7 +101,7 @@ def masked_predictions(
     from napari_ifa.cam import CutNetwork, bypassed, masked_logits
 
     if not masks:
-        raise AnalysisError("There is no feature mask; give one or more.")
+        raise AnalysisError(EvaluationProblem.NO_MASK)
     batches: CohortPass[None] = CohortPass(
         classifier,
         cohort,
@@ -111,11 +112,8 @@ def masked_predictions(
     )
     truth = Truth.of(classifier, cohort.cases)
     if len({mask.keep.size for mask in masks}) > 1:
-        raise AnalysisError("The feature masks are for different numbers of features.")
+        raise AnalysisError(EvaluationProblem.MASK_SIZES)
     stack = np.stack([mask.keep for mask in masks])
-    logits: list[NDArray[np.float32]] = []
-    positions: list[int] = []
-    pseudonyms: list[int] = []
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
@@ -129,19 +127,20 @@ def masked_predictions(
                 around.append(bypassed(cut, x[:1]))
             return found
 
-        for cases, found in batches.computed(compute):
-            logits.append(np.asarray(decisive(found, classifier.output_activation)))
-            positions += [case.position for case in cases]
-            pseudonyms += [case.group for case in cases]
+        logits = [
+            np.asarray(decisive(found, classifier.output_activation))
+            for _, found in batches.computed(compute)
+        ]
+    used = list(batches.used)
     return MaskedPredictions(
         logits=np.concatenate(logits),
-        labels=truth.labels[positions],
-        targets=truth.targets[positions],
+        labels=truth.labels[used],
+        targets=truth.targets[used],
         masks=tuple(masks),
-        case_ids=tuple(cohort.cases[n].id for n in positions),
+        case_ids=tuple(cohort.cases[n].id for n in used),
         skipped=batches.skipped,
         bypassed=around[0],
-        groups=group_numbers(np.array(pseudonyms, np.uint64)),
+        groups=batches.groups,
     )
 
 
@@ -151,7 +150,7 @@ def masked_batches(given: int | None) -> BatchSize:
 
 
 def batch_masked_logits(
-    cut: CutNetwork, x: Tensor, activation: ClassActivation, masks: NDArray[np.bool_]
+    cut: CutNetwork, x: Tensor, activation: ClassActivation, masks: Bools
 ) -> NDArray[np.float32]:
     """Logits ``[B, M, C]`` of a batch whose class activation of all classes is known.
 

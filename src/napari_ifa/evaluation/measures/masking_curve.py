@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.measures.feature_order import CurveMasks
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Numbers
 from napari_ifa.evaluation.statistics.certainty import unless_equal
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.performance import determination, regression_measures
@@ -76,7 +75,7 @@ ORDERS: tuple[Order, ...] = ("most important first", "least important first", "r
 
 def accuracy_curve(
     masks: CurveMasks,
-    right: NDArray[np.bool_],
+    right: Bools,
     chance: float,
     bypassed: bool,
     groups: Groups = None,
@@ -88,14 +87,13 @@ def accuracy_curve(
         return interval.low, interval.high
 
     values = right.mean(axis=0)
-    points = _points(masks, values, bounds, len(right))
-    return _curve(masks, points, "accuracy", values, chance, bypassed, groups)
+    return _curve(masks, "accuracy", values, bounds, len(right), chance, bypassed, groups)
 
 
 def fit_curve(
     masks: CurveMasks,
-    targets: NDArray[np.float64],
-    answers: NDArray[np.float64],
+    targets: Floats,
+    answers: Floats,
     bypassed: bool,
     groups: Groups = None,
 ) -> MaskingCurve:
@@ -107,44 +105,34 @@ def fit_curve(
         found = next(one for one in measures if one.measure == "R²")
         return unless_equal(found.low, found.high)
 
-    points = _points(masks, values, bounds, len(targets))
-    return _curve(masks, points, "R²", values, 0.0, bypassed, groups)
-
-
-def _points(
-    masks: CurveMasks,
-    values: NDArray[np.float64],
-    bounds: Callable[[int], tuple[float, float]],
-    cases: int,
-) -> tuple[CurvePoint, ...]:
-    features = masks.masks[0].count
-    points = []
-    by_importance: tuple[tuple[Order, tuple[int, ...]], ...] = (
-        (ORDERS[0], masks.first),
-        (ORDERS[1], masks.last),
-    )
-    for order, numbers in by_importance:
-        for kept, number in zip(masks.kept, numbers, strict=True):
-            low, high = bounds(number)
-            value = float(values[number])
-            points.append(CurvePoint(order, kept, kept / features, cases, value, low, high))
-    for place, kept in enumerate(masks.kept):
-        drawn = values[[numbers[place] for numbers in masks.random]]
-        low, high, mean = float(drawn.min()), float(drawn.max()), float(drawn.mean())
-        points.append(CurvePoint(ORDERS[2], kept, kept / features, cases, mean, low, high))
-    return tuple(points)
+    return _curve(masks, "R²", values, bounds, len(targets), 0.0, bypassed, groups)
 
 
 def _curve(
     masks: CurveMasks,
-    points: tuple[CurvePoint, ...],
     measure: Literal["accuracy", "R²"],
-    values: NDArray[np.float64],
+    values: Floats,
+    bounds: Callable[[int], tuple[float, float]],
+    cases: int,
     chance: float,
     bypassed: bool,
     groups: Groups,
 ) -> MaskingCurve:
-    share = masks.masks[1].count / masks.masks[0].count
-    return MaskingCurve(
-        points, measure, float(values[0]), chance, (share, float(values[1])), bypassed, groups
-    )
+    """From the values ``[M]`` with each mask, and the ends of the interval of each."""
+    features = masks.masks[0].count
+
+    def point(order: Order, kept: int, value: float, low: float, high: float) -> CurvePoint:
+        share = kept / features
+        return CurvePoint(order, kept, share, cases, float(value), float(low), float(high))
+
+    points = [
+        point(order, kept, values[number], *bounds(number))
+        for order, numbers in zip(ORDERS[:2], (masks.first, masks.last), strict=True)
+        for kept, number in zip(masks.kept, numbers, strict=True)
+    ]
+    for place, kept in enumerate(masks.kept):
+        drawn = values[[numbers[place] for numbers in masks.random]]
+        points.append(point(ORDERS[2], kept, drawn.mean(), drawn.min(), drawn.max()))
+    every, principal = float(values[0]), float(values[1])
+    share = masks.masks[1].count / features
+    return MaskingCurve(tuple(points), measure, every, chance, (share, principal), bypassed, groups)

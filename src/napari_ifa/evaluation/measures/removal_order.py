@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.evaluation.statistics.independence import Groups
-
-Floats = NDArray[np.float64]
 
 #: Parts of the cohort; each is measured with the order and the means of the others.
 FOLDS = 5
@@ -34,14 +33,14 @@ class LayerAnswers:
     sigmoid : whether each logit answers for itself; else a softmax makes one answer of them.
     """
 
-    labels: NDArray[np.int64]
+    labels: Ints
     activation: Floats
     logits: Floats
     slopes: NDArray[np.floating[Any]]
-    slope: NDArray[np.int64]
+    slope: Ints
     sigmoid: bool
 
-    def needed(self, cases: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def needed(self, cases: Bools) -> tuple[Floats, Floats]:
         """How much some of the cases need each feature, ``[F]``, and its mean over them, ``[F]``.
 
         The need is how far the answer moves where the feature alone is replaced by that mean: the
@@ -63,9 +62,7 @@ class LayerAnswers:
         least = np.finfo(float).tiny
         return np.maximum(need, least * size / max(float(size.max()), least)), mean
 
-    def _divergences(
-        self, rows: NDArray[np.int64], mean: Floats
-    ) -> Iterator[tuple[slice, Floats, Floats]]:
+    def _divergences(self, rows: Ints, mean: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
         classes, features = self.logits.shape[1], self.activation.shape[1]
         length = max(1, _BLOCK // (classes * features))
         for start in range(0, len(rows), length):
@@ -101,11 +98,11 @@ class FoldOrder:
     mean : ``[F]``, what a removed feature becomes.
     """
 
-    order: NDArray[np.int64]
+    order: Ints
     mean: Floats
 
 
-def fold_orders(answers: LayerAnswers, folds: NDArray[np.int64]) -> tuple[FoldOrder, ...]:
+def fold_orders(answers: LayerAnswers, folds: Ints) -> tuple[FoldOrder, ...]:
     """For each fold of the cases ``[N]``, the order and the means of the cases in the others."""
     found = []
     for fold in range(int(folds.max()) + 1):
@@ -114,7 +111,7 @@ def fold_orders(answers: LayerAnswers, folds: NDArray[np.int64]) -> tuple[FoldOr
     return tuple(found)
 
 
-def folds_of(labels: NDArray[np.int64], groups: Groups) -> NDArray[np.int64]:
+def folds_of(labels: Ints, groups: Groups) -> Ints:
     """Which part of the cohort each case belongs to, ``[N]``: up to five, each class in all.
 
     Cases of one group stay together.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
-from napari_ifa.evaluation.numbers import Numbers
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints, Numbers
 from napari_ifa.evaluation.statistics.certainty import bounded_p, unless_equal
 from napari_ifa.evaluation.statistics.independence import Groups, number_of, summed
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN, NO_INTERVAL, Interval
@@ -119,8 +118,8 @@ class MaskedAccuracy(Numbers):
 
 
 def set_accuracies(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    logits: Floats,
+    labels: Ints,
     masks: Sequence[FeatureMask],
     class_names: tuple[str, ...],
     groups: Groups = None,
@@ -156,9 +155,7 @@ def set_accuracies(
     return tuple(found)
 
 
-def _mean_area(
-    logits: NDArray[np.float64], labels: NDArray[np.int64]
-) -> tuple[float, NDArray[np.float64]]:
+def _mean_area(logits: Floats, labels: Ints) -> tuple[float, Floats]:
     """The mean AUC over the classes that have cases and leave others, and each case's influence.
 
     A case whose logits are not finite has none.
@@ -175,7 +172,7 @@ def _mean_area(
     return float(np.mean([area for area, _ in found])), influence
 
 
-def _of_difference(difference: float, influence: NDArray[np.float64], groups: Groups) -> Interval:
+def _of_difference(difference: float, influence: Floats, groups: Groups) -> Interval:
     """Of a difference of AUCs of the same cases, from each case's influence on it.
 
     DeLong et al. (Biometrics 1988), over whole groups with Student's t (Obuchowski, Biometrics
@@ -192,7 +189,7 @@ def _of_difference(difference: float, influence: NDArray[np.float64], groups: Gr
     return Interval(max(-1.0, difference - half), min(1.0, difference + half), "DeLong")
 
 
-def mcnemar_p(one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Groups = None) -> float:
+def mcnemar_p(one: Bools, other: Bools, groups: Groups = None) -> float:
     """Two-sided p that two answers to the same cases are right equally often, ``[N]`` each.
 
     McNemar's exact test: a sign test of the cases where one alone is right; of groups, a sign test
@@ -208,8 +205,8 @@ def mcnemar_p(one: NDArray[np.bool_], other: NDArray[np.bool_], groups: Groups =
 
 
 def set_fits(
-    targets: NDArray[np.float64],
-    answers: NDArray[np.float64],
+    targets: Floats,
+    answers: Floats,
     masks: Sequence[FeatureMask],
     groups: Groups = None,
 ) -> tuple[SetFit, ...]:

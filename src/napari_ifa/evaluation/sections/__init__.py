@@ -3,6 +3,7 @@
 * `wording`: what all of them say alike.
 * `consistency`, `masking`, `maps`: what is measured with the model and a cohort.
 * `overfitting`, `features`, `cases`, `redundancy`: what an analysis alone shows.
+* `candidate_maps`: what the first confounder candidates respond to.
 * `left_out`: what could not be used.
 
 `sections_of` is the one way from numbers to sections.

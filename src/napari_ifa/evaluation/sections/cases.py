@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.evaluation.checks.duplicates import Appearance, Duplicates, contradicts
 from napari_ifa.evaluation.checks.outliers import LEAST_CASES, OVERALL_WEIGHT, Outliers
 from napari_ifa.evaluation.figures.checks import outlier_figure
+from napari_ifa.evaluation.numbers import Floats, Ints
 from napari_ifa.evaluation.section import Section
 from napari_ifa.evaluation.sections.wording import at, described
 from napari_ifa.wording import counted, listed
@@ -76,7 +76,7 @@ def _answer(found: Outliers, n: int) -> dict[str, object]:
     return {"answer": answer, "target": target, "residual": answer - target}
 
 
-def _place(found: Outliers, n: int, relative: NDArray[np.float64]) -> dict[str, object]:
+def _place(found: Outliers, n: int, relative: Floats) -> dict[str, object]:
     distances = {
         "correlation_distance": found.correlation,
         "mahalanobis_distance": found.mahalanobis,
@@ -121,7 +121,7 @@ def _outlier_meaning(found: Outliers) -> str:
     return text + ("" if found.regression else _about_labels(found, ranked))
 
 
-def _about_labels(found: Outliers, ranked: NDArray[np.int64]) -> str:
+def _about_labels(found: Outliers, ranked: Ints) -> str:
     wrong = int((found.label[ranked] != found.predicted[ranked]).sum())
     nearer = int(found.nearer_others.sum())
     text = ""
@@ -137,16 +137,12 @@ def _about_labels(found: Outliers, ranked: NDArray[np.int64]) -> str:
         if wrong
         else " The model answers all of them rightly."
     )
-    few = _classes_with_few_cases(found)
+    counts = np.bincount(found.label[found.label >= 0], minlength=len(found.class_names))
+    few = [n for n, k in zip(found.class_names, counts, strict=True) if k < LEAST_CASES]
     if few:
         text += f" Fewer than {LEAST_CASES} cases, not ranked: {listed(few)}."
     unlabelled = int((found.label < 0).sum())
     return text + (f" Without a label: {counted(unlabelled, 'case')}." if unlabelled else "")
-
-
-def _classes_with_few_cases(found: Outliers) -> list[str]:
-    counts = np.bincount(found.label[found.label >= 0], minlength=len(found.class_names))
-    return [n for n, k in zip(found.class_names, counts, strict=True) if k < LEAST_CASES]
 
 
 def duplicate_sections(found: Duplicates) -> Iterator[Section]:

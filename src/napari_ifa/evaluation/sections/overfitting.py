@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from napari_ifa.evaluation.checks.overfitting import Overfitting, WhyAll
 from napari_ifa.evaluation.figures.checks import overfitting_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
+from napari_ifa.evaluation.numbers import Floats
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted
+from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted_names
 from napari_ifa.wording import counted, listed
 
 #: Most features of a class that the table lists.
@@ -158,7 +159,7 @@ def _as_a_whole(found: Overfitting) -> str:
     different = np.flatnonzero(found.significant_sum)
     if not len(different):
         return ""
-    names = listed(quoted([found.class_names[c] for c in different]))
+    names = quoted_names([found.class_names[c] for c in different])
     return f" As a whole the contributions to {names} differ (sum of squared differences)."
 
 
@@ -246,5 +247,5 @@ def _feature_section(found: Overfitting) -> Section:
     )
 
 
-def _least(values: NDArray[np.float64]) -> float:
+def _least(values: Floats) -> float:
     return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")

@@ -14,6 +14,7 @@ from napari_ifa.evaluation.section import Row
 from napari_ifa.evaluation.statistics.certainty import LEAST_P
 from napari_ifa.evaluation.statistics.independence import Groups
 from napari_ifa.evaluation.statistics.intervals import Interval
+from napari_ifa.wording import listed
 
 #: What columns of p values say about the least one.
 LEAST_P_TOLD = f"{LEAST_P:g} stands for that or less"
@@ -75,6 +76,6 @@ def at(place: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return {name: values[place].item() for name, values in arrays.items()}
 
 
-def quoted(names: Sequence[str]) -> list[str]:
-    """Names as a sentence holds them."""
-    return [f"'{name}'" for name in names]
+def quoted_names(names: Sequence[str]) -> str:
+    """Class names in a row, the first few of many."""
+    return listed([f"'{name}'" for name in names])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_ifa.evaluation.numbers import Floats
 from napari_ifa.evaluation.statistics.independence import Groups, number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN, Interval, of_mean
 
@@ -40,7 +40,7 @@ def bounded_rank_p(p: float, cases: int) -> float:
     return max(bounded_p(p), least) if not math.isnan(p) else p
 
 
-def interval_of_mean(values: NDArray[np.float64], groups: Groups = None) -> Interval:
+def interval_of_mean(values: Floats, groups: Groups = None) -> Interval:
     """95 % interval of the mean of ``values [n]``; without one, ``method`` says why.
 
     ``method`` also says where fewer than 50 cases (or groups), many of them equal, make it too

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from napari_ifa.evaluation.numbers import Floats, Ints
 
 #: Least shrinkage of a covariance, so that features that never vary leave it invertible.
 _LEAST_SHRINKAGE = 1e-6
 
 
-def mean_of_the_others(profiles: Floats, groups: Counts) -> Floats:
+def mean_of_the_others(profiles: Floats, groups: Ints) -> Floats:
     """For each row ``[n, F]`` the mean of the rows of other groups."""
     _, number, counts = np.unique(groups, return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), profiles.shape[1]))
@@ -32,7 +30,7 @@ def correlation_distance(profiles: Floats, means: Floats) -> Floats:
     return np.where(flat, np.nan, 1.0 - np.clip(r, -1.0, 1.0))
 
 
-def mahalanobis_of_the_others(profiles: Floats, groups: Counts) -> Floats:
+def mahalanobis_of_the_others(profiles: Floats, groups: Ints) -> Floats:
     """Distance of each row ``[n, F]`` from the mean of the other groups' rows by their covariance.
 
     The covariance is (1 − a)·S + a·μ·1 with Ledoit and Wolf's a (2004) and μ of all rows; S is that
@@ -90,7 +88,7 @@ def _of_group(along: Floats, squares: Floats, n: int, a: float, ridge: float) ->
     return np.asarray(np.sqrt(np.clip(np.diag(squared), 0.0, None)))
 
 
-def rank_p(distance: Floats, groups: Counts) -> Floats:
+def rank_p(distance: Floats, groups: Ints) -> Floats:
     """Share of ``distance [n]`` that is at least as large, itself included; NaN stays NaN.
 
     Of the own group only the case itself counts. Each other group counts once, by the share of its

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Groups = NDArray[np.int64] | None
+from napari_ifa.evaluation.numbers import Floats, Ints
+
+Groups = Ints | None
 
 #: With fewer groups than this behind what varies, how alike their cases are cannot be estimated.
 _FEWEST = 5
 
 
-def independent_share(influence: NDArray[np.float64], groups: Groups) -> float:
+def independent_share(influence: Floats, groups: Groups) -> float:
     """By what the number of cases is to be multiplied to make it one of independent cases.
 
     1 / (design effect · (t / z)²): the design effect is the variance of the estimate over whole
@@ -56,7 +58,7 @@ def number_of(groups: Groups, cases: int) -> int:
     return cases if groups is None else len(np.unique(groups))
 
 
-def summed(values: NDArray[np.float64], groups: Groups) -> NDArray[np.float64]:
+def summed(values: Floats, groups: Groups) -> Floats:
     """Values ``[N]`` summed over each group ``[G]``; themselves without groups."""
     if groups is None:
         return values

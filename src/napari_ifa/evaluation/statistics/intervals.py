@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from napari_ifa.evaluation.numbers import Floats, Ints
+from napari_ifa.evaluation.statistics.independence import Groups
 
 #: A statistic of resamples ``[..., n]`` (one array per quantity), over the last axis.
-Statistic = Callable[..., NDArray[np.float64]]
+Statistic = Callable[..., Floats]
 
 _LEVEL = 0.95
 #: Resamples; of many cases fewer, since each takes longer and the interval is narrow.
@@ -37,8 +40,8 @@ NO_INTERVAL = Interval()
 
 def bootstrapped(
     statistic: Statistic,
-    *samples: NDArray[np.float64],
-    groups: NDArray[np.int64] | None = None,
+    *samples: Floats,
+    groups: Groups = None,
     seed: int = 0,
 ) -> Interval:
     """By resampling the cases, the same ones in every sample ``[n]``; of groups, whole groups.
@@ -64,7 +67,7 @@ def bootstrapped(
     level = _expanded(drawn)
     what = "bootstrap" if members is None else "bootstrap of groups"
 
-    def of_groups(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    def of_groups(chosen: Ints) -> Floats:
         assert members is not None
         rows = np.concatenate([members[int(group)] for group in chosen])
         return statistic(*(sample[rows] for sample in samples), axis=-1)
@@ -102,12 +105,12 @@ def _expanded(drawn: int) -> float:
     return float(1 - 2 * norm.sf(reach))
 
 
-def of_mean(values: ArrayLike, groups: NDArray[np.int64] | None = None, seed: int = 0) -> Interval:
+def of_mean(values: ArrayLike, groups: Groups = None, seed: int = 0) -> Interval:
     """Of the mean of values ``[n]``, by resampling."""
-    return bootstrapped(_mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
+    return bootstrapped(np.mean, np.asarray(values, dtype=float), groups=groups, seed=seed)
 
 
-def pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+def pearson(x: Floats, y: Floats, axis: int = -1) -> Floats:
     """Pearson's r over an axis, as a statistic of resamples; NaN where one does not vary."""
     one = x - x.mean(axis=axis, keepdims=True)
     other = y - y.mean(axis=axis, keepdims=True)
@@ -115,7 +118,7 @@ def pearson(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> N
     return np.asarray((one * other).sum(axis=axis) / np.where(size > 0, size, np.nan))
 
 
-def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None:
+def _members(groups: Groups) -> list[Ints] | None:
     """The cases of each group; None where every case is on its own."""
     if groups is None:
         return None
@@ -123,7 +126,3 @@ def _members(groups: NDArray[np.int64] | None) -> list[NDArray[np.int64]] | None
     if len(sizes) == len(groups):
         return None
     return np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
-
-
-def _mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(values.mean(axis=axis))

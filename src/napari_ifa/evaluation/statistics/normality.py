@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from napari_ifa.evaluation.numbers import Floats
 
 #: Rows of the matrix of distances that are held at a time.
 _ROWS = 512
@@ -49,7 +51,7 @@ def henze_zirkler(values: ArrayLike) -> Normality:
     return Normality(float(statistic), _log_normal_p(float(statistic), d, beta2))
 
 
-def _whitened(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whitened(values: Floats) -> Floats:
     """Uncorrelated values of variance 1, ``[n, rank]``."""
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.cohorts.truth import cases_of_class, predicted_classes
+from napari_ifa.evaluation.numbers import Bools, Floats, Ints
 from napari_ifa.evaluation.statistics.independence import Groups, independent_share, of_some
 from napari_ifa.evaluation.statistics.intervals import Interval, bootstrapped, pearson
 from napari_ifa.evaluation.statistics.shares import of_mean_share, of_share
@@ -47,8 +47,8 @@ class Measured:
 
 
 def classification_measures(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    logits: Floats,
+    labels: Ints,
     class_names: tuple[str, ...],
     groups: Groups = None,
 ) -> list[Measured]:
@@ -75,8 +75,12 @@ def classification_measures(
     # One output answers two classes: its own, and that it is absent.
     numbers = range(len(class_names)) if len(class_names) > 1 else (1, 0)
     names = class_names if len(class_names) > 1 else (class_names[0], f"not {class_names[0]}")
-    members: list[NDArray[np.bool_]] = list(labels == np.array([*numbers])[:, None])
-    rows.append(_balanced(right, [one for one in members if one.any()], groups))
+    members: list[Bools] = list(labels == np.array([*numbers])[:, None])
+    present = [own for own in members if own.any()]
+    rights = [right[own] for own in present]
+    balanced = float(np.mean([one.mean() for one in rights]))
+    interval = of_mean_share(rights, [of_some(groups, own) for own in present])
+    rows.append(_measured("balanced accuracy", "", balanced, right.size, interval))
     rows += [
         _share("sensitivity", name, right[own], of_some(groups, own))
         for name, own in zip(names, members, strict=True)
@@ -86,21 +90,18 @@ def classification_measures(
     scores, groups = class_scores(logits[finite]), of_some(groups, finite)
     # Of two classes one's AUC is the other's too.
     for c in range(1, 2) if len(class_names) == 2 else range(len(class_names)):
-        rows.append(_area(class_names[c], scores[:, c], truth[:, c], groups))
+        area, interval = area_under_curve(scores[:, c], truth[:, c], groups)
+        rows.append(_measured("AUC against the others", class_names[c], area, len(truth), interval))
     return rows
 
 
-def accuracy(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], groups: Groups = None
-) -> Measured:
+def accuracy(logits: Floats, labels: Ints, groups: Groups = None) -> Measured:
     """The share of cases with a label that are answered rightly; NaN where there is none."""
     known = labels >= 0
     return _share("accuracy", "", is_right(logits[known], labels[known]), of_some(groups, known))
 
 
-def regression_measures(
-    values: NDArray[np.float64], targets: NDArray[np.float64], groups: Groups = None
-) -> list[Measured]:
+def regression_measures(values: Floats, targets: Floats, groups: Groups = None) -> list[Measured]:
     """Mean absolute error, R² and Pearson's r of answered ``values [N]`` against ``targets [N]``.
 
     R² is 1 − Σ(target − value)² / Σ(target − mean target)², which is negative where the mean
@@ -111,7 +112,7 @@ def regression_measures(
     if values.size == 0:
         return []
     both = (values, targets)
-    measures: dict[str, Callable[..., NDArray[np.float64]]] = {
+    measures: dict[str, Callable[..., Floats]] = {
         "mean absolute error": _absolute_error,
         "R²": determination,
         "Pearson's r": pearson,
@@ -122,15 +123,13 @@ def regression_measures(
     ]
 
 
-def is_right(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def is_right(logits: Floats, labels: Ints) -> Bools:
     """Which cases are answered rightly, ``[N]``; none whose logits are not finite."""
     finite = np.isfinite(logits).all(axis=1)
     return np.asarray(finite & (predicted_classes(logits) == labels))
 
 
-def confusion_counts(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
+def confusion_counts(logits: Floats, labels: Ints, classes: int) -> Ints:
     """Cases by true class (row) and answered class (column), ``[C, C]``; ``[2, 2]`` of one output.
 
     Only cases with a label and finite logits count.
@@ -142,7 +141,7 @@ def confusion_counts(
 
 
 def area_under_curve(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups = None
+    scores: Floats, positive: Bools, groups: Groups = None
 ) -> tuple[float, Interval]:
     """Area under the ROC curve of ``scores [N]``, and Newcombe's interval.
 
@@ -170,9 +169,7 @@ def area_under_curve(
     return area, Interval(low, high, "Newcombe" + " for groups" * (share != 1))
 
 
-def area_and_influence(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> tuple[float, NDArray[np.float64]]:
+def area_and_influence(scores: Floats, positive: Bools) -> tuple[float, Floats]:
     """Area under the ROC curve of ``scores [N]``, and what each case adds to its error, ``[N]``.
 
     A positive case's influence is the share of negative ones below it, less the area, over the
@@ -192,7 +189,7 @@ def area_and_influence(
     return area, influence
 
 
-def class_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_scores(logits: Floats) -> Floats:
     """What tells each class from the others, ``[N, C]``: its log-probability, or the one output."""
     if logits.shape[1] == 1:
         return logits
@@ -202,41 +199,20 @@ def class_scores(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(log_softmax(logits, axis=1))
 
 
-def _share(measure: str, name: str, right: NDArray[np.bool_], groups: Groups) -> Measured:
+def _share(measure: str, name: str, right: Bools, groups: Groups) -> Measured:
     value = float(right.mean()) if right.size else float("nan")
     return _measured(measure, name, value, right.size, of_share(right, groups))
-
-
-def _balanced(
-    right: NDArray[np.bool_], members: list[NDArray[np.bool_]], groups: Groups
-) -> Measured:
-    value = float(np.mean([right[own].mean() for own in members]))
-    interval = of_mean_share(
-        [right[own] for own in members], [of_some(groups, own) for own in members]
-    )
-    return _measured("balanced accuracy", "", value, right.size, interval)
-
-
-def _area(
-    name: str, scores: NDArray[np.float64], positive: NDArray[np.bool_], groups: Groups
-) -> Measured:
-    area, interval = area_under_curve(scores, positive, groups)
-    return _measured("AUC against the others", name, area, positive.size, interval)
 
 
 def _measured(measure: str, name: str, value: float, cases: int, interval: Interval) -> Measured:
     return Measured(measure, name, value, interval.low, interval.high, cases, interval.method)
 
 
-def _absolute_error(
-    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
-) -> NDArray[np.float64]:
+def _absolute_error(values: Floats, targets: Floats, axis: int = -1) -> Floats:
     return np.asarray(np.abs(values - targets).mean(axis=axis))
 
 
-def determination(
-    values: NDArray[np.float64], targets: NDArray[np.float64], axis: int = -1
-) -> NDArray[np.float64]:
+def determination(values: Floats, targets: Floats, axis: int = -1) -> Floats:
     """R² over an axis, as a statistic of resamples; NaN where all targets are the same."""
     centred = targets - targets.mean(axis=axis, keepdims=True)
     total = (centred**2).sum(axis=axis)

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from napari_ifa.evaluation.numbers import Floats
 
 #: Ways in which the patients are dealt out, beside the true one; the least p is 1 over one more.
 DEALS = 999
@@ -116,7 +115,7 @@ def compared(classes: Sequence[tuple[Floats, Floats] | None], features: int) -> 
     greatest = np.maximum.accumulate(np.column_stack([rest, single[:, ::-1]]), axis=1)[:, ::-1]
     observed = score.ravel()[order]
     p = _at_least(greatest[:, :-1], observed[: single.shape[1]])
-    beyond = _at_least(np.repeat(rest[:, None], 1, axis=1), observed[single.shape[1] :])
+    beyond = _at_least(rest[:, None], observed[single.shape[1] :])
     adjusted.ravel()[order] = np.maximum.accumulate(np.concatenate([p, beyond]))
     # Sums of many classes compare after standardising, which treats the true deal like the others.
     spread = sums.std(axis=0)

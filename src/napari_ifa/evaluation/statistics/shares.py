@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_ifa.evaluation.numbers import Bools, Floats
 from napari_ifa.evaluation.statistics.independence import Groups, independent_share
 from napari_ifa.evaluation.statistics.intervals import Interval
 
@@ -21,7 +21,7 @@ _STEPS = 60
 _GROUPED = " for groups"
 
 
-def of_share(right: NDArray[np.bool_], groups: Groups = None) -> Interval:
+def of_share(right: Bools, groups: Groups = None) -> Interval:
     """Of the share of cases ``[N]`` that are right (Wilson, JASA 1927); none without a case."""
     cases = len(right)
     if not cases:
@@ -42,7 +42,7 @@ def _wilson(share: float, number: float) -> tuple[float, float]:
     return low, 1.0 if share == 1 else float(middle + half)
 
 
-def of_mean_share(right: Sequence[NDArray[np.bool_]], groups: Sequence[Groups] = ()) -> Interval:
+def of_mean_share(right: Sequence[Bools], groups: Sequence[Groups] = ()) -> Interval:
     """Of the mean over classes of the share of right cases, each class ``[n_c]`` with one or more.
 
     A score interval: it holds every mean θ with (B − θ)² ≤ z²·V(θ), where B is the mean of the
@@ -66,7 +66,7 @@ def of_mean_share(right: Sequence[NDArray[np.bool_]], groups: Sequence[Groups] =
     return Interval(low, high, f"{'score' if len(shares) > 1 else 'Wilson'}{grouped}")
 
 
-def _score_ends(shares: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float]:
+def _score_ends(shares: Floats, counts: Floats) -> tuple[float, float]:
     mean, classes = float(shares.mean()), len(shares)
     successes = shares * counts
     alone = (counts < _LEAST_OF_A_CLASS) & (classes > 1)
@@ -99,7 +99,7 @@ def _score_ends(shares: NDArray[np.float64], counts: NDArray[np.float64]) -> tup
 
 
 def of_lost_share(
-    before: NDArray[np.bool_], after: NDArray[np.bool_], groups: Groups = None, level: float = 0.95
+    before: Bools, after: Bools, groups: Groups = None, level: float = 0.95
 ) -> Interval:
     """Of the share right before less the share right after, over the same cases ``[N]`` each.
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.fit.cohort_words import cases_outside, reference_sentences
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import answer_names
+from napari_ifa.evaluation.numbers import Bools
 from napari_ifa.evaluation.section import Section
+from napari_ifa.evaluation.sections.wording import quoted_names
 from napari_ifa.evaluation.statistics.performance import is_right
 from napari_ifa.wording import counted, listed
 
@@ -186,10 +187,8 @@ def remarks_section(remarks: Sequence[Row]) -> Section:
     )
 
 
-def _has_truth(analysis: Analysis) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = (
-        np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
-    )
+def _has_truth(analysis: Analysis) -> Bools:
+    known: Bools = np.isfinite(analysis.targets) if analysis.is_regression else analysis.labels >= 0
     return known
 
 
@@ -204,8 +203,3 @@ def span(low: float, high: float) -> str:
     """ "0.1 to 0.3", or one number where the two read the same."""
     ends = dict.fromkeys(f"{end:.3g}" for end in (low, high))
     return " to ".join(ends)
-
-
-def quoted_names(names: Sequence[str]) -> str:
-    """Class names in a row, the first few of many."""
-    return listed([f"'{name}'" for name in names])

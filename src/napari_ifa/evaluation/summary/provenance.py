@@ -10,13 +10,13 @@ from napari_ifa.analysis.scale import Basis
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
+from napari_ifa.evaluation.problems import EvaluationProblem
 
 Command = Literal["evaluate", "findings", "report"]
 Provenance = Mapping[str, str]
 
 #: What must be equal for two results to be of one model and method.
 _SAME = (*(f"model_{key.replace(' ', '_')}" for key in IDENTITY), "method")
-_COHORT = ("name", "split", "sha256")
 #: Characters of a weights' hash that tell one model from another in a sentence.
 _HASH = 12
 
@@ -36,16 +36,14 @@ def provenance_of(
     ----------
     top : share of the features that count as principal, where the command takes one.
     """
-    entries: dict[str, str] = {"command": command}
     attributes = analysis.dataset.attrs
-    entries |= {"model_name": str(attributes.get("model_name", ""))}
+    entries = {"command": str(command), "model_name": str(attributes.get("model_name", ""))}
     # What an earlier analysis does not say stays unsaid.
     entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
     for prefix, one in (("", analysis), ("other_", other)):
         if one is not None:
-            for key in _COHORT:
-                name = f"cohort_{key}"
-                entries[f"{prefix}{name}"] = str(one.dataset.attrs.get(name, ""))
+            for name in ("cohort_name", "cohort_split", "cohort_sha256"):
+                entries[prefix + name] = str(one.dataset.attrs.get(name, ""))
     return entries | ({} if top is None else {"top": f"{100 * top:g} %"})
 
 
@@ -74,8 +72,7 @@ def check_provenance(
     written_by = provenance.get("command", "")
     if written_by != command:
         raise AnalysisMismatchError(
-            f"{folder} was written by napari-ifa {written_by[:20]}, not by {command}; give the"
-            f" folder that {command} has written."
+            EvaluationProblem.OTHER_COMMAND, folder=folder, found=written_by[:20], command=command
         )
     expected = provenance_of(command, analysis)
     different = differing(provenance, expected)
@@ -83,8 +80,10 @@ def check_provenance(
         different.append("method")
     if different:
         raise AnalysisMismatchError(
-            f"{folder} was made with another model or method than the analysis:"
-            f" {', '.join(different)} differ; run napari-ifa {command} again with this analysis."
+            EvaluationProblem.OTHER_MODEL,
+            folder=folder,
+            different=", ".join(different),
+            command=command,
         )
 
 

@@ -8,18 +8,20 @@ from functools import partial
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_ifa.analysis.scale import Basis
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.evaluation.checks.principal import principal_features
+from napari_ifa.evaluation.checks.sides import cases_that_count
 from napari_ifa.evaluation.figures import summary as figures
 from napari_ifa.evaluation.figures.importance import importance_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
+from napari_ifa.evaluation.numbers import Floats
+from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import OVER, said_of
+from napari_ifa.evaluation.sections.wording import OVER, quoted_names, said_of
 from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
 from napari_ifa.evaluation.statistics.performance import (
@@ -36,7 +38,6 @@ from napari_ifa.evaluation.summary.cases import (
     answerable_classes,
     cohort_names,
     cohort_section,
-    quoted_names,
     remarks_on,
     remarks_section,
     span,
@@ -71,10 +72,7 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
     """
     pair = [analysis] if other is None else [analysis, other]
     if len({(a.class_names, a.features) for a in pair}) > 1:
-        raise AnalysisMismatchError(
-            "The two analyses differ in their classes or features; give two cohorts' analyses by"
-            " one model and layer."
-        )
+        raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (
@@ -195,7 +193,7 @@ def _scale_section(named: Named) -> Section:
     lost = sum(row["not_finite"] for row in rows if row["basis"] == "voxels")
     if lost:
         meaning += f" {lost} voxels are infinite or not a number and are left out."
-    chosen = np.argsort(-_cases_of_classes(named[0][1]), kind="stable")[:_DRAWN_CLASSES]
+    chosen = np.argsort(-cases_that_count(named[0][1], "true"), kind="stable")[:_DRAWN_CLASSES]
     if len(own) > len(chosen):
         meaning += f" The figure shows the {len(chosen)} classes with the most cases."
     return Section(
@@ -245,10 +243,6 @@ def _scale_columns(analysis: Analysis, c: int, basis: Basis) -> Row:
     return {name: getattr(scale, name) for name in names} | counts | {"note": scale.note}
 
 
-def _cases_of_classes(analysis: Analysis) -> NDArray[np.int64]:
-    return np.asarray(analysis.dataset["cases_true"].values)
-
-
 def _draw_distributions(named: Named, classes: Sequence[int]) -> Any:
     return figures.distribution_figure(
         [analysis.distribution() for _, analysis in named],
@@ -260,7 +254,7 @@ def _draw_distributions(named: Named, classes: Sequence[int]) -> Any:
 
 
 def _importance_section(named: Named) -> Section:
-    kind: Kind = "true" if all(_cases_of_classes(a).any() for _, a in named) else "all"
+    kind: Kind = "true" if all(cases_that_count(a, "true").any() for _, a in named) else "all"
     rows = [row for name, analysis in named for row in _importance_rows(name, analysis, kind)]
     name, first = named[0]
     principal = principal_features(first, top=_PRINCIPAL, kind=kind)
@@ -312,7 +306,7 @@ _EQUATION = {"all": 3, "true": 4}
 def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]:
     data = analysis.dataset
     frequency = data[f"frequency_{kind}"].values
-    counts = _cases_of_classes(analysis)
+    counts = cases_that_count(analysis, "true")
     for c, class_name in enumerate(analysis.class_names):
         column = analysis.importance(c, kind)
         cases = int(counts[c]) if kind == "true" else len(analysis.case_ids)
@@ -338,7 +332,7 @@ def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]
             }
 
 
-def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> NDArray[np.float64]:
+def _half_width(analysis: Analysis, class_idx: int, kind: Kind, cases: int) -> Floats:
     """Half of the 95 % interval of a column of the importance matrix, ``[F]`` (Student's t).
 
     NaN below 15 cases. Where several cases are of one patient, over patients, from the cases' own

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, LineEdit, PushButton
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QLabel,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ifa.errors import IfaError
+from napari_ifa.viewer.panels.widgets import fill, line
 from napari_ifa.viewer.state.jobs import Jobs
 
 _FILE_FILTER = "Lists of cases (*.json *.csv *.tsv *.npz *ubyte *ubyte.gz);;All files (*)"
@@ -68,9 +68,7 @@ class AnalysisDialog(QDialog):
         self.file.changed.connect(self._look)
         self.browse.changed.connect(self._browse)
         self.browse_folder.changed.connect(self._browse_folder)
-        self.problem = QLabel()
-        self.problem.setTextFormat(Qt.TextFormat.PlainText)
-        self.problem.setWordWrap(True)
+        self.problem = line()
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
@@ -82,10 +80,7 @@ class AnalysisDialog(QDialog):
         form = QFormLayout()
         for title, field in (("Cohort", place), ("Cases", self.split), ("Method", self.method)):
             form.addRow(title, field.native)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self.problem)
-        layout.addWidget(self.buttons)
+        fill(QVBoxLayout(self), form, self.problem, self.buttons, margin=9)
         self._look("")
 
     def accept(self) -> None:

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPushButton,
-    QSizePolicy,
-    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -25,8 +21,20 @@ from napari_ifa.viewer.panels.export_menu import ExportButton
 from napari_ifa.viewer.panels.fit_badge import FitBadge
 from napari_ifa.viewer.panels.legend import Legend
 from napari_ifa.viewer.panels.model_notes import ModelNotes
-from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel, badge_style, heading, plain
+from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel
 from napari_ifa.viewer.panels.prediction_table import PredictionTable
+from napari_ifa.viewer.panels.widgets import (
+    badge,
+    button,
+    choice,
+    fill,
+    heading,
+    is_confirmed,
+    line,
+    name_line,
+    percent_slider,
+    plain,
+)
 from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS, NOT_ON_SCALE
 from napari_ifa.viewer.state.cohort_analyses import analysis_name
 
@@ -66,66 +74,58 @@ class ExplainPanel(Panel):
     # ----------------------------------------------------------------- widgets
 
     def _build(self) -> None:
-        self.model_name = _name_label()
-        self.open_model = QPushButton("Open…")
-        self.open_model.setToolTip("The folder of a MONAI bundle; none of its code is run")
-        self.open_model.clicked.connect(self._ask_bundle)
-        self.analysis_name = _name_label()
-        self.open_analysis = QPushButton("Open…")
-        self.open_analysis.setToolTip("An analysis file (.nc) of a cohort, made with this model")
-        self.open_analysis.clicked.connect(self._ask_analysis)
-        self.run_analysis = QPushButton("Run…")
-        self.run_analysis.setToolTip("Analyse a cohort with the open model")
-        self.run_analysis.clicked.connect(self._ask_cohort)
-        self.save_analysis = QPushButton("Save…")
-        self.save_analysis.setToolTip("Keep this analysis in a file, for other cases")
-        self.save_analysis.clicked.connect(lambda: self._save(self.session.analysis))
-        self.unsaved = QWidget()
-        self.save_other = QPushButton("Save…")
-        self.save_other.setToolTip("Keep the analysis that was run before this one in a file")
-        self.save_other.clicked.connect(lambda: self._save(self.session.pending))
-        self.other_name = _name_label()
-        self.other_unsaved = QWidget()
-        self.class_choice = QComboBox()
-        self.class_choice.setToolTip("The class whose evidence is shown")
+        self.model_name, self.analysis_name, self.other_name = (name_line() for _ in range(3))
+        self.open_model = button(
+            "Open…", "The folder of a MONAI bundle; none of its code is run", self._ask_bundle
+        )
+        self.open_analysis = button(
+            "Open…", "An analysis file (.nc) of a cohort, made with this model", self._ask_analysis
+        )
+        self.run_analysis = button("Run…", "Analyse a cohort with the open model", self._ask_cohort)
+        self.save_analysis = button(
+            "Save…",
+            "Keep this analysis in a file, for other cases",
+            lambda: self._save(self.session.analysis),
+        )
+        self.save_other = button(
+            "Save…",
+            "Keep the analysis that was run before this one in a file",
+            lambda: self._save(self.session.pending),
+        )
+        self.unsaved, self.other_unsaved = QWidget(), QWidget()
+        self.class_choice = choice("The class whose evidence is shown")
         self.class_choice.activated.connect(self.session.select_class)
-        self.basis = QComboBox()
-        self.basis.addItem("P10 to P90 of all voxels", "voxels")
-        self.basis.addItem("P50 of minima to P90 of maxima", "extremes")
-        self.basis.setToolTip(
+        self.basis = choice(
             "What sets the common scale: every voxel of the cohort, or the least and greatest value"
-            " of each case, which suits evidence that fills little of the image"
+            " of each case, which suits evidence that fills little of the image",
+            ("P10 to P90 of all voxels", "voxels"),
+            ("P50 of minima to P90 of maxima", "extremes"),
         )
         self.basis.activated.connect(self._choose_basis)
         self.predictions = PredictionTable()
         self.notes = ModelNotes()
         self.notes.activation_chosen.connect(self.session.choose_activation)
         self.fit = FitBadge()
-        self.no_scale = QLabel(NO_SCALE)
-        self.no_scale.setWordWrap(True)
-        self.no_scale.setStyleSheet(badge_style(*BADGE_COLOURS["resampled"]))
+        self.no_scale = badge(NO_SCALE, BADGE_COLOURS["resampled"])
         self.no_scale.setToolTip(
             "Open the analysis of a cohort, or run one, to get a scale that holds for all patients."
         )
-        self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(0, 100)
-        self.opacity.setToolTip("How strongly the overlay covers the image")
-        self.opacity.valueChanged.connect(self._set_opacity)
-        self.opacity_text = QLabel()
-        self.opacity_text.setMinimumWidth(44)
-        self.opacity_text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.opacity, self.opacity_text = percent_slider(
+            0, "How strongly the overlay covers the image", self._set_opacity
+        )
         self.legend = Legend()
-        self.off_scale = QLabel(NOT_ON_SCALE)
-        self.off_scale.setWordWrap(True)
-        self.off_scale.setStyleSheet(badge_style(*BADGE_COLOURS["wrong"]))
-        self.show_map = QPushButton("Show the map again")
-        self.show_map.setToolTip("The map's layer has been removed from the list of layers")
-        self.show_map.clicked.connect(self.workspace.scene.show_map)
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
-        self.explain_anyway = QPushButton("Explain anyway…")
-        self.explain_anyway.setToolTip("Run the model although slices are missing in this study")
-        self.explain_anyway.clicked.connect(self.session.ask_about_missing)
+        self.off_scale = badge(NOT_ON_SCALE, BADGE_COLOURS["wrong"])
+        self.show_map = button(
+            "Show the map again",
+            "The map's layer has been removed from the list of layers",
+            self.workspace.scene.show_map,
+        )
+        self.hint = line()
+        self.explain_anyway = button(
+            "Explain anyway…",
+            "Run the model although slices are missing in this study",
+            self.session.ask_about_missing,
+        )
         self.export = ExportButton(self.workspace)
         self.jobs = JobBars(self.workspace.jobs, ("main", "analysis", "export"))
         self.message = MessageLine(self.session, "model")
@@ -140,18 +140,13 @@ class ExplainPanel(Panel):
         sources.addWidget(self.analysis_name, 1, 1)
         sources.addWidget(self.open_analysis, 1, 2)
         sources.addWidget(self.run_analysis, 1, 3)
-        for row, (place, name, button) in enumerate(
-            (
-                (self.unsaved, QLabel("not saved yet"), self.save_analysis),
-                (self.other_unsaved, self.other_name, self.save_other),
-            ),
-            2,
-        ):
-            offer = QHBoxLayout(place)
-            offer.setContentsMargins(0, 0, 0, 0)
-            offer.addWidget(name, 1)
-            offer.addWidget(button)
-            sources.addWidget(place, row, 1, 1, 3)
+        not_saved = QLabel("not saved yet")
+        fill(QHBoxLayout(self.unsaved), not_saved, self.save_analysis, wide=not_saved)
+        fill(
+            QHBoxLayout(self.other_unsaved), self.other_name, self.save_other, wide=self.other_name
+        )
+        sources.addWidget(self.unsaved, 2, 1, 1, 3)
+        sources.addWidget(self.other_unsaved, 3, 1, 1, 3)
         shown = QGridLayout()
         shown.setColumnStretch(1, 1)
         shown.addWidget(heading("Class"), 0, 0)
@@ -161,21 +156,11 @@ class ExplainPanel(Panel):
         shown.addWidget(QLabel("opacity"), 2, 0)
         shown.addWidget(self.opacity, 2, 1)
         shown.addWidget(self.opacity_text, 2, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addLayout(sources)
-        layout.addWidget(self.jobs)
-        layout.addWidget(self.message)
-        layout.addWidget(self.hint)
-        layout.addWidget(self.explain_anyway)
-        layout.addWidget(self.fit)
-        layout.addWidget(self.notes)
-        layout.addLayout(shown)
-        layout.addWidget(self.show_map)
-        layout.addWidget(self.no_scale)
-        layout.addWidget(self.off_scale)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.predictions)
+        case = (self.jobs, self.message, self.hint, self.explain_anyway, self.fit, self.notes)
+        picture = (self.show_map, self.no_scale, self.off_scale, self.legend)
+        layout = fill(
+            QVBoxLayout(self), sources, *case, shown, *picture, self.predictions, margin=6
+        )
         layout.addWidget(self.export, 0, Qt.AlignmentFlag.AlignRight)
         layout.addStretch(1)
 
@@ -196,27 +181,17 @@ class ExplainPanel(Panel):
             self.session.models.load(folder)
 
     def _ask_trust(self, folder: Path, sentence: str) -> None:
-        answer = QMessageBox.warning(
-            self,
-            "Run code of this model?",
-            plain(f"{sentence}\n\nOpen it all the same only if you trust where it comes from."),
-            QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
-            QMessageBox.StandardButton.Cancel,
-        )
-        if answer == QMessageBox.StandardButton.Open:
+        question = f"{sentence}\n\nOpen it all the same only if you trust where it comes from."
+        open_ = QMessageBox.StandardButton.Open
+        if is_confirmed(self, "Run code of this model?", question, open_, warning=True):
             self.session.models.trust()
 
     def _ask_about_missing(self, sentence: str) -> None:
         asked_about = self.session.volume
-        answer = QMessageBox.warning(
-            self,
-            "Explain this study?",
-            f"{sentence}\n\nWhat it answers may be wrong. Explain it all the same?",
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
-            QMessageBox.StandardButton.No,
-        )
+        question = f"{sentence}\n\nWhat it answers may be wrong. Explain it all the same?"
+        agreed = is_confirmed(self, "Explain this study?", question, warning=True)
         if self.session.volume is asked_about:
-            self.session.answer_missing(answer == QMessageBox.StandardButton.Yes)
+            self.session.answer_missing(agreed)
         self._show_hint()
 
     def _ask_analysis(self) -> None:
@@ -332,13 +307,6 @@ class ExplainPanel(Panel):
             missing.append("a model")
         self.hint.setVisible(bool(missing))
         self.hint.setText(f"Open {' and '.join(missing)} to see an explanation.")
-
-
-def _name_label() -> QLabel:
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
 
 
 def _set_name(label: QLabel, text: str, tip: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_ifa.viewer.panels.panel import listen
+from napari_ifa.viewer.panels.widgets import is_confirmed
 from napari_ifa.viewer.state.exporting import FORMATS, ExportFormat, Shown, suggested_name
 
 if TYPE_CHECKING:
@@ -59,11 +60,5 @@ class ExportButton(QPushButton):
         """Asks where a folder is there already, as the dialog does by itself for a file."""
         if not folder.exists():
             return True
-        answer = QMessageBox.question(
-            self,
-            "Replace the folder?",
-            f"A folder {folder.name} is there already. Replace the pictures in it?",
-            QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
-            QMessageBox.StandardButton.No,
-        )
-        return answer == QMessageBox.StandardButton.Yes
+        question = f"A folder {folder.name} is there already. Replace the pictures in it?"
+        return is_confirmed(self, "Replace the folder?", question)

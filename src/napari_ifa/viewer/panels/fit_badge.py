@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_ifa.viewer.panels.panel import badge_style, plain
+from napari_ifa.viewer.panels.widgets import badge_style, plain
 from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS
 
 if TYPE_CHECKING:

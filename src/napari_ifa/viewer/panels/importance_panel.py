@@ -9,14 +9,11 @@ from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QPushButton,
     QSizePolicy,
-    QSlider,
     QTableView,
     QVBoxLayout,
 )
@@ -29,7 +26,8 @@ from napari_ifa.viewer.panels.feature_table import (
     BarDelegate,
     FeatureTable,
 )
-from napari_ifa.viewer.panels.panel import Panel, plain
+from napari_ifa.viewer.panels.panel import Panel
+from napari_ifa.viewer.panels.widgets import button, choice, fill, line, percent_slider, plain
 
 if TYPE_CHECKING:
     import napari
@@ -76,49 +74,46 @@ class ImportancePanel(Panel):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self._sort_by_header)
 
-        self.summary = QLabel()
-        self.summary.setTextFormat(Qt.TextFormat.PlainText)
-        self.summary.setWordWrap(True)
+        self.summary = line()
         # A long name of a class must not make the window wider than the screen.
         self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.order = QComboBox()
+        self.order = choice("What the rows are sorted by, and what the slider takes the top of")
         self.order.addItems(ORDERS)
-        self.order.setToolTip("What the rows are sorted by, and what the slider takes the top of")
         self.order.currentTextChanged.connect(self._sort)
-        self.basis = QComboBox()
-        self.basis.addItem("all cases", "all")
-        self.basis.addItem("cases of the class", "true")
-        self.basis.setToolTip(
+        self.basis = choice(
             "Whose contributions the importance is the mean of: every case of the cohort,"
-            " or only those that truly have the class"
+            " or only those that truly have the class",
+            ("all cases", "all"),
+            ("cases of the class", "true"),
         )
         self.basis.currentIndexChanged.connect(self._choose_basis)
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setRange(1, 100)
-        self.slider.setValue(100)
-        self.slider.setToolTip("Keep only this share of the features, from the top of the order")
-        self.slider.valueChanged.connect(self._slide)
-        self.percent = QLabel("100 %")
-        self.percent.setMinimumWidth(44)
-        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._debounce = QTimer(self)
         self._debounce.setSingleShot(True)
         self._debounce.setInterval(_DEBOUNCE)
         self._debounce.timeout.connect(self._keep_top)
+        self.slider, self.percent = percent_slider(
+            1, "Keep only this share of the features, from the top of the order", self._slide
+        )
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(100)
+        self.percent.setText("100 %")
         self.buttons = {
-            "All": self._button("All", "Keep every feature", self._keep_all),
-            "None": self._button("None", "Take every feature away", self._keep_none),
-            "Invert": self._button("Invert", "Swap kept and taken away", self._invert),
-            "Principal": self._button(
-                "Principal",
-                f"Keep only the {PRINCIPAL_PERCENT} % most important features of the class",
-                self._principal,
-            ),
-            "Others": self._button(
-                "Others",
-                f"Take the {PRINCIPAL_PERCENT} % most important features of the class away",
-                self._others,
-            ),
+            text: button(text, tip, slot)
+            for text, tip, slot in (
+                ("All", "Keep every feature", self._keep_all),
+                ("None", "Take every feature away", self._keep_none),
+                ("Invert", "Swap kept and taken away", self._invert),
+                (
+                    "Principal",
+                    f"Keep only the {PRINCIPAL_PERCENT} % most important features of the class",
+                    self._keep_principal,
+                ),
+                (
+                    "Others",
+                    f"Take the {PRINCIPAL_PERCENT} % most important features of the class away",
+                    lambda: self._keep_principal(inverted=True),
+                ),
+            )
         }
         self.pin = QCheckBox("keep for the next studies")
         self.pin.setToolTip(
@@ -129,12 +124,6 @@ class ImportancePanel(Panel):
         self.pin.toggled.connect(self.session.pin_features)
         self._lay_out()
 
-    def _button(self, text: str, tip: str, slot: Any) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(tip)
-        button.clicked.connect(slot)
-        return button
-
     def _lay_out(self) -> None:
         choices = QGridLayout()
         choices.setColumnStretch(1, 1)
@@ -142,24 +131,13 @@ class ImportancePanel(Panel):
         choices.addWidget(self.order, 0, 1)
         choices.addWidget(QLabel("mean over"), 1, 0)
         choices.addWidget(self.basis, 1, 1)
-        top = QHBoxLayout()
-        top.addWidget(self.slider, 1)
-        top.addWidget(self.percent)
+        top = fill(QHBoxLayout(), self.slider, self.percent, wide=self.slider)
         choices.addWidget(QLabel("keep top"), 2, 0)
         choices.addLayout(top, 2, 1)
-        row = QHBoxLayout()
+        row = fill(QHBoxLayout(), *self.buttons.values())
         row.setSpacing(4)
-        for button in self.buttons.values():
-            row.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addLayout(choices)
-        layout.addLayout(row)
-        below = QHBoxLayout()
-        below.addWidget(self.summary, 1)
-        below.addWidget(self.pin)
-        layout.addLayout(below)
-        layout.addWidget(self.table, 1)
+        below = fill(QHBoxLayout(), self.summary, self.pin, wide=self.summary)
+        fill(QVBoxLayout(self), choices, row, below, self.table, wide=self.table, margin=6)
 
     # ---------------------------------------------------------------- showing
 
@@ -271,13 +249,7 @@ class ImportancePanel(Panel):
         if mask is not None:
             self.session.set_mask(mask.inverted())
 
-    def _principal(self) -> None:
-        self._keep_principal()
-
-    def _others(self) -> None:
-        self._keep_principal(inverted=True)
-
-    def _keep_principal(self, inverted: bool = False) -> None:
+    def _keep_principal(self, _: bool = False, *, inverted: bool = False) -> None:
         """By the cohort's importance, whatever the rows are sorted by; else by the case."""
         values = self.session.importance()
         if values is None:

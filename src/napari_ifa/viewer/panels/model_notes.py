@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_ifa.viewer.panels.widgets import choice, fill, line
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Explanation
@@ -27,27 +29,17 @@ class ModelNotes(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setTextFormat(Qt.TextFormat.PlainText)
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.activation = QComboBox()
-        self.activation.setToolTip(
+        self.text = line(selectable=True)
+        self.activation = choice(
             "How the model's outputs become probabilities, which its bundle does not say; choose"
-            " only what you know of it"
+            " only what you know of it",
+            *_CHOICES,
         )
-        for words, told in _CHOICES:
-            self.activation.addItem(words, told)
         self.activation.activated.connect(self._choose)
         self.choice = QWidget()
-        row = QHBoxLayout(self.choice)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("outputs are"))
-        row.addWidget(self.activation, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.choice)
-        column.addWidget(self.text)
+        title = QLabel("outputs are")
+        fill(QHBoxLayout(self.choice), title, self.activation, wide=self.activation)
+        fill(QVBoxLayout(self), self.choice, self.text)
         self.show_about(None, None)
 
     def show_about(self, classifier: Classifier | None, explanation: Explanation | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_ifa.plain import plain as plain_line
+from napari_ifa.viewer.panels.widgets import badge_style, button, fill, line
 from napari_ifa.viewer.state.jobs import Job, Jobs
 from napari_ifa.viewer.workspace import workspace_of
 
@@ -76,10 +74,7 @@ class MessageLine(QWidget):
     def __init__(self, session: Session, about: str) -> None:
         super().__init__()
         self._about = about
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setTextFormat(Qt.TextFormat.PlainText)
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text = line(selectable=True)
         dismiss = QToolButton()
         dismiss.setText("✕")
         dismiss.setAutoRaise(True)
@@ -122,8 +117,7 @@ class JobBars(QWidget):
         self._patience.setInterval(_PATIENCE)
         self._patience.timeout.connect(self._update)
         self.rows: dict[Job, _JobRow] = {}
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout = fill(QVBoxLayout(self))
         jobs.changed.connect(self._update)
         jobs.progressed.connect(self._progress)
         self._update()
@@ -159,14 +153,11 @@ class _JobRow(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
-        self.cancel = QPushButton("Cancel")
+        tip = "Stop this after its current step; what was open stays open"
+        self.cancel = button("Cancel", tip, lambda: jobs.cancel(job))
         self.cancel.setObjectName("cancel")
-        self.cancel.setToolTip("Stop this after its current step; what was open stays open")
-        self.cancel.clicked.connect(lambda: jobs.cancel(job))
-        column = QVBoxLayout()
+        column = fill(QVBoxLayout(), self.label, self.bar)
         column.setSpacing(3)
-        column.addWidget(self.label)
-        column.addWidget(self.bar)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 2, 0, 2)
         row.addLayout(column, 1)
@@ -192,29 +183,3 @@ def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min"
-
-
-def badge_style(ground: str, text: str) -> str:
-    """Style sheet of a label whose text stands out on a ground of its own."""
-    return (
-        f"QLabel {{ background: {ground}; color: {text}; border-radius: 4px; padding: 3px 6px; }}"
-    )
-
-
-def plain(text: str) -> str:
-    """A tooltip or question that is shown letter by letter.
-
-    Qt takes a text with ``<`` and ``>`` for HTML, and descriptions and file names come from others.
-    """
-    text = "\n".join(map(plain_line, text.split("\n")))
-    if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]  # qtpy brings it
-        return text
-    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
-
-
-def heading(text: str) -> QLabel:
-    """A section's title."""
-    label = QLabel(text)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setStyleSheet("font-weight: bold;")
-    return label

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.panels.feature_table import MINUS, Index
-from napari_ifa.viewer.panels.panel import plain
+from napari_ifa.viewer.panels.widgets import plain
 
 if TYPE_CHECKING:
     from napari_ifa.viewer.state.predicting import Prediction

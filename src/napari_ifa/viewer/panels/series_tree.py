@@ -10,7 +10,7 @@ from qtpy.QtGui import QBrush, QColor, QKeyEvent
 from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 
 from napari_ifa.reading.choice import candidates
-from napari_ifa.viewer.panels.panel import plain
+from napari_ifa.viewer.panels.widgets import plain
 from napari_ifa.viewer.state.series_groups import SeriesGroup, group_series
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPushButton,
     QVBoxLayout,
 )
 
 from napari_ifa.viewer.drops import dropped_paths
-from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel, plain
+from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel
 from napari_ifa.viewer.panels.series_tree import SeriesTree
 from napari_ifa.viewer.panels.study_view import StudyView
+from napari_ifa.viewer.panels.widgets import button, fill, is_confirmed, plain
 
 if TYPE_CHECKING:
     import napari
@@ -51,14 +51,16 @@ class StudyPanel(Panel):
     # ----------------------------------------------------------------- widgets
 
     def _build(self) -> None:
-        self.open_folder = QPushButton("Open folder…")
-        self.open_folder.setToolTip("A folder of DICOM or NIfTI images, with all folders below it")
-        self.open_folder.clicked.connect(self._ask_folder)
-        self.open_file = QPushButton("Open file…")
-        self.open_file.setToolTip(
-            "A NIfTI file, a picture, an archive, or one DICOM image for its whole series"
+        self.open_folder = button(
+            "Open folder…",
+            "A folder of DICOM or NIfTI images, with all folders below it",
+            self._ask_folder,
         )
-        self.open_file.clicked.connect(self._ask_file)
+        self.open_file = button(
+            "Open file…",
+            "A NIfTI file, a picture, an archive, or one DICOM image for its whole series",
+            self._ask_file,
+        )
         self.tree = SeriesTree()
         self.tree.opened.connect(self.browser.open_series)
         self.tree.chosen.connect(self._allow_opening)
@@ -68,26 +70,19 @@ class StudyPanel(Panel):
         self.invitation.setStyleSheet("QLabel { border: 1px dashed #7d8591; border-radius: 6px; }")
         self.skipped = QLabel()
         self.skipped.setStyleSheet("QLabel { font-size: 11px; }")
-        self.open_series = QPushButton("Open series")
-        self.open_series.setToolTip("Show the chosen series; a double click does the same")
-        self.open_series.clicked.connect(self._open_current)
+        self.open_series = button(
+            "Open series",
+            "Show the chosen series; a double click does the same",
+            self._open_current,
+        )
         self.jobs = JobBars(self.workspace.jobs, ("study",))
         self.message = MessageLine(self.session, "study")
         self.view = StudyView(self.workspace)
 
     def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.open_folder)
-        buttons.addWidget(self.open_file)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addLayout(buttons)
-        layout.addWidget(self.invitation)
-        layout.addWidget(self.tree, 1)
-        layout.addWidget(self.skipped)
-        layout.addWidget(self.open_series)
-        layout.addWidget(self.jobs)
-        layout.addWidget(self.message)
+        buttons = fill(QHBoxLayout(), self.open_folder, self.open_file)
+        parts = (buttons, self.invitation, self.tree, self.skipped, self.open_series)
+        layout = fill(QVBoxLayout(self), *parts, self.jobs, self.message, wide=self.tree, margin=6)
         layout.addSpacing(6)
         layout.addWidget(self.view)
         layout.addStretch(0)
@@ -123,14 +118,8 @@ class StudyPanel(Panel):
             self.browser.open_series(series)
 
     def _ask_agreement(self, series: Series, sentence: str) -> None:
-        answer = QMessageBox.question(
-            self,
-            "Open this series?",
-            plain(sentence),
-            QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
-            QMessageBox.StandardButton.Cancel,
-        )
-        if answer == QMessageBox.StandardButton.Open:
+        open_ = QMessageBox.StandardButton.Open
+        if is_confirmed(self, "Open this series?", sentence, open_):
             self.browser.open_series(series, agreed=True)
 
     def _allow_opening(self, series: Series | None) -> None:

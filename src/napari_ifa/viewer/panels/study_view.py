@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -16,8 +15,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ifa.viewer.panels.feature_table import MINUS
-from napari_ifa.viewer.panels.panel import badge_style, heading, listen, plain
+from napari_ifa.viewer.panels.panel import listen
 from napari_ifa.viewer.panels.series_tree import millimetres
+from napari_ifa.viewer.panels.widgets import badge_style, choice, fill, heading, line, plain
 from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS, severity
 from napari_ifa.viewer.scene.study_layer import layer_name
 
@@ -44,26 +44,17 @@ class StudyView(QWidget):
     def _build(self) -> None:
         self.title = heading("")
         self.title.setWordWrap(True)
-        self.facts = QLabel()
-        self.facts.setWordWrap(True)
-        self.badge = QLabel()
-        self.badge.setWordWrap(True)
+        self.facts, self.badge, self.notes = line(), line(), line(selectable=True)
         self.unfold = QToolButton()
         self.unfold.setCheckable(True)
         self.unfold.setAutoRaise(True)
         self.unfold.setToolTip("What was corrected or is missing, in full")
         self.unfold.toggled.connect(self._unfold)
-        self.notes = QLabel()
-        self.notes.setWordWrap(True)
-        for label in (self.facts, self.badge, self.notes):
-            label.setTextFormat(Qt.TextFormat.PlainText)
-        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.window_label = QLabel("window")
-        self.window_choice = QComboBox()
-        self.window_choice.setPlaceholderText("by hand")
-        self.window_choice.setToolTip(
+        self.window_choice = choice(
             "Which values are shown from black to white; or drag with the right button"
         )
+        self.window_choice.setPlaceholderText("by hand")
         self.window_choice.activated.connect(self._choose_window)
         self.plane_buttons = {name: QPushButton(name) for name in _PLANES}
         for name, button in self.plane_buttons.items():
@@ -72,24 +63,13 @@ class StudyView(QWidget):
             button.clicked.connect(lambda _=False, plane=name: self._show_plane(plane))
 
     def _lay_out(self) -> None:
-        planes = QHBoxLayout()
+        planes = fill(QHBoxLayout(), *self.plane_buttons.values())
         planes.setSpacing(4)
-        for button in self.plane_buttons.values():
-            planes.addWidget(button)
         badge = QHBoxLayout()
         badge.addWidget(self.badge, 1)
         badge.addWidget(self.unfold, 0, Qt.AlignmentFlag.AlignTop)
-        window = QHBoxLayout()
-        window.addWidget(self.window_label)
-        window.addWidget(self.window_choice, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.title)
-        layout.addWidget(self.facts)
-        layout.addLayout(badge)
-        layout.addWidget(self.notes)
-        layout.addLayout(window)
-        layout.addLayout(planes)
+        window = fill(QHBoxLayout(), self.window_label, self.window_choice, wide=self.window_choice)
+        fill(QVBoxLayout(self), self.title, self.facts, badge, self.notes, window, planes)
 
     # ----------------------------------------------------------------- showing
 

@@ -1,8 +1,7 @@
-"""What the first confounder candidates respond to: the map of each one alone, on a few cases."""
+"""The figure of the first confounder candidates: the map of each one alone, on a few cases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +9,8 @@ from numpy.typing import NDArray
 
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.evaluation.checks.candidate_maps import CandidateMap, CandidateMaps
+from napari_ifa.evaluation.checks.confounders import Confounders
 from napari_ifa.evaluation.figures.drawing import plain_label, white_figure
-from napari_ifa.evaluation.findings import Findings
-from napari_ifa.evaluation.section import Section
-from napari_ifa.models.classifier import Classifier
 from napari_ifa.wording import percent
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ _OVERLAY_OPACITY, _OPACITY_POWER = 0.9, 0.45
 _ID_LENGTH = 22
 
 
-def confounder_maps(classifier: Classifier, findings: Findings, maps: CandidateMaps) -> Figure:
+def candidate_maps_figure(found: Confounders, maps: CandidateMaps) -> Figure:
     """One row per feature, on the cases in which it contributes most."""
     columns = max(len(row) for row in maps.rows)
     figure = white_figure(2.3 * columns + 2.2, 2.7 * len(maps.rows) + 0.7)
@@ -41,68 +38,15 @@ def confounder_maps(classifier: Classifier, findings: Findings, maps: CandidateM
             )
             if column == 0:
                 f, c = one.feature, one.class_idx
-                share = percent(findings.confounders.share[f, c])
-                name = plain_label(classifier.class_names[c], 24)
-                standing = "candidate" if findings.confounders.candidate[f, c] else "no candidate"
+                share = percent(found.share[f, c])
+                name = plain_label(found.class_names[c], 24)
+                standing = "candidate" if found.candidate[f, c] else "no candidate"
                 text = f"feature {f} alone, for\n{name}\n{share}, {standing}"
                 panel.set_ylabel(text, fontsize=9.5)
     _colour_bar(figure)
     if any(one.slices > 1 for shown in maps.rows for one in shown):
         figure.supxlabel("Each picture is the slice of most evidence.", fontsize=9)
     return figure
-
-
-def confounder_maps_section(
-    classifier: Classifier, findings: Findings, maps: CandidateMaps
-) -> Section:
-    """The maps as a section, with the cases that are shown as its table."""
-    candidate = findings.confounders.candidate
-    are_candidates = [bool(candidate[row[0].feature, row[0].class_idx]) for row in maps.rows]
-    skipped = "".join(f" {one.id} is left out: {one.reason}" for one in maps.skipped)
-    return Section(
-        key="confounder_maps",
-        title=(
-            "Where the first confounder candidates answer"
-            if all(are_candidates)
-            else "Where the first features in rank answer"
-        ),
-        meaning=_which_are_candidates(are_candidates)
-        + " Each picture shows one feature alone, on the cases in which it contributes most:"
-        " evidence outside the organ, on a marker, a border or a device is no sign of a disease."
-        + skipped,
-        limits="A place inside the organ clears no feature, and a place outside convicts none:"
-        " switch the feature off and see whether the answer still holds.",
-        rows=tuple(
-            {
-                "feature": one.feature,
-                "class": classifier.class_names[one.class_idx],
-                "case": one.case_id,
-                "candidate": bool(candidate[one.feature, one.class_idx]),
-            }
-            for row in maps.rows
-            for one in row
-        ),
-        columns={
-            "feature": "number of the feature",
-            "class": "the class whose evidence it carries",
-            "case": "the case that is shown",
-            "candidate": "whether it is a candidate, by its share or by its place",
-        },
-        draw=lambda: confounder_maps(classifier, findings, maps),
-    )
-
-
-def _which_are_candidates(candidate: Sequence[bool]) -> str:
-    if not any(candidate):
-        return "The first in rank; none is a candidate."
-    if all(candidate):
-        number = len(candidate)
-        return "The first candidate." if number == 1 else f"The first {number} candidates."
-    number = sum(candidate)
-    return (
-        f"The first in rank, of which {number} of {len(candidate)}"
-        f" {'is a candidate' if number == 1 else 'are candidates'}."
-    )
 
 
 def _draw(panel: Axes, one: CandidateMap) -> None:
