@@ -67,18 +67,22 @@ def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:
     shard.save(tmp_path / "again.npz")
     again = Shard.load(tmp_path / "again.npz")
 
-    assert (shard.sums, again.sums) != (None, None)
-    for name, column in vars(shard.rows).items():
-        assert vars(again.rows)[name].tobytes() == column.tobytes(), name
-    for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
-        one, other = (getattr(s.sums.distribution, name) for s in (shard, again))
-        assert one.tobytes() == other.tobytes(), name
-    assert again.sums.distribution.totals.tolist() == shard.sums.distribution.totals.tolist()
-    assert again.sums.distribution.squares.tolist() == shard.sums.distribution.squares.tolist()
-    for name in ("average", "deviations", "positive", "cases"):
-        for which in ("all", "true", "correct"):
-            one, other = (getattr(getattr(s.sums, which), name) for s in (shard, again))
-            assert one.tobytes() == other.tobytes(), (which, name)
+    for name, column in vars(shard.cases.rows).items():
+        assert vars(again.cases.rows)[name].tobytes() == column.tobytes(), name
+    assert list(again.counted.targets) == ["logit", "others", "runner-up"]
+    for target, sums in shard.counted.targets.items():
+        same = again.counted.targets[target]
+        for name, column in vars(shard.cases.targets[target]).items():
+            assert vars(again.cases.targets[target])[name].tobytes() == column.tobytes(), name
+        for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
+            one, other = (getattr(found.distribution, name) for found in (sums, same))
+            assert one.tobytes() == other.tobytes(), name
+        assert same.distribution.totals.tolist() == sums.distribution.totals.tolist()
+        assert same.distribution.squares.tolist() == sums.distribution.squares.tolist()
+        for name in ("average", "deviations", "positive", "cases"):
+            for which in ("all", "true", "correct"):
+                one, other = (getattr(getattr(found, which), name) for found in (sums, same))
+                assert one.tobytes() == other.tobytes(), (which, name)
 
 
 def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
@@ -88,4 +92,5 @@ def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
     shard.save(tmp_path / "shard.npz")
     again = Shard.load(tmp_path / "shard.npz")
 
-    assert (again.number, again.sums, again.rows, again.skipped) == (4, None, None, shard.skipped)
+    assert (again.number, again.counted, again.cases) == (4, None, None)
+    assert again.skipped == shard.skipped

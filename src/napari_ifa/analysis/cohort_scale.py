@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def cohort_scale(
         choice.form,
         ratio,
         len(values.least),
-        _width_interval(values, basis, choice.form, (low, high)),
+        _width_interval(values, basis, choice.form, (low, high), float(p_high - p_low)),
     )
 
 
@@ -130,27 +131,31 @@ def focal_ratio(distribution: Distribution, values: CaseValues) -> float:
 
 
 def _width_interval(
-    values: CaseValues, basis: str, form: str, percentages: tuple[float, float]
+    values: CaseValues, basis: str, form: str, percentages: tuple[float, float], width: float
 ) -> tuple[float, float] | None:
     """95 % bootstrap interval of ``p_high - p_low``; None where it cannot be told."""
     cases = values.least.shape[0]
     if cases < 2 or (basis == "voxels" and values.quantiles is None):
         return None
     low, high = percentages
-    if basis == "extremes" and form == "centred":
-        widths = values.drawn(lambda w: 2 * _percentile(values.magnitudes, w, high))
-    elif basis == "extremes":
-        widths = values.drawn(
-            lambda w: _percentile(values.greatest, w, high) - _percentile(values.least, w, low)
-        )
-    else:
+    ends: tuple[Callable[[Floats, float], Floats], Callable[[Floats, float], Floats]]
+    if basis == "voxels":
         pooled = _Pooled.of(values, form == "centred")
-        if form == "centred":
-            widths = values.drawn(lambda w: 2 * pooled.percentile(w, high))
-        else:
-            widths = values.drawn(lambda w: pooled.percentile(w, high) - pooled.percentile(w, low))
-    first, last = np.percentile(widths, [2.5, 97.5])
-    return float(first), float(last)
+        ends = pooled.percentile, pooled.percentile
+    else:
+        strongest = values.magnitudes if form == "centred" else values.greatest
+        ends = partial(_percentile, values.least), partial(_percentile, strongest)
+
+    def widths(weights: Floats) -> Floats:
+        upper = ends[1](weights, high)
+        return upper if form == "centred" else upper - ends[0](weights, low)
+
+    # Beside that of the cohort itself, for between a case's quantiles its values are not known.
+    own = float(widths(np.ones((1, cases)))[0])
+    if not own > 0:
+        return None
+    first, last = np.percentile(values.drawn(widths), [2.5, 97.5]) / own
+    return float(first) * width, float(last) * width
 
 
 def _percentile(values: Floats, weights: Floats, percent: float) -> Floats:

@@ -17,6 +17,7 @@ from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import is_flat
+from napari_ifa.models.targets import LOGIT, Target, target_key
 from napari_ifa.volumes import Volume, missing_slices
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def explain(
     high: float = 90,
     scope: Scope = "class",
     form: Form = "paper",
+    target: Target | None = None,
     allow_missing: bool = False,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -54,6 +56,8 @@ def explain(
     mask : the features to keep; all by default.
     method : id of a class activation method; the analysis's own, or ``"gradcam"``.
     basis, low, high, scope, form : of the common scale, see `ScaleChoice`.
+    target : what the class is compared with, see `models.targets`, or a class by name or number;
+        that of the analysis by default, or without one ``"logit"``.
     allow_missing : explain an image of which slices are missing, too; they are blank in it.
     progress : called with passes done and passes in all, by the methods that need many.
     stop : asked between such passes; True ends the work.
@@ -69,7 +73,7 @@ def explain(
     TypeError
         Something else than a model, an image or an analysis was given.
     """
-    from napari_ifa.cam import CutNetwork, class_activation
+    from napari_ifa.cam import CutNetwork, class_activations
 
     classifier = given_classifier(classifier)
     analysis = None if analysis is None else given_analysis(analysis)
@@ -78,6 +82,11 @@ def explain(
     if mask is not None and classifier.features not in (None, mask.keep.size):
         raise other_features(mask, classifier.features or 0)
     choice = ScaleChoice(form, basis, scope, low, high)
+    compared: Target = LOGIT if analysis is None else analysis.compared_class or analysis.target
+    if target is not None:
+        compared = classifier.target(target)
+    if analysis is not None:
+        analysis = analysis.of_target(compared)
     volume = given_volume(volume)
     if volume.report.missing and not allow_missing:
         missing = missing_slices(volume)
@@ -101,15 +110,17 @@ def explain(
         _misfit_said(classifier, volume) if is_flat(volume) else nullcontext(),
         CutNetwork(classifier.network, classifier.target_layer, early=True) as cut,
     ):
-        activation = class_activation(
+        activations = class_activations(
             cut,
             network_input,
-            method=chosen_method,
-            class_idx="all",
+            None,
+            chosen_method,
+            "all",
+            targets_run(classifier, chosen_method, compared),
             progress=progress,
             stop=stop,
         )
-    case = CaseActivation.of(classifier, volume, prepared, network_input, activation)
+    case = CaseActivation.of(classifier, volume, prepared, network_input, activations)
     explanation = Explanation(
         volume=volume,
         case=case,
@@ -117,8 +128,20 @@ def explain(
         class_idx=(int(case.logits.argmax()) if chosen_class is None else chosen_class),
         mask=FeatureMask.all(case.features),
         choice=choice,
+        target=target_key(compared),
     )
     return explanation if mask is None else explanation.select(mask=mask)
+
+
+def targets_run(classifier: Classifier, method: str, asked: Target) -> list[Target]:
+    """What a case is compared with in one pass: all that costs nothing, and what is asked for."""
+    from napari_ifa.cam import GRADIENT_METHODS
+
+    targets = [*classifier.targets, asked]
+    if len(classifier.targets) > 1 and method in GRADIENT_METHODS:
+        linear = GRADIENT_METHODS[method].linear
+        targets += range(len(classifier.class_names)) if linear else ()
+    return list(dict.fromkeys([LOGIT, *targets]))
 
 
 def _first_convolution(classifier: Classifier) -> nn.Module | None:

@@ -104,7 +104,8 @@ def _check_group(analysis: Analysis, target: str, dataset: xr.Dataset, name: str
     """Refuse a group of another target that is none, or that does not fit the file's cases."""
     numbers = [f"class {c}" for c in range(len(analysis.class_names))]
     wrong = [] if target in (*TARGETS, *numbers) else [target]
-    wrong += [v for v in dataset if v not in OF_TARGET or dataset[v].dims != VARIABLES[v][0]]
+    known = {v: VARIABLES[v][0] for v in OF_TARGET}
+    wrong += [str(v) for v, one in dataset.items() if known.get(str(v)) != one.dims]
     root = analysis.dataset
     wrong += [v for v in OF_TARGET if (v in root) != (v in dataset)]
     wrong += [d for d in ("feature", "class", "case") if dataset.sizes.get(d) != root.sizes[d]]

@@ -59,9 +59,13 @@ class AnalysisProblem(Enum):
         " choose the form 'paper'."
     )
     NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
+    TARGET_NOT_RUN = (
+        "This case was not explained against '{target}'; explain it again with that target."
+    )
+    SAME_CLASS = "The class '{name}' cannot be compared with itself; choose another one."
     NO_TARGET = (
-        "This analysis holds no numbers of classes compared with {asked}, it holds {held}; run the"
-        " analysis again{how}."
+        "This analysis holds no numbers of classes compared with '{asked}', it holds {held}; run"
+        " the analysis again{how}."
     )
     NO_FILE = "{file}: no such file; give an analysis file (.nc)."
     NO_PERMISSION = "{file}: no permission to read it."

@@ -176,6 +176,12 @@ class CommonScale:
         return f"P{self.high:g}"
 
     @property
+    def marks(self) -> tuple[tuple[float, str], tuple[float, str]]:
+        """Where the two ends lie on the scale, and what they are called."""
+        low, high = self.ends
+        return (low, self.low_name), (high, self.high_name)
+
+    @property
     def words(self) -> str:
         """Form, ends in logits, basis and scope, as a result's provenance has them."""
         ends = f"{self.low_name} = {self.p_low:g}, {self.high_name} = {self.p_high:g} logits"

@@ -282,9 +282,12 @@ def _statistics_of(kind: type[_Statistics], name: str, stored: Any) -> _Statisti
     met = stored[f"{name}_met"]
 
     def whole(kept: NDArray[Any]) -> NDArray[Any]:
-        axis = _class_axis(kept)
-        column = np.zeros((*kept.shape[:axis], met.size, *kept.shape[axis + 1 :]), kept.dtype)
-        column[(*(slice(None),) * axis, met)] = kept
+        if kept.ndim == 1:
+            column = np.zeros(met.size, kept.dtype)
+            column[met] = kept
+        else:
+            column = np.zeros((len(kept), met.size, *kept.shape[2:]), kept.dtype)
+            column[:, met] = kept
         return column
 
     return kind(*(whole(stored[f"{name}_{field.name}"]) for field in fields(kind)))
@@ -292,4 +295,4 @@ def _statistics_of(kind: type[_Statistics], name: str, stored: Any) -> _Statisti
 
 def _class_axis(column: NDArray[Any]) -> int:
     """Classes lie behind the features, if there are any."""
-    return min(1, column.ndim - 1)
+    return 1 if column.ndim > 1 else 0

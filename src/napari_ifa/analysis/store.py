@@ -85,6 +85,18 @@ class Analysis:
         return str(self.dataset.attrs.get("target", LOGIT))
 
     @property
+    def compared_class(self) -> int | None:
+        """The number of the one class that all are compared with; None where there is none."""
+        number = self.target.removeprefix("class ")
+        return int(number) if number != self.target else None
+
+    @property
+    def targets_run(self) -> tuple[Target, ...]:
+        """What a pass needs for this target: the logit and, where it is another, the target."""
+        own: Target = self.target if self.compared_class is None else self.compared_class
+        return tuple(dict.fromkeys([LOGIT, own]))
+
+    @property
     def held_targets(self) -> tuple[str, ...]:
         """The keys of all targets that the file holds; the logit alone in earlier versions."""
         return (LOGIT, *(name for name in self.others if name != LOGIT))
@@ -101,18 +113,17 @@ class Analysis:
         AnalysisError
             Where the file holds no such target; the sentence says how to make one that does.
         """
-        key = target_key(target)
-        if isinstance(target, str) and target not in TARGETS and target in self.class_names:
-            key = target_key(self.class_names.index(target))
+        number = self._class_number(target)
+        key = target_key(target if number is None else number)
         if key == self.target:
             return self
         if key not in self.held_targets:
-            how = "" if key in TARGETS else f" with the target '{target}' among those asked for"
+            name = target if number is None else self.class_names[number]
             raise AnalysisError(
                 AnalysisProblem.NO_TARGET,
-                asked=f"'{target}'",
+                asked=name,
                 held=listed(self.held_targets),
-                how=how,
+                how="" if number is None else f" with '{name}' among its targets",
             )
         known = dict(self.others)
         known.setdefault(LOGIT, self.dataset[[n for n in OF_TARGET if n in self.dataset]])
@@ -410,6 +421,13 @@ class Analysis:
             raise AnalysisError(
                 AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)
             ) from error
+
+    def _class_number(self, target: Target) -> int | None:
+        """The class that a target is; None where it is none."""
+        if isinstance(target, int):
+            return target if 0 <= target < len(self.class_names) else None
+        known = target not in TARGETS and target in self.class_names
+        return self.class_names.index(target) if known else None
 
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):

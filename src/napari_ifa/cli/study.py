@@ -115,7 +115,7 @@ def _choice_by_option() -> Iterator[None]:
 
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
-    from napari_ifa.analysis.store import checked_percentiles
+    from napari_ifa.analysis.scale import ScaleChoice
     from napari_ifa.disk import whole_folder
     from napari_ifa.export import check_dicom_source
     from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
@@ -137,7 +137,7 @@ def run_explain(options: argparse.Namespace) -> None:
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
     if analysis is not None:
         low, high = options.percentiles
-        checked_percentiles(low, high, options.basis, options.scope)
+        ScaleChoice("paper", options.basis, options.scope, low, high)
     options.features.check(classifier.features, analysis)
     with _choice_by_option():
         volume = read_volume(options.image, options.series)

@@ -176,10 +176,8 @@ def provenance(explanation: Explanation) -> Provenance:
         layer=classifier.target_layer,
         method=explanation.case.activation.method,
         features=f"{mask.name} ({mask.count} of {mask.keep.size})" if chosen else "all",
-        scale=""
-        if scale is None
-        else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
-        f" basis {scale.basis}, scope {scale.scope}",
+        scale="" if scale is None else scale.words,
+        compared_with=explanation.compared_with,
         image=explanation.volume.report.badge,
         fit="" if explanation.fit is None else explanation.fit.words,
     )
@@ -201,7 +199,7 @@ def colouring(explanation: Explanation) -> Colouring:
         lambda values: diverging_colours(values, neutral),
         (-1.0, 1.0),
         neutral,
-        ((0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")),
+        scale.marks,
         name,
     )
 
@@ -252,10 +250,12 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "weights_sha256": classifier.weights_sha256,
         "layer": classifier.target_layer,
         "method": explanation.case.activation.method,
+        "compared_with": explanation.compared_with,
+        "scale_form": scale.form if scale else "",
         "scale_basis": scale.basis if scale else "",
         "scale_scope": scale.scope if scale else "",
-        "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
-        "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
+        "scale_low": f"{scale.low_name} = {scale.p_low:g}" if scale else "",
+        "scale_high": f"{scale.high_name} = {scale.p_high:g}" if scale else "",
         "output_activation": classifier.output_activation,
         "notes": " ".join(explanation.notes),
         **(explanation.fit or WITHOUT_COHORT).as_data(),

@@ -11,6 +11,7 @@ from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
 from napari_ifa.evaluation.problems import EvaluationProblem
+from napari_ifa.models.targets import LOGIT
 
 Command = Literal["evaluate", "findings", "report"]
 Provenance = Mapping[str, str]
@@ -38,6 +39,7 @@ def provenance_of(
     """
     attributes = analysis.dataset.attrs
     entries = {"command": str(command), "model_name": str(attributes.get("model_name", ""))}
+    entries["target"] = analysis.target
     # What an earlier analysis does not say stays unsaid.
     entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
     for prefix, one in (("", analysis), ("other_", other)):
@@ -76,8 +78,11 @@ def check_provenance(
         )
     expected = provenance_of(command, analysis)
     different = differing(provenance, expected)
-    if provenance.get("method") != expected.get("method"):
-        different.append("method")
+    different += [
+        key
+        for key in ("method", "target")
+        if provenance.get(key, LOGIT) != expected.get(key, LOGIT)
+    ]
     if different:
         raise AnalysisMismatchError(
             EvaluationProblem.OTHER_MODEL,
@@ -118,10 +123,12 @@ def made_by(provenance: Provenance) -> str:
     if not provenance.get("model_weights"):
         return ""
     name = provenance.get("model_name")
+    target = provenance.get("target", LOGIT)
+    compared = "" if target == LOGIT else f", each class compared with: {target}"
     return (
         f"Model {f'“{name}”' if name else 'without a name'} (SHA-256 of its weights"
         f" {provenance['model_weights'][:_HASH]}), layer {provenance.get('model_layer', '')},"
-        f" method {provenance.get('method', '')}."
+        f" method {provenance.get('method', '')}{compared}."
     )
 
 

@@ -41,7 +41,7 @@ class Legend(QWidget):
             self._neutral = 0.0 if scale is None else float(scale.neutral)
             self._marks = []
             if scale is not None:
-                self._marks = [(0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")]
+                self._marks = list(scale.marks)
         self.setToolTip(self._explanation_in_words(explanation))
         self.update()
 
@@ -147,13 +147,17 @@ class Legend(QWidget):
         scale = explanation.scale
         if scale is None:
             return "Without an analysis the ends are this case's own largest activation."
-        between = (
-            f"between these lie {scale.high - scale.low:g} % of all class activations of the cohort"
-            if scale.basis == "voxels"
-            else "of the cases' least and of their greatest class activation"
-        )
-        return (
-            f"P{scale.low:g} and P{scale.high:g}: {between}"
+        of = "of the cases' greatest class activation on either side"
+        if scale.basis == "voxels":
+            of = "of all class activations of the cohort, on either side"
+        if scale.form == "paper":
+            of = "of the cases' least and of their greatest class activation"
+            if scale.basis == "voxels":
+                share = scale.high - scale.low
+                of = f"between these lie {share:g} % of all class activations of the cohort"
+        said = (
+            f"{scale.low_name} and {scale.high_name}: {of}"
             f" ({scale.p_low:.3g} to {scale.p_high:.3g} in logit units)."
             f" Zero contribution lies at {scale.neutral:.2f} and is drawn transparent."
         )
+        return f"{said} {scale.precision}".strip()

@@ -231,9 +231,11 @@ class Session:
 
     def choose_basis(self, basis: Basis) -> None:
         """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
+        from napari_ifa.analysis.scale import ScaleChoice
+
         self.basis = basis
-        if self.explanation is not None and basis != self.explanation.basis:
-            self._change(self._on_scale(self.explanation.select(basis=basis)))
+        if self.explanation is not None and basis != self.explanation.choice.basis:
+            self._change(self._on_scale(self.explanation.select(choice=ScaleChoice(basis=basis))))
 
     def set_mask(self, mask: FeatureMask) -> None:
         """Keep only some features, in the picture and in the prediction."""
@@ -305,6 +307,8 @@ class Session:
         self._runner.start("Explaining", work, self._show, failed, key="explain")
 
     def _show(self, explanation: Explanation) -> None:
+        from napari_ifa.analysis.scale import ScaleChoice
+
         case = explanation.case
         if explanation.volume is not self.volume or case.classifier is not self.classifier:
             return  # closed while the network was at work
@@ -312,7 +316,7 @@ class Session:
         # Class and features may have been chosen while the network was at work.
         if self._mask is not None and explanation.mask is not self._mask:
             explanation = explanation.select(mask=self._mask)
-        self._change(self._on_scale(explanation.select(basis=self.basis)))
+        self._change(self._on_scale(explanation.select(choice=ScaleChoice(basis=self.basis))))
         if self.explanation is not None:
             self._predictor.predict(self.explanation)
 
