@@ -130,5 +130,5 @@ def test_choices_that_cannot_be_are_refused() -> None:
         ScaleChoice("middle")
     with refused(AnalysisError, AnalysisProblem.PERCENTILES):
         ScaleChoice(low=95.0)
-    with refused(AnalysisError, AnalysisProblem.NO_SCALE):
+    with refused(AnalysisError, AnalysisProblem.NO_CENTRED_SCALE, most=90.0, value=0.0):
         cohort_scale(*numbers(np.zeros((3, 4))), READING)

@@ -53,6 +53,10 @@ class AnalysisProblem(Enum):
         " {high:g}; a common scale needs two different values, so use a cohort in which the"
         " activation varies."
     )
+    NO_CENTRED_SCALE = (
+        "The cohort's P{most:g} of the class activation's magnitude is {value:g}; a common scale"
+        " needs one above 0, so use a cohort in which the class has evidence."
+    )
     PERCENTILES = "The percentiles {low:g} and {high:g} are not in order between 0 and 100."
     NO_LOW_PERCENTILE = (
         "A centred scale has one percentile, the same for both sides; leave the low one out, or"

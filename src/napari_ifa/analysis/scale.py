@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -124,10 +124,14 @@ class CommonScale:
     form: Form = "paper"
     ratio: float | None = None
     cases: int = 0
-    width_interval: tuple[float, float] | None = None
+    width_interval: tuple[float, float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.p_low, self.p_high]).all() or self.p_high <= self.p_low:
+            if self.form == "centred":
+                raise AnalysisError(
+                    AnalysisProblem.NO_CENTRED_SCALE, most=self.high, value=self.p_high
+                )
             raise AnalysisError(
                 AnalysisProblem.NO_SCALE,
                 low=self.p_low,
