@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_ifa import samples
 from napari_ifa.analysis import FeatureMask, analyze, explain, load_analysis
 from napari_ifa.analysis.colour import evidence_strength
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.models import load_classifier
 from napari_ifa.reading import read_volume
@@ -98,7 +99,7 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     basis = desk.explain.basis
     basis.setFocus()
     desk.qtbot.keyClick(basis, Qt.Key.Key_Down)
-    on_extremes = without.select(basis="extremes")
+    on_extremes = without.select(choice=ScaleChoice(basis="extremes"))
     assert on_extremes.scale.neutral != pytest.approx(neutral, abs=0.05)
     overlay = desk.scene.overlay
     np.testing.assert_allclose(np.asarray(overlay.data), on_extremes.s_cam.array, atol=1e-5)

@@ -116,8 +116,8 @@ def _draw_legend(axes: Axes, explanation: Explanation) -> None:
     colours = diverging_colours(values, scale.neutral)
     opaque = colours[..., :3] * colours[..., 3:]
     axes.imshow(opaque, extent=(0, 1, -1, 1), aspect="auto")
-    places, names = zip(*scale.marks, strict=True)
-    axes.set_yticks(places, names, color="white", fontsize=8)
+    names = [name for _, name in scale.marks]
+    axes.set_yticks(list(scale.ends), names, color="white", fontsize=8)
     axes.yaxis.tick_right()
     axes.tick_params(axis="y", color="white")
     axes.set_xticks([])

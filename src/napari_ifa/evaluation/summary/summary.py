@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +52,8 @@ _PRINCIPAL = 0.05
 _LOW, _HIGH = 10.0, 90.0
 #: Classes drawn in the figure of distributions: those with the most cases.
 _DRAWN_CLASSES = 6
+#: The bases that the table of scales names.
+_BASES: tuple[Basis, ...] = ("voxels", "extremes")
 
 
 def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple[Section, ...]:
@@ -174,7 +176,7 @@ def _scale_section(named: Named) -> Section:
     rows: list[Row] = []
     for name, analysis in named:
         for c, class_name in enumerate(analysis.class_names):
-            for basis in get_args(Basis):
+            for basis in _BASES:
                 head = {"cohort": name, "class": class_name, "basis": basis}
                 rows.append(head | _scale_columns(analysis, c, basis))
     own = [row for row in rows if row["cohort"] == named[0][0] and row["basis"] == "voxels"]
