@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.cost import check_arguments, check_transform
 from napari_ifa.models.problems import BundleProblem
@@ -259,8 +261,6 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
 
 
 def _is_network(component: Any) -> bool:
-    from torch import nn
-
     if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
         return False
     if inspect.isclass(component):

@@ -12,10 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.memory import lacks_memory
 from napari_ifa.models.cost import images_bounded
+from napari_ifa.models.landmarks import found_move, moves_alike
 from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
 from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.models.steps import (
@@ -34,7 +37,6 @@ from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 if TYPE_CHECKING:
     from monai.data import MetaTensor
     from monai.transforms import Compose
-    from torch import Tensor
 
 __all__ = ["OpenedImage", "PreparedInput", "Preprocessing", "input_lps_affine", "is_flat"]
 
@@ -105,7 +107,6 @@ class Preprocessing:
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
-        import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
@@ -195,8 +196,6 @@ class Preprocessing:
 
     def _says(self, begun: Affine, image: MetaTensor, move: Affine, rank: int) -> bool:
         """Whether the image's affine says what the landmarks do."""
-        from napari_ifa.models.landmarks import moves_alike
-
         said = np.linalg.inv(begun) @ _in_three_dimensions(image)
         return moves_alike(move, said, [*image.shape[-rank:], 1, 1][:3])
 
@@ -204,8 +203,6 @@ class Preprocessing:
         self, step: Any, data: Any, before: MetaTensor, rank: int, channels_last: bool
     ) -> tuple[Any, Affine]:
         """A step that does not say what it moves: its result, and where that came from."""
-        from napari_ifa.models.landmarks import found_move
-
         result = run_alike(step, data)
         axes = list(range(before.ndim))
         if before.ndim > rank:
