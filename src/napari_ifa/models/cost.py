@@ -29,6 +29,7 @@ from napari_ifa.memory import free_memory
 from napari_ifa.models.calling import tensors_in
 from napari_ifa.models.problems import BundleProblem, PreprocessingProblem
 from napari_ifa.models.result_sizes import most_bytes
+from napari_ifa.models.settings_file import nodes_in
 
 # Measured on 20 networks of MONAI and torchvision, from DenseNet121 to SwinUNETR: for each tensor
 # of the weights up to 1.1 parameters, 2 modules and 4 operations, for each byte 1.2 bytes.
@@ -171,13 +172,9 @@ def _is_small(args: Any) -> bool:
     An image's affine takes most of the operations of a transform.
     """
     values, factor = 0, 1.0
-    waiting = list(args)
-    while waiting:
-        argument = waiting.pop()
+    for argument in nodes_in(args):
         if isinstance(argument, torch.Tensor):
             values += argument.numel()
-        elif isinstance(argument, list | tuple):
-            waiting.extend(argument)
         elif isinstance(argument, int | float):
             factor = factor * max(1, abs(argument))
         if values > _FEW or not factor <= _FEW:
@@ -301,19 +298,12 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
 
     Lists that stand in several places through references are counted in each.
     """
-    waiting, seen = [arguments], 0
-    while waiting:
-        node = waiting.pop()
-        seen += 1
+    for seen, node in enumerate(nodes_in(arguments), start=1):
         if seen > _MOST_ARGUMENTS:
             raise BundleError(
                 BundleProblem.TOO_MANY_ARGUMENTS, name=name, where=where, most=_MOST_ARGUMENTS
             )
-        if isinstance(node, Mapping):
-            waiting.extend(node.values())
-        elif isinstance(node, list | tuple):
-            waiting.extend(node)
-        elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
+        if isinstance(node, str) and len(node) > _LONGEST_TEXT:
             raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LONG,
                 name=name,
@@ -321,7 +311,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
                 length=len(node),
                 most=_LONGEST_TEXT,
             )
-        elif isinstance(node, int) and abs(node) > largest:
+        if isinstance(node, int) and abs(node) > largest:
             raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LARGE,
                 name=name,
