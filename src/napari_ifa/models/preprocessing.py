@@ -115,7 +115,8 @@ class Preprocessing:
             data = self.image(volume if self.image.key is None else {self.image.key: volume})
             begin = self._taken_from(data)
             # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
-            moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
+            seen = self.image.seen(volume)
+            moved = seen.place @ np.linalg.inv(_in_three_dimensions(begin))
             notes: list[str] = []
             with images_bounded():
                 if is_fused(self.chain):
@@ -127,8 +128,7 @@ class Preprocessing:
                             " be followed: the map may lie up to half a voxel of its input aside."
                         )
                 else:
-                    rank = self.image.spatial_axes(volume)
-                    output, moved = self._watched(data, moved, rank, notes)
+                    output, moved = self._watched(data, moved, seen.spatial, notes)
         except IfaError:
             raise
         except Exception as error:
@@ -258,12 +258,9 @@ def input_lps_affine(image: MetaTensor) -> Affine:
 
 def _in_three_dimensions(image: MetaTensor) -> Affine:
     """The affine as ``[4, 4]``; a 2D one lies in its own plane."""
-    affine = np.eye(4)
-    given = np.asarray(image.affine, dtype=float)
-    size = given.shape[0] - 1
-    affine[:size, :size] = given[:size, :size]
-    affine[:size, 3] = given[:size, size]
-    return affine
+    from monai.data.utils import to_affine_nd
+
+    return np.asarray(to_affine_nd(3, image.affine), dtype=float)
 
 
 def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:
