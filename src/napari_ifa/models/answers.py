@@ -38,9 +38,9 @@ NOT_TOLD = "no probabilities: the bundle does not say how its outputs become the
 VALUES = "no probabilities: the model answers with values"
 
 _PREDICTION = "pred"
-_ACTIVATION_STEPS = ("Activations", "Activationsd", "ActivationsD", "ActivationsDict")
+#: Transforms that may be an activation, and whether of one key of several.
+_STEP = re.compile("(Activations|Lambda)(d|D|Dict)?")
 _MODULES = ("Sigmoid", "Softmax")
-_LAMBDA_STEPS = ("Lambda", "Lambdad", "LambdaD", "LambdaDict")
 #: Functions and modules by which a configuration may name an activation.
 _NAMED = re.compile(
     r"^\$?\s*(?:lambda\s+(?P<x>\w+)\s*:\s*)?"
@@ -278,13 +278,13 @@ def _of_step(
     name = str(_followed(config, step["_target_"])).rpartition(".")[2]
     if name in _MODULES:
         return "softmax" if name == "Softmax" else "sigmoid"
-    if name not in (*_ACTIVATION_STEPS, *_LAMBDA_STEPS):
+    named = _STEP.fullmatch(name)
+    if named is None:
         return None
-    of_dict = name not in (_ACTIVATION_STEPS[0], _LAMBDA_STEPS[0])
-    place = _place(_followed(config, step.get("keys")), keys) if of_dict else 0
+    place = _place(_followed(config, step.get("keys")), keys) if named[2] else 0
     if place is None:
         return None
-    if name in _LAMBDA_STEPS:
+    if named[1] == "Lambda":
         # Any other function may do something else than an activation.
         return _named(_of_place(config, step.get("func"), place))
     chosen = {key: _of_place(config, step.get(key), place) for key in ("sigmoid", "softmax")}
