@@ -23,7 +23,7 @@ _LARGEST_SERIES_NUMBER = 1_000_000
 
 def series_number(source: DicomSource, offset: int) -> int:
     """Beside the source's own number, so that a list by number keeps them in order."""
-    number = source.number
+    number = next((f.image.series_number or 0 for f in source.frames if f is not None), 0)
     return number + offset if 0 <= number < _LARGEST_SERIES_NUMBER else offset
 
 

@@ -96,11 +96,6 @@ class DicomSource:
     missing: frozenset[int]
     resampled: bool
 
-    @property
-    def number(self) -> int:
-        """Of the source's series; 0 where it has none."""
-        return next((f.image.series_number or 0 for f in self.frames if f is not None), 0)
-
     def frames_of(self, index: int) -> list[Frame]:
         """The frames from which slice ``index`` was made: its own, or its two neighbours."""
         if index in self.missing:
