@@ -15,7 +15,7 @@ from napari_ifa.cli.bar import Bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
-from napari_ifa.errors import AnalysisError, ExplanationError, IfaError, UnsupportedStudyError
+from napari_ifa.errors import AnalysisError, IfaError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis.scale import Basis
@@ -102,15 +102,20 @@ def _in_words(series: Series) -> list[str]:
 def _choice_by_option() -> Iterator[None]:
     """Add to a sentence about choices how one is made here."""
     from napari_ifa.reading.problems import StudyProblem
+    from napari_ifa.volumes.problems import ImageProblem
 
+    options = {
+        StudyProblem.SEVERAL_SERIES: "--series KEY",
+        StudyProblem.ASKS_FIRST: "--series KEY",
+        ImageProblem.MISSING_SLICES: "--allow-missing",
+    }
     try:
         yield
-    except UnsupportedStudyError as error:
-        if error.kind not in (StudyProblem.SEVERAL_SERIES, StudyProblem.ASKS_FIRST):
+    except IfaError as error:
+        if error.kind not in options:
             raise
-        raise UnsupportedStudyError(
-            f"{error} The option for that is --series KEY.", error.kind, **error.facts
-        ) from error
+        sentence = f"{error} The option for that is {options[error.kind]}."
+        raise type(error)(sentence, error.kind, **error.facts) from error
 
 
 def run_explain(options: argparse.Namespace) -> None:
@@ -120,7 +125,6 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.export import check_dicom_source
     from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
     from napari_ifa.reading import read_volume
-    from napari_ifa.volumes import missing_slices
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(CommandProblem.SCALE_OF_NO_COHORT)
@@ -143,9 +147,7 @@ def run_explain(options: argparse.Namespace) -> None:
         volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
-    if volume.report.missing and not options.allow_missing:
-        raise ExplanationError(missing_slices(volume, "--allow-missing"))
-    with Bar("passes") as bar:
+    with _choice_by_option(), Bar("passes") as bar:
         explanation = explain(
             classifier,
             volume,
