@@ -11,35 +11,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import loaded_classifier
-from napari_ifa.cli.bar import Bar
+from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
 from napari_ifa.errors import AnalysisError, IfaError
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis.scale import Basis
     from napari_ifa.reading import Series
 
 
 def run_demo(options: argparse.Namespace) -> None:
     from napari_ifa.cli.demo import run_demo as whole_path
+    from napari_ifa.viewer.display import check_display
 
     reserve_folder(options, options.out)
     if options.out.is_dir() and any(options.out.iterdir()):
         refuse_existing(options, options.out)
     if options.view:
-        _check_display()
-    outcome = whole_path(options.out, progress=Bar, overwrite=options.overwrite)
+        check_display()
+    outcome = whole_path(options.out, progress=progress_bar, overwrite=options.overwrite)
     print(outcome.report)
     if options.view:
-        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, outcome.basis)
+        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, basis=outcome.basis)
 
 
 def run_series(options: argparse.Namespace) -> None:
     from napari_ifa.reading import list_series
 
-    with Bar("files") as bar:
+    with progress_bar("files") as bar:
         found = list_series(options.folder, progress=bar)
     if options.json:
         left_out = [asdict(entry) for entry in found.skipped]
@@ -84,7 +85,7 @@ def _in_words(series: Series) -> list[str]:
     number = "" if series.number is None else f"{series.number} "
     name = ", ".join(filter(None, (series.description, series.part))) or "–"
     study = f" ({series.study_words})" if series.study_words else ""
-    images = f"{series.image_count} image{'' if series.image_count == 1 else 's'}"
+    images = counted(series.image_count, "image")
     lines = [
         f"{series.key}  {series.modality or '–':3} {number}{name}{study}: {images}, {size},"
         f" {spacing}, {series.orientation or '–'}"
@@ -147,7 +148,7 @@ def run_explain(options: argparse.Namespace) -> None:
         volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
-    with _choice_by_option(), Bar("passes") as bar:
+    with _choice_by_option(), progress_bar("passes") as bar:
         explanation = explain(
             classifier,
             volume,
@@ -166,7 +167,7 @@ def run_explain(options: argparse.Namespace) -> None:
     with whole_folder(options.out, overwrite=options.overwrite) as place:
         written = write_explanation(chosen, place)
         if options.dicom:
-            with Bar("pictures") as bar:
+            with progress_bar("pictures") as bar:
                 written += write_dicom(chosen, place, progress=bar)
     for path in written:
         say(str(options.out / path.name))
@@ -193,6 +194,7 @@ def run_view(options: argparse.Namespace) -> None:
     from napari_ifa.analysis.opening import existing_analysis
     from napari_ifa.models.bundle import check_device, existing_bundle
     from napari_ifa.reading.places import existing_path
+    from napari_ifa.viewer.display import check_display
 
     if options.study is not None:
         existing_path(options.study)
@@ -209,33 +211,16 @@ def run_view(options: argparse.Namespace) -> None:
         check_device(options.device)
     elif any(how.values()):
         raise IfaError(CommandProblem.NEEDS_A_BUNDLE)
-    _check_display()
+    check_display()
     _open_viewer(options.study, options.bundle, options.analysis, **how)
 
 
-def _check_display() -> None:
-    from napari_ifa.viewer.display import check_display
-
-    check_display()
-
-
 def _open_viewer(
-    study: Path | None,
-    bundle: Path | None,
-    analysis: Path | None,
-    basis: Basis = "voxels",
-    **how: Any,
+    study: Path | None, bundle: Path | None, analysis: Path | None, **how: Any
 ) -> None:
     try:
         from napari_ifa.viewer.contributions import open_viewer
 
-        open_viewer(
-            study=study,
-            bundle=bundle,
-            analysis=analysis,
-            basis=basis,
-            wait=True,
-            **how,
-        )
+        open_viewer(study=study, bundle=bundle, analysis=analysis, wait=True, **how)
     except ImportError as error:
         raise IfaError(CommandProblem.NO_WINDOW, error=error) from error
