@@ -300,7 +300,13 @@ def test_two_analyses_are_saved_one_after_the_other_each_in_its_own_file(
 def test_what_was_chosen_when_export_was_clicked_is_written(explained, tmp_path):
     """Class, features and study may be others before the file is written."""
     written = []
-    format_ = ExportFormat("T", ".t", "", lambda e, path, *rest: written.append(e) or [path])
+
+    class Noted(ExportFormat):
+        def write(self, explanation, path, *rest):
+            written.append(explanation)
+            return [path]
+
+    format_ = Noted("T", ".t", "")
     explained.runner.hold.add("Exporting T")
     chosen = explained.explanation
     explained.export(format_, tmp_path / "a.t", Shown(), chosen)
