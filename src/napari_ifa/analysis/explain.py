@@ -17,7 +17,7 @@ from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import is_flat
-from napari_ifa.volumes import Volume, missing_slices
+from napari_ifa.volumes import Volume, check_complete
 
 if TYPE_CHECKING:
     import torch
@@ -81,9 +81,8 @@ def explain(
     if analysis is not None:
         checked_percentiles(low, high, basis, scope)
     volume = given_volume(volume)
-    if volume.report.missing and not allow_missing:
-        missing = missing_slices(volume)
-        raise ExplanationError(missing, missing.kind, **missing.facts)
+    if not allow_missing:
+        check_complete(volume, ExplanationError)
     if volume.source.computed:
         raise ExplanationError(AnalysisProblem.PARAMETRIC_MAP)
     if analysis is not None:
