@@ -76,9 +76,14 @@ class Desk:
 
     def click_check_box(self, feature):
         """Click the check box of a feature."""
-        table = self.importance.table
-        index = table.model().index(table.model().row_of(feature), 0)
+        table, model = self.importance.table, self.importance.model
+        [row] = [row for row in range(model.rowCount()) if model.feature_at(row) == feature]
+        index = model.index(row, 0)
         self.click(table.viewport(), _check_box(table, index))
+
+    def probability(self, row, column):
+        """What a cell of the table of answers stands for, with all its digits."""
+        return self.explain.predictions.item(row, column).data(Qt.ItemDataRole.UserRole)
 
     def press(self, key, modifiers=Qt.KeyboardModifier.NoModifier):
         """A key while the canvas has the focus."""

@@ -265,7 +265,7 @@ def test_missing_slices_are_refused_with_the_option_that_allows_them(
     next(path for path in folder.iterdir() if pydicom.dcmread(path).InstanceNumber == 5).unlink()
     words = ["explain", "--bundle", str(samples.bundle("clean")), str(folder)]
     assert main([*words, "-o", str(tmp_path / "out")]) == 2
-    assert "allow missing slices with --allow-missing" in capsys.readouterr().err
+    assert "The option for that is --allow-missing." in capsys.readouterr().err
 
     assert main([*words, "--allow-missing", "-o", str(tmp_path / "out")]) == 0
     assert "The model was run on the blank slices too" in capsys.readouterr().out

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from napari_ifa import samples
 from napari_ifa.cohorts import Case, Cohort, read_cohort
 from napari_ifa.cohorts.problems import CohortProblem, ListProblem
-from napari_ifa.errors import CohortError
+from napari_ifa.errors import CohortError, UnsupportedStudyError
+from napari_ifa.volumes.problems import ImageProblem
 from tests.problems import refused
 from tests.tiny import write_image
 
@@ -319,3 +322,11 @@ def test_the_group_of_a_listed_case(keys, group, tmp_path: Path) -> None:
 def test_a_group_that_is_neither_name_nor_number_is_said(tmp_path: Path) -> None:
     with refused(CohortError, ListProblem.GROUP_TYPE, where="datalist.json, entry 0"):
         read_cohort(write(tmp_path, [{"image": "a.nii", "patient": {"id": 1}}]))
+
+
+def test_a_case_whose_slices_are_missing_is_refused(tmp_path: Path) -> None:
+    folder = shutil.copytree(samples.dicom_series(), tmp_path / "series")
+    next(path for path in folder.iterdir() if pydicom.dcmread(path).InstanceNumber == 5).unlink()
+
+    with refused(UnsupportedStudyError, ImageProblem.MISSING_SLICES, count=1):
+        Case("a", folder, None).read()

@@ -18,7 +18,8 @@ from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import IfaError
 from napari_ifa.evaluation.section import Section
 from napari_ifa.export import write_nifti
-from napari_ifa.export.tables import write_sections, write_table, write_whole
+from napari_ifa.export.html_report import write_report
+from napari_ifa.export.tables import write_sections, write_table
 from napari_ifa.reading import read_volume
 from tests.tiny import tiny_classifier, write_cohort
 
@@ -93,8 +94,8 @@ def save_sections(folder: Path, scale: float) -> Callable[[], None]:
 
 
 def save_page(folder: Path, scale: float) -> Callable[[], None]:
-    page = "<!DOCTYPE html>" + f"{scale}" * 20_000
-    return lambda: write_whole(folder / "out" / "p.html", page, "HTML", overwrite=True) and None
+    analysis = _analysis(folder, scale)
+    return lambda: write_report(folder / "out" / "p.html", analysis, overwrite=True) and None
 
 
 def files(folder: Path) -> dict[str, bytes]:

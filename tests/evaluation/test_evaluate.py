@@ -199,7 +199,7 @@ def test_options_that_are_none_are_refused(options, kind, cohort, analysis) -> N
 
 @pytest.mark.parametrize("options", [{"top": 5}, {"fractions": (0.5, 0)}])
 def test_a_share_of_features_that_is_none_is_refused(options, cohort, analysis) -> None:
-    with pytest.raises(AnalysisError, match="not between 0 and 1"):
+    with refused(AnalysisError, AnalysisProblem.NO_SHARE):
         evaluate(tiny_classifier(), analysis, cohort, **options)
 
 

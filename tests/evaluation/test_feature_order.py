@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from napari_ifa.analysis import Analysis
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.measures.feature_order import CurveMasks, FeatureOrder
 from napari_ifa.evaluation.problems import EvaluationProblem
@@ -82,7 +83,7 @@ def test_what_cannot_be_ranked_is_said() -> None:
         FeatureOrder.of(one, by="contrast")
     with refused(AnalysisError, EvaluationProblem.NO_SUCH_RANKING, by="size"):
         FeatureOrder.of(one, by="size")
-    with pytest.raises(AnalysisError, match="not between 0 and 1"):
+    with refused(AnalysisError, AnalysisProblem.NO_SHARE, share=5):
         FeatureOrder.of(one).union(5)
 
 

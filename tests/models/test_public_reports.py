@@ -15,7 +15,7 @@ import yaml
 from napari_ifa.errors import BundleError
 from napari_ifa.models import load_classifier
 from napari_ifa.models.problems import BundleProblem as Problem
-from napari_ifa.models.weight_values import check_weights
+from napari_ifa.models.weights import check_weights
 from tests.models.test_bundle import CONFIG, METADATA, write_bundle
 from tests.problems import refused
 

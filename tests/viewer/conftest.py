@@ -67,7 +67,7 @@ def explained(desk, tmp_path, tiny_analysis):
     desk.session.set_classifier(tiny_classifier())
     desk.session.set_analysis(tiny_analysis)
     desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
-    desk.settle(lambda: desk.scene.overlay is not None)
+    desk.settle(lambda: desk.scene.map.layer is not None)
     return desk
 
 

@@ -49,7 +49,7 @@ def test_a_click_on_a_header_sorts_by_its_column(table):
 
 
 def test_check_box_tells_which_feature_was_switched(table, qtbot):
-    index = table.index(table.row_of(2), FEATURE)
+    index = table.index(features(table).index(2), FEATURE)
     assert index.data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Unchecked
     with qtbot.waitSignal(table.toggled) as signal:
         table.setData(index, Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)

@@ -76,9 +76,9 @@ def test_a_misfit_is_in_panel_and_picture_whether_or_not_the_map_is_shown(explai
     assert explained.explain.fit.text() == f"⚠ {OUTSIDE.words}"
     assert explained.corner == "outside the reference range: intensities, features"
     explained.qtbot.keyClick(explained.explain.class_choice, Qt.Key.Key_Down)
-    assert explained.session.class_idx == 1
-    explained.click_eye(explained.scene.overlay)
-    assert not explained.scene.overlay.visible
+    assert explained.session.explanation.class_idx == 1
+    explained.click_eye(explained.scene.map.layer)
+    assert not explained.scene.map.layer.visible
     assert explained.corner == "outside the reference range: intensities, features"
     explained.choose_layers(explained.scene.image)
     explained.click(explained.viewer_button("delete_button"))

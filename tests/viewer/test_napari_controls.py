@@ -63,7 +63,7 @@ def explained(desk, tiny_analysis, tmp_path):
     desk.session.set_classifier(tiny_classifier())
     desk.session.set_analysis(tiny_analysis)
     desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
-    desk.settle(lambda: desk.scene.overlay is not None)
+    desk.settle(lambda: desk.scene.map.layer is not None)
     desk.qtbot.wait(20)
     return desk
 
@@ -210,7 +210,7 @@ def place(layer):
 
 @pytest.mark.parametrize("which", ["map", "study"])
 def test_transform_mode_moves_neither_the_map_nor_the_study(explained, which):
-    layer = explained.scene.overlay if which == "map" else explained.scene.image
+    layer = explained.scene.map.layer if which == "map" else explained.scene.image
     before = place(layer)
     explained.choose_layers(layer)
     explained.press(Qt.Key.Key_2)
@@ -225,7 +225,7 @@ def test_transform_mode_moves_neither_the_map_nor_the_study(explained, which):
 
 
 def test_a_key_that_rotates_all_layers_is_put_back_and_said(explained):
-    layers = (explained.scene.overlay, explained.scene.image)
+    layers = (explained.scene.map.layer, explained.scene.image)
     before = [place(layer) for layer in layers]
     explained.press(Qt.Key.Key_T, CONTROL | Qt.KeyboardModifier.AltModifier)
     explained.qtbot.waitUntil(lambda: bool(explained.said))
@@ -244,7 +244,7 @@ def colours_of(layer):
 
 
 def test_layer_controls_cannot_take_the_map_off_the_common_scale(explained):
-    layer = explained.scene.overlay
+    layer = explained.scene.map.layer
     before = colours_of(layer)
     assert before["contrast_limits"] == [-1, 1]
     buttons = explained.control(layer, "auto-contrast:").findChildren(QPushButton)
@@ -311,17 +311,17 @@ def test_the_key_for_contrast_meets_the_study_not_the_map(explained):
     explained.press(Qt.Key.Key_C)
     # The values of the slice on show.
     assert tuple(explained.scene.image.contrast_limits) == (2, 8)
-    assert tuple(explained.scene.overlay.contrast_limits) == (-1, 1)
+    assert tuple(explained.scene.map.layer.contrast_limits) == (-1, 1)
     # A person's own layer stays the active one, too.
     points = explained.viewer.add_points(np.zeros((1, 3)))
     explained.session.set_volume(head())
     explained.viewer.layers.selection.active = points
-    explained.settle(lambda: explained.scene.overlay is not None)
+    explained.settle(lambda: explained.scene.map.layer is not None)
     assert explained.viewer.layers.selection.active is points
 
 
 def test_linked_layers_do_not_drag_the_map_along(explained):
-    image, overlay = explained.scene.image, explained.scene.overlay
+    image, overlay = explained.scene.image, explained.scene.map.layer
     explained.choose_from_menu(image, "Link Layers", also=overlay)
     assert explained.viewer.layers.selection == {image, overlay}
     explained.drag_slider(explained.control(image, "gamma:"), 0.2)
@@ -334,7 +334,7 @@ def test_linked_layers_do_not_drag_the_map_along(explained):
 
 
 def test_opacity_is_one_value_in_both_places(explained):
-    overlay, panel = explained.scene.overlay, explained.explain
+    overlay, panel = explained.scene.map.layer, explained.explain
     control = explained.control(overlay, "opacity:")
     explained.drag_slider(control, 0.4)
     opacity = overlay.opacity
@@ -350,8 +350,8 @@ def test_opacity_is_one_value_in_both_places(explained):
     assert overlay.opacity == pytest.approx(slider.value() / 100)
     assert control.value() == pytest.approx(overlay.opacity)
     explained.click(explained.study.view.plane_buttons["3D"])
-    explained.drag_slider(explained.control(explained.scene.overlay_3d, "opacity:"), 0.2)
-    opacity = explained.scene.overlay_3d.opacity
+    explained.drag_slider(explained.control(explained.scene.map.layer_3d, "opacity:"), 0.2)
+    opacity = explained.scene.map.layer_3d.opacity
     assert opacity == pytest.approx(0.2, abs=0.1)
     assert panel.opacity.value() == pytest.approx(100 * opacity, abs=0.5)
     explained.click(explained.study.view.plane_buttons["axial"])
@@ -364,12 +364,12 @@ def test_opacity_is_one_value_in_both_places(explained):
 def test_features_taken_away_are_named_in_the_picture_and_come_back_with_another_study(
     explained, tmp_path
 ):
-    assert explained.scene.overlay.name == "evidence map"
+    assert explained.scene.map.layer.name == "evidence map"
     explained.click_check_box(1)
-    assert explained.scene.overlay.name == "evidence map, 1 of 2 features"
+    assert explained.scene.map.layer.name == "evidence map, 1 of 2 features"
     assert explained.corner == "1 of 2 features"
     explained.session.open_path(write_image(tmp_path / "next.nii", VALUES[::-1]))
-    explained.settle(lambda: explained.scene.overlay is not None)
+    explained.settle(lambda: explained.scene.map.layer is not None)
     assert explained.session.mask.keep.tolist() == [True, True]
     assert explained.corner == ""
     explained.click_check_box(1)
@@ -377,13 +377,13 @@ def test_features_taken_away_are_named_in_the_picture_and_come_back_with_another
     explained.click(pin, QPoint(8, pin.height() // 2))
     assert pin.isChecked()
     explained.session.open_path(write_image(tmp_path / "third.nii", VALUES))
-    explained.settle(lambda: explained.scene.overlay is not None)
+    explained.settle(lambda: explained.scene.map.layer is not None)
     assert explained.session.mask.keep.tolist() == [True, False]
     assert explained.corner == "1 of 2 features"
-    assert explained.scene.overlay.name == "evidence map, 1 of 2 features"
+    assert explained.scene.map.layer.name == "evidence map, 1 of 2 features"
     # A map that is hidden is of no features.
-    explained.click_eye(explained.scene.overlay)
-    assert not explained.scene.overlay.visible
+    explained.click_eye(explained.scene.map.layer)
+    assert not explained.scene.map.layer.visible
     assert explained.corner == ""
 
 
@@ -403,27 +403,27 @@ def test_a_deleted_map_comes_back_by_a_button_and_with_the_next_toggle(explained
         lambda: explained.click_check_box(0),
         lambda: explained.session.select_class(1),
     ):
-        delete(explained, [explained.scene.overlay])
-        assert explained.scene.overlay is None
+        delete(explained, [explained.scene.map.layer])
+        assert explained.scene.map.layer is None
         assert button.isVisible()
         bring_back()
-        assert explained.scene.overlay in explained.viewer.layers
+        assert explained.scene.map.layer in explained.viewer.layers
         assert not button.isVisible()
-        overlay, explanation = explained.scene.overlay, explained.session.explanation
+        overlay, explanation = explained.scene.map.layer, explained.session.explanation
         np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
-    explained.rename(explained.scene.overlay, "something else")
-    assert explained.scene.overlay.name == "something else"
+    explained.rename(explained.scene.map.layer, "something else")
+    assert explained.scene.map.layer.name == "something else"
     explained.click_check_box(0)
-    assert explained.scene.overlay.name == "evidence map"
+    assert explained.scene.map.layer.name == "evidence map"
 
 
 def test_a_deleted_map_in_3d_comes_back_too(explained):
     explained.click(explained.study.view.plane_buttons["3D"])
-    delete(explained, [explained.scene.overlay_3d])
+    delete(explained, [explained.scene.map.layer_3d])
     assert explained.explain.show_map.isVisible()
     explained.click_check_box(0)
-    assert explained.scene.overlay_3d.visible
-    assert not explained.scene.overlay.visible
+    assert explained.scene.map.layer_3d.visible
+    assert not explained.scene.map.layer.visible
 
 
 def test_study_and_map_can_be_deleted_together(explained):
@@ -435,9 +435,9 @@ def test_study_and_map_can_be_deleted_together(explained):
 
 def test_a_map_below_the_study_is_put_back(explained):
     layers = explained.viewer.layers
-    explained.drag_in_layer_list(explained.scene.overlay, below=explained.scene.image)
+    explained.drag_in_layer_list(explained.scene.map.layer, below=explained.scene.image)
     explained.qtbot.waitUntil(
-        lambda: layers.index(explained.scene.overlay) > layers.index(explained.scene.image)
+        lambda: layers.index(explained.scene.map.layer) > layers.index(explained.scene.image)
     )
     assert "put back above the study" in explained.said[-1][1]
 
@@ -446,11 +446,11 @@ def test_a_map_below_the_study_is_put_back(explained):
     "titles", [["Duplicate Layer"], ["Projections", "max projection"], ["Convert to Labels"]]
 )
 def test_what_napari_makes_of_a_map_is_marked_as_a_copy(explained, titles):
-    explained.choose_from_menu(explained.scene.overlay, *titles)
+    explained.choose_from_menu(explained.scene.map.layer, *titles)
     [made] = [
         layer
         for layer in explained.viewer.layers
-        if layer not in (explained.scene.image, explained.scene.overlay)
+        if layer not in (explained.scene.image, explained.scene.map.layer)
     ]
     assert "(fixed: none, 2 of 2 features)" in made.name
     assert "napari_ifa_explanation" not in made.metadata
@@ -526,7 +526,7 @@ def test_a_thick_slab_of_the_study_is_said(explained):
     assert explained.corner == ""
     explained.viewer.dims.margin_left = (1.0, 0, 0)
     assert explained.corner == "study: max of a slab, 1 mm; map: its middle slice"
-    assert str(explained.scene.overlay.projection_mode) == "none"
+    assert str(explained.scene.map.layer.projection_mode) == "none"
 
 
 # -- the corner itself ----------------------------------------------------------------------------
@@ -551,7 +551,7 @@ def test_the_corner_ends_before_the_letter_above_the_picture(explained, monkeypa
     explained.session.set_analysis(explained.session.analysis)
     explained.settle(lambda: explained.session.explanation is not None)
     viewer, window = explained.viewer, explained.viewer.window._qt_window
-    explained.scene.image.visible = explained.scene.overlay.visible = True
+    explained.scene.image.visible = explained.scene.map.layer.visible = True
     canvas = viewer.canvas
     try:
         for width, in_grid in ((1600, False), (1280, False), (1600, True), (1600, False)):
@@ -576,12 +576,12 @@ def test_the_corner_ends_before_the_letter_above_the_picture(explained, monkeypa
 @pytest.mark.parametrize(
     ("which", "said"),
     [
-        ("image", "the study was moved or changed after reading"),
-        ("overlay", "the map was moved: it is not over what it is of"),
+        ("study", "the study was moved or changed after reading"),
+        ("map", "the map was moved: it is not over what it is of"),
     ],
 )
 def test_what_a_script_keeps_moving_is_said_in_the_picture(explained, which, said):
-    layer = getattr(explained.scene, which)
+    layer = explained.scene.image if which == "study" else explained.scene.map.layer
     place = tuple(layer.translate)
 
     def stubborn(event):
@@ -597,7 +597,7 @@ def test_what_a_script_keeps_moving_is_said_in_the_picture(explained, which, sai
     explained.qtbot.wait(50)
     assert explained.corner == said
     layer.events.translate.disconnect(stubborn)
-    if which == "overlay":
+    if which == "map":
         explained.session.select_class(0)
         assert tuple(layer.translate) == place
         assert explained.corner == ""

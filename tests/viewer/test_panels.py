@@ -52,33 +52,33 @@ def number(table, row, column):
 def test_answers_stand_beside_each_other(explained):
     table = explained.explain.predictions
     # Logits 14.5 and 13.25: a difference of 1.25.
-    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert explained.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
     assert table.item(0, P_ALL).font().bold()
     explained.click_check_box(0)
     assert number(table, 0, LOGIT_CHOSEN) == 10.0
     assert number(table, 1, LOGIT_CHOSEN) == 11.0
     assert table.item(1, P_CHOSEN).font().bold()
-    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert explained.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
 
 
 def test_another_class_is_chosen(explained):
     choice = explained.explain.class_choice
     assert "predicted" in choice.itemText(0)
     explained.qtbot.keyClick(choice, Qt.Key.Key_Down)
-    assert explained.session.class_idx == 1
+    assert explained.session.explanation.class_idx == 1
     assert explained.explain.legend.ends == ("against lesion", "for lesion")
     assert explained.explain.legend.neutral == explained.session.explanation.scale.neutral
     expected = explained.session.explanation.s_cam.array
-    np.testing.assert_allclose(np.asarray(explained.scene.overlay.data), expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(explained.scene.map.layer.data), expected, atol=1e-6)
 
 
 def test_opacity_slider_moves_the_layers_opacity(explained):
     slider = explained.explain.opacity
     explained.drag_slider(slider, 0.3)
     assert slider.value() == pytest.approx(30, abs=5)
-    assert explained.scene.overlay.opacity == pytest.approx(slider.value() / 100)
+    assert explained.scene.map.layer.opacity == pytest.approx(slider.value() / 100)
     explained.click(explained.study.view.plane_buttons["3D"])
-    assert explained.scene.overlay_3d.opacity == pytest.approx(slider.value() / 100)
+    assert explained.scene.map.layer_3d.opacity == pytest.approx(slider.value() / 100)
 
 
 def test_a_foreign_analysis_is_refused_with_the_difference(desk, analysis):
@@ -185,7 +185,7 @@ def test_export_writes_what_was_on_the_screen_at_the_click(explained, tmp_path, 
     assert named == ["s_cam_none.nii.gz"]
     written = nibabel.load(tmp_path / "map.nii.gz").get_fdata()
     np.testing.assert_allclose(np.sort(written, axis=None), np.sort(expected, axis=None), atol=1e-3)
-    assert explained.session.class_idx == 1
+    assert explained.session.explanation.class_idx == 1
 
 
 def test_cancel_button_stops_an_analysis(desk, tmp_path, monkeypatch):
@@ -378,7 +378,7 @@ def test_a_panel_that_was_closed_is_not_called(explained):
     explained.importance.deleteLater()
     explained.qtbot.wait(50)
     explained.session.select_class(1)
-    assert explained.session.class_idx == 1
+    assert explained.session.explanation.class_idx == 1
 
 
 def test_every_method_is_offered_for_an_analysis():
@@ -411,7 +411,7 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
     assert not table.isColumnHidden(P_ALL)
     assert table.horizontalHeaderItem(LOGIT_ALL).text() == "logit"
     # Logits 14.5 and 13.25: a difference of 1.25.
-    assert table.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert desk.probability(0, P_ALL) == pytest.approx(1 / (1 + np.exp(-1.25)))
     assert notes.text.text() == "N."
     assert notes.choice.isVisibleTo(desk.explain)
     assert desk.session.classifier.source.output_activation == "softmax"

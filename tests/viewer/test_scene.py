@@ -39,7 +39,7 @@ def explained(desk, volume, analysis):
     desk.session.set_classifier(tiny_classifier())
     desk.session.set_analysis(analysis)
     desk.session.set_volume(volume)
-    desk.settle(lambda: desk.scene.overlay is not None)
+    desk.settle(lambda: desk.scene.map.layer is not None)
     return desk
 
 
@@ -62,7 +62,7 @@ def head_with_marker(marker):
 
 
 def test_study_is_placed_in_millimetres(explained, volume):
-    image, overlay = explained.scene.image, explained.scene.overlay
+    image, overlay = explained.scene.image, explained.scene.map.layer
     assert image.data is volume.array
     for layer in (image, overlay):
         np.testing.assert_allclose(layer.scale, volume.spacing)
@@ -74,7 +74,7 @@ def test_study_is_placed_in_millimetres(explained, volume):
 
 
 def test_overlay_is_lazy_signed_and_transparent_at_neutral(explained):
-    overlay, explanation = explained.scene.overlay, explained.session.explanation
+    overlay, explanation = explained.scene.map.layer, explained.session.explanation
     assert isinstance(overlay.data, ActivationOverlay)
     np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
     assert tuple(overlay.contrast_limits) == (-1, 1)
@@ -86,8 +86,8 @@ def test_overlay_is_lazy_signed_and_transparent_at_neutral(explained):
 def test_without_an_analysis_the_raw_activation_is_shown_about_zero(desk, volume):
     desk.session.set_classifier(tiny_classifier())
     desk.session.set_volume(volume)
-    desk.settle(lambda: desk.scene.overlay is not None)
-    overlay = desk.scene.overlay
+    desk.settle(lambda: desk.scene.map.layer is not None)
+    overlay = desk.scene.map.layer
     assert overlay.name == "evidence map, no common scale"
     low, high = overlay.contrast_limits
     assert low == -high
@@ -98,19 +98,19 @@ def test_without_an_analysis_the_raw_activation_is_shown_about_zero(desk, volume
 
 
 def test_a_mask_changes_the_overlay_in_place(explained):
-    overlay = explained.scene.overlay
+    overlay = explained.scene.map.layer
     explained.session.set_mask(FeatureMask.none(2))
-    assert explained.scene.overlay is overlay
+    assert explained.scene.map.layer is overlay
     neutral = explained.session.explanation.scale.neutral
     np.testing.assert_allclose(np.asarray(overlay.data), neutral, atol=1e-6)
 
 
 def test_another_scale_changes_the_overlay_in_place(explained):
-    overlay = explained.scene.overlay
+    overlay = explained.scene.map.layer
     before = explained.session.explanation.scale.neutral
     explained.session.choose_basis("extremes")
     explanation = explained.session.explanation
-    assert explained.scene.overlay is overlay
+    assert explained.scene.map.layer is overlay
     assert explanation.scale.neutral != pytest.approx(before)
     np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
     assert overlay.colormap.map(np.array([(explanation.scale.neutral + 1) / 2]))[0, 3] == 0
@@ -208,9 +208,9 @@ def test_a_study_opens_in_the_plane_it_was_acquired_in(desk):
 
 
 def test_in_3d_a_small_layer_stands_for_the_overlay(explained, volume):
-    overlay = explained.scene.overlay
+    overlay = explained.scene.map.layer
     explained.click(explained.study.view.plane_buttons["3D"])
-    small = explained.scene.overlay_3d
+    small = explained.scene.map.layer_3d
     assert not overlay.visible
     assert small.visible
     np.testing.assert_allclose(
@@ -222,26 +222,26 @@ def test_in_3d_a_small_layer_stands_for_the_overlay(explained, volume):
     explained.session.set_mask(FeatureMask.none(2))
     np.testing.assert_array_equal(small.data, 0)
     explained.click(explained.study.view.plane_buttons["axial"])
-    assert explained.scene.overlay_3d is None
+    assert explained.scene.map.layer_3d is None
     assert small not in explained.viewer.layers
     assert overlay.visible
 
 
 def test_napari_own_button_for_3d_exchanges_the_overlay_too(explained):
     explained.viewer.dims.ndisplay = 3
-    assert explained.scene.overlay_3d is not None
-    assert not explained.scene.overlay.visible
+    assert explained.scene.map.layer_3d is not None
+    assert not explained.scene.map.layer.visible
     explained.viewer.dims.ndisplay = 2
-    assert explained.scene.overlay_3d is None
-    assert explained.scene.overlay.visible
+    assert explained.scene.map.layer_3d is None
+    assert explained.scene.map.layer.visible
 
 
 def test_a_hidden_overlay_stays_hidden_in_3d(explained):
-    explained.scene.overlay.visible = False
+    explained.scene.map.layer.visible = False
     explained.scene.show_plane("3D")
-    assert explained.scene.overlay_3d is None
+    assert explained.scene.map.layer_3d is None
     explained.scene.show_plane("axial")
-    assert not explained.scene.overlay.visible
+    assert not explained.scene.map.layer.visible
 
 
 def test_oblique_overlay_lies_on_the_study(desk, tmp_path):
@@ -252,9 +252,9 @@ def test_oblique_overlay_lies_on_the_study(desk, tmp_path):
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     desk.session.set_volume(volume_from_file_order(array, turn, SourceOrder(kind="nifti")))
     desk.session.set_classifier(tiny_classifier())
-    desk.settle(lambda: desk.scene.overlay is not None)
+    desk.settle(lambda: desk.scene.map.layer is not None)
     expected = explain(tiny_classifier(), desk.session.volume).class_activation.array
-    np.testing.assert_allclose(np.asarray(desk.scene.overlay.data), expected, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(desk.scene.map.layer.data), expected, atol=1e-6)
     assert desk.study.view.badge.isVisible()
     assert "oblique 17°" in desk.study.view.badge.text()
 

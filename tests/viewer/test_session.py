@@ -97,7 +97,7 @@ def test_explanation_needs_a_study_and_a_model(session, volume):
     session.set_classifier(tiny_classifier())
     # Mean 4.5: logits 10 + 4.5 and 20 + 0.5 · 4.5 − 2 · 4.5.
     np.testing.assert_allclose(session.prediction.logits, [14.5, 13.25])
-    assert session.class_idx == 0
+    assert session.explanation.class_idx == 0
     assert session.explanation.scale is None
 
 
@@ -112,9 +112,9 @@ def test_an_analysis_brings_the_common_scale(session, volume, analysis):
 
 
 def test_contributions_are_of_the_class_on_show(explained):
-    np.testing.assert_allclose(explained.contributions(), [4.5, 0.0])
+    np.testing.assert_allclose(explained.explanation.contributions, [4.5, 0.0])
     explained.select_class(1)
-    np.testing.assert_allclose(explained.contributions(), [2.25, -9.0])
+    np.testing.assert_allclose(explained.explanation.contributions, [2.25, -9.0])
 
 
 def test_a_mask_changes_picture_and_prediction_at_once(explained):
@@ -182,7 +182,7 @@ def test_another_study_is_explained_for_its_predicted_class(explained, tmp_path)
     explained.select_class(1)
     other = read_volume(write_image(tmp_path / "other.nii", VALUES[::-1]))
     explained.set_volume(other)
-    assert explained.class_idx == 0
+    assert explained.explanation.class_idx == 0
 
 
 def test_an_analysis_of_another_model_is_refused(session, analysis):
@@ -300,7 +300,13 @@ def test_two_analyses_are_saved_one_after_the_other_each_in_its_own_file(
 def test_what_was_chosen_when_export_was_clicked_is_written(explained, tmp_path):
     """Class, features and study may be others before the file is written."""
     written = []
-    format_ = ExportFormat("T", ".t", "", lambda e, path, *rest: written.append(e) or [path])
+
+    class Noted(ExportFormat):
+        def write(self, explanation, path, *rest):
+            written.append(explanation)
+            return [path]
+
+    format_ = Noted("T", ".t", "")
     explained.runner.hold.add("Exporting T")
     chosen = explained.explanation
     explained.export(format_, tmp_path / "a.t", Shown(), chosen)

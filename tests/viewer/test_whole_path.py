@@ -70,7 +70,7 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     analysis = load_analysis(analysis_file("clean"))
     expected = explain(classifier, volume, analysis)
 
-    image, overlay = desk.scene.image, desk.scene.overlay
+    image, overlay = desk.scene.image, desk.scene.map.layer
     np.testing.assert_array_equal(image.data, volume.array)
     np.testing.assert_allclose(np.asarray(overlay.data), expected.s_cam.array, atol=1e-5)
     for layer in (image, overlay):
@@ -87,10 +87,10 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     desk.click_check_box(desk.top_feature())
     without = expected.select(mask=FeatureMask.without(importance.size, [int(importance.argmax())]))
     np.testing.assert_allclose(np.asarray(overlay.data), without.s_cam.array, atol=1e-5)
-    table, row = desk.explain.predictions, expected.class_idx
-    assert table.probability(row, P_ALL) == pytest.approx(expected.probabilities[row], abs=1e-4)
+    row = expected.class_idx
+    assert desk.probability(row, P_ALL) == pytest.approx(expected.probabilities[row], abs=1e-4)
     masked = without.masked_probabilities[row]
-    assert table.probability(row, P_CHOSEN) == pytest.approx(masked, abs=1e-4)
+    assert desk.probability(row, P_CHOSEN) == pytest.approx(masked, abs=1e-4)
     # The answer loses just what the feature contributed.
     lost = desk.session.prediction.logits[row] - desk.session.prediction.masked_logits[row]
     assert lost == pytest.approx(expected.contributions[importance.argmax()], abs=1e-4)
@@ -101,12 +101,12 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     desk.qtbot.keyClick(basis, Qt.Key.Key_Down)
     on_extremes = without.select(choice=ScaleChoice(basis="extremes"))
     assert on_extremes.scale.neutral != pytest.approx(neutral, abs=0.05)
-    overlay = desk.scene.overlay
+    overlay = desk.scene.map.layer
     np.testing.assert_allclose(np.asarray(overlay.data), on_extremes.s_cam.array, atol=1e-5)
     assert desk.explain.legend.neutral == pytest.approx(on_extremes.scale.neutral)
     desk.session.choose_basis("voxels")
     assert basis.currentData() == "voxels", "the panel follows"
-    overlay = desk.scene.overlay
+    overlay = desk.scene.map.layer
     np.testing.assert_allclose(np.asarray(overlay.data), without.s_cam.array, atol=1e-5)
 
     desk.click(desk.importance.buttons["Principal"])
@@ -124,26 +124,25 @@ def test_without_one_or_two_features_the_marker_is_dark_and_the_answer_another(o
     cohort = read_cohort(samples.cohort("confounded"), "test")
     path = next(c.path for c in cohort.cases if c.path.name.startswith(case.id))
     desk = open_all(path, "confounded")
-    class_idx = desk.session.class_idx
+    class_idx = desk.session.explanation.class_idx
     assert class_idx == case.label
     marker = marker_region(case)
     assert marker.shape == desk.session.volume.shape
 
     def evidence_at_marker():
         scale = desk.session.explanation.scale
-        strength = evidence_strength(np.asarray(desk.scene.overlay.data), scale.neutral)
+        strength = evidence_strength(np.asarray(desk.scene.map.layer.data), scale.neutral)
         return float(np.nanmean(strength[marker]))
 
     before = evidence_at_marker()
-    table = desk.explain.predictions
-    answer = table.probability(class_idx, P_ALL)
+    answer = desk.probability(class_idx, P_ALL)
     for row in range(2):
         desk.click_check_box(desk.top_feature(row))
     assert desk.session.mask.count == desk.session.mask.keep.size - 2
     after = evidence_at_marker()
     assert before > 0.3
     assert after < before / 3
-    assert table.probability(class_idx, P_CHOSEN) < answer - 0.2
+    assert desk.probability(class_idx, P_CHOSEN) < answer - 0.2
 
 
 def marker_region(case):

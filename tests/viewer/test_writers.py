@@ -30,7 +30,7 @@ def explained(desk, tmp_path):
     desk.session.set_classifier(tiny_classifier())
     desk.session.set_analysis(analyze(tiny_classifier(), read_cohort(cohort)))
     desk.session.set_volume(read_volume(write_image(tmp_path / "case.nii", VALUES)))
-    desk.settle(lambda: desk.scene.overlay is not None)
+    desk.settle(lambda: desk.scene.map.layer is not None)
     return desk
 
 
@@ -80,7 +80,7 @@ def save_selected(desk, layer, path):
 )
 def test_an_explanation_is_saved_by_its_suffix(explained, plugin, exports, tmp_path, name, kind):
     explained.session.set_mask(FeatureMask.only(2, [1]))
-    saved = save_selected(explained, explained.scene.overlay, tmp_path / name)
+    saved = save_selected(explained, explained.scene.map.layer, tmp_path / name)
     assert [str(path) for path in saved] == [str(tmp_path / name)]
     [(asked, explanation, path, _)] = exports.asked
     assert (asked, path) == (kind, tmp_path / name)
@@ -94,7 +94,7 @@ def test_a_folder_of_pictures_is_saved_as_shown(explained, plugin, exports, tmp_
 
     explained.scene.show_window(Window(4, 6, "mine"))
     explained.explain.opacity.setValue(40)
-    layer = explained.scene.overlay
+    layer = explained.scene.map.layer
     writers = PluginManager.instance().iter_compatible_writers(["image"])
     [writer] = [w for w in writers if w.command == "napari-ifa.write_pictures"]
     explained.viewer.layers.selection = {layer}

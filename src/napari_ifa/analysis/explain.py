@@ -18,7 +18,7 @@ from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import is_flat
 from napari_ifa.models.targets import LOGIT, Target, target_key
-from napari_ifa.volumes import Volume, missing_slices
+from napari_ifa.volumes import Volume, check_complete
 
 if TYPE_CHECKING:
     import torch
@@ -82,15 +82,12 @@ def explain(
     if mask is not None and classifier.features not in (None, mask.keep.size):
         raise other_features(mask, classifier.features or 0)
     choice = ScaleChoice(form, basis, scope, low, high)
-    compared: Target = LOGIT if analysis is None else analysis.compared_class or analysis.target
+    compared: Target = LOGIT if analysis is None else analysis.targets_run[-1]
     if target is not None:
         compared = classifier.target(target)
-    if analysis is not None:
-        analysis = analysis.of_target(compared)
     volume = given_volume(volume)
-    if volume.report.missing and not allow_missing:
-        missing = missing_slices(volume)
-        raise ExplanationError(missing, missing.kind, **missing.facts)
+    if not allow_missing:
+        check_complete(volume, ExplanationError)
     if volume.source.computed:
         raise ExplanationError(AnalysisProblem.PARAMETRIC_MAP)
     if analysis is not None:
@@ -99,6 +96,7 @@ def explain(
             raise AnalysisError(
                 AnalysisProblem.OTHER_METHOD, method=method, made_with=analysis.method
             )
+        analysis = analysis.of_target(compared)
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
     with _misfit_said(classifier, volume):
         prepared = classifier.prepare(volume)

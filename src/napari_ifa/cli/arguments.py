@@ -92,17 +92,15 @@ def loaded_classifier(options: argparse.Namespace) -> Classifier:
 
 @dataclass(frozen=True)
 class FeatureChoice:
-    """Which features to keep, in the words of the command line.
+    """Which features to keep, as the command line was told.
 
     Attributes
     ----------
-    text : the words.
     kind : ``"all"``, the ``"top"`` by importance, ``"only"`` some or all but some (``"not"``).
     share : of the features, for the top.
     numbers : of features, for only and not.
     """
 
-    text: str = "all"
     kind: str = "all"
     share: float = 1.0
     numbers: tuple[int, ...] = ()
@@ -156,11 +154,11 @@ def features(text: str) -> FeatureChoice:
     kind, _, rest = text.partition(":")
     try:
         if kind == "all" and not rest:
-            return FeatureChoice(text)
+            return FeatureChoice()
         if kind == "top" and share(rest) > 0:
-            return FeatureChoice(text, kind, share=share(rest))
+            return FeatureChoice(kind, share=share(rest))
         if kind in ("only", "not"):
-            return FeatureChoice(text, kind, numbers=tuple(map(int, rest.split(","))))
+            return FeatureChoice(kind, numbers=tuple(map(int, rest.split(","))))
     except (ValueError, argparse.ArgumentTypeError):
         pass
     raise argparse.ArgumentTypeError(

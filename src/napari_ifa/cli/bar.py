@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
-class Bar:
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with rate and time left on standard error; nothing where it is no terminal."""
+    from tqdm import tqdm
 
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
-        self._bar: Any = None
+    # It moves the cursor, and says nothing that comes from a file.
+    stream = getattr(sys.stderr, "terminal", sys.stderr)
+    with tqdm(unit=f" {unit}", disable=None, leave=False, file=stream) as bar:
 
-    def __enter__(self) -> Callable[[int, int], None]:
-        from tqdm import tqdm
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-        # It moves the cursor, and says nothing that comes from a file.
-        stream = getattr(sys.stderr, "terminal", sys.stderr)
-        self._bar = tqdm(unit=f" {self._unit}", disable=None, leave=False, file=stream)
-        return self._update
-
-    def _update(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        yield update

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_ifa.cli.arguments import loaded_classifier
-from napari_ifa.cli.bar import Bar
+from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import is_within, refuse_existing, reserve_file, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
@@ -50,7 +50,7 @@ def run_analyze(options: argparse.Namespace) -> None:
     if not is_same_work(options.out, *work):
         refuse_existing(options, options.out)
     try:
-        with Bar("cases") as bar:
+        with progress_bar("cases") as bar:
             analysis = analyze(
                 classifier,
                 cohort,
@@ -93,7 +93,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     provenance = provenance_of("evaluate", analysis, top=options.top)
     provenance |= evaluated_on(cohort, options.basis)
     _check_folder(options, options.out, provenance)
-    with Bar("cases") as bar:
+    with progress_bar("cases") as bar:
         evaluation = evaluate(
             classifier,
             analysis,
@@ -129,7 +129,7 @@ def run_findings(options: argparse.Namespace) -> None:
             )
     else:
         cohort, classifier = _cohort(options), loaded_classifier(options)
-        with Bar("cases, each twice") as bar:
+        with progress_bar("cases, each twice") as bar:
             found = findings_with_model(
                 classifier,
                 analysis,

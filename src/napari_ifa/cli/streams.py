@@ -27,19 +27,15 @@ class PlainStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits."""
         self.terminal.flush()
 
     def isatty(self) -> bool:
-        """Whether a person sees it."""
         return self.terminal.isatty()
 
     def writable(self) -> bool:
-        """Always."""
         return True
 
     def fileno(self) -> int:
-        """The file's number."""
         return self.terminal.fileno()
 
     @property

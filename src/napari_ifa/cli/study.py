@@ -11,35 +11,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.cli.arguments import loaded_classifier
-from napari_ifa.cli.bar import Bar
+from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
 from napari_ifa.cli.streams import say
-from napari_ifa.errors import AnalysisError, ExplanationError, IfaError, UnsupportedStudyError
+from napari_ifa.errors import AnalysisError, IfaError
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
-    from napari_ifa.analysis.scale import Basis
     from napari_ifa.reading import Series
 
 
 def run_demo(options: argparse.Namespace) -> None:
     from napari_ifa.cli.demo import run_demo as whole_path
+    from napari_ifa.viewer.display import check_display
 
     reserve_folder(options, options.out)
     if options.out.is_dir() and any(options.out.iterdir()):
         refuse_existing(options, options.out)
     if options.view:
-        _check_display()
-    outcome = whole_path(options.out, progress=Bar, overwrite=options.overwrite)
+        check_display()
+    outcome = whole_path(options.out, progress=progress_bar, overwrite=options.overwrite)
     print(outcome.report)
     if options.view:
-        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, outcome.basis)
+        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, basis=outcome.basis)
 
 
 def run_series(options: argparse.Namespace) -> None:
     from napari_ifa.reading import list_series
 
-    with Bar("files") as bar:
+    with progress_bar("files") as bar:
         found = list_series(options.folder, progress=bar)
     if options.json:
         left_out = [asdict(entry) for entry in found.skipped]
@@ -84,7 +85,7 @@ def _in_words(series: Series) -> list[str]:
     number = "" if series.number is None else f"{series.number} "
     name = ", ".join(filter(None, (series.description, series.part))) or "–"
     study = f" ({series.study_words})" if series.study_words else ""
-    images = f"{series.image_count} image{'' if series.image_count == 1 else 's'}"
+    images = counted(series.image_count, "image")
     lines = [
         f"{series.key}  {series.modality or '–':3} {number}{name}{study}: {images}, {size},"
         f" {spacing}, {series.orientation or '–'}"
@@ -102,15 +103,20 @@ def _in_words(series: Series) -> list[str]:
 def _choice_by_option() -> Iterator[None]:
     """Add to a sentence about choices how one is made here."""
     from napari_ifa.reading.problems import StudyProblem
+    from napari_ifa.volumes.problems import ImageProblem
 
+    options = {
+        StudyProblem.SEVERAL_SERIES: "--series KEY",
+        StudyProblem.ASKS_FIRST: "--series KEY",
+        ImageProblem.MISSING_SLICES: "--allow-missing",
+    }
     try:
         yield
-    except UnsupportedStudyError as error:
-        if error.kind not in (StudyProblem.SEVERAL_SERIES, StudyProblem.ASKS_FIRST):
+    except IfaError as error:
+        if error.kind not in options:
             raise
-        raise UnsupportedStudyError(
-            f"{error} The option for that is --series KEY.", error.kind, **error.facts
-        ) from error
+        sentence = f"{error} The option for that is {options[error.kind]}."
+        raise type(error)(sentence, error.kind, **error.facts) from error
 
 
 def run_explain(options: argparse.Namespace) -> None:
@@ -120,7 +126,6 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.export import check_dicom_source
     from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
     from napari_ifa.reading import read_volume
-    from napari_ifa.volumes import missing_slices
 
     if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
         raise AnalysisError(CommandProblem.SCALE_OF_NO_COHORT)
@@ -143,9 +148,7 @@ def run_explain(options: argparse.Namespace) -> None:
         volume = read_volume(options.image, options.series)
     if options.dicom:
         check_dicom_source(volume)
-    if volume.report.missing and not options.allow_missing:
-        raise ExplanationError(missing_slices(volume, "--allow-missing"))
-    with Bar("passes") as bar:
+    with _choice_by_option(), progress_bar("passes") as bar:
         explanation = explain(
             classifier,
             volume,
@@ -164,7 +167,7 @@ def run_explain(options: argparse.Namespace) -> None:
     with whole_folder(options.out, overwrite=options.overwrite) as place:
         written = write_explanation(chosen, place)
         if options.dicom:
-            with Bar("pictures") as bar:
+            with progress_bar("pictures") as bar:
                 written += write_dicom(chosen, place, progress=bar)
     for path in written:
         say(str(options.out / path.name))
@@ -191,6 +194,7 @@ def run_view(options: argparse.Namespace) -> None:
     from napari_ifa.analysis.opening import existing_analysis
     from napari_ifa.models.bundle import check_device, existing_bundle
     from napari_ifa.reading.places import existing_path
+    from napari_ifa.viewer.display import check_display
 
     if options.study is not None:
         existing_path(options.study)
@@ -207,33 +211,16 @@ def run_view(options: argparse.Namespace) -> None:
         check_device(options.device)
     elif any(how.values()):
         raise IfaError(CommandProblem.NEEDS_A_BUNDLE)
-    _check_display()
+    check_display()
     _open_viewer(options.study, options.bundle, options.analysis, **how)
 
 
-def _check_display() -> None:
-    from napari_ifa.viewer.display import check_display
-
-    check_display()
-
-
 def _open_viewer(
-    study: Path | None,
-    bundle: Path | None,
-    analysis: Path | None,
-    basis: Basis = "voxels",
-    **how: Any,
+    study: Path | None, bundle: Path | None, analysis: Path | None, **how: Any
 ) -> None:
     try:
         from napari_ifa.viewer.contributions import open_viewer
 
-        open_viewer(
-            study=study,
-            bundle=bundle,
-            analysis=analysis,
-            basis=basis,
-            wait=True,
-            **how,
-        )
+        open_viewer(study=study, bundle=bundle, analysis=analysis, wait=True, **how)
     except ImportError as error:
         raise IfaError(CommandProblem.NO_WINDOW, error=error) from error

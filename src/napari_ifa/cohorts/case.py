@@ -12,7 +12,7 @@ from typing import Any
 from napari_ifa.cohorts.problems import ListProblem
 from napari_ifa.errors import CohortError, UnsupportedStudyError
 from napari_ifa.reading import read_volume
-from napari_ifa.volumes import Volume, missing_slices
+from napari_ifa.volumes import Volume, check_complete
 
 Label = int | str | float | None
 
@@ -63,8 +63,7 @@ class Case:
         """
         if self.item is None:
             volume = read_volume(self.path)
-            if volume.report.missing:
-                raise UnsupportedStudyError(missing_slices(volume))
+            check_complete(volume, UnsupportedStudyError)
             return volume
         from napari_ifa.cohorts.array_file import read_item
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_ifa.analysis import Analysis
+from napari_ifa.disk import whole_file
 from napari_ifa.evaluation.section import HasSections, Section
 from napari_ifa.evaluation.summary.cases import cohort_names
 from napari_ifa.evaluation.summary.provenance import check_provenance, made_from
 from napari_ifa.evaluation.summary.summary import headline_measure, summary_sections
+from napari_ifa.export.problems import MAKE_ROOM, unwritten_said
 from napari_ifa.export.tables import (
     NO_VALUE,
     TracedSections,
@@ -30,7 +32,6 @@ from napari_ifa.export.tables import (
     is_number,
     pictures_of,
     smaller_png,
-    write_whole,
 )
 from napari_ifa.wording import counted
 
@@ -126,8 +127,13 @@ def write_report(
         _Part("Further results", tuple(sections)),
     ]
     target = Path(os.path.expanduser(path))
-    page = _page(analysis, other, [part for part in parts if part.sections])
-    return write_whole(target, page, "HTML", overwrite=overwrite)
+    page = _page(analysis, other, [part for part in parts if part.sections]).encode()
+    with (
+        unwritten_said(f"{target.name} cannot be written to its folder", MAKE_ROOM),
+        whole_file(target, "HTML", overwrite=overwrite, needed=len(page)) as part,
+    ):
+        part.write_bytes(page)
+    return target
 
 
 def _sections_of(source: HasSections | Sequence[Section] | None) -> tuple[Section, ...]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from napari_ifa.errors import BundleError
+from napari_ifa.models.calling import FORWARD_ERRORS, call_network, undisturbed
 from napari_ifa.models.problems import BundleProblem
 from napari_ifa.models.settings_file import data_format, entry
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 #: How outputs become probabilities. ``"identity"``: they are probabilities. ``"none"``: they are
 #: values (a regression). ``"unknown"``: nothing says it.
@@ -36,9 +38,9 @@ NOT_TOLD = "no probabilities: the bundle does not say how its outputs become the
 VALUES = "no probabilities: the model answers with values"
 
 _PREDICTION = "pred"
-_ACTIVATION_STEPS = ("Activations", "Activationsd", "ActivationsD", "ActivationsDict")
+#: Transforms that may be an activation, and whether of one key of several.
+_STEP = re.compile("(Activations|Lambda)(d|D|Dict)?")
 _MODULES = ("Sigmoid", "Softmax")
-_LAMBDA_STEPS = ("Lambda", "Lambdad", "LambdaD", "LambdaDict")
 #: Functions and modules by which a configuration may name an activation.
 _NAMED = re.compile(
     r"^\$?\s*(?:lambda\s+(?P<x>\w+)\s*:\s*)?"
@@ -111,11 +113,6 @@ def observed(network: nn.Module, example: Tensor, layer: str) -> Observed:
     whatever the features, or add up to 1 besides, are no logits. ``example`` is
     ``[1, C, *spatial]``, ``layer`` the dotted name of the one that is explained.
     """
-    import torch
-    from torch.nn.modules.dropout import _DropoutNd
-
-    from napari_ifa.models.calling import FORWARD_ERRORS, call_network, undisturbed
-
     generator = torch.Generator("cpu").manual_seed(0)
     try:
         answer = _answer_to(network, example, layer, 0.0, generator)
@@ -166,8 +163,6 @@ def _bounded(values: Tensor, operation: str) -> OwnActivation | None:
 
 def first_output(returned: Any) -> Tensor | None:
     """The answer among a network's outputs: the only one, or else the first."""
-    import torch
-
     if isinstance(returned, Mapping):
         returned = next(iter(returned.values()), None)
     if isinstance(returned, list | tuple):
@@ -202,9 +197,6 @@ def _answer_to(
     network: nn.Module, example: Tensor, layer: str, size: float, generator: Any
 ) -> Tensor | None:
     """``[1, C, …]``: the answer with noise of a size, against the features', added to them."""
-    import torch
-
-    from napari_ifa.models.calling import call_network, undisturbed
 
     def changed(module: Any, inputs: Any, features: Any) -> Any:
         if not isinstance(features, torch.Tensor):
@@ -286,13 +278,13 @@ def _of_step(
     name = str(_followed(config, step["_target_"])).rpartition(".")[2]
     if name in _MODULES:
         return "softmax" if name == "Softmax" else "sigmoid"
-    if name not in (*_ACTIVATION_STEPS, *_LAMBDA_STEPS):
+    named = _STEP.fullmatch(name)
+    if named is None:
         return None
-    of_dict = name not in (_ACTIVATION_STEPS[0], _LAMBDA_STEPS[0])
-    place = _place(_followed(config, step.get("keys")), keys) if of_dict else 0
+    place = _place(_followed(config, step.get("keys")), keys) if named[2] else 0
     if place is None:
         return None
-    if name in _LAMBDA_STEPS:
+    if named[1] == "Lambda":
         # Any other function may do something else than an activation.
         return _named(_of_place(config, step.get("func"), place))
     chosen = {key: _of_place(config, step.get(key), place) for key in ("sigmoid", "softmax")}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.memory import lacks_memory, memory_said
@@ -28,9 +31,6 @@ from napari_ifa.models.settings_file import canonical, data_format, read_setting
 from napari_ifa.models.trusted import TrustedBuilder
 from napari_ifa.models.weights import read_weights
 from napari_ifa.plain import plain
-
-if TYPE_CHECKING:
-    import torch
 
 #: Letters of the name of a class or a model.
 _LONGEST_NAME = 200
@@ -129,8 +129,6 @@ def check_device(device: str | torch.device | None) -> torch.device:
 
     Asked before anything is read for it.
     """
-    import torch
-
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -177,8 +175,6 @@ def _build(
     config: Mapping[str, Any], budget: NetworkBudget, code: OwnCode | None
 ) -> tuple[torch.nn.Module, Preprocessing]:
     """The network and its preprocessing; ``code`` is a trusted bundle's own."""
-    from torch import nn
-
     replacements = {"LoadImage": OpenedImage}
     try:
         if code is None:
@@ -246,8 +242,6 @@ def _probe(
     trust: bool,
 ) -> tuple[CandidateLayer, int, Observed]:
     """The target layer, the number of outputs, and what these are, by passes of a probe."""
-    import torch
-
     shape = _probe_shape(metadata)
     check_input(shape)
     try:

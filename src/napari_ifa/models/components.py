@@ -15,10 +15,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.cost import check_arguments, check_transform
 from napari_ifa.models.problems import BundleProblem
-from napari_ifa.models.settings_file import entry
+from napari_ifa.models.settings_file import entry, nodes_in
 from napari_ifa.plain import MOST_TEXT, reason, shortened
 
 #: Where a short name such as ``"DenseNet121"`` or ``"Spacingd"`` is looked up.
@@ -205,12 +207,9 @@ def referred_entries(config: Mapping[str, Any], keys: Collection[str]) -> dict[s
     found: dict[str, Any] = {}
     waiting = [config.get(key) for key in keys]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, Mapping):
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, str) and node[:1] in ("@", "$", "%"):
+        for node in nodes_in(waiting.pop()):
+            if not isinstance(node, str) or node[:1] not in ("@", "$", "%"):
+                continue
             for name in _REFERENCE.findall(node):
                 if name in config and name not in keys and name not in found:
                     found[name] = config[name]
@@ -259,8 +258,6 @@ def _walk(dotted: str, refusal: UntrustedModelError) -> Any:
 
 
 def _is_network(component: Any) -> bool:
-    from torch import nn
-
     if not _defined_in(component, _NETWORK_MODULES) or _leads_out(component):
         return False
     if inspect.isclass(component):

@@ -17,16 +17,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from napari_ifa.errors import BundleError, ExplanationError
 from napari_ifa.memory import free_memory
+from napari_ifa.models.calling import tensors_in
 from napari_ifa.models.problems import BundleProblem, PreprocessingProblem
 from napari_ifa.models.result_sizes import most_bytes
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from napari_ifa.models.settings_file import nodes_in
 
 # Measured on 20 networks of MONAI and torchvision, from DenseNet121 to SwinUNETR: for each tensor
 # of the weights up to 1.1 parameters, 2 modules and 4 operations, for each byte 1.2 bytes.
@@ -70,8 +73,6 @@ class NetworkBudget:
 
         BundleError says what there was too much of.
         """
-        from torch.nn.modules import module
-
         thread = threading.get_ident()
         found: Counter[str] = Counter()
 
@@ -88,10 +89,11 @@ class NetworkBudget:
             if found["bytes"] > _BYTES[0] * self.size + _BYTES[1]:
                 raise self._too_large(f"more than {found['bytes'] / 1e6:.0f} MB")
 
+        hooks = nn.modules.module
         with ExitStack() as stack:
             for register, what, rule in (
-                (module.register_module_parameter_registration_hook, "parameters", _PARAMETERS),
-                (module.register_module_module_registration_hook, "parts", _MODULES),
+                (hooks.register_module_parameter_registration_hook, "parameters", _PARAMETERS),
+                (hooks.register_module_module_registration_hook, "parts", _MODULES),
             ):
                 stack.callback(register(partial(count, what, self._most(rule))).remove)
             stack.enter_context(operations_watched(watch))
@@ -135,7 +137,6 @@ def operations_watched(
     cannot become large has 0 bytes. What has at most `ask` bytes may be given too many. With
     `foreseen` False the result itself is measured, for tensors without values.
     """
-    from torch.utils._python_dispatch import TorchDispatchMode
 
     class Watched(TorchDispatchMode):
         @classmethod
@@ -170,16 +171,10 @@ def _is_small(args: Any) -> bool:
 
     An image's affine takes most of the operations of a transform.
     """
-    import torch
-
     values, factor = 0, 1.0
-    waiting = list(args)
-    while waiting:
-        argument = waiting.pop()
+    for argument in nodes_in(args):
         if isinstance(argument, torch.Tensor):
             values += argument.numel()
-        elif isinstance(argument, list | tuple):
-            waiting.extend(argument)
         elif isinstance(argument, int | float):
             factor = factor * max(1, abs(argument))
         if values > _FEW or not factor <= _FEW:
@@ -192,9 +187,6 @@ def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any], ask: int) -> i
 
     0 where torch cannot tell it.
     """
-    import torch
-    from torch.utils._pytree import tree_map_only
-
     most = most_bytes(func, args)
     if most is not None and most <= ask:
         return most
@@ -214,11 +206,7 @@ def _foreseen_bytes(func: Any, args: Any, kwargs: dict[str, Any], ask: int) -> i
 
 
 def _bytes_of(result: Any) -> int:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(result))
 
 
 def check_input(shape: Sequence[int]) -> None:
@@ -238,8 +226,6 @@ def affordable_pass(network: nn.Module, example: torch.Tensor) -> Any:
 
     A pass that turns out to be large is stopped, and its whole cost is told before it starts anew.
     """
-    import torch
-
     made = 0
 
     def watch(size: int) -> None:
@@ -263,9 +249,6 @@ def _check_forward(network: nn.Module, shape: Sequence[int]) -> None:
     A copy of the network runs on tensors without values. Where it cannot, nothing is known
     beforehand, and the pass itself says what is wrong.
     """
-    import torch
-    from torch import nn
-
     available, total = free_memory(), 0
 
     def watch(size: int) -> None:
@@ -315,19 +298,12 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
 
     Lists that stand in several places through references are counted in each.
     """
-    waiting, seen = [arguments], 0
-    while waiting:
-        node = waiting.pop()
-        seen += 1
+    for seen, node in enumerate(nodes_in(arguments), start=1):
         if seen > _MOST_ARGUMENTS:
             raise BundleError(
                 BundleProblem.TOO_MANY_ARGUMENTS, name=name, where=where, most=_MOST_ARGUMENTS
             )
-        if isinstance(node, Mapping):
-            waiting.extend(node.values())
-        elif isinstance(node, list | tuple):
-            waiting.extend(node)
-        elif isinstance(node, str) and len(node) > _LONGEST_TEXT:
+        if isinstance(node, str) and len(node) > _LONGEST_TEXT:
             raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LONG,
                 name=name,
@@ -335,7 +311,7 @@ def check_arguments(arguments: Any, name: str, where: str, largest: int = _LARGE
                 length=len(node),
                 most=_LONGEST_TEXT,
             )
-        elif isinstance(node, int) and abs(node) > largest:
+        if isinstance(node, int) and abs(node) > largest:
             raise BundleError(
                 BundleProblem.ARGUMENT_TOO_LARGE,
                 name=name,

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_ifa.volumes.volume import Affine
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 #: Places of the landmarks along an axis, as shares of its length: a corner of a box each, and two
 #: that no turn or flip of the box brings onto another.
@@ -104,8 +102,6 @@ def _cubes(sizes: Sequence[int]) -> list[tuple[slice, ...]]:
 
 
 def _values(image: Tensor) -> list[tuple[float, float]]:
-    import torch
-
     finite = image[torch.isfinite(image)]
     if not finite.numel():
         return []

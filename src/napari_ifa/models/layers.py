@@ -72,7 +72,7 @@ def candidate_layers(
         raise ExplanationError(NetworkProblem.LAYERS_CALLED_AGAIN, layer=probe.repeated[-1])
     if not probe.candidates:
         raise ExplanationError(NetworkProblem.NO_GRID)
-    best, why, behind = recommended_call(network, example, probe, output)
+    best, why, behind = recommended_call(probe)
     return [
         CandidateLayer(
             name=call.name,

@@ -116,19 +116,8 @@ class OpenedImage:
         """The name of MONAI's reader whose image of the volume this gives."""
         return self._readers.of(volume)[0]
 
-    def place(self, volume: Volume) -> Affine:
-        """``[4, 4]``: index of the image as the chain begins with it → RAS mm.
-
-        Not what the image's own affine says: MONAI's readers know no place of a picture, and
-        some of their arguments keep an affine that is not, or no longer, true.
-        """
-        return self._seen(volume).place
-
-    def spatial_axes(self, volume: Volume) -> int:
-        """How many axes of the image are not channels."""
-        return self._seen(volume).spatial
-
-    def _seen(self, volume: Volume) -> _Seen:
+    def seen(self, volume: Volume) -> SeenImage:
+        """The image as the reader gives it, with which the chain begins."""
         reader, arguments = self._readers.of(volume)
         return _SEEN_BY[reader](volume, arguments)
 
@@ -137,7 +126,7 @@ class OpenedImage:
         from monai.transforms import EnsureChannelFirst
         from monai.utils import get_equivalent_dtype
 
-        seen = self._seen(volume)
+        seen = self.seen(volume)
         array = seen.array
         kind = _stored_type(volume) if self._dtype is None else self._dtype
         array = (
@@ -159,14 +148,16 @@ class OpenedImage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class SeenImage:
     """An image as one of MONAI's readers gives it.
 
     Attributes
     ----------
     array : in the reader's order of axes.
     affine : what the reader says of it; ``[4, 4]``, or ``[3, 3]`` of a 2D image in ITK.
-    place : ``[4, 4]``, index of the first three axes → RAS mm, where it truly lies.
+    place : ``[4, 4]``, index of the first three axes → RAS mm, where it truly lies. Not what the
+        affine says: MONAI's readers know no place of a picture, and some of their arguments keep
+        an affine that is not, or no longer, true.
     spatial : number of axes that are not channels.
     channel_dim : the axis of the channels; NaN without one.
     space : the convention of the affine, in MONAI's letters; empty where it says nothing.
@@ -180,7 +171,7 @@ class _Seen:
     space: str = ""
 
 
-def _by_nibabel(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
+def _by_nibabel(volume: Volume, arguments: Mapping[str, Any]) -> SeenImage:
     array, place = volume.in_source_order()
     if arguments["as_closest_canonical"]:
         array, place = _canonical(volume, array, place)
@@ -190,10 +181,10 @@ def _by_nibabel(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
     if len(stored) > 3 and set(stored[3:]) == {1} and not arguments["squeeze_non_spatial_dims"]:
         array = array.reshape(*array.shape, *stored[3:])
     channel = _channel(volume, array, spatial, arguments["channel_dim"])
-    return _Seen(array, place, place, spatial, channel, "RAS")
+    return SeenImage(array, place, place, spatial, channel, "RAS")
 
 
-def _by_pydicom(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
+def _by_pydicom(volume: Volume, arguments: Mapping[str, Any]) -> SeenImage:
     array, place = volume.in_source_order()
     # MONAI leaves the identity where the file states no place, but for rows and columns.
     affine = place if volume.source.placed else np.eye(4)[:, _SWAPPED]
@@ -208,10 +199,10 @@ def _by_pydicom(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
     array, spatial = _axes(volume, array)
     channel = _channel(volume, array, spatial, arguments["channel_dim"])
     space = "RAS" if arguments["affine_lps_to_ras"] else "LPS"
-    return _Seen(array, affine, place, spatial, channel, space)
+    return SeenImage(array, affine, place, spatial, channel, space)
 
 
-def _by_itk(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
+def _by_itk(volume: Volume, arguments: Mapping[str, Any]) -> SeenImage:
     array, place = volume.in_source_order()
     if volume.source.kind == "dicom" and np.linalg.det(place[:3, :3]) < 0:
         # ITK sorts slices along the normal of their plane, whatever their numbers.
@@ -232,10 +223,10 @@ def _by_itk(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
         array = array.transpose(*range(spatial)[::-1], *range(spatial, array.ndim))
         place = place[:, _SWAPPED if flat else _REVERSED]
     space = "RAS" if arguments["affine_lps_to_ras"] else "LPS"
-    return _Seen(array, affine, place, spatial, channel, space)
+    return SeenImage(array, affine, place, spatial, channel, space)
 
 
-def _by_pil(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
+def _by_pil(volume: Volume, arguments: Mapping[str, Any]) -> SeenImage:
     array, place = volume.in_source_order()
     array = array[:, :, 0]
     if arguments["converter"] is not None:
@@ -243,10 +234,10 @@ def _by_pil(volume: Volume, arguments: Mapping[str, Any]) -> _Seen:
     channel = float("nan") if array.ndim == 2 else -1
     if not arguments["reverse_indexing"]:
         array, place = array.swapaxes(0, 1), place[:, _SWAPPED]
-    return _Seen(array, np.eye(4), place, 2, channel)
+    return SeenImage(array, np.eye(4), place, 2, channel)
 
 
-_SEEN_BY: dict[str, Callable[[Volume, Mapping[str, Any]], _Seen]] = {
+_SEEN_BY: dict[str, Callable[[Volume, Mapping[str, Any]], SeenImage]] = {
     "NibabelReader": _by_nibabel,
     "PydicomReader": _by_pydicom,
     "ITKReader": _by_itk,

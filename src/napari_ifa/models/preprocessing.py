@@ -12,10 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_ifa.errors import BundleError, ExplanationError, IfaError
 from napari_ifa.memory import lacks_memory
 from napari_ifa.models.cost import images_bounded
+from napari_ifa.models.landmarks import found_move, moves_alike
 from napari_ifa.models.opened_image import OpenedImage, in_words, is_flat
 from napari_ifa.models.problems import PreprocessingProblem
 from napari_ifa.models.steps import (
@@ -34,7 +37,6 @@ from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
 if TYPE_CHECKING:
     from monai.data import MetaTensor
     from monai.transforms import Compose
-    from torch import Tensor
 
 __all__ = ["OpenedImage", "PreparedInput", "Preprocessing", "input_lps_affine", "is_flat"]
 
@@ -105,7 +107,6 @@ class Preprocessing:
         ExplanationError
             Where a transform fails on this image or loses its position.
         """
-        import torch
         from monai.data import MetaTensor
 
         self.chain.set_random_state(seed=0)
@@ -114,7 +115,8 @@ class Preprocessing:
             data = self.image(volume if self.image.key is None else {self.image.key: volume})
             begin = self._taken_from(data)
             # Where the image lies in the patient, against what its affine says: RAS mm → RAS mm.
-            moved = self.image.place(volume) @ np.linalg.inv(_in_three_dimensions(begin))
+            seen = self.image.seen(volume)
+            moved = seen.place @ np.linalg.inv(_in_three_dimensions(begin))
             notes: list[str] = []
             with images_bounded():
                 if is_fused(self.chain):
@@ -126,8 +128,7 @@ class Preprocessing:
                             " be followed: the map may lie up to half a voxel of its input aside."
                         )
                 else:
-                    rank = self.image.spatial_axes(volume)
-                    output, moved = self._watched(data, moved, rank, notes)
+                    output, moved = self._watched(data, moved, seen.spatial, notes)
         except IfaError:
             raise
         except Exception as error:
@@ -195,8 +196,6 @@ class Preprocessing:
 
     def _says(self, begun: Affine, image: MetaTensor, move: Affine, rank: int) -> bool:
         """Whether the image's affine says what the landmarks do."""
-        from napari_ifa.models.landmarks import moves_alike
-
         said = np.linalg.inv(begun) @ _in_three_dimensions(image)
         return moves_alike(move, said, [*image.shape[-rank:], 1, 1][:3])
 
@@ -204,8 +203,6 @@ class Preprocessing:
         self, step: Any, data: Any, before: MetaTensor, rank: int, channels_last: bool
     ) -> tuple[Any, Affine]:
         """A step that does not say what it moves: its result, and where that came from."""
-        from napari_ifa.models.landmarks import found_move
-
         result = run_alike(step, data)
         axes = list(range(before.ndim))
         if before.ndim > rank:
@@ -261,12 +258,9 @@ def input_lps_affine(image: MetaTensor) -> Affine:
 
 def _in_three_dimensions(image: MetaTensor) -> Affine:
     """The affine as ``[4, 4]``; a 2D one lies in its own plane."""
-    affine = np.eye(4)
-    given = np.asarray(image.affine, dtype=float)
-    size = given.shape[0] - 1
-    affine[:size, :size] = given[:size, :size]
-    affine[:size, 3] = given[:size, size]
-    return affine
+    from monai.data.utils import to_affine_nd
+
+    return np.asarray(to_affine_nd(3, image.affine), dtype=float)
 
 
 def _changed_unnoted(before: MetaTensor, after: MetaTensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,23 +61,93 @@ class Call:
 class Probe:
     """The calls of one forward in the order in which they ended, and the shape of the answer.
 
+    `inputs` are those of the first case, and `output` names the answer among several outputs.
     `candidates` are the calls that give features on a grid, of modules that are called once, and
     `repeated` the names of modules that give such features more than once. `several_outputs`
     says that the network returns more than the answer.
     """
 
+    network: nn.Module
+    inputs: Any
+    output: int | str | None
     calls: list[Call]
     candidates: list[Call]
     repeated: list[str]
     answer: tuple[int, ...]
     several_outputs: bool
 
+    def reaching(self, candidates: Sequence[Call]) -> list[Call]:
+        """Those candidates on whose grid the answer depends: their gradient is not exactly zero.
+
+        One forward and one backward pass from the first candidate on, whose place noise takes, so
+        that no example is too plain. Class and register tokens do not count. Empty if the gradient
+        cannot be computed.
+        """
+        leaf: Tensor | None = None
+        outputs: dict[str, Tensor] = {}
+        generator = torch.Generator("cpu").manual_seed(0)
+        wanted = {call.name for call in candidates}
+
+        def start(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
+            nonlocal leaf
+            if name not in wanted:
+                return None
+            if leaf is None:
+                leaf = outputs[name] = _noise_like(given, generator).requires_grad_()
+                return leaf.clone()
+            outputs[name] = given
+            return None
+
+        with torch.enable_grad():
+            answer = self._answer_to(self.inputs, start)
+            if answer is None or not answer.requires_grad:
+                return []
+            direction = _noise_like(answer, generator)
+            linked = [call for call in candidates if outputs[call.name].requires_grad]
+            try:
+                gradients = torch.autograd.grad(
+                    answer, [outputs[call.name] for call in linked], direction, allow_unused=True
+                )
+            except RuntimeError:
+                return []
+        return [
+            call
+            for call, gradient in zip(linked, gradients, strict=True)
+            if gradient is not None
+            and bool((gradient if call.layout is None else call.layout.fold(gradient)).any())
+        ]
+
+    def goes_around(self, call: Call) -> bool:
+        """Whether the answer depends on the input even while a module's output stays the same.
+
+        Two forward passes: of the inputs, and of other ones with the output that the module gave
+        for the first. A path around the module (a residual one, a skip connection) then carries
+        part of the answer.
+        """
+        kept: Tensor | None = None
+
+        def hold(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
+            nonlocal kept
+            if name != call.name:
+                return None
+            if kept is None:
+                kept = given.clone()
+                return None
+            return kept.clone()
+
+        with torch.no_grad():
+            one = self._answer_to(self.inputs, hold)
+            other = self._answer_to(other_inputs(self.inputs), hold)
+        if one is None or other is None or one.shape != other.shape:
+            return False
+        return not same_answer(one, other)
+
+    def _answer_to(self, inputs: Any, note: Callable[..., Tensor | None]) -> Tensor | None:
+        return _answer(_watched(self.network, inputs, note), self.output)
+
 
 def probed(
-    network: nn.Module,
-    example: Any,
-    output: int | str | None = None,
-    token_grid: Sequence[int] | None = None,
+    network: nn.Module, example: Any, output: int | str | None, token_grid: Sequence[int] | None
 ) -> Probe:
     """One forward of the example's first case; the network is left as it was.
 
@@ -122,84 +193,14 @@ def probed(
         returned = _watched(network, inputs, note)
     answer = _answer(returned, output)
     return Probe(
+        network,
+        inputs,
+        output,
         calls,
         *_candidates(calls, dims),
         () if answer is None else tuple(answer.shape),
         several_outputs=not isinstance(returned, Tensor) and len(_tensors(returned)) > 1,
     )
-
-
-def reaching(
-    network: nn.Module, example: Any, candidates: Sequence[Call], output: int | str | None = None
-) -> list[Call]:
-    """Those candidates on whose grid the answer depends: their gradient is not exactly zero.
-
-    One forward and one backward pass of the first case, from the first candidate on, whose place
-    noise takes, so that no example is too plain. Class and register tokens do not count. Empty if
-    the gradient cannot be computed.
-    """
-    leaf: Tensor | None = None
-    outputs: dict[str, Tensor] = {}
-    generator = torch.Generator("cpu").manual_seed(0)
-    wanted = {call.name for call in candidates}
-
-    def start(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
-        nonlocal leaf
-        if name not in wanted:
-            return None
-        if leaf is None:
-            leaf = outputs[name] = _noise_like(given, generator).requires_grad_()
-            return leaf.clone()
-        outputs[name] = given
-        return None
-
-    with torch.enable_grad():
-        answer = _answer(_watched(network, plain_inputs(example, slice(0, 1)), start), output)
-        if answer is None or not answer.requires_grad:
-            return []
-        direction = _noise_like(answer, generator)
-        linked = [call for call in candidates if outputs[call.name].requires_grad]
-        try:
-            gradients = torch.autograd.grad(
-                answer, [outputs[call.name] for call in linked], direction, allow_unused=True
-            )
-        except RuntimeError:
-            return []
-    return [
-        call
-        for call, gradient in zip(linked, gradients, strict=True)
-        if gradient is not None
-        and bool((gradient if call.layout is None else call.layout.fold(gradient)).any())
-    ]
-
-
-def goes_around(
-    network: nn.Module, example: Any, call: Call, output: int | str | None = None
-) -> bool:
-    """Whether the answer depends on the input even while the output of this module stays the same.
-
-    Two forward passes of the first case: of the example, and of other inputs with the output that
-    the module gave for the example. A path around the module (a residual one, a skip connection)
-    then carries part of the answer.
-    """
-    kept: Tensor | None = None
-
-    def hold(name: str, _module: nn.Module, _args: Any, given: Tensor) -> Tensor | None:
-        nonlocal kept
-        if name != call.name:
-            return None
-        if kept is None:
-            kept = given.clone()
-            return None
-        return kept.clone()
-
-    inputs = plain_inputs(example, slice(0, 1))
-    with torch.no_grad():
-        one = _answer(_watched(network, inputs, hold), output)
-        other = _answer(_watched(network, other_inputs(inputs), hold), output)
-    if one is None or other is None or one.shape != other.shape:
-        return False
-    return not same_answer(one, other)
 
 
 def _noise_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
@@ -239,9 +240,7 @@ def _watched(network: nn.Module, inputs: Any, note: Callable[..., Tensor | None]
 
 def _candidates(calls: list[Call], dims: int) -> tuple[list[Call], list[str]]:
     """The calls with features on a grid, and the names of modules that make several of them."""
-    times: dict[str, int] = {}
-    for call in calls:
-        times[call.name] = times.get(call.name, 0) + 1
+    times = Counter(call.name for call in calls)
     tokens = {call.shape[1] for call in calls if len(call.shape) == 3 and dims > 1}
     spatial = [
         call

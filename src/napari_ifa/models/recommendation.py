@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from napari_ifa.models.calling import CONVOLUTIONS, first_tensor
-from napari_ifa.models.probing import Call, Probe, goes_around, reaching
+from napari_ifa.models.probing import Call, Probe
 
 # These change no feature in eval mode, or only the grid: the layer before them is the one to name.
 _PASSED_OVER = (_DropoutNd, nn.Identity, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
@@ -20,23 +19,21 @@ _PASSED_OVER = (_DropoutNd, nn.Identity, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
 _MOST_TRIED = 12
 
 
-def recommended_call(
-    network: nn.Module, example: Any, probe: Probe, output: int | str | None
-) -> tuple[Call, str, str]:
+def recommended_call(probe: Probe) -> tuple[Call, str, str]:
     """The call to recommend, the reason for it, and the reason against those after it."""
     kept = [c for c in probe.candidates if not (c.rearranged or isinstance(c.module, _PASSED_OVER))]
     kept = kept or probe.candidates
-    dims = first_tensor(example).ndim - 2
+    dims = first_tensor(probe.inputs).ndim - 2
     if len(probe.answer) == dims + 2 and math.prod(probe.answer[2:]) > 1:
-        return _of_segmentation(network, example, probe, kept, output)
-    kept = _towards_the_answer(network, example, probe, kept, output)
+        return _of_segmentation(probe, kept)
+    kept = _towards_the_answer(probe, kept)
     layout = kept[-1].layout
     if layout is not None and layout.first:
-        return _of_class_token(network, example, probe, kept, output)
+        return _of_class_token(probe, kept)
     if layout is not None and not layout.channels_last:
         kept = _without_head(probe, kept)
-        kept = reaching(network, example, kept, output) or kept
-    best = _last_on_every_path(network, example, kept, output)
+        kept = probe.reaching(kept) or kept
+    best = _last_on_every_path(probe, kept)
     if best is None or best is kept[-1]:
         best = kept[-1]
         return best, _last_of_all(best, probe), f"only pools or passes on the output of {best.name}"
@@ -47,9 +44,7 @@ def recommended_call(
     )
 
 
-def _last_on_every_path(
-    network: nn.Module, example: Any, kept: list[Call], output: int | str | None
-) -> Call | None:
+def _last_on_every_path(probe: Probe, kept: list[Call]) -> Call | None:
     """The last layer without a path around it; None where none is found among the last ones."""
     around: list[str] = []
     for call in reversed(kept):
@@ -58,7 +53,7 @@ def _last_on_every_path(
             continue
         if len(around) == _MOST_TRIED:
             return None
-        if not goes_around(network, example, call, output):
+        if not probe.goes_around(call):
             return call
         around.append(call.name)
     return None
@@ -76,13 +71,11 @@ def _without_head(probe: Probe, kept: list[Call]) -> list[Call]:
     return before if linear else kept
 
 
-def _towards_the_answer(
-    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
-) -> list[Call]:
+def _towards_the_answer(probe: Probe, kept: list[Call]) -> list[Call]:
     """Of a network with several outputs, the layers that are not only on the way to another one."""
-    if not probe.several_outputs or reaching(network, example, kept[-1:], output):
+    if not probe.several_outputs or probe.reaching(kept[-1:]):
         return kept
-    return reaching(network, example, kept, output) or kept
+    return probe.reaching(kept) or kept
 
 
 def _last_of_all(best: Call, probe: Probe) -> str:
@@ -91,9 +84,7 @@ def _last_of_all(best: Call, probe: Probe) -> str:
     return "last layer with a spatial output" + (f", followed by {following}" if following else "")
 
 
-def _of_class_token(
-    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
-) -> tuple[Call, str, str]:
+def _of_class_token(probe: Probe, kept: list[Call]) -> tuple[Call, str, str]:
     """The last block or norm of the residual stream with a gradient on its patch tokens.
 
     A class token takes part of the answer around every layer, so no layer is on every path.
@@ -104,7 +95,7 @@ def _of_class_token(
         for call in kept
         if call.channels == width and (_is_norm(call.module) or any(call.module.children()))
     ] or kept
-    reached = reaching(network, example, stream, output)
+    reached = probe.reaching(stream)
     best = reached[-1] if reached else _first_norm_of_last_block(stream)
     if best is stream[-1]:
         return best, _last_of_all(best, probe), f"only passes on the output of {best.name}"
@@ -131,13 +122,11 @@ def _is_norm(module: nn.Module) -> bool:
     return "Norm" in type(module).__name__
 
 
-def _of_segmentation(
-    network: nn.Module, example: Any, probe: Probe, kept: list[Call], output: int | str | None
-) -> tuple[Call, str, str]:
+def _of_segmentation(probe: Probe, kept: list[Call]) -> tuple[Call, str, str]:
     """The last layer on the coarsest grid, or before the last block that looks around."""
     best, why = _bottleneck(probe, kept)
-    if probe.several_outputs and not reaching(network, example, [best], output):
-        best, why = _bottleneck(probe, reaching(network, example, kept, output) or kept)
+    if probe.several_outputs and not probe.reaching([best]):
+        best, why = _bottleneck(probe, probe.reaching(kept) or kept)
     return best, why, f"behind {best.name}, and closer to the segmentation itself"
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from napari_ifa.models.calling import tensors_in
 
 #: Bytes that an element has at least here: whole numbers may become floats of 32 bits.
 _FLOAT = 4
@@ -43,10 +43,6 @@ _RESIZING = ("upsample_", "_adaptive_avg_pool")
 
 def most_bytes(func: Any, args: Sequence[Any]) -> int | None:
     """The most bytes of ``func(*args)``; None where it is not known here."""
-    import torch
-
-    from napari_ifa.models.calling import tensors_in
-
     name = func._schema.name.partition("::")[2]
     tensors = list(tensors_in(args))
     element = max([_FLOAT, *(tensor.element_size() for tensor in tensors)])

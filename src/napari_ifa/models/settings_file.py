@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,28 @@ def entry(config: Any, key: str) -> Any:
     return config
 
 
+def nodes_in(content: Any) -> Iterator[Any]:
+    """All that tables and lists hold at any depth, themselves included.
+
+    What stands in several places through references comes once for each.
+    """
+    waiting = [content]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Mapping):
+            waiting.extend(node.values())
+        elif isinstance(node, list | tuple):
+            waiting.extend(node)
+
+
 def canonical(definition: Any) -> str:
     """A text that is equal for equal definitions, whatever their key order."""
+    written = partial(json.dumps, sort_keys=True, separators=(",", ":"), default=str)
     try:
-        return json.dumps(definition, sort_keys=True, separators=(",", ":"), default=str)
+        return written(definition)
     except TypeError:  # keys of several types, which have no order
-        return json.dumps(
-            _with_text_keys(definition), sort_keys=True, separators=(",", ":"), default=str
-        )
+        return written(_with_text_keys(definition))
 
 
 def _with_text_keys(node: Any) -> Any:

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from napari_ifa.models.components import plain_name
+from napari_ifa.models.opened_image import OpenedImage
 from napari_ifa.volumes.volume import Affine
 
 if TYPE_CHECKING:
@@ -39,8 +42,6 @@ _FOREIGN = ("Lambda", "TorchVision", "TorchIO", "CuCIM")
 
 def loses_position(step: Any) -> bool:
     """Whether a transform is known to leave nothing of where the image lies."""
-    from torch import nn
-
     if isinstance(step, nn.Module):
         return True
     if not _is_monais(step):
@@ -50,8 +51,6 @@ def loses_position(step: Any) -> bool:
 
 def is_unannounced(step: Any) -> bool:
     """Whether a transform may move the image without saying so: its code is not MONAI's."""
-    from napari_ifa.models.opened_image import OpenedImage
-
     if isinstance(step, OpenedImage):
         return False
     return (
@@ -111,8 +110,6 @@ def nearest_shift(
     the transform, the same each time; ``said`` is ``[4, 4]``, index after → index before, as the
     affines have it.
     """
-    import torch
-
     shift = np.eye(4)
     sizes = before.shape[1:]
     for axis, size in enumerate(sizes):
@@ -166,8 +163,6 @@ def _is_monais(step: Any) -> bool:
 @contextmanager
 def _same_lots() -> Iterator[None]:
     """The same lots for whoever draws them from torch, NumPy or Python; then all as before."""
-    import torch
-
     python, numpys = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

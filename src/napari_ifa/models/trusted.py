@@ -23,7 +23,7 @@ from napari_ifa.errors import BundleError, UntrustedModelError
 from napari_ifa.models.components import ComponentBuilder
 from napari_ifa.models.own_code import OwnCode
 from napari_ifa.models.problems import BundleProblem
-from napari_ifa.models.settings_file import read_settings
+from napari_ifa.models.settings_file import nodes_in, read_settings
 from napari_ifa.plain import reason, shortened
 
 #: What expressions may name without an import, as in MONAI.
@@ -219,14 +219,8 @@ def _import_statement(text: str) -> ast.Import | ast.ImportFrom | None:
 
 def _import_statements(config: Any) -> Iterator[tuple[str, ast.Import | ast.ImportFrom]]:
     """All of a configuration, wherever they stand, by the names that they make known."""
-    waiting = [config]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Mapping):
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, str) and node.startswith("$"):
+    for node in nodes_in(config):
+        if isinstance(node, str) and node.startswith("$"):
             statement = _import_statement(node[1:].strip())
             if statement is not None:
                 for alias in statement.names:

@@ -9,16 +9,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
+
+import torch
+from torch import nn
 
 from napari_ifa.errors import BundleError
 from napari_ifa.models.cost import NetworkBudget
 from napari_ifa.models.problems import BundleProblem
-from napari_ifa.models.weight_values import check_names, check_weights
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
 
 #: Bytes of the pickle that says which tensor is where; DenseNet264 with 1591 tensors has 240 kB,
 #: three times as much with the state of its optimizer. A thousand tensors take a fifth of a second.
@@ -33,6 +31,8 @@ _LEGACY_PICKLES = 5
 #: What makes as many bytes as a number says, and what walks through as many.
 _OF_ANY_SIZE = re.compile(r"(__builtin__|builtins) bytearray|torch(\.\w+)* \w+Tensor")
 _WALKS = re.compile(r"collections Counter|(__builtin__|builtins) set")
+#: Statistics that a normalization has gathered in training.
+_STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,6 @@ def read_weights(path: Path) -> Weights:
 
     BundleError where the file is no plain state dict, or unpacks to far more than it holds.
     """
-    import torch
-
     try:
         mapped = _checked(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -86,7 +84,9 @@ def read_weights(path: Path) -> Weights:
             content = content[key]
     if not isinstance(content, Mapping):
         raise BundleError(BundleProblem.NO_STATE_DICT, file=path.name)
-    check_names(content, path.name)
+    doubled = next((key for key in content if f"module.{key}" in content), None)
+    if doubled is not None:  # DataParallel's prefix
+        raise BundleError(BundleProblem.WEIGHTS_TWICE, file=path.name, weights=doubled)
     state = {str(name).removeprefix("module."): value for name, value in content.items()}
     return Weights(path, state)
 
@@ -132,3 +132,58 @@ def _check_pickle(file: IO[bytes], name: str) -> None:
     walks = any(_WALKS.fullmatch(what) for what in named)
     if any(_OF_ANY_SIZE.fullmatch(what) or (what == "torch Tensor" and walks) for what in named):
         raise BundleError(BundleProblem.WEIGHTS_HOLD_MORE, file=name)
+
+
+def check_weights(state: Mapping[str, Any], network: nn.Module, name: str) -> None:
+    """Refuse weights that torch would load without a word and that give a wrong answer.
+
+    ``state`` is the state dict of the file ``name``, by the names that the network has. Copying
+    numbers into a network changes their type: quantized or complex weights would become floating
+    point numbers of another meaning, and fractions would be cut off
+    (https://github.com/pytorch/pytorch/issues/126000). Training in mixed precision may leave
+    statistics in a normalization that are no numbers, and that only show when they are used
+    (https://github.com/pytorch/pytorch/issues/88474), or not at all, behind a ReLU. Other buffers
+    may well be infinite, as the masks of attention are. BundleError names the weight.
+    """
+    own = network.state_dict()
+    trained = {key for key, _ in network.named_parameters()}
+    for key, value in state.items():
+        target = own.get(key)
+        if not isinstance(value, torch.Tensor) or not isinstance(target, torch.Tensor):
+            continue
+        # One stored value may stand for any number of them; what does not fit is refused as such.
+        if value.shape != target.shape:
+            continue
+        if not _keeps_its_meaning(value, target.dtype):
+            raise BundleError(
+                BundleProblem.WEIGHTS_TYPE,
+                file=name,
+                weights=key,
+                found=value.dtype,
+                needed=target.dtype,
+            )
+        if key not in trained and not key.endswith(_STATISTICS):
+            continue
+        # torch cannot look through types of one byte.
+        seen = value.to(torch.float32) if value.dtype.itemsize == 1 else value
+        wrong = int((~torch.isfinite(seen)).sum())
+        if wrong:
+            raise BundleError(
+                BundleProblem.WEIGHTS_NOT_FINITE,
+                file=name,
+                weights=key,
+                found=wrong,
+                values=value.numel(),
+            )
+
+
+def _keeps_its_meaning(value: torch.Tensor, target: torch.dtype) -> bool:
+    if value.is_quantized or value.dtype.is_complex != target.is_complex:
+        return False
+    if target.is_complex or value.dtype == target:
+        return True
+    if target.is_floating_point:
+        return value.dtype.is_floating_point
+    # Counters and indices; batches that were counted may be stored as any whole number.
+    whole = value.to(torch.float64)
+    return bool((whole == value.to(target).to(torch.float64)).all())

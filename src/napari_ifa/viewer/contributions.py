@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 #: What npe2 takes for "read, and there is nothing to add".
 _NOTHING: list[Any] = [(None,)]
-#: Series named in one message.
 
 
 # ------------------------------------------------------------------------ reader

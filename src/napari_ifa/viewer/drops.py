@@ -7,7 +7,6 @@ DICOM files from a disc are.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,18 +42,15 @@ class CanvasDrops(QObject):
     ) -> None:
         super().__init__()
         self._open_paths, self._patient_is_open = open_paths, patient_is_open
-        self._watched: weakref.WeakSet[QWidget] = weakref.WeakSet()
         # Whether what is dropped now is napari's, as a person has answered.
         self._answered = False
 
     def watch(self, window: QWidget) -> None:
-        """Watch the canvas of a window, once."""
+        """Watch the canvas of a window; once, since Qt keeps a filter once."""
         from napari.qt import QtViewer
 
         for canvas in window.findChildren(QtViewer):
-            if canvas not in self._watched:
-                self._watched.add(canvas)
-                canvas.installEventFilter(self)
+            canvas.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """True for a drop that has been taken."""

@@ -92,11 +92,10 @@ class _ClosingWatch(QObject):
     def __init__(self, jobs: Jobs) -> None:
         super().__init__()
         self._jobs = jobs
-        self._watched: weakref.WeakSet[QWidget] = weakref.WeakSet()
 
     def watch(self, window: QWidget) -> None:
-        if isinstance(window, QMainWindow) and window not in self._watched:
-            self._watched.add(window)
+        # Qt keeps a filter once, however often it is installed.
+        if isinstance(window, QMainWindow):
             window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

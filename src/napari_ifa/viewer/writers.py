@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ifa.errors import ExistingOutputError, IfaError
+from napari_ifa.viewer.scene.study_layer import EXPLANATION_KEY, VOLUME_KEY
 from napari_ifa.viewer.state.exporting import NIFTI, PARAMETRIC_MAP, PICTURES, Shown
 
 if TYPE_CHECKING:
@@ -30,15 +31,13 @@ def write_nifti_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[
     IfaError
         Where the layer is neither, or the file cannot be written.
     """
-    from napari_ifa.viewer.scene.study_layer import VOLUME_KEY
-
     volume = attributes.get("metadata", {}).get(VOLUME_KEY)
     if volume is not None:
         from napari_ifa.export import write_nifti
 
         return [str(write_nifti(volume, Path(path), overwrite=True))]
     explanation = _explanation(attributes)
-    return _strings(NIFTI.write(explanation, Path(path), Shown(), None, None))
+    return _strings(NIFTI.write(explanation, Path(path), Shown()))
 
 
 def write_parametric_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -50,7 +49,7 @@ def write_parametric_map_layer(path: str, data: Any, attributes: dict[str, Any])
         Where the layer is no explanation, or the file cannot be written.
     """
     explanation = _explanation(attributes)
-    return _strings(PARAMETRIC_MAP.write(explanation, Path(path), Shown(), None, None))
+    return _strings(PARAMETRIC_MAP.write(explanation, Path(path), Shown()))
 
 
 def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -69,12 +68,10 @@ def write_pictures_layer(path: str, data: Any, attributes: dict[str, Any]) -> li
     if folder.is_dir() and any(folder.iterdir()):
         raise ExistingOutputError(folder)
     shown = _shown(explanation, float(attributes.get("opacity", Shown().opacity)))
-    return _strings(PICTURES.write(explanation, folder, shown, None, None))
+    return _strings(PICTURES.write(explanation, folder, shown))
 
 
 def _explanation(attributes: dict[str, Any]) -> Explanation:
-    from napari_ifa.viewer.scene.study_layer import EXPLANATION_KEY
-
     explanation: Explanation | None = attributes.get("metadata", {}).get(EXPLANATION_KEY)
     if explanation is None:
         raise IfaError(LayerProblem.NO_EXPLANATION)

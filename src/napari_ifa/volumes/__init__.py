@@ -14,7 +14,7 @@ from napari_ifa.volumes.volume import (
     SourceOrder,
     Volume,
     Window,
-    missing_slices,
+    check_complete,
     volume_from_file_order,
 )
 from napari_ifa.volumes.windowing import (
@@ -33,9 +33,9 @@ __all__ = [
     "SourceOrder",
     "Volume",
     "Window",
+    "check_complete",
     "default_window",
     "display",
-    "missing_slices",
     "offered_windows",
     "percentile_window",
     "volume_from_file_order",

@@ -14,7 +14,7 @@ class ImageProblem(Enum):
     )
     MISSING_SLICES = (
         "{slices} missing and left blank, which no model has learned from; open a complete series,"
-        " or {allow} if you know that they do not matter."
+        " or allow missing slices if you know that they do not matter."
     )
     SHEARED = (
         "{name}: the axes are too far from right angles (sheared) to be straightened. Not opened."

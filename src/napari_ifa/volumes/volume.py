@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.volumes.geometry_report import GeometryReport, Note
+from napari_ifa.errors import IfaError
+from napari_ifa.volumes.geometry_report import GeometryReport
 from napari_ifa.volumes.problems import ImageProblem
 from napari_ifa.volumes.value_range import full_range, usual_range
 
@@ -259,15 +260,12 @@ def volume_from_file_order(
     )
 
 
-def missing_slices(volume: Volume, allowed_by: str = "") -> Note:
-    """Why no model should see an image of which slices are missing, in one sentence.
-
-    ``allowed_by`` is the option that lifts it, where there is one.
-    """
+def check_complete(volume: Volume, error: type[IfaError]) -> None:
+    """Refuse an image of which slices are missing by an error of the class given."""
     count = len(volume.report.missing)
-    slices = "1 slice of this image is" if count == 1 else f"{count} slices of this image are"
-    allow = "allow missing slices" + (f" with {allowed_by}" if allowed_by else "")
-    return Note(ImageProblem.MISSING_SLICES, slices=slices, allow=allow, count=count)
+    if count:
+        slices = "1 slice of this image is" if count == 1 else f"{count} slices of this image are"
+        raise error(ImageProblem.MISSING_SLICES, slices=slices, count=count)
 
 
 def _index_map(

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.checks.principal import principal_features
 from napari_ifa.evaluation.sections import sections_of
 from tests.known_analysis import known_analysis
+from tests.problems import refused
 
 # Importance of class 0: (6, 2, −4, 0); of class 1: (5, 0, 1, 0).
 OF_CLASS = np.array([[[6, 0], [2, 0], [-4, 0], [0, 0]], [[0, 5], [0, 0], [0, 1], [0, 0]]], float)
@@ -66,5 +68,5 @@ def test_features_that_all_speak_against_a_class_have_no_share():
 
 
 def test_a_share_of_none_is_refused():
-    with pytest.raises(AnalysisError, match="between 0 and 1"):
+    with refused(AnalysisError, AnalysisProblem.NO_SHARE, share=0):
         principal_features(known_analysis(OF_CLASS, [0, 1]), top=0)

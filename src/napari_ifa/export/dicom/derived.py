@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
 
 from napari_ifa.disk import PRODUCT
 from napari_ifa.export.dicom.source import DicomSource
 from napari_ifa.export.provenance import PURPOSE, Provenance
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+from napari_ifa.volumes.volume import Affine
 
 #: The standard's longest LO and ST values.
 _LONG, _TEXT = 64, 1024
@@ -18,16 +21,9 @@ _CHARACTER_SET = "ISO_IR 192"
 _LARGEST_SERIES_NUMBER = 1_000_000
 
 
-def software_version() -> str:
-    """Of this program."""
-    from importlib.metadata import version
-
-    return version(PRODUCT)
-
-
 def series_number(source: DicomSource, offset: int) -> int:
     """Beside the source's own number, so that a list by number keeps them in order."""
-    number = source.number
+    number = next((f.image.series_number or 0 for f in source.frames if f is not None), 0)
     return number + offset if 0 <= number < _LARGEST_SERIES_NUMBER else offset
 
 
@@ -36,7 +32,7 @@ def equipment(provenance: Provenance) -> dict[str, Any]:
     return {
         "manufacturer": PRODUCT,
         "manufacturer_model_name": long_string(provenance.model) or PRODUCT,
-        "software_versions": software_version(),
+        "software_versions": version(PRODUCT),
         # An object of this kind has to have one: the weights are what made it.
         "device_serial_number": long_string(provenance.weights_sha256) or "unknown",
         "series_description": long_string(f"{provenance.kind} {provenance.class_name}, {PURPOSE}"),
@@ -61,12 +57,42 @@ def take_over(dataset: Dataset, source: DicomSource, provenance: Provenance) -> 
     dataset.ImageComments = text(provenance.sentence)
 
 
-def derivation_code() -> Dataset:
-    """How the values were calculated, as far as the standard has a code for it."""
+def say_derivation(dataset: Dataset, provenance: Provenance) -> None:
+    """How the values were calculated, in words and as far as the standard has a code for it."""
     from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes
 
-    return CodedConcept.from_code(codes.DCM.UnspecifiedMethodOfCalculation)
+    dataset.DerivationDescription = text(provenance.sentence)
+    dataset.DerivationCodeSequence = [
+        CodedConcept.from_code(codes.DCM.UnspecifiedMethodOfCalculation)
+    ]
+
+
+def planes(affine: Affine, indices: Iterable[int]) -> dict[str, Any]:
+    """Keyword arguments of highdicom that say where each plane of a grid lies, for itself.
+
+    highdicom would copy the source's own distance of slices, which may be another. ``affine`` is
+    ``[4, 4]``, (column, row, slice) → LPS mm.
+    """
+    import highdicom as hd
+
+    column, row, step = affine[:3, :3].T
+    spacing = (np.linalg.norm(row), np.linalg.norm(column))
+    across, down = column / spacing[1], row / spacing[0]
+    distance = abs(float(step @ np.cross(across, down)))
+    positions = [(affine @ [0, 0, index, 1])[:3].tolist() for index in indices]
+    return {
+        "pixel_measures": hd.PixelMeasuresSequence(spacing, distance, distance),
+        "plane_orientation": hd.PlaneOrientationSequence("PATIENT", [*across, *down]),
+        "plane_positions": [hd.PlanePositionSequence("PATIENT", p) for p in positions],
+    }
+
+
+def put_into_first(dataset: Dataset, planes: dict[str, Any]) -> None:
+    """Give ``dataset`` the place of the first of these planes."""
+    dataset.update(planes["pixel_measures"][0])
+    dataset.update(planes["plane_orientation"][0])
+    dataset.update(planes["plane_positions"][0][0])
 
 
 def long_string(value: str) -> str:
@@ -87,7 +113,7 @@ def _contribution(provenance: Provenance) -> Dataset:
         PRODUCT,
         codes.DCM.ProcessingEquipment,
         manufacturer_model_name=long_string(provenance.model) or PRODUCT,
-        software_versions=software_version(),
+        software_versions=version(PRODUCT),
         contribution_description=text(provenance.sentence),
     )
 

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from napari_ifa.disk import check_file, whole_file
-from napari_ifa.errors import Cancelled, IfaError
+from napari_ifa.errors import IfaError
 from napari_ifa.export.dicom.derived import (
-    derivation_code,
     equipment,
     long_string,
+    planes,
+    put_into_first,
+    say_derivation,
     series_number,
     take_over,
-    text,
 )
 from napari_ifa.export.dicom.source import DicomSource, dicom_source
 from napari_ifa.export.problems import ExportProblem, unwritten_said
 from napari_ifa.export.provenance import Provenance
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.volumes.volume import Volume
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 _SERIES_OFFSET = 1000
 #: Stored where there is no value, in integers; 1 to 65535 are the values.
@@ -80,12 +85,11 @@ def write_parametric_map(
     low, high = float(np.fmin.reduce(frames, None)), float(np.fmax.reduce(frames, None))
     if not np.isfinite([low, high]).all():
         raise IfaError(ExportProblem.NO_VALUES)
-    geometry = _geometry(source)
+    geometry = planes(source.affine, range(source.slices))
     dataset = _dataset(frames, (low, high), source, geometry, provenance, compressed)
     _add_sources(dataset, source, provenance, geometry)
     take_over(dataset, source, provenance)
-    if stop is not None and stop():
-        raise Cancelled("Writing was stopped.")
+    check_stop(stop, "Writing")
     with (
         unwritten_said(f"{path.name}: cannot be written"),
         whole_file(path, "DICOM", overwrite=overwrite) as part,
@@ -106,7 +110,6 @@ def _dataset(
 ) -> Any:
     import highdicom as hd
     from pydicom.sr.codedict import codes
-    from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
 
     low, high = limits
     on_scale = bool(provenance.scale)
@@ -182,50 +185,26 @@ def _label(provenance: Provenance) -> str:
     return kind if len(kind) <= 16 else kind.replace("class activation", "activation")[:16]
 
 
-def _geometry(source: DicomSource) -> dict[str, Any]:
-    """Keyword arguments of highdicom that say where each slice lies, for itself.
-
-    highdicom would copy the source's own distance of slices, which may be another.
-    """
-    import highdicom as hd
-
-    column, row, step = source.affine[:3, :3].T
-    spacing = (np.linalg.norm(row), np.linalg.norm(column))
-    distance = abs(float(step @ np.cross(column / spacing[1], row / spacing[0])))
-    positions = [(source.affine @ [0, 0, index, 1])[:3].tolist() for index in range(source.slices)]
-    return {
-        "pixel_measures": hd.PixelMeasuresSequence(spacing, distance, distance),
-        "plane_orientation": hd.PlaneOrientationSequence(
-            "PATIENT", [*(column / spacing[1]), *(row / spacing[0])]
-        ),
-        "plane_positions": [hd.PlanePositionSequence("PATIENT", p) for p in positions],
-    }
-
-
 def _stand_in(shape: tuple[int, ...], source: DicomSource, geometry: dict[str, Any]) -> Dataset:
     """A source for highdicom, without what makes real ones fail and without the patient.
 
     References, patient and study are set afterwards: highdicom takes multi-frame sources only one
     at a time, fails on empty UIDs, and logs a name that it does not like.
     """
-    from pydicom.dataset import Dataset
-    from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
-
     stand_in = Dataset()
     stand_in.SOPClassUID = SecondaryCaptureImageStorage
     stand_in.SOPInstanceUID = generate_uid(prefix=None)
     stand_in.StudyInstanceUID = source.study_uid
     stand_in.SeriesInstanceUID = generate_uid(prefix=None)
     stand_in.Rows, stand_in.Columns = shape[1:]
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(stand_in, keyword, None)
-    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
+    for keyword in (
+        *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+        *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
+    ):
         setattr(stand_in, keyword, None)
     stand_in.FrameOfReferenceUID = source.frame_of_reference
     # highdicom prefers these to the ones it is given where the two are nearly equal.
-    stand_in.update(geometry["pixel_measures"][0])
-    stand_in.update(geometry["plane_orientation"][0])
-    stand_in.update(geometry["plane_positions"][0][0])
+    put_into_first(stand_in, geometry)
     return stand_in
 
 
@@ -233,8 +212,6 @@ def _add_sources(
     dataset: Any, source: DicomSource, provenance: Provenance, geometry: dict[str, Any]
 ) -> None:
     """Say of each frame from which frames it was derived."""
-    from pydicom.dataset import Dataset
-
     # highdicom has sorted the frames along their normal.
     slices = {
         tuple(plane[0].ImagePositionPatient): index
@@ -244,8 +221,7 @@ def _add_sources(
         position = item.PlanePositionSequence[0].ImagePositionPatient
         index = slices[tuple(position)]
         derivation = Dataset()
-        derivation.DerivationDescription = text(provenance.sentence)
-        derivation.DerivationCodeSequence = [derivation_code()]
+        say_derivation(derivation, provenance)
         derivation.SourceImageSequence = source.references(source.frames_of(index))
         item.DerivationImageSequence = [derivation] if derivation.SourceImageSequence else []
     dataset.SourceImageSequence = source.references(source.frames)

@@ -9,22 +9,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.uid import generate_uid
+from pydicom.valuerep import DS
 
 from napari_ifa.disk import is_ours, whole_folder
-from napari_ifa.errors import Cancelled, ExistingOutputError, IfaError
+from napari_ifa.errors import ExistingOutputError, IfaError
 from napari_ifa.export.colour_bar import bar_size, colour_bar
 from napari_ifa.export.colouring import Colouring
 from napari_ifa.export.dicom.derived import (
-    derivation_code,
     equipment,
+    planes,
+    put_into_first,
+    say_derivation,
     series_number,
     take_over,
-    text,
 )
 from napari_ifa.export.dicom.source import DicomSource, dicom_source
 from napari_ifa.export.problems import ExportProblem, unwritten_said
 from napari_ifa.export.provenance import Provenance
-from napari_ifa.progress import Progress, Stop
+from napari_ifa.progress import Progress, Stop, check_stop
 from napari_ifa.volumes.volume import Affine, Volume, Window
 from napari_ifa.volumes.windowing import default_window, display
 
@@ -93,8 +96,7 @@ def write_secondary_capture(
         whole_folder(folder, obsolete=older) as part,
     ):
         for number, (index, name) in enumerate(zip(shown, names, strict=True), start=1):
-            if stop is not None and stop():
-                raise Cancelled("Writing was stopped.")
+            check_stop(stop, "Writing")
             dataset = series.instance(pictures[index], index, number)
             dataset.save_as(part / name, enforce_file_format=True)
             if progress is not None:
@@ -145,8 +147,6 @@ class _SeriesWriter:
     def __init__(
         self, source: DicomSource, provenance: Provenance, colouring: Colouring, enlarged: int
     ) -> None:
-        from pydicom.uid import generate_uid
-
         self._source, self._provenance, self._colouring = source, provenance, colouring
         self._enlarged = enlarged
         self._affine = _finer(source.affine, enlarged)
@@ -156,7 +156,6 @@ class _SeriesWriter:
     def instance(self, picture: NDArray[np.uint8], index: int, number: int) -> Any:
         """The object of one slice, as a highdicom Secondary Capture."""
         import highdicom as hd
-        from pydicom.uid import generate_uid
 
         source, provenance = self._source, self._provenance
         dataset = hd.sc.SCImage(
@@ -179,8 +178,7 @@ class _SeriesWriter:
         dataset.ImageType = ["DERIVED", "SECONDARY"]
         dataset.ConversionType = "WSD"  # by a workstation
         dataset.BurnedInAnnotation = "YES"
-        dataset.DerivationDescription = text(provenance.sentence)
-        dataset.DerivationCodeSequence = [derivation_code()]
+        say_derivation(dataset, provenance)
         references = source.references(source.frames_of(index), same_pixels=self._enlarged == 1)
         if references:
             dataset.SourceImageSequence = references
@@ -209,19 +207,12 @@ class _SeriesWriter:
 
     def _add_place(self, dataset: Any, index: int) -> None:
         """Where the picture lies: highdicom's Secondary Capture has no place of its own."""
-        import highdicom as hd
-        from pydicom.valuerep import DS
-
-        column, row, step = self._affine[:3, :3].T
-        spacing = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
-        across, down = column / spacing[1], row / spacing[0]
-        distance = abs(float(step @ np.cross(across, down)))
-        position = (self._affine @ [0, 0, index, 1])[:3]
-        dataset.update(hd.PlanePositionSequence("PATIENT", position)[0])
-        dataset.update(hd.PlaneOrientationSequence("PATIENT", [*across, *down])[0])
-        dataset.update(hd.PixelMeasuresSequence(spacing, distance)[0])
+        put_into_first(dataset, planes(self._affine, [index]))
+        del dataset.SpacingBetweenSlices  # which a single picture has not
         # Slices by position even in a viewer that knows no geometry of Secondary Captures.
-        dataset.SliceLocation = DS(float(position @ np.cross(across, down)), auto_format=True)
+        normal = np.cross(*(axis / np.linalg.norm(axis) for axis in self._affine[:3, :2].T))
+        position = (self._affine @ [0, 0, index, 1])[:3]
+        dataset.SliceLocation = DS(float(position @ normal), auto_format=True)
 
 
 def _finer(affine: Affine, factor: int) -> Affine:

@@ -10,22 +10,24 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pydicom
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID, generate_uid
+from pydicom.valuerep import DA, TM, validate_value
 
 from napari_ifa.errors import IfaError
 from napari_ifa.export.problems import ExportProblem
 from napari_ifa.reading.dicom.header.fields import Fields
 from napari_ifa.reading.dicom.header.frame_table import claims_of, file_stamp
+from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 from napari_ifa.reading.dicom.header.identity import Claims, Subject, disagreements, one_each
 from napari_ifa.reading.threads import in_threads
 from napari_ifa.volumes.volume import LPS_TO_RAS, Affine, Volume
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-    from napari_ifa.reading.dicom.header.frames import Frame, StoredImage
 
 #: Present in every object, if need be without a value (type 2).
 _ALWAYS_THERE = (
@@ -44,13 +46,12 @@ _CODES = {
     "Laterality": ("R", "L"),
 }
 _DIRECTION = re.compile("[LRAPHF]{1,3}")
-_STUDY_UID, _POSITION_REFERENCE, _PATIENT_ORIENTATION = 0x0020000D, 0x00201040, 0x00200020
-_LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
-_CHARACTER_SET = 0x00080005
-_TAGS: list[Any] = [*_PATIENT_AND_STUDY, _CHARACTER_SET, _STUDY_UID, _POSITION_REFERENCE]
-_TAGS += [_PATIENT_ORIENTATION, _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD]
-#: SOPInstanceUID, FrameOfReferenceUID and SeriesNumber.
-_TAGS += [0x00080018, 0x00200052, 0x00200011]
+_TAGS: list[Any] = [
+    *_PATIENT_AND_STUDY,
+    *("SpecificCharacterSet", "StudyInstanceUID", "SeriesNumber", "SOPInstanceUID"),
+    *("FrameOfReferenceUID", "PositionReferenceIndicator", "PatientOrientation"),
+    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+]
 #: Written in several ways, or on two days, for one patient and one study: the first is taken.
 _FIRST_IS_TAKEN = {"PatientName", "StudyDate"}
 #: Planes nearer than this (mm) are one.
@@ -94,11 +95,6 @@ class DicomSource:
     slices: int
     missing: frozenset[int]
     resampled: bool
-
-    @property
-    def number(self) -> int:
-        """Of the source's series; 0 where it has none."""
-        return next((f.image.series_number or 0 for f in self.frames if f is not None), 0)
 
     def frames_of(self, index: int) -> list[Frame]:
         """The frames from which slice ``index`` was made: its own, or its two neighbours."""
@@ -147,8 +143,6 @@ class DicomSource:
 
     def series_references(self) -> list[Dataset]:
         """Items of a Referenced Series Sequence: all source objects, by series."""
-        from pydicom.dataset import Dataset
-
         objects: dict[str, dict[str, str]] = {}
         for frame in self.frames:
             if frame is None or not _can_be_referred_to(frame):
@@ -167,12 +161,26 @@ class DicomSource:
         return items
 
 
-def check_dicom_source(volume: Volume) -> None:
-    """Raise IfaError where ``volume`` cannot be exported as DICOM, before any work: where it does
-    not come from DICOM, or from files of several patients, studies or frames of reference."""
+def check_dicom_source(volume: Volume) -> Claims:
+    """Whose image ``volume`` is, by all that the headers of its files say.
+
+    IfaError where it cannot be exported as DICOM, before any work: where it does not come from
+    DICOM, or from files of several patients, studies or frames of reference.
+    """
     if volume.source.kind != "dicom" or not any(volume.source.frames):
         raise IfaError(ExportProblem.NOT_DICOM)
-    _whose(volume)
+    stated = [
+        replace(frame.image.claims, series_number=None)
+        for frame in volume.source.frames
+        if frame is not None
+    ]
+    whole = sorted(set(one_each(stated).values()), key=Claims.sort_key)
+    if len(whole) == 1:
+        return whole[0]
+    subjects = disagreements(whole)
+    what = next((words for subject, words in _SEVERAL if subject in subjects), "")
+    found = f"are of {what}" if what else "do not all say of which patient and study they are"
+    raise IfaError(ExportProblem.SEVERAL_SUBJECTS, what=what, found=found)
 
 
 def dicom_source(volume: Volume) -> DicomSource:
@@ -184,10 +192,9 @@ def dicom_source(volume: Volume) -> DicomSource:
         Where it does not come from DICOM, its files are not of one patient, study and frame of
         reference, or they cannot be read any more or have changed since.
     """
-    check_dicom_source(volume)
+    whose = check_dicom_source(volume)
     frames = volume.source.frames
     shown = [frame for frame in frames if frame is not None]
-    whose = _whose(volume)
     images = {frame.image.path: frame.image for frame in shown}
     headers = in_threads(_header, list(images.values()))
     first = headers[0]
@@ -212,8 +219,8 @@ def dicom_source(volume: Volume) -> DicomSource:
         study_uid=study,
         series_uid=series,
         frame_of_reference=place if volume.source.placed else "",
-        position_reference=_valid("LO", first.text(_POSITION_REFERENCE)),
-        patient_orientation=_letters(first.codes(_PATIENT_ORIENTATION)),
+        position_reference=_valid("LO", first.text("PositionReferenceIndicator")),
+        patient_orientation=_letters(first.codes("PatientOrientation")),
         lossy=_lossy(headers),
         frames=frames,
         affine=LPS_TO_RAS @ ras_affine,
@@ -228,8 +235,6 @@ def dicom_source(volume: Volume) -> DicomSource:
 
 def is_uid(text: str) -> bool:
     """A valid UID, and not an empty one."""
-    from pydicom.uid import UID
-
     return bool(text) and UID(text).is_valid
 
 
@@ -237,26 +242,8 @@ def _can_be_referred_to(frame: Frame) -> bool:
     return is_uid(frame.image.sop_class_uid) and is_uid(frame.image.sop_instance_uid)
 
 
-def _whose(volume: Volume) -> Claims:
-    """Whose image it is, by all that the headers of its files say."""
-    stated = [
-        replace(frame.image.claims, series_number=None)
-        for frame in volume.source.frames
-        if frame is not None
-    ]
-    whole = sorted(set(one_each(stated).values()), key=Claims.sort_key)
-    if len(whole) == 1:
-        return whole[0]
-    subjects = disagreements(whole)
-    what = next((words for subject, words in _SEVERAL if subject in subjects), "")
-    found = f"are of {what}" if what else "do not all say of which patient and study they are"
-    raise IfaError(ExportProblem.SEVERAL_SUBJECTS, what=what, found=found)
-
-
 def _header(image: StoredImage) -> Fields:
     """Of a file that is still what it was when the image was read."""
-    import pydicom
-
     path = image.path
     try:
         with path.open("rb") as file:
@@ -275,9 +262,6 @@ def _header(image: StoredImage) -> Fields:
 
 def _patient_and_study(headers: Sequence[Fields]) -> dict[str, str]:
     """What all files that say anything say alike: one element says nothing where two differ."""
-    from pydicom.datadict import dictionary_VR
-    from pydicom.tag import Tag
-
     found = {}
     for keyword in _PATIENT_AND_STUDY:
         tag = Tag(keyword)
@@ -303,13 +287,10 @@ def _stated(header: Fields, tag: int) -> str:
 
 def _valid(vr: str, value: str) -> str:
     """The value, or nothing where the standard forbids it."""
-    from pydicom import config
-    from pydicom.valuerep import DA, TM, validate_value
-
     if vr == "PN":
         value = _five_parts(value)
     try:
-        validate_value(vr, value, config.RAISE)
+        validate_value(vr, value, pydicom.config.RAISE)
         if value and vr in ("DA", "TM"):
             # The form alone lets the 39th day of a month pass.
             (DA if vr == "DA" else TM)(value)
@@ -335,11 +316,12 @@ def _five_parts(name: str) -> str:
 
 def _lossy(headers: Sequence[Fields]) -> dict[str, Any]:
     """What the first image says that was compressed with losses: it stays so for ever."""
-    lossy = next((h for h in headers if h.ascii(_LOSSY) == "01"), None)
+    lossy = next((h for h in headers if h.ascii("LossyImageCompression") == "01"), None)
     if lossy is None:
         return {"LossyImageCompression": "00"}
     elements: dict[str, Any] = {"LossyImageCompression": "01"}
-    ratios, methods = lossy.numbers(_LOSSY_RATIO), lossy.codes(_LOSSY_METHOD)
+    ratios = lossy.numbers("LossyImageCompressionRatio")
+    methods = lossy.codes("LossyImageCompressionMethod")
     if ratios:
         elements["LossyImageCompressionRatio"] = [f"{ratio:.10g}" for ratio in ratios]
     if methods and all(_valid("CS", method) for method in methods):
@@ -349,8 +331,6 @@ def _lossy(headers: Sequence[Fields]) -> dict[str, Any]:
 
 def _made_uid(purpose: str, image_uids: Sequence[str]) -> str:
     """A UID that is the same whenever the same images are exported."""
-    from pydicom.uid import generate_uid
-
     if not image_uids:
         return str(generate_uid(prefix=None))
     digest = hashlib.sha256("\n".join((purpose, *image_uids)).encode()).hexdigest()
@@ -361,7 +341,6 @@ def _reference(
     sop_class: str, uid: str, numbers: Sequence[int] = (), preserved: bool | None = None
 ) -> Dataset:
     from highdicom.sr import CodedConcept
-    from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
 
     item = Dataset()

@@ -6,7 +6,7 @@ from napari_ifa.export.tables.cells import NO_VALUE, cell_text, clean_text, is_n
 from napari_ifa.export.tables.folder import write_sections
 from napari_ifa.export.tables.pictures import StoredSection, pictures_of, smaller_png
 from napari_ifa.export.tables.stored import TracedSections, read_folder
-from napari_ifa.export.tables.table import Row, column_names, write_table, write_whole
+from napari_ifa.export.tables.table import Row, column_names, write_table
 
 __all__ = [
     "NO_VALUE",
@@ -22,5 +22,4 @@ __all__ = [
     "smaller_png",
     "write_sections",
     "write_table",
-    "write_whole",
 ]

@@ -7,11 +7,10 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from napari_ifa.disk import Kind, whole_file, whole_folder
+from napari_ifa.disk import whole_folder
 from napari_ifa.export.problems import MAKE_ROOM, unwritten_said
 from napari_ifa.export.tables.cells import (
     cell_text,
@@ -55,7 +54,10 @@ def write_table(
     """
     texts = table_texts(rows, columns)
     names = [f"{path.name}.{suffix}" for suffix in texts]
-    with _unwritten_said(path), whole_folder(path.parent, overwrite=overwrite) as folder:
+    with (
+        unwritten_said(f"{path.name} cannot be written to its folder", MAKE_ROOM),
+        whole_folder(path.parent, overwrite=overwrite) as folder,
+    ):
         for name, text in zip(names, texts.values(), strict=True):
             (folder / name).write_bytes(text.encode())
     return [path.with_name(name) for name in names]
@@ -93,31 +95,6 @@ def column_names(rows: Sequence[Mapping[str, Any]], columns: Iterable[str] = ())
 def as_json(content: Any) -> str:
     """Text that JSON knows; a NaN is refused."""
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def write_whole(
-    path: Path, content: str | bytes, kind: Kind = "table", *, overwrite: bool = False
-) -> Path:
-    """Write a file; it appears whole or not at all.
-
-    Raises
-    ------
-    ExistingOutputError
-        There is one already, and ``overwrite`` was not asked for.
-    IfaError
-        Where the place cannot be written, and why.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    with (
-        _unwritten_said(path),
-        whole_file(path, kind, overwrite=overwrite, needed=len(data)) as part,
-    ):
-        part.write_bytes(data)
-    return path
-
-
-def _unwritten_said(path: Path) -> AbstractContextManager[None]:
-    return unwritten_said(f"{path.name} cannot be written to its folder", MAKE_ROOM)
 
 
 def _as_csv(names: Sequence[str], rows: Sequence[Row]) -> str:

@@ -85,10 +85,6 @@ class FeatureTable(QAbstractTableModel):
         """The feature's number in the layer."""
         return int(self._rows[row])
 
-    def row_of(self, feature: int) -> int:
-        """Where a feature stands now."""
-        return int(np.flatnonzero(self._rows == feature)[0])
-
     def sort_key(self) -> NDArray[np.float64] | None:
         """The values ``[F]`` that the rows are ordered by; None where there are none."""
         if self._order == "number":
@@ -195,8 +191,9 @@ class BarDelegate(QStyledItemDelegate):
     """Paints a signed value as a bar from the middle of its cell, with the number beside it."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw one cell."""
-        super().paint(painter, _without_text(option), QModelIndex())
+        without_text = QStyleOptionViewItem(option)
+        without_text.text = ""
+        super().paint(painter, without_text, QModelIndex())
         model = index.model()
         assert isinstance(model, FeatureTable)
         value = model.value(index.row(), index.column())
@@ -221,9 +218,3 @@ class BarDelegate(QStyledItemDelegate):
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(rect, right, signed(value))
         painter.restore()
-
-
-def _without_text(option: QStyleOptionViewItem) -> QStyleOptionViewItem:
-    plain = QStyleOptionViewItem(option)
-    plain.text = ""
-    return plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_ifa.viewer.panels.widgets import badge_style, plain
 from napari_ifa.viewer.scene.corner_note import BADGE_COLOURS
@@ -26,8 +26,8 @@ _CANNOT_KNOW = (
 class FitBadge(QLabel):
     """Hidden where there is no analysis to compare a study with."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.show_fit(None)

@@ -152,9 +152,8 @@ class ImportancePanel(Panel):
             self.model.show(np.zeros(0, dtype=bool), None, None)
             self._summarise("No features: nothing is explained.")
             return
-        self.model.show(
-            explanation.mask.keep, self.session.importance(), self.session.contributions()
-        )
+        importance = self.session.importance()
+        self.model.show(explanation.mask.keep, importance, explanation.contributions)
         self._show_mask(explanation)
 
     def _show_mask(self, explanation: Explanation) -> None:
@@ -251,7 +250,7 @@ class ImportancePanel(Panel):
 
     def _keep_principal(self, _: bool = False, *, inverted: bool = False) -> None:
         """By the cohort's importance, whatever the rows are sorted by; else by the case."""
-        values = self.session.importance()
-        if values is None:
-            values = self.session.contributions()
+        values, explanation = self.session.importance(), self.session.explanation
+        if values is None and explanation is not None:
+            values = explanation.contributions
         self._keep_share(values, PRINCIPAL_PERCENT / 100, inverted)

@@ -27,8 +27,8 @@ class ModelNotes(QWidget):
 
     activation_chosen = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.text = line(selectable=True)
         self.activation = choice(
             "How the model's outputs become probabilities, which its bundle does not say; choose"

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QStyleOptionViewItem,
     QTableWidget,
     QTableWidgetItem,
-    QWidget,
 )
 
 from napari_ifa.viewer.panels.feature_table import MINUS, Index
@@ -40,8 +39,8 @@ _ROW_HEIGHT = 24
 class PredictionTable(QTableWidget):
     """One row for each class; probabilities are painted as bars."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(_TITLES), parent)
+    def __init__(self) -> None:
+        super().__init__(0, len(_TITLES))
         self.setHorizontalHeaderLabels(_TITLES)
         for column, tip in enumerate(_TIPS):
             title = self.horizontalHeaderItem(column)
@@ -100,12 +99,6 @@ class PredictionTable(QTableWidget):
                 font.setBold(True)
                 item.setFont(font)
 
-    def probability(self, row: int, column: int) -> float | None:
-        """What a probability cell stands for."""
-        item = self.item(row, column)
-        value = None if item is None else item.data(Qt.ItemDataRole.UserRole)
-        return None if value is None else float(value)
-
 
 def _number(column: int, value: float | None) -> QTableWidgetItem:
     if value is None:
@@ -124,7 +117,6 @@ class _ProbabilityDelegate(QStyledItemDelegate):
     """A bar from 0 to 1 under the number."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw one cell."""
         value = index.data(Qt.ItemDataRole.UserRole)
         text = option.palette.color(QPalette.ColorRole.Text)
         rect = QRectF(option.rect).adjusted(3, 3, -3, -3)

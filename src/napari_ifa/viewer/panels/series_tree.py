@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QStyle, QTreeWidget, QTreeWidgetItem
 from napari_ifa.reading.choice import candidates
 from napari_ifa.viewer.panels.widgets import plain
 from napari_ifa.viewer.state.series_groups import SeriesGroup, group_series
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.reading import Series
@@ -208,7 +209,7 @@ def _size(series: Series) -> str:
         return "" if series.shape is None else f"{series.shape[2]} × {series.shape[1]} pixels"
     # Without a place in the patient, as the pictures of an ultrasound, they are no slices of it.
     what = "image" if series.shape is not None and series.spacing is None else "slice"
-    return f"1 {what}" if series.image_count == 1 else f"{series.image_count} {what}s"
+    return counted(series.image_count, what)
 
 
 def _spacing(series: Series) -> str:

@@ -20,6 +20,7 @@ from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel
 from napari_ifa.viewer.panels.series_tree import SeriesTree
 from napari_ifa.viewer.panels.study_view import StudyView
 from napari_ifa.viewer.panels.widgets import button, fill, is_confirmed, plain
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     import napari
@@ -156,12 +157,9 @@ class StudyPanel(Panel):
         others = sum(entry.count for entry in skipped) - missing
         words = []
         if missing:
-            files = "1 file" if missing == 1 else f"{missing} files"
-            words.append(f"{files} of the DICOMDIR not there")
+            words.append(f"{counted(missing, 'file')} of the DICOMDIR not there")
         if others:
-            words.append(
-                "1 other file is no image" if others == 1 else f"{others} other files are no images"
-            )
+            words.append(counted(others, "other file is no image", "other files are no images"))
         self.skipped.setText(", ".join(words))
         lines = [f"{entry.count} {entry.reason}: {_first(entry.names)}" for entry in skipped]
         self.skipped.setToolTip(plain("\n".join(lines)))

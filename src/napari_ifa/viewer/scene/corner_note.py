@@ -15,12 +15,7 @@ from napari_ifa.viewer.scene.evidence_map import features_kept
 from napari_ifa.viewer.scene.letters import GROUND
 from napari_ifa.viewer.scene.orientation import unusual_view
 from napari_ifa.viewer.scene.other_layers import remarks
-from napari_ifa.viewer.scene.study_layer import (
-    VOLUME_KEY,
-    patient_on_show,
-    studies_on_show,
-    study_on_show,
-)
+from napari_ifa.viewer.scene.study_layer import VOLUME_KEY, patient_on_show, studies_on_show
 
 if TYPE_CHECKING:
     import napari
@@ -114,13 +109,14 @@ class CornerNote:
         viewer = self._viewer()
         if viewer is None:
             return
-        study = study_on_show(viewer)
+        studies = studies_on_show(viewer)
         lines = self._of_map()
         if not self._scene.study_holds:
             lines.append(("wrong", _STUDY_CHANGED))
-        if study is not None:
-            lines += [(severity(study.report), line) for line in _of_study(study, viewer)]
-        if any(volume is not self._session.volume for volume in studies_on_show(viewer)):
+        if studies:
+            kind = severity(studies[-1].report)
+            lines += [(kind, line) for line in _of_study(studies[-1], viewer)]
+        if any(volume is not self._session.volume for volume in studies):
             lines.append(("wrong", "with another study: the map is not of it"))
         if patient_on_show(viewer):
             lines.append(("wrong", unusual_view(viewer)))

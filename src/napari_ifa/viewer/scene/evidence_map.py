@@ -47,6 +47,11 @@ class EvidenceMap:
     ----------
     say : takes a sentence about what was put back.
 
+    Attributes
+    ----------
+    layer : shows the map in 2D; its ``data`` is an ActivationOverlay.
+    layer_3d : stands for it while the viewer shows 3D.
+
     Signals
     -------
     opacity_changed(float) : by whatever hand.
@@ -106,7 +111,9 @@ class EvidenceMap:
     @property
     def lost(self) -> bool:
         """Whether somebody has removed the layer that should show the map now."""
-        return self.layer is None or (self._belongs_in_3d and self.layer_3d is None)
+        viewer = self._viewer()
+        in_3d = viewer is not None and viewer.dims.ndisplay == 3 and self._wanted
+        return self.layer is None or (in_3d and self.layer_3d is None)
 
     @property
     def on_scale(self) -> bool:
@@ -214,11 +221,6 @@ class EvidenceMap:
         self._say(_KEPT_ORDER)
 
     # ------------------------------------------------------------------ inside
-
-    @property
-    def _belongs_in_3d(self) -> bool:
-        viewer = self._viewer()
-        return viewer is not None and viewer.dims.ndisplay == 3 and self._wanted
 
     @contextmanager
     def _working(self) -> Generator[None, None, None]:

@@ -40,27 +40,23 @@ def disown(layer: Layer) -> None:
 
 def remarks(viewer: napari.Viewer) -> list[str]:
     """What the layers on show that are a person's own could be mistaken for."""
+    from napari.layers import Image
+
     visible = [layer for layer in viewer.layers if layer.visible]
     said = []
     if any(layer.metadata.get(_MADE_OF_KEY) == _MADE_OF_MAP for layer in visible):
         said.append("with a copy of a map, which stays as it was")
     placed = any(volume.source.placed for volume in studies_on_show(viewer))
-    if placed and any(_lies_nowhere(layer) for layer in visible):
+    # An image of pixels lies among a study's millimetres without being in them.
+    if placed and any(isinstance(layer, Image) and _in_pixels(layer) for layer in visible):
         said.append("with an image that has no place in the patient")
     if placed and any(_is_unplaced_labels(layer) for layer in visible):
         said.append("with labels that have no place in the patient")
     return said
 
 
-def _lies_nowhere(layer: Layer) -> bool:
-    """Whether an image of pixels lies among a study's millimetres without being in them."""
-    from napari.layers import Image
-
-    return isinstance(layer, Image) and _in_pixels(layer)
-
-
 def _is_unplaced_labels(layer: Layer) -> bool:
-    """The same of labels, which a script may have put in place without naming the unit."""
+    """Of labels, which a script may have put in place without naming the unit."""
     from napari.layers import Labels
 
     moved = layer.affine.affine_matrix - np.eye(layer.ndim + 1)

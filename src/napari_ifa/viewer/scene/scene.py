@@ -39,6 +39,11 @@ class Scene:
 
     It holds the viewer weakly: the viewer owns, through its window, whatever shows it.
 
+    Attributes
+    ----------
+    image : the study's layer.
+    map : the map's layers.
+
     Signals
     -------
     plane_changed(plane) : another plane is on show, by whatever way a person chose it.
@@ -51,7 +56,7 @@ class Scene:
     def __init__(self, viewer: napari.Viewer, session: Session) -> None:
         self._viewer = weakref.ref(viewer)
         self._session = session
-        self._image: Image | None = None
+        self.image: Image | None = None
         self._image_is_ours = False
         self._guard = LayerGuard(self._tell_put_back, lambda layer, names: self.given_up.emit())
         self.map = EvidenceMap(viewer, lambda sentence: session.say("note", sentence))
@@ -70,29 +75,14 @@ class Scene:
         viewer.dims.events.ndisplay.connect(self._face_3d)
         viewer.dims.events.ndisplay.connect(self._tell_plane)
         viewer.dims.events.order.connect(self._tell_plane)
-        viewer.mouse_drag_callbacks.append(window_level_drag(lambda: self._image))
+        viewer.mouse_drag_callbacks.append(window_level_drag(lambda: self.image))
         for layer in list(viewer.layers):
             self._adopt_layer(layer)
 
     @property
-    def image(self) -> Image | None:
-        """The study's layer."""
-        return self._image
-
-    @property
-    def overlay(self) -> Image | None:
-        """The map's layer; its ``data`` is an ActivationOverlay."""
-        return self.map.layer
-
-    @property
-    def overlay_3d(self) -> Image | None:
-        """What stands for the map while the viewer shows 3D."""
-        return self.map.layer_3d
-
-    @property
     def study_holds(self) -> bool:
         """Whether the study lies where its images were acquired, with the voxels that were read."""
-        return self._image is None or self._guard.holds(self._image, (*PLACE, *DATA))
+        return self.image is None or self._guard.holds(self.image, (*PLACE, *DATA))
 
     @property
     def opacity(self) -> float:
@@ -112,7 +102,7 @@ class Scene:
         """How the study is shown now, wherever its limits have been dragged to."""
         from napari_ifa.volumes import Window
 
-        image = self._image
+        image = self.image
         if image is None or image.rgb or self._window is None:
             return None
         low, high = (float(limit) for limit in image.contrast_limits)
@@ -123,7 +113,7 @@ class Scene:
 
     def show_window(self, window: Window) -> None:
         """Show the study between the limits of a window, along its curve."""
-        image, volume = self._image, self._session.volume
+        image, volume = self.image, self._session.volume
         if image is None or volume is None or image.rgb:
             return
         self._window = window
@@ -178,18 +168,18 @@ class Scene:
             data, attributes, _ = image_layer_data(volume, self._session.opened)
             self._busy = True
             try:
-                self._image = viewer.add_image(data, **attributes)
+                self.image = viewer.add_image(data, **attributes)
                 self._image_is_ours = True
                 viewer.layers.move(len(viewer.layers) - 1, 0)
             finally:
                 self._busy = False
-            self._watch(self._image)
+            self._watch(self.image)
         self._face(volume)
 
     def _put_away_image(self) -> None:
         """Two studies are not shown at once; a layer that a person added is hidden and kept."""
-        viewer, image = self._viewer(), self._image
-        self._image = None
+        viewer, image = self._viewer(), self.image
+        self.image = None
         if image is None or viewer is None:
             return
         self._guard.release(image)
@@ -227,17 +217,17 @@ class Scene:
 
     def _adopt_layer(self, layer: Any) -> None:
         """A study that came in by napari's own ways (a drop, File > Open) is the study."""
-        if self._busy or self.map.at_work or layer is self._image:
+        if self._busy or self.map.at_work or layer is self.image:
             return
         volume = opened_volume(layer)
         if volume is None or volume is self._session.volume:
             disown(layer)
             return
         # It is being inserted among the layers, so none of them is removed just now.
-        if self._image is not None:
-            self._guard.release(self._image)
-            self._image.visible = False
-        self._image, self._image_is_ours = layer, False
+        if self.image is not None:
+            self._guard.release(self.image)
+            self.image.visible = False
+        self.image, self._image_is_ours = layer, False
         self._busy = True
         try:
             self._session.set_volume(volume)
@@ -248,10 +238,10 @@ class Scene:
 
     def _forget(self, event: Any) -> None:
         layer, viewer = event.value, self._viewer()
-        if layer is not self._image or viewer is None:
+        if layer is not self.image or viewer is None:
             return
         self._guard.release(layer)
-        self._image = None
+        self.image = None
         if self._busy:
             return
         if any(shown in viewer.layers.selection for shown in self.map.layers):
@@ -261,12 +251,12 @@ class Scene:
             self._close_study()
 
     def _close_study(self) -> None:
-        if self._image is None:
+        if self.image is None:
             self._session.set_volume(None)
 
     def _keep_order(self, event: Any) -> None:
         # Only once napari has finished moving layers.
-        QTimer.singleShot(0, lambda: self.map.stay_above(self._image))
+        QTimer.singleShot(0, lambda: self.map.stay_above(self.image))
 
     def _keep_axis_labels(self, event: Any) -> None:
         # Only once napari's sliders, whose labels can be typed into, have done with it.
@@ -274,7 +264,7 @@ class Scene:
 
     def _label_axes(self) -> None:
         """The axes are called what they are: the scene's arrows and the sliders name them."""
-        viewer, image = self._viewer(), self._image
+        viewer, image = self._viewer(), self.image
         if viewer is None or image is None or image not in viewer.layers:
             return
         labels = tuple(viewer.dims.axis_labels)

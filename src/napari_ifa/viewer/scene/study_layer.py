@@ -83,12 +83,6 @@ def studies_on_show(viewer: napari.Viewer) -> list[Volume]:
     return [metadata[VOLUME_KEY] for metadata in visible if VOLUME_KEY in metadata]
 
 
-def study_on_show(viewer: napari.Viewer) -> Volume | None:
-    """The Volume of the uppermost study that is visible."""
-    studies = studies_on_show(viewer)
-    return studies[-1] if studies else None
-
-
 def patient_on_show(viewer: napari.Viewer) -> bool:
     """Whether a study or a map of one is visible whose images say where the patient's sides are."""
     visible = [layer.metadata for layer in viewer.layers if layer.visible]

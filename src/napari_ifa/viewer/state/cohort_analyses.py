@@ -49,10 +49,6 @@ class CohortAnalyses:
         self._runner, self._adopt, self._say, self._fail = runner, adopt, say, fail
         self.unsaved: tuple[Analysis, ...] = ()
 
-    def is_saved(self, analysis: Analysis | None) -> bool:
-        """Whether an analysis is in a file, as far as is known here."""
-        return all(analysis is not other for other in self.unsaved)
-
     def load(self, path: str | Path) -> None:
         """Read an analysis file."""
         file = Path(path)

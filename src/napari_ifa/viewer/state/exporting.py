@@ -5,13 +5,14 @@ Both ask before they replace something, so that whatever is asked for here is ov
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Explanation
+    from napari_ifa.export.explanation import Writing
+    from napari_ifa.progress import Progress, Stop
     from napari_ifa.volumes import Window
 
 
@@ -31,64 +32,42 @@ class ExportFormat:
     ----------
     title : what a person calls it.
     suffix : of the file; empty where a folder is written.
-    write : takes the explanation, the file or folder, how it is shown, progress and stop.
     """
 
     title: str
     suffix: str
     tip: str
-    write: Callable[[Explanation, Path, Shown, Any, Any], list[Path]]
+
+    def write(
+        self,
+        explanation: Explanation,
+        path: Path,
+        shown: Shown,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> list[Path]:
+        """Write an explanation into a file or folder; what was written."""
+        from napari_ifa.export import explanation as exports
+
+        if self is NIFTI:
+            return [exports.export_nifti(explanation, path, overwrite=True)]
+        how: Writing = {"overwrite": True, "progress": progress, "stop": stop}
+        if self is PARAMETRIC_MAP:
+            return [exports.export_parametric_map(explanation, path, **how)]
+        window, opacity = shown.window, shown.opacity
+        return exports.export_secondary_capture(explanation, path, window, opacity, **how)
 
 
-def _write_nifti(
-    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
-) -> list[Path]:
-    from napari_ifa.export.explanation import export_nifti
-
-    return [Path(export_nifti(explanation, path, overwrite=True))]
-
-
-def _write_parametric_map(
-    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
-) -> list[Path]:
-    from napari_ifa.export.explanation import export_parametric_map
-
-    written = export_parametric_map(explanation, path, overwrite=True, progress=progress, stop=stop)
-    return [Path(written)]
-
-
-def _write_pictures(
-    explanation: Explanation, path: Path, shown: Shown, progress: Any, stop: Any
-) -> list[Path]:
-    from napari_ifa.export.explanation import export_secondary_capture
-
-    return list(
-        export_secondary_capture(
-            explanation,
-            path,
-            window=shown.window,
-            opacity=shown.opacity,
-            overwrite=True,
-            progress=progress,
-            stop=stop,
-        )
-    )
-
-
-NIFTI = ExportFormat(
-    "NIfTI", ".nii.gz", "The values of the map on the grid of the study", _write_nifti
-)
+NIFTI = ExportFormat("NIfTI", ".nii.gz", "The values of the map on the grid of the study")
 PARAMETRIC_MAP = ExportFormat(
     "DICOM Parametric Map",
     ".dcm",
     "The values of the map as one DICOM object that refers to the study",
-    _write_parametric_map,
 )
 PICTURES = ExportFormat(
     "DICOM pictures for the PACS",
     "",
     "A series of colour pictures, as shown now, which every PACS displays",
-    _write_pictures,
 )
 FORMATS = (NIFTI, PARAMETRIC_MAP, PICTURES)
 

@@ -19,6 +19,7 @@ from napari_ifa.viewer.state.exporting import ExportFormat, Shown, what_was_writ
 from napari_ifa.viewer.state.model_loader import ModelLoader
 from napari_ifa.viewer.state.predicting import Prediction, Predictor
 from napari_ifa.viewer.state.study_browser import Runner, StudyBrowser
+from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
@@ -169,7 +170,7 @@ class Session:
     @property
     def analysis_is_saved(self) -> bool:
         """Whether the open analysis is in a file."""
-        return self.analyses.is_saved(self.analysis)
+        return all(self.analysis is not other for other in self.analyses.unsaved)
 
     @property
     def pending(self) -> Analysis | None:
@@ -196,20 +197,9 @@ class Session:
     # ---------------------------------------------------------- explanation
 
     @property
-    def class_idx(self) -> int | None:
-        """The class that is explained, once there is an explanation."""
-        return None if self.explanation is None else self.explanation.class_idx
-
-    @property
     def mask(self) -> FeatureMask | None:
         """The features that are kept, once there is an explanation."""
         return None if self.explanation is None else self.explanation.mask
-
-    def contributions(self) -> NDArray[np.float64] | None:
-        """What each feature of this case adds for the class, in logit units: ``[F]``."""
-        if self.explanation is None:
-            return None
-        return np.asarray(self.explanation.contributions)
 
     def importance(self) -> NDArray[np.float64] | None:
         """Mean contribution over the cohort to the class on show: ``[F]``."""
@@ -384,6 +374,5 @@ class Session:
 
 
 def _missing_slices(volume: Volume) -> str:
-    count = len(volume.report.missing)
-    are = "1 slice is" if count == 1 else f"{count} slices are"
+    are = counted(len(volume.report.missing), "slice is", "slices are")
     return f"{are} missing in this study, and the model would see blank ones in their place."

@@ -84,11 +84,13 @@ class StudyBrowser:
         self._take([], ())
 
         def work(progress: Any, stop: Any) -> list[Series]:
+            from napari_ifa.reading import list_series
+
             def tell(so_far: list[Series]) -> None:
                 listed, skipped = list(so_far), _skipped(so_far)
                 self._runner.post(lambda: None if stop() else self._take(listed, skipped))
 
-            return _list(places, progress, stop, tell)
+            return list_series(places, progress=progress, stop=stop, found=tell)
 
         self._runner.start(
             "Looking for series",
@@ -169,12 +171,6 @@ class StudyBrowser:
 
     def _fail(self, error: IfaError) -> None:
         self._say("note" if isinstance(error, Cancelled) else "error", str(error))
-
-
-def _list(places: list[Path], progress: Any, stop: Any, found: Any) -> list[Series]:
-    from napari_ifa.reading import list_series
-
-    return list_series(places, progress=progress, stop=stop, found=found)
 
 
 def _skipped(found: list[Series]) -> tuple[Skipped, ...]:
