@@ -258,6 +258,25 @@ def test_explain_says_what_was_corrected_in_the_image_and_writes_it_down(
     assert f"; image {row['image']}; " in comment
 
 
+def test_a_case_is_explained_against_other_classes(tmp_path: Path) -> None:
+    bundle, cohort = str(samples.bundle("clean")), str(samples.cohort("clean"))
+    analysis = str(tmp_path / "a.nc")
+    options = ["--bundle", bundle, "--cohort", cohort, "--split", "validation", "-o", analysis]
+    assert main(["analyze", *options]) == 0
+    out = tmp_path / "maps"
+    words = ["explain", "--bundle", bundle, str(samples.dicom_series()), "--analysis", analysis]
+    words += ["--compare-with", "runner-up", "--scale", "centred", "--basis", "auto", "--dicom"]
+    assert main([*words, "-o", str(out)]) == 0
+    row = json.loads(next(out.glob("prediction_*.json")).read_text())[0]
+    assert row["compared_with"].startswith("the runner-up, ")
+    assert (row["scale_form"], row["scale_basis"]) == ("centred", "extremes")
+    assert row["scale_low"].startswith("-P90 = -")
+    described = pydicom.dcmread(next(out.glob("*.dcm")), stop_before_pixels=True)
+    frame = described.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    assert f"against {row['compared_with']}" in frame.DerivationDescription
+    assert "centred, -P90" in frame.DerivationDescription
+
+
 def test_missing_slices_are_refused_with_the_option_that_allows_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,7 +127,8 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
     from napari_ifa.reading import read_volume
 
-    if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
+    scale = (options.scope, options.percentiles, options.scale)
+    if options.analysis is None and scale != ("class", (None, 90.0), "paper"):
         raise AnalysisError(CommandProblem.SCALE_OF_NO_COHORT)
     reserve_folder(options, options.out)
     classifier = loaded_classifier(options)
@@ -142,7 +143,7 @@ def run_explain(options: argparse.Namespace) -> None:
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
     if analysis is not None:
         low, high = options.percentiles
-        ScaleChoice("paper", options.basis, options.scope, low, high)
+        ScaleChoice(options.scale, options.basis, options.scope, low, high)
     options.features.check(classifier.features, analysis)
     with _choice_by_option():
         volume = read_volume(options.image, options.series)
@@ -159,10 +160,12 @@ def run_explain(options: argparse.Namespace) -> None:
             low=options.percentiles[0],
             high=options.percentiles[1],
             scope=options.scope,
+            form=options.scale,
+            target=options.compare_with,
             allow_missing=options.allow_missing,
             progress=bar,
         )
-    mask = options.features.mask(explanation, analysis)
+    mask = options.features.mask(explanation, explanation.analysis)
     chosen = explanation.select(mask=mask)
     with whole_folder(options.out, overwrite=options.overwrite) as place:
         written = write_explanation(chosen, place)

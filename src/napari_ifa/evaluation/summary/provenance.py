@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from napari_ifa.analysis.identity import IDENTITY, differing
-from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
@@ -49,13 +49,15 @@ def provenance_of(
     return entries | ({} if top is None else {"top": f"{100 * top:g} %"})
 
 
-def evaluated_on(cohort: Cohort, basis: Basis) -> dict[str, str]:
-    """What `provenance_of` an evaluation has besides: the cohort and the scale's basis."""
+def evaluated_on(cohort: Cohort, choice: ScaleChoice) -> dict[str, str]:
+    """What `provenance_of` an evaluation has besides: the cohort, and how the scale is made."""
     return {
         "evaluated_cohort_name": cohort.name,
         "evaluated_cohort_split": cohort.split or "",
         "evaluated_cohort_sha256": cohort.manifest_sha256(),
-        "basis": basis,
+        "basis": choice.basis,
+        "scale": choice.form,
+        "scope": choice.scope,
     }
 
 
@@ -105,6 +107,10 @@ def made_from(provenance: Provenance, report: Analysis | None = None) -> str:
     top = f", top {provenance['top']}" if "top" in provenance else ""
     if provenance.get("command") == "evaluate":
         settings = f"basis {provenance.get('basis', '')}{top}"
+        if provenance.get("scale", "paper") != "paper":
+            settings = f"{provenance['scale']} scale, {settings}"
+        if provenance.get("scope", "class") != "class":
+            settings += ", one scale for all classes"
         told = f"Evaluated on {_cohort(provenance, 'evaluated_')}, {settings}; scale and features"
         told += f" from the analysis of {own}."
     elif "other_cohort_name" in provenance:
