@@ -11,8 +11,11 @@ import signal
 import sys
 import tempfile
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
+
+from napari_ifa.disk import WorkFolder
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Sandbox:
     def _in_child(self, words: list[str]) -> int:
         from napari_ifa.cli import main
 
+        made = _work_folders()
         os.environ.pop("NAPARI_IFA_CACHE_DIR", None)
         os.environ.pop("XDG_CACHE_HOME", None)
         os.environ |= {"HOME": str(self.home), "TMPDIR": str(self.temporary)}
@@ -83,9 +87,25 @@ class Sandbox:
 
             traceback.print_exc()
             code = 70
+        # As Python's own exit does, which a forked child does not come to.
+        for folder in list(made):
+            folder.remove()
         sys.stdout.flush()
         sys.stderr.flush()
         return code
+
+
+def _work_folders() -> weakref.WeakSet[WorkFolder]:
+    """The folders of work in progress made from now on, for as long as something holds them."""
+    made: weakref.WeakSet[WorkFolder] = weakref.WeakSet()
+    make = WorkFolder.__init__
+
+    def noted(self: WorkFolder, place: Path) -> None:
+        make(self, place)
+        made.add(self)
+
+    WorkFolder.__init__ = noted  # type: ignore[method-assign]
+    return made
 
 
 def warm() -> None:
