@@ -46,7 +46,7 @@ def desk(window, qtbot):
     session.set_volume(None)
     session.set_classifier(None)
     session.set_analysis(None)
-    session.choose_basis("voxels")
+    session.choose_scale(PAPER)
     window.importance.pin.setChecked(False)
     window.viewer.layers.clear()
     window.viewer.dims.margin_left = (0,) * window.viewer.dims.ndim
@@ -296,7 +296,7 @@ def type_first(desk, combo):
 def test_another_class_and_scale_are_no_change_that_is_put_back(explained):
     explained.said.clear()
     explained.session.select_class(1)
-    explained.session.choose_basis("extremes")
+    explained.session.choose_scale(ScaleChoice(basis="extremes"))
     explained.click(explained.study.view.plane_buttons["3D"])
     explained.session.select_class(0)
     explained.click(explained.importance.buttons["Invert"])

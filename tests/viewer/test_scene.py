@@ -108,7 +108,7 @@ def test_a_mask_changes_the_overlay_in_place(explained):
 def test_another_scale_changes_the_overlay_in_place(explained):
     overlay = explained.scene.map.layer
     before = explained.session.explanation.scale.neutral
-    explained.session.choose_basis("extremes")
+    explained.session.choose_scale(ScaleChoice(basis="extremes"))
     explanation = explained.session.explanation
     assert explained.scene.map.layer is overlay
     assert explanation.scale.neutral != pytest.approx(before)

@@ -185,6 +185,14 @@ class Explanation:
         return self.analysis.of_target(self.target).scaled(self.class_idx, self.choice)
 
     @cached_property
+    def largest(self) -> float:
+        """Where colours end without a common scale: the map's greatest magnitude, in logits.
+
+        Of all features, so that maps of fewer stay comparable with it; 1 where the map is zero.
+        """
+        return float(np.abs(self.weighted_features.sum(axis=0, dtype=np.float64)).max()) or 1.0
+
+    @cached_property
     def activation_map(self) -> NDArray[np.float32]:
         """The class activation of the kept features on the feature grid, three-dimensional."""
         kept: NDArray[np.float32] = self.weighted_features[self.mask.keep].sum(
@@ -220,6 +228,12 @@ class Explanation:
         rival = self.case.rival(self.target, self.class_idx)
         name = "" if rival is None else self.class_names[rival]
         return {OTHERS: "all others", RUNNER_UP: f"the runner-up, {name}"}.get(self.target, name)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What blue and red speak for: ``("against X", "for X")``, ``("for Y", "for X")``."""
+        name, other = self.class_names[self.class_idx], self.compared_with
+        return f"for {other}" if other else f"against {name}", f"for {name}"
 
     @property
     def _class_name(self) -> str:

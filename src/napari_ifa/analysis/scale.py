@@ -181,9 +181,12 @@ class CommonScale:
 
     @property
     def marks(self) -> tuple[tuple[float, str], tuple[float, str]]:
-        """Where the two ends lie on the scale, and what they are called."""
+        """Where the two ends lie on the scale, and their values: ``"P90: +3.2"``, in logits."""
         low, high = self.ends
-        return (low, self.low_name), (high, self.high_name)
+        return (
+            (low, f"{self.low_name}: {self.p_low:+.2g}"),
+            (high, f"{self.high_name}: {self.p_high:+.2g}"),
+        )
 
     @property
     def words(self) -> str:
@@ -200,7 +203,13 @@ class CommonScale:
         It warns below fifty cases.
         """
         if self.width_interval is None:
-            return ""
+            if self.cases == 0:
+                return ""
+            few = f" {self.cases} cases are too few to rely on." if self.cases < FEW_CASES else ""
+            return (
+                "How far another cohort's scale would differ is not known: the analysis keeps no"
+                f" quantiles of its cases.{few}"
+            )
         low, high = (100 * (end / self.width - 1) for end in self.width_interval)
         warning = ", too few to rely on" if self.cases < FEW_CASES else ""
         return (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ifa.cli.arguments import loaded_classifier
+from napari_ifa.cli.arguments import loaded_classifier, scale_choice
 from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import is_within, refuse_existing, reserve_file, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
@@ -87,7 +87,6 @@ def run_analyze(options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate an analysis' explanations on a cohort: tables and figures in a folder."""
     from napari_ifa.analysis import load_analysis
-    from napari_ifa.analysis.scale import ScaleChoice
     from napari_ifa.evaluation import evaluate
     from napari_ifa.evaluation.summary.provenance import evaluated_on, provenance_of
 
@@ -95,7 +94,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     cohort = _cohort(options)
     classifier = loaded_classifier(options)
     analysis = _compared(load_analysis(options.analysis, classifier), options)
-    choice = ScaleChoice(options.scale, options.basis, options.scope)
+    choice = scale_choice(options)
     provenance = provenance_of("evaluate", analysis, top=options.top)
     provenance |= evaluated_on(cohort, choice)
     _check_folder(options, options.out, provenance)

@@ -182,14 +182,13 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="F",
         help="all (default), top:5%%, only:1,2 or not:3",
     )
-    _add_scale(explain)
-    _add_target(explain)
+    _add_scale(explain, "centred; paper where --percentiles are given")
+    _add_target(explain, "others behind a softmax, else logit")
     explain.add_argument(
         "--percentiles",
         type=percentiles,
-        default=(None, 90.0),
         metavar="LOW,HIGH",
-        help="of the scale in place of these, such as 5,95",
+        help="of the paper's scale in place of these, such as 5,95",
     )
     explain.add_argument(
         "--dicom",
@@ -254,21 +253,19 @@ def _add_top(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_scale(parser: argparse.ArgumentParser) -> None:
+def _add_scale(parser: argparse.ArgumentParser, usual: str = "paper") -> None:
     parser.add_argument(
         "--scale",
         choices=("paper", "centred"),
-        default="paper",
-        help="P10 to P90 become 0.1 and 0.9 (default), or zero stays zero, and one colour is the"
-        " same evidence for and against",
+        help="paper: P10 to P90 become 0.1 and 0.9; centred: zero stays zero, and one colour is"
+        f" the same evidence for and against (default: {usual})",
     )
     parser.add_argument(
         "--basis",
         choices=("voxels", "extremes", "auto"),
-        default="voxels",
-        help="the scale: P10 to P90 of all voxels of the cohort (default), or P50 of its cases'"
-        " minima to P90 of their maxima, which suits evidence that fills little of the image; auto"
-        " takes the one that suits the evidence",
+        help="what sets the scale: all voxels of the cohort (default of paper), its cases' least"
+        " and greatest values, which suits evidence that fills little of the image, or auto, the"
+        " one that suits the evidence (default of centred)",
     )
     parser.add_argument(
         "--scope",
@@ -278,10 +275,10 @@ def _add_scale(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
+def _add_target(parser: argparse.ArgumentParser, usual: str = "logit") -> None:
     parser.add_argument(
         "--compare-with",
         metavar="T",
-        help="what a class is compared with: logit (nothing, the default), others, runner-up, or a"
-        " class by name or number that the analysis has counted",
+        help="what a class is compared with: logit (nothing), others, runner-up, or a class by"
+        f" name or number that the analysis has counted (default: {usual})",
     )

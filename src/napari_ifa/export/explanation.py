@@ -9,8 +9,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import TypedDict, Unpack
 
-import numpy as np
-
 from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.fit.cohort_fit import WITHOUT_COHORT
@@ -186,13 +184,14 @@ def provenance(explanation: Explanation) -> Provenance:
 def colouring(explanation: Explanation) -> Colouring:
     """The overlay's colours, and what its colour bar marks."""
     scale = explanation.scale
-    name = explanation.class_names[explanation.class_idx]
     if scale is None:
-        # Of all features, so that pictures with fewer stay comparable, as in the viewer.
-        whole = explanation.weighted_features.sum(axis=0, dtype=np.float64)
-        end = float(np.abs(whole).max()) or 1.0
+        end = explanation.largest
         return Colouring(
-            lambda values: diverging_colours(values / end, 0.0), (-end, end), 0.0, class_name=name
+            lambda values: diverging_colours(values / end, 0.0),
+            (-end, end),
+            0.0,
+            ((-end, f"{-end:+.2g}"), (end, f"{end:+.2g}")),
+            explanation.sides,
         )
     neutral = scale.neutral
     return Colouring(
@@ -200,7 +199,7 @@ def colouring(explanation: Explanation) -> Colouring:
         (-1.0, 1.0),
         neutral,
         scale.marks,
-        name,
+        explanation.sides,
     )
 
 

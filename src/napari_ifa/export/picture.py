@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _OVERLAY_OPACITY = 0.75
 #: Share of the display window above which a voxel counts as tissue.
 _TISSUE = 0.15
+#: Letters in a line beside the colour bar.
+_SIDE_WIDTH = 14
+_UNITS = "numbers in logits"
 #: Share of the largest body section that a slice must show to be chosen.
 _GOOD_PART = 0.3
 
@@ -111,7 +115,6 @@ def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -
 def _draw_legend(axes: Axes, explanation: Explanation) -> None:
     scale = explanation.scale
     assert scale is not None
-    name = explanation.class_names[explanation.class_idx]
     values = np.linspace(1, -1, 512)[:, None]
     colours = diverging_colours(values, scale.neutral)
     opaque = colours[..., :3] * colours[..., 3:]
@@ -126,8 +129,9 @@ def _draw_legend(axes: Axes, explanation: Explanation) -> None:
     axes.text(
         -0.3, scale.neutral, "no\ncontribution", color="white", fontsize=8, ha="right", va="center"
     )
-    axes.set_title(f"for\n{name}", color="white", fontsize=9)
-    axes.set_xlabel(f"against\n{name}", color="white", fontsize=9)
+    low, high = (fill(side, _SIDE_WIDTH) for side in explanation.sides)
+    axes.set_title(high, color="white", fontsize=9)
+    axes.set_xlabel(f"{low}\n\n{fill(_UNITS, _SIDE_WIDTH)}", color="white", fontsize=9)
 
 
 def _aspect(volume: Volume, axis: int) -> float:

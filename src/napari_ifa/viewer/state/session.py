@@ -23,9 +23,10 @@ from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
-    from napari_ifa.analysis.scale import Basis
+    from napari_ifa.analysis.scale import ScaleChoice
     from napari_ifa.models import Classifier
     from napari_ifa.models.answers import ToldActivation
+    from napari_ifa.models.targets import Target
     from napari_ifa.reading import Series
     from napari_ifa.volumes import Volume
 
@@ -81,8 +82,9 @@ class Session:
         self._chosen_class: int | None = None
         # "all" or "true": over every case of the cohort, or over those of the class.
         self.importance_kind: Literal["all", "true"] = "all"
-        # Of the common scale: all voxels of the cohort, or its cases' minima and maxima.
-        self.basis: Basis = "voxels"
+        # None: what suits the model and the analysis.
+        self._chosen_target: Target | None = None
+        self._chosen_scale: ScaleChoice | None = None
         # None: all features, however many the model has.
         self._mask: FeatureMask | None = None
         # Whether the next studies keep the features that are chosen now.
@@ -100,6 +102,9 @@ class Session:
             return
         self.volume, self.opened = volume, series
         self._chosen_class, self._despite_missing = None, None
+        if isinstance(self._chosen_target, int):
+            # It may be the class that the next study shows.
+            self._chosen_target = None
         if not self.features_pinned:
             self._mask = None
         was_explained = self.explanation is not None
@@ -117,7 +122,7 @@ class Session:
     def set_classifier(self, classifier: Classifier | None) -> None:
         """Make a network the one that is explained; an analysis of another one is closed."""
         self.classifier = classifier
-        self._chosen_class, self._mask = None, None
+        self._chosen_class, self._chosen_target, self._mask = None, None, None
         self._drop_explanation()
         if self.analysis is not None and classifier is not None:
             try:
@@ -141,7 +146,7 @@ class Session:
             source = replace(source, output_activation=told)
         self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
         self.classifier_changed.emit(self.classifier)
-        if self.explanation is None:
+        if self.explanation is None or not self._is_run(self.target):
             self._explain()
             return
         case = replace(self.explanation.case, classifier=self.classifier)
@@ -162,6 +167,8 @@ class Session:
     def set_analysis(self, analysis: Analysis | None) -> None:
         """Make an analysis the one whose scale and importance are shown."""
         self.analysis = analysis
+        if self._chosen_target not in self.targets():
+            self._chosen_target = None
         # What is on the screen is of the last one, and a new explanation takes its time.
         self._drop_explanation()
         self.analysis_changed.emit(analysis)
@@ -206,7 +213,8 @@ class Session:
         if self.explanation is None or self.analysis is None:
             return None
         class_idx, kind = self.explanation.class_idx, self.importance_kind
-        return np.asarray(self.analysis.importance(class_idx, kind), dtype=float)
+        compared = self.analysis.of_target(self.explanation.target)
+        return np.asarray(compared.importance(class_idx, kind), dtype=float)
 
     def choose_importance(self, kind: Literal["all", "true"]) -> None:
         """Importance over all cases of the cohort, or over those of the class itself."""
@@ -217,15 +225,62 @@ class Session:
         if self.explanation is None or class_idx == self.explanation.class_idx:
             return
         self._chosen_class = class_idx
-        self._change(self._on_scale(self.explanation.select(class_idx=class_idx)))
+        if self._chosen_target == class_idx:
+            self._chosen_target = None
+            name = self.explanation.class_names[class_idx]
+            self.say("note", f"{name} was what the class before was compared with.")
+        self._select(class_idx=class_idx, target=self.target)
 
-    def choose_basis(self, basis: Basis) -> None:
-        """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
-        from napari_ifa.analysis.scale import ScaleChoice
+    def targets(self) -> list[Target]:
+        """What the class on show can be compared with: names, and numbers of classes.
 
-        self.basis = basis
-        if self.explanation is not None and basis != self.explanation.choice.basis:
-            self._change(self._on_scale(self.explanation.select(choice=ScaleChoice(basis=basis))))
+        With an analysis, what that has counted.
+        """
+        from napari_ifa.models.targets import LOGIT, target_key
+
+        if self.classifier is None:
+            return [LOGIT]
+        found = list(self.classifier.targets)
+        if len(found) > 1:
+            shown = None if self.explanation is None else self.explanation.class_idx
+            found += [idx for idx in range(len(self.classifier.class_names)) if idx != shown]
+        if self.analysis is not None:
+            held = self.analysis.held_targets
+            found = [target for target in found if target_key(target) in held]
+        return found
+
+    @property
+    def target(self) -> Target:
+        """What the class is compared with: what was chosen, else what suits model and analysis."""
+        from napari_ifa.analysis.reading import reading_target
+        from napari_ifa.models.targets import LOGIT
+
+        if self._chosen_target is not None:
+            return self._chosen_target
+        return LOGIT if self.classifier is None else reading_target(*self._read_with()).target
+
+    def compare_with(self, target: Target) -> None:
+        """Compare the class on show with nothing, all others, the runner-up, or another class."""
+        self._chosen_target = target
+        if self.explanation is None:
+            return
+        if self._is_run(target):
+            self._select(target=target)
+        else:
+            self._explain()
+
+    @property
+    def scale_choice(self) -> ScaleChoice:
+        """How the common scale is made."""
+        from napari_ifa.analysis.scale import READING
+
+        return self._chosen_scale or READING
+
+    def choose_scale(self, choice: ScaleChoice) -> None:
+        """Make the common scale another way, see `ScaleChoice`."""
+        self._chosen_scale = choice
+        if self.explanation is not None and choice != self.explanation.choice:
+            self._select(choice=choice)
 
     def set_mask(self, mask: FeatureMask) -> None:
         """Keep only some features, in the picture and in the prediction."""
@@ -268,7 +323,7 @@ class Session:
             if self._despite_missing is None:
                 self.ask_about_missing()
             return
-        class_idx, mask = self._chosen_class, self._mask
+        class_idx, mask, target = self._chosen_class, self._mask, self.target
         despite_missing = bool(self._despite_missing)
 
         def work(progress: Any, stop: Any) -> Explanation:
@@ -280,6 +335,7 @@ class Session:
                 analysis,
                 class_idx=class_idx,
                 mask=mask,
+                target=target,
                 allow_missing=despite_missing,
                 progress=progress,
                 stop=stop,
@@ -297,24 +353,45 @@ class Session:
         self._runner.start("Explaining", work, self._show, failed, key="explain")
 
     def _show(self, explanation: Explanation) -> None:
-        from napari_ifa.analysis.scale import ScaleChoice
+        from napari_ifa.analysis.reading import reading_target
+        from napari_ifa.models.targets import target_key
 
         case = explanation.case
         if explanation.volume is not self.volume or case.classifier is not self.classifier:
             return  # closed while the network was at work
         self.fit = explanation.fit
-        # Class and features may have been chosen while the network was at work.
-        if self._mask is not None and explanation.mask is not self._mask:
-            explanation = explanation.select(mask=self._mask)
-        self._change(self._on_scale(explanation.select(choice=ScaleChoice(basis=self.basis))))
+        # All of this may have been chosen while the network was at work.
+        run = target_key(self.target) in case.activations
+        chosen = explanation.select(
+            self._chosen_class, self._mask, self.scale_choice, self.target if run else None
+        )
+        note = "" if self._chosen_target is not None else reading_target(*self._read_with()).note
+        self._change(self._on_scale(chosen), note)
         if self.explanation is not None:
             self._predictor.predict(self.explanation)
 
-    def _change(self, explanation: Explanation) -> None:
+    def _read_with(self) -> tuple[Classifier, Analysis | None]:
+        assert self.classifier is not None
+        return self.classifier, self.analysis
+
+    def _is_run(self, target: Target) -> bool:
+        """Whether the case on show was run for a target."""
+        from napari_ifa.models.targets import target_key
+
+        explanation = self.explanation
+        return explanation is not None and target_key(target) in explanation.case.activations
+
+    def _select(self, **chosen: Any) -> None:
+        """The case on show in another way, see `Explanation.select`."""
+        if self.explanation is not None:
+            self._change(self._on_scale(self.explanation.select(**chosen)))
+
+    def _change(self, explanation: Explanation, note: str = "") -> None:
         self.explanation = explanation
         self.explanation_changed.emit(explanation)
-        if explanation.map_notes:
-            self.say("note", " ".join(explanation.map_notes))
+        notes = [*([note] if note else []), *explanation.map_notes]
+        if notes:
+            self.say("note", " ".join(notes))
 
     def _on_scale(self, explanation: Explanation) -> Explanation:
         """The explanation as it is, or without its analysis where that gives no scale."""
