@@ -92,14 +92,14 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.form} {c.basis}")
 def test_the_interval_of_the_width_covers_what_other_cohorts_give(choice: ScaleChoice) -> None:
-    """Of a hundred cohorts of sixty cases nine in ten hold the width of a very large one."""
+    """Of cohorts of sixty cases nine in ten hold the width of a very large one."""
     truth = cohort_scale(*numbers(random_maps(5000, 99)), choice).width
     covered = 0
-    for seed in range(60):
+    for seed in range(20):
         low, high = cohort_scale(*numbers(random_maps(60, seed)), choice).width_interval
         assert low < high
         covered += low <= truth <= high
-    assert covered >= 51
+    assert covered >= 17
 
 
 def test_cases_of_one_patient_are_drawn_together() -> None:
@@ -119,7 +119,7 @@ def test_few_cases_are_warned_of() -> None:
     assert "too few" not in many.precision
     distribution, values = numbers(random_maps(20))
     old = CaseValues(values.least, values.greatest)
-    assert cohort_scale(distribution, old, PAPER).precision == ""
+    assert "keeps no quantiles" in cohort_scale(distribution, old, PAPER).precision
     assert cohort_scale(distribution, old, ScaleChoice("centred", "extremes")).precision
 
 

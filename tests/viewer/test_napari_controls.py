@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
 
 from napari_ifa.analysis import CohortFit
+from napari_ifa.analysis.scale import PAPER, ScaleChoice
 from napari_ifa.reading import read_volume
 from napari_ifa.viewer.scene.orientation import RADIOLOGICAL
 from napari_ifa.viewer.scene.study_layer import image_layer_data

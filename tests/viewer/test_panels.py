@@ -66,7 +66,7 @@ def test_another_class_is_chosen(explained):
     assert "predicted" in choice.itemText(0)
     explained.qtbot.keyClick(choice, Qt.Key.Key_Down)
     assert explained.session.explanation.class_idx == 1
-    assert explained.explain.legend.ends == ("against lesion", "for lesion")
+    assert explained.explain.legend.ends == ("for none", "for lesion")
     assert explained.explain.legend.neutral == explained.session.explanation.scale.neutral
     expected = explained.session.explanation.s_cam.array
     np.testing.assert_allclose(np.asarray(explained.scene.map.layer.data), expected, atol=1e-6)

@@ -116,7 +116,7 @@ def cohort_scale(
         choice.form,
         ratio,
         len(values.least),
-        _width_interval(values, basis, choice.form, (low, high), float(p_high - p_low)),
+        partial(_width_interval, values, basis, choice.form, (low, high), float(p_high - p_low)),
     )
 
 

@@ -226,6 +226,8 @@ class Explanation:
         if self.target == LOGIT:
             return ""
         rival = self.case.rival(self.target, self.class_idx)
+        if self.target == OTHERS and len(self.class_names) == 2:
+            return self.class_names[1 - self.class_idx]
         name = "" if rival is None else self.class_names[rival]
         return {OTHERS: "all others", RUNNER_UP: f"the runner-up, {name}"}.get(self.target, name)
 

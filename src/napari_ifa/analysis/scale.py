@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -105,8 +107,7 @@ class CommonScale:
     ratio : how many times the cases' strongest places are above the voxels, by which basis
         ``"auto"`` chose; None where it was not asked.
     cases : in the cohort; 0 where it is not known.
-    width_interval : 95 % interval of ``p_high - p_low`` over cohorts of this size, in logit units;
-        None where the cases' own values are not kept.
+    drawn_widths : finds `width_interval` when it is first asked for.
 
     Raises
     ------
@@ -124,7 +125,9 @@ class CommonScale:
     form: Form = "paper"
     ratio: float | None = None
     cases: int = 0
-    width_interval: tuple[float, float] | None = field(default=None, compare=False)
+    drawn_widths: Callable[[], tuple[float, float] | None] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.p_low, self.p_high]).all() or self.p_high <= self.p_low:
@@ -149,6 +152,14 @@ class CommonScale:
     def width(self) -> float:
         """``p_high - p_low``, in logit units."""
         return self.p_high - self.p_low
+
+    @cached_property
+    def width_interval(self) -> tuple[float, float] | None:
+        """95 % interval of ``width`` over cohorts of this size, in logit units.
+
+        None where the cases' own values are not kept. It takes up to some tenths of a second.
+        """
+        return None if self.drawn_widths is None else self.drawn_widths()
 
     @property
     def alpha(self) -> float:
@@ -202,19 +213,19 @@ class CommonScale:
 
         It warns below fifty cases.
         """
+        if self.cases < 2:
+            return "One case is too few to rely on." if self.cases else ""
+        few = ", too few to rely on," if self.cases < FEW_CASES else ""
         if self.width_interval is None:
-            if self.cases == 0:
-                return ""
-            few = f" {self.cases} cases are too few to rely on." if self.cases < FEW_CASES else ""
             return (
-                "How far another cohort's scale would differ is not known: the analysis keeps no"
-                f" quantiles of its cases.{few}"
+                f"How far another cohort of {self.cases} cases{few} would give another scale is not"
+                " known: the analysis keeps no quantiles of its cases, as one of an earlier version"
+                " or of more than 32 classes does."
             )
         low, high = (100 * (end / self.width - 1) for end in self.width_interval)
-        warning = ", too few to rely on" if self.cases < FEW_CASES else ""
         return (
-            f"Another cohort of {self.cases} cases{warning} would give a scale {low:+.0f} % to"
-            f" {high:+.0f} % as wide (95 % interval)."
+            f"The width of the scale in another cohort of {self.cases} cases{few} would differ by"
+            f" {low:+.0f} to {high:+.0f} % (95 % interval)."
         )
 
     @property

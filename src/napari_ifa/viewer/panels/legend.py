@@ -66,6 +66,11 @@ class Legend(QWidget):
         return self._neutral
 
     @property
+    def marks(self) -> list[tuple[float, str]]:
+        """What is marked above the bar: where, from −1 to 1, and its words."""
+        return list(self._marks)
+
+    @property
     def ends(self) -> tuple[str, str]:
         """The words at the two ends."""
         return self._sides

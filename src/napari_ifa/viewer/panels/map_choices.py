@@ -108,6 +108,8 @@ class MapChoices:
 def _words_of(target: Target, explanation: Explanation) -> str:
     if isinstance(target, int):
         return explanation.class_names[target]
+    if target == "others" and len(explanation.class_names) == 2:
+        return explanation.class_names[1 - explanation.class_idx]
     known = target in explanation.case.activations
     rival = explanation.case.rival(target, explanation.class_idx) if known else None
     words = _TARGETS[target]
