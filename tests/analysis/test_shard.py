@@ -33,16 +33,18 @@ def whole(cohort) -> Analysis:
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(shard=st.integers(1, CASES + 3), batch=st.integers(1, CASES), loaders=st.integers(1, 4))
 def test_shards_and_batches_of_any_size_are_the_whole(shard, batch, loaders, cohort, whole) -> None:
-    found = analyze(
-        tiny_classifier(), cohort, shard_size=shard, batch_size=batch, loaders=loaders
-    ).dataset
+    made = analyze(tiny_classifier(), cohort, shard_size=shard, batch_size=batch, loaders=loaders)
 
-    for name, variable in whole.dataset.variables.items():
-        if variable.dtype.kind in "iu":
-            assert found[name].values.tobytes() == variable.values.tobytes(), name
-        elif variable.dtype.kind == "f":
-            np.testing.assert_allclose(found[name], variable, rtol=1e-6, atol=1e-9, err_msg=name)
-    assert found["case"].values.tolist() == whole.dataset["case"].values.tolist()
+    for target in whole.held_targets:
+        found, expected = made.of_target(target).dataset, whole.of_target(target).dataset
+        for name, variable in expected.variables.items():
+            if variable.dtype.kind in "iu":
+                assert found[name].values.tobytes() == variable.values.tobytes(), name
+            elif variable.dtype.kind == "f":
+                np.testing.assert_allclose(
+                    found[name], variable, rtol=1e-6, atol=1e-9, err_msg=name
+                )
+        assert found["case"].values.tolist() == expected["case"].values.tolist()
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)

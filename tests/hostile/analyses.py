@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,29 @@ BYTES: list[Callable[[bytearray, random.Random], bytes]] = [flipped, overwritten
 
 
 def _datasets(file: Any) -> list[str]:
-    return sorted(name for name, entry in file.items() if isinstance(entry, h5py.Dataset))
+    """The variables of the logit and, in their groups, those of the other targets."""
+    found: list[str] = []
+    file.visititems(lambda name, e: found.append(name) if isinstance(e, h5py.Dataset) else None)
+    return sorted(found)
+
+
+def _group(file: Any, dice: random.Random) -> str:
+    """The numbers of a target are gone, of another name, or not a group."""
+    name = dice.choice(sorted(n for n, e in file.items() if isinstance(e, h5py.Group)))
+    kind = dice.choice(["gone", "renamed", "a number", "a link", "within itself"])
+    if kind == "within itself":
+        file[f"{name}/again"] = file[name]
+        return f"{name} {kind}"
+    if kind == "renamed":
+        said = dice.choice(["class 99", "class -1", "logit", "..", "class x", text(dice) or "x"])
+        with suppress(ValueError, UnicodeError, RuntimeError, OSError):
+            file[said.replace("\0", "")] = file[name]
+    del file[name]
+    if kind == "a number":
+        file[name] = 7
+    elif kind == "a link":
+        file[name] = h5py.SoftLink("/")
+    return f"{name} {kind}"
 
 
 def _value(file: Any, dice: random.Random) -> str:
@@ -205,5 +228,5 @@ def _more(file: Any, dice: random.Random) -> str:
 
 CONTENTS: list[Callable[[Any, random.Random], str]] = [
     *(_value, _value, _value, _other_data, _other_data, _gone, _linked, _stored_outside),
-    *(_attribute, _attribute, _text, _text, _more),
+    *(_attribute, _attribute, _text, _text, _more, _group, _group),
 ]

@@ -102,8 +102,10 @@ def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
     sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[starts])
     if counts.min(initial=1) < 1 or (sums != dataset["voxel_count"].values.sum(axis=1)).any():
         return ["fine_count"]
-    inside = np.setdiff1d(np.arange(1, values.size), starts)
-    return ["fine_value"] if (values[inside] <= values[inside - 1]).any() else []
+    inside = np.ones(values.size, dtype=bool)
+    inside[starts[starts < values.size]] = False
+    falls = inside[1:] & (values[1:] <= values[:-1])
+    return ["fine_value"] if falls.any() else []
 
 
 def _wrong_texts(dataset: xr.Dataset) -> Iterator[str]:
