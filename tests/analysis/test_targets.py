@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from napari_ifa.analysis import Analysis, analyze, explain, load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.scale import READING
 from napari_ifa.cohorts import Cohort, read_cohort
-from napari_ifa.errors import AnalysisError, BundleError
+from napari_ifa.errors import AnalysisError, AnalysisMismatchError, BundleError
 from napari_ifa.evaluation import evaluate
+from napari_ifa.evaluation.findings import findings
+from napari_ifa.evaluation.problems import EvaluationProblem
+from napari_ifa.evaluation.summary import summary_sections
 from napari_ifa.models import Classifier
 from napari_ifa.models.problems import BundleProblem
 from tests.problems import refused
@@ -185,6 +189,15 @@ def test_an_evaluation_measures_the_maps_of_its_target(analysis: Analysis, cohor
         ]
         np.testing.assert_allclose(usual, 1.0, atol=1e-6)
     assert not np.allclose(found.consistency.sums, plain.consistency.sums)
+
+
+@pytest.mark.parametrize("compare", [findings, summary_sections])
+def test_numbers_of_two_targets_never_stand_beside_each_other(
+    compare: Callable[[Analysis, Analysis], object], analysis: Analysis
+) -> None:
+    with refused(AnalysisMismatchError, EvaluationProblem.NOT_COMPARABLE) as caught:
+        compare(analysis.of_target("others"), analysis)
+    assert "target" in caught.value.facts["different"]
 
 
 @pytest.mark.parametrize("damage", ["name", "lacks", "value", "more"])

@@ -219,8 +219,8 @@ class CommonScale:
         if self.width_interval is None:
             return (
                 f"How far another cohort of {self.cases} cases{few} would give another scale is not"
-                " known: the analysis keeps no quantiles of its cases, as one of an earlier version"
-                " or of more than 32 classes does."
+                " known: the analysis keeps no quantiles of its cases; `napari-ifa analyze` makes"
+                " one that does, of up to 32 classes."
             )
         low, high = (100 * (end / self.width - 1) for end in self.width_interval)
         return (

@@ -25,7 +25,7 @@ class EvaluationProblem(Enum):
     # Two analyses, or results and an analysis
     NOT_COMPARABLE = (
         "The two analyses cannot be compared: {different} differ; analyse both cohorts with the"
-        " same model and method."
+        " same model and method, and compare their classes with the same."
     )
     CLASSES_OR_FEATURES = (
         "The two analyses differ in their classes or features; give two cohorts' analyses by one"

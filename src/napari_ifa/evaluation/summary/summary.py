@@ -83,6 +83,8 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
     pair = [analysis] if other is None else [analysis, other]
     if len({(a.class_names, a.features) for a in pair}) > 1:
         raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
+    if len({a.target for a in pair}) > 1:
+        raise AnalysisMismatchError(EvaluationProblem.NOT_COMPARABLE, different="targets")
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -29,9 +29,21 @@ class Legend(QWidget):
         self._sides = ("", "")
         self._opacity = 1.0
         self._on_scale = True
+        self._explanation: Explanation | None = None
+
+    def event(self, event: QEvent) -> bool:
+        """Find the words of the tooltip when asked for: how sure they are takes a moment."""
+        if event.type() == QEvent.Type.ToolTip:
+            self.setToolTip(self.toolTip())
+        return super().event(event)
+
+    def toolTip(self) -> str:
+        """What the marks are, and how well the cohort tells them."""
+        return self._explanation_in_words(self._explanation)
 
     def show_explanation(self, explanation: Explanation | None) -> None:
         """Take the scale from an explanation; None leaves the bar empty."""
+        self._explanation = explanation
         self._neutral = None
         if explanation is not None:
             scale = explanation.scale
@@ -42,7 +54,6 @@ class Legend(QWidget):
                 self._marks = [(-1.0, f"{-end:+.2g}"), (1.0, f"{end:+.2g}")]
             else:
                 self._marks = list(scale.marks)
-        self.setToolTip(self._explanation_in_words(explanation))
         self.update()
 
     def show_opacity(self, opacity: float) -> None:
@@ -109,7 +120,7 @@ class Legend(QWidget):
         painter.drawPolygon(
             QPolygonF([QPointF(x, tip), QPointF(x - 4, tip + 6), QPointF(x + 4, tip + 6)])
         )
-        self._centred(painter, x, tip + 7, "0, no contribution")
+        self._centred(painter, x, tip + 7, "0 logits: no contribution")
         against, towards = (
             painter.fontMetrics().elidedText(end, Qt.TextElideMode.ElideRight, self.width() // 2)
             for end in self.ends

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from napari_ifa.models.targets import Target
     from napari_ifa.viewer.state.session import Session
 
+_WHY_COMPARED = (
+    "What blue speaks for. Behind a softmax the score of one class alone does not tell for from"
+    " against; its distance from the scores of other classes does."
+)
+_HOW_CLASSES = (
+    "To compare with a single class, analyse the cohort for it: `napari-ifa analyze --compare-with"
+    " CLASS`."
+)
 _TARGETS = {
     "logit": "nothing: its score alone",
     "others": "all others",
@@ -36,10 +44,7 @@ class MapChoices:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.compared = choice(
-            "What blue speaks for. Behind a softmax the score of one class alone does not tell for"
-            " from against; its distance from the scores of other classes does."
-        )
+        self.compared = choice(_WHY_COMPARED)
         self.compared.activated.connect(self._compare_with)
         self.scale = choice(
             "What sets the colours, the same for every patient: all voxels of the cohort, or the"
@@ -82,6 +87,8 @@ class MapChoices:
         from napari_ifa.models.targets import target_key
 
         targets = self._session.targets()
+        lacks = self._session.analysis is not None and not any(isinstance(t, int) for t in targets)
+        self.compared.setToolTip(f"{_WHY_COMPARED} {_HOW_CLASSES}" if lacks else _WHY_COMPARED)
         self.compared.setEnabled(explanation is not None and len(targets) > 1)
         with QSignalBlocker(self.compared):
             self.compared.clear()
