@@ -100,8 +100,10 @@ def test_explain_writes_s_cam_on_the_sources_grid(
     assert written.shape == source.shape
     np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
     rows = json.loads((tmp_path / f"{kind}prediction_bright_lesion{chosen}.json").read_text())
-    assert rows[0]["scale_basis"] == "voxels"
-    assert rows[0]["scale_low"].startswith("P10 = ")
+    # What a study is read with: all other classes, and the centred scale of the strongest places.
+    assert rows[0]["compared_with"] == "all others"
+    assert (rows[0]["scale_form"], rows[0]["scale_basis"]) == ("centred", "extremes")
+    assert rows[0]["scale_low"].startswith("-P90 = -")
     assert sum(row["probability"] for row in rows) == pytest.approx(1.0)
     changed = any(row["logit"] != pytest.approx(row["masked_logit"]) for row in rows)
     assert changed is (features != "all")

@@ -39,7 +39,8 @@ def colour_bar(colouring: Colouring, kind: str, image_height: int) -> NDArray[np
     """The picture ``[height, width, 3]`` of the bar, in the size of `bar_size`.
 
     From top to bottom: the kind of map, what its upper values speak for, the colours with their
-    marks, what its lower values speak for, and that it is not for primary diagnosis.
+    marks, what its lower values speak for, the unit of the marks, and that it is not for primary
+    diagnosis.
     """
     from PIL import Image, ImageDraw
 
@@ -52,7 +53,7 @@ def colour_bar(colouring: Colouring, kind: str, image_height: int) -> NDArray[np
     inner = width - 2 * edge
 
     head = [*_lines(kind, font, inner, 1), *_lines(colouring.sides[1], font, inner)]
-    foot = _lines(colouring.sides[0], font, inner)
+    foot = [*_lines(colouring.sides[0], font, inner), *_lines(colouring.unit, font, inner, 1)]
     warning = _lines(PURPOSE, font, inner)
     top = edge + line * len(head) + edge
     end = height - edge - line * len(warning)

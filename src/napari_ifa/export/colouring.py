@@ -21,7 +21,7 @@ class Colouring:
     neutral : the value that speaks neither for nor against the class.
     marks : further values to mark, each with a few letters, as ``(0.1, "P10")``.
     sides : what values at the lower and at the upper end speak for, in words.
-    unit : of the numbers that are marked.
+    unit : of the numbers that are marked, in words.
     """
 
     colours: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
@@ -29,4 +29,4 @@ class Colouring:
     neutral: float
     marks: tuple[tuple[float, str], ...] = ()
     sides: tuple[str, str] = ("", "")
-    unit: str = "logits"
+    unit: str = "(in logits)"
