@@ -151,6 +151,8 @@ def test_probabilities_chosen_later_bring_the_other_targets(volume):
     session.choose_activation("softmax")
     assert session.explanation.target == "others"
     assert session.explanation.probabilities.sum() == pytest.approx(1)
+    session.choose_activation("sigmoid")
+    assert session.explanation.target == "logit"
 
 
 def _bent(network):

@@ -145,13 +145,16 @@ class Session:
         if source is not None:
             source = replace(source, output_activation=told)
         self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
+        if self._chosen_target not in self.targets():
+            self._chosen_target = None
         self.classifier_changed.emit(self.classifier)
         if self.explanation is None or not self._is_run(self.target):
             self._explain()
             return
         case = replace(self.explanation.case, classifier=self.classifier)
-        self.explanation = replace(self.explanation, case=case)
-        self.explanation_changed.emit(self.explanation)
+        # Of outputs that stand alone no class is compared with others.
+        explanation = replace(self.explanation, case=case).select(target=self.target)
+        self._change(self._on_scale(explanation), self._lacking())
         self._predictor.predict(self.explanation)
 
     # ------------------------------------------------------------- analysis
@@ -259,7 +262,9 @@ class Session:
 
         if self._chosen_target is not None:
             return self._chosen_target
-        return LOGIT if self.classifier is None else reading_target(*self._read_with()).target
+        if self.classifier is None:
+            return LOGIT
+        return reading_target(self.classifier, self.analysis).target
 
     def compare_with(self, target: Target) -> None:
         """Compare the class on show with nothing, all others, the runner-up, or another class."""
@@ -355,7 +360,6 @@ class Session:
         self._runner.start("Explaining", work, self._show, failed, key="explain")
 
     def _show(self, explanation: Explanation) -> None:
-        from napari_ifa.analysis.reading import reading_target
         from napari_ifa.models.targets import target_key
 
         case = explanation.case
@@ -367,14 +371,17 @@ class Session:
         chosen = explanation.select(
             self._chosen_class, self._mask, self.scale_choice, self.target if run else None
         )
-        note = "" if self._chosen_target is not None else reading_target(*self._read_with()).note
-        self._change(self._on_scale(chosen), note)
+        self._change(self._on_scale(chosen), self._lacking())
         if self.explanation is not None:
             self._predictor.predict(self.explanation)
 
-    def _read_with(self) -> tuple[Classifier, Analysis | None]:
-        assert self.classifier is not None
-        return self.classifier, self.analysis
+    def _lacking(self) -> str:
+        """A sentence where the analysis lacks what the class would best be compared with."""
+        from napari_ifa.analysis.reading import reading_target
+
+        if self._chosen_target is not None or self.classifier is None:
+            return ""
+        return reading_target(self.classifier, self.analysis).note
 
     def _is_run(self, target: Target) -> bool:
         """Whether the case on show was run for a target."""
