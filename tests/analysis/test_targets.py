@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from napari_ifa.analysis import Analysis, analyze, explain, load_analysis
@@ -126,8 +126,17 @@ def test_the_file_holds_every_target_and_is_read_one_at_a_time(
             if variable.dtype.kind == "f":
                 assert variable.values.tobytes() == two.dataset[name].values.tobytes(), name
     assert others.of_target("logit").dataset.equals(analysis.dataset)
-    with h5py.File(tmp_path / "a.nc") as content:
-        assert "importance_all" in content["others"]
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as content:
+        found = content["importance_all"].sel(compared_with="others")
+        np.testing.assert_array_equal(found, others.importance_all)
+
+
+def test_what_is_held_of_the_logit_is_what_an_analysis_of_it_alone_holds(
+    analysis: Analysis, cohort: Cohort
+) -> None:
+    alone = analyze(three_classes(), cohort, shard_size=5, batch_size=2, targets=["logit"])
+    assert alone.held_targets == ("logit",)
+    assert alone.dataset.equals(analysis.dataset)
 
 
 def test_a_pair_of_classes_is_counted_when_asked_for(analysis: Analysis, cohort: Cohort) -> None:
@@ -198,21 +207,3 @@ def test_numbers_of_two_targets_never_stand_beside_each_other(
     with refused(AnalysisMismatchError, EvaluationProblem.NOT_COMPARABLE) as caught:
         compare(analysis.of_target("others"), analysis)
     assert "target" in caught.value.facts["different"]
-
-
-@pytest.mark.parametrize("damage", ["name", "lacks", "value", "more"])
-def test_a_damaged_group_is_refused(damage: str, analysis: Analysis, tmp_path: Path) -> None:
-    path = tmp_path / "a.nc"
-    analysis.save(path)
-    with h5py.File(path, "a") as content:
-        group = content["others"]
-        if damage == "name":
-            content.move("others", "neighbours")
-        elif damage == "lacks":
-            del group["importance_all"]
-        elif damage == "value":
-            group["importance_all"][0, 0] = np.nan
-        else:
-            group["more"] = 1.0
-    with refused(AnalysisError, AnalysisProblem.WRONG_CONTENT):
-        load_analysis(path)

@@ -1,8 +1,11 @@
 """What it costs to count every target in a pass beside the logit alone: processor time, in turns.
 
-    python tests/benchmarks/targets.py [--rounds 5] [--cases 24] [--json FILE]
+    python tests/benchmarks/targets.py [--data ../shared/data [--work DIR]] [--rounds 5]
+        [--json docs/benchmarks/targets.json]
 
-The sample heads with their own model, for the methods that are linear in the gradient.
+Whole analyses, from the images to the file read back, for the methods that are linear in the
+gradient: of all sample heads with their own model and, where there are data, of LIDC cubes and
+chest X-rays with small networks that are trained here and kept in ``--work``.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ import argparse
 import json
 import random
 import sys
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +32,56 @@ from napari_ifa import samples
 from napari_ifa.cohorts import Cohort
 from tests.benchmarks import machine
 from tests.benchmarks.measuring import Spread
+from tests.benchmarks.paper.datasets import SETS
+from tests.benchmarks.paper.networks import plans
+from tests.benchmarks.paper.training import trained_bundle
 
 METHODS = ("cam", "gradcam", "pixelwise", "xgradcam")
 #: One target and all of them.
 COMPETITORS: dict[str, list[str] | None] = {"one": ["logit"], "all": None}
 REACH = 1.05
+#: Names of the sets in ``paper.datasets``, and epochs of the networks.
+TRAINED = {"LIDC cubes": ("lidc_nodules", 40), "chest X-rays": ("chest_xray", 10)}
 
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path, help="keeps trained networks")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    whole = ifa.read_cohort(samples.cohort("clean"))
-    cohort = Cohort(whole.name, whole.cases[: options.cases], whole.split)
-    classifier = ifa.load_classifier(samples.bundle("clean"), device="cpu")
-    rows = [measured(classifier, cohort, method, options.rounds) for method in METHODS]
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, bundle, cohort in sets(options.data, options.work or Path(temporary)):
+            classifier = ifa.load_classifier(bundle, device="cpu")
+            for method in METHODS:
+                row = measured(classifier, cohort, method, options.rounds)
+                rows.append({"set": name, "cases": len(cohort.cases), **row})
+                line = "{set} ({cases} cases), {method}: {median:.3f} ({lower:.3f} to {upper:.3f})"
+                print((line + " of {one:.2f} s").format(**rows[-1]), flush=True)
     result = {
         "machine": machine.description(torch.device("cpu"), ("napari-ifa", "torch")),
         "rows": rows,
     }
     print(machine.in_a_line(result["machine"]))
-    for row in rows:
-        print("{method}: {median:.3f} ({lower:.3f} to {upper:.3f}) of {one:.2f} s".format(**row))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def sets(data: Path | None, work: Path) -> Iterator[tuple[str, Path, Cohort]]:
+    """Names, bundles and cohorts."""
+    yield "sample heads", samples.bundle("clean"), ifa.read_cohort(samples.cohort("clean"))
+    for name, (key, epochs) in TRAINED.items() if data is not None else ():
+        dataset = SETS[key](data, work)
+        plan = plans(key, len(dataset.classes))[0]
+        plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
+        yield name, trained_bundle(plan, dataset, work, print).folder, dataset.training
 
 
 def measured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,12 +25,16 @@ from napari_ifa.analysis.shard import Counted, Shard, Sums, TargetRows, load_mea
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
+    COMPARED,
     COORDINATES,
+    FINE,
     FORMAT_VERSION,
+    RUNS,
     VARIABLES,
     described,
     description,
-    write_datasets,
+    dimensions,
+    write,
 )
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.skipped import SkippedCase, none_usable
@@ -84,48 +89,57 @@ def assemble(
         return (part for part in parts if part is not None)
 
     reference = fitted(measured, content, group)
-    class_names = np.array(classifier.class_names, dtype=object)
-    datasets = {
-        target: described(
-            _summary(sums), {"class": class_names, "bin": sums.distribution.bins}
-        ).assign_attrs(target=target)
-        for target, sums in counted.targets.items()
-    }
+    bins, summaries = _summary(list(counted.targets.values()))
     logit = counted.targets[LOGIT]
-    datasets[LOGIT] = (
-        described(
-            {
-                "position_spread": counted.position.spread,
-                "position_cases": counted.position.cases,
-                "cases_all": np.int64(len(analysed)),
-                "cases_true": logit.true.cases,
-                "cases_correct": logit.correct.cases,
-                **variables_of(reference),
-            },
-            {},
-        )
-        .assign(datasets[LOGIT])
-        .assign_attrs(
-            {
-                **_provenance(classifier, cohort, method, list(datasets)),
-                HEADER: reference.header.as_text(),
-            }
-        )
+    dataset = described(
+        {
+            **summaries,
+            "position_spread": counted.position.spread,
+            "position_cases": counted.position.cases,
+            "cases_all": np.int64(len(analysed)),
+            "cases_true": logit.true.cases,
+            "cases_correct": logit.correct.cases,
+            **variables_of(reference),
+        },
+        {
+            COMPARED: np.array(list(counted.targets), dtype=object),
+            "class": np.array(classifier.class_names, dtype=object),
+            "bin": bins,
+        },
+    ).assign_attrs(
+        {
+            **_provenance(classifier, cohort, method, list(counted.targets)),
+            HEADER: reference.header.as_text(),
+        }
     )
     skipped.sort(key=lambda case: case.position)
-    needed = sum(d.nbytes for d in datasets.values()) + folder.size(numbers) + HDF5_BYTES
+    needed = dataset.nbytes + folder.size(numbers) + HDF5_BYTES
     try:
         with reasons_told(file.parent, needed):
             check_room(file.parent, needed)
-        write_datasets(file, datasets)
+        write(file, dataset)
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
         raise AnalysisError(AnalysisProblem.NOT_ASSEMBLED, reason=reason_of(error)) from error
 
 
-def _summary(sums: Sums) -> dict[str, Any]:
+def _summary(targets: Sequence[Sums]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """The bins that any target has values in, and the variables of all targets, in their order."""
+    bins = np.unique(np.concatenate([sums.distribution.bins for sums in targets]))
+    rows = [_row(sums, bins) for sums in targets]
+    found: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    fine = [fine_arrays(sums.distribution.fine or ()) for sums in targets]
+    for name in FINE:
+        joined = np.concatenate([one[name] for one in fine])
+        found[name] = joined if name in RUNS else joined.reshape(len(fine), -1)
+    return bins, found
+
+
+def _row(sums: Sums, bins: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """The variables of one target but the fine bins."""
     voxels = sums.distribution
-    assert voxels.fine is not None, "shards count in fine bins too"
+    counts = np.zeros((len(voxels.counts), bins.size), np.int64)
+    counts[:, np.searchsorted(bins, voxels.bins)] = voxels.counts
     return {
         "importance_all": sums.all.mean,
         "importance_true": sums.true.mean,
@@ -134,13 +148,12 @@ def _summary(sums: Sums) -> dict[str, Any]:
         "variance_true": sums.true.variance,
         "frequency_all": sums.all.frequency,
         "frequency_true": sums.true.frequency,
-        "voxel_count": voxels.counts,
+        "voxel_count": counts,
         "voxel_minimum": voxels.minimum,
         "voxel_maximum": voxels.maximum,
         "voxel_mean": voxels.mean,
         "voxel_sum_of_squares": voxels.sum_of_squares,
         "voxel_not_finite": voxels.not_finite,
-        **fine_arrays(voxels.fine),
     }
 
 
@@ -176,34 +189,34 @@ def _append_cases(
                 "target": truth.targets[rows.position],
                 **vars(rows),
                 DISTANCE: reference.distances[start:stop],
+                **_stacked(list(found.targets.values())),
             }
             del columns["position"]
-            tables = {target: _kept(own) for target, own in found.targets.items()}
-            tables[LOGIT] = columns | tables[LOGIT]
-            for target, table in tables.items():
-                place = opened if target == LOGIT else opened.groups[target]
-                if start == 0:
-                    for name, column in table.items():
-                        _create(place, name, column, len(analysed))
-                for name, column in table.items():
-                    place.variables[name][start:stop] = column
+            if start == 0:
+                for name, column in columns.items():
+                    _create(opened, name, column, len(analysed))
+            for name, column in columns.items():
+                before = (slice(None),) * dimensions(name, True).index("case")
+                opened.variables[name][(*before, slice(start, stop))] = column
             start = stop
 
 
-def _kept(rows: TargetRows) -> dict[str, NDArray[Any]]:
-    """The columns of one target; without those that were left out."""
-    return {name: column for name, column in vars(rows).items() if column.shape[-1]}
+def _stacked(targets: Sequence[TargetRows]) -> dict[str, NDArray[Any]]:
+    """The columns of all targets; without those that were left out."""
+    columns = {name: np.stack([vars(rows)[name] for rows in targets]) for name in vars(targets[0])}
+    return {name: column for name, column in columns.items() if column.shape[-1]}
 
 
-def _create(opened: h5netcdf.Group, name: str, column: NDArray[Any], cases: int) -> None:
-    dimensions = VARIABLES[name][0]
-    bytes_per_case = max(1, column.nbytes // max(1, len(column)))
-    chunk = int(np.clip(_CHUNK_BYTES // bytes_per_case, 1, cases))
+def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) -> None:
+    found = dimensions(name, True)
+    place = found.index("case")
+    one = column.shape[place + 1 :]
+    chunk = int(np.clip(_CHUNK_BYTES // max(1, column.itemsize * math.prod(one)), 1, cases))
     variable = opened.create_variable(
         name,
-        dimensions,
+        found,
         column.dtype,
-        chunks=(chunk, *column.shape[1:]),
+        chunks=(*(1,) * place, chunk, *one),
         compression="gzip",
         compression_opts=4,
         shuffle=True,
@@ -241,7 +254,6 @@ def _provenance(
         "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
         "format_version": FORMAT_VERSION,
         "method": method,
-        "target": LOGIT,
         "targets": ", ".join(targets),
         FORMULA: formula_of(method),
         "model_name": classifier.name,

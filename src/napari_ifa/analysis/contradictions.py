@@ -44,7 +44,7 @@ def contradictions(dataset: xr.Dataset) -> Iterator[str]:
 
     Only the first one is safe to ask for: each check takes for granted what those before it found.
     """
-    yield from _wrong_kinds(dataset)
+    yield from wrong_kinds(dataset)
     yield from _out_of_range(dataset)
     yield from _wrong_fine_counts(dataset)
     yield from wrong_reference(dataset)
@@ -55,7 +55,8 @@ def contradictions(dataset: xr.Dataset) -> Iterator[str]:
     yield from _wrong_extremes(dataset)
 
 
-def _wrong_kinds(dataset: xr.Dataset) -> Iterator[str]:
+def wrong_kinds(dataset: xr.Dataset) -> Iterator[str]:
+    """Variables that are no numbers, or whole ones where others are expected, or the reverse."""
     for name in VARIABLES:
         if name in dataset and dataset[name].size:
             kinds = "iu" if name in _WHOLE else "OUS" if name in _TEXT else "f"

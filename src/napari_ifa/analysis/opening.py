@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from napari_ifa.analysis.contradictions import contradictions
+from napari_ifa.analysis.contradictions import contradictions, wrong_kinds
 from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.identity import IDENTITY, LATER, attribute_of
 from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.variables import (
+    COMPARED,
     COORDINATES,
     FORMAT_VERSION,
-    OF_TARGET,
     OPTIONAL,
     VARIABLES,
+    dimensions,
+    of_target,
+    targets_of,
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.memory import free_memory, in_gib, memory_said
-from napari_ifa.models.targets import LOGIT, TARGETS
+from napari_ifa.models.targets import LOGIT, TARGETS, target_key
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -85,33 +88,17 @@ def existing_analysis(path: str | Path) -> Path:
 
 def _read(file: Path) -> Analysis:
     check_whole(file)
-    datasets, held = _opened(file)
-    root = datasets.pop(LOGIT)
+    content, held = _opened(file)
     try:
-        analysis = Analysis(
-            _checked(root, file.name), None if held else file, others=dict(sorted(datasets.items()))
+        whole = _checked(content, file.name)
+        return Analysis(
+            of_target(whole, LOGIT),
+            None if held else file,
+            whole=whole if COMPARED in whole.coords else None,
         )
-        for target, dataset in datasets.items():
-            _check_group(analysis, target, dataset, file.name)
-        return analysis
     except BaseException:
-        for dataset in (root, *datasets.values()):
-            dataset.close()
+        content.close()
         raise
-
-
-def _check_group(analysis: Analysis, target: str, dataset: xr.Dataset, name: str) -> None:
-    """Refuse a group of another target that is none, or that does not fit the file's cases."""
-    numbers = [f"class {c}" for c in range(len(analysis.class_names))]
-    wrong = [] if target in (*TARGETS, *numbers) else [target]
-    known = {v: VARIABLES[v][0] for v in OF_TARGET}
-    wrong += [str(v) for v, one in dataset.items() if known.get(str(v)) != one.dims]
-    root = analysis.dataset
-    wrong += [v for v in OF_TARGET if (v in root) != (v in dataset)]
-    wrong += [d for d in ("feature", "class", "case") if dataset.sizes.get(d) != root.sizes[d]]
-    wrong = wrong or [*islice(contradictions(analysis.of_target(target).dataset), 1)]
-    if wrong:
-        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong[0], name=name)
 
 
 def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
@@ -127,37 +114,37 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
         dataset = migrated(dataset, int(version))
     except (KeyError, ValueError) as error:
         raise AnalysisError(AnalysisProblem.NOT_WHOLE, file=name, version=version) from error
-    wrong = [
-        variable
-        for variable, (dimensions, _, _) in VARIABLES.items()
-        if (variable not in dataset and variable not in OPTIONAL)
-        or (variable in dataset and dataset[variable].dims != dimensions)
-    ]
-    needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
-    wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
-    wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
-    wrong = wrong or [*islice(contradictions(dataset), 1)]
-    if wrong:
-        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong[0], name=name)
+    for wrong in islice(_wrong(dataset), 1):
+        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong, name=name)
     if (why := older_formula(dataset.attrs)) is not None:
         raise AnalysisMismatchError(AnalysisProblem.OTHER_FORMULA, file=name, why=why)
     return dataset
 
 
-def _opened(file: Path) -> tuple[dict[str, xr.Dataset], bool]:
-    """The file's content by target, and whether all of it is in memory; large rows stay there."""
-    import h5py
+def _wrong(dataset: xr.Dataset) -> Iterator[str]:
+    """What is missing or cannot be, by name; each relies on those before it."""
+    for name in VARIABLES:
+        expected = dimensions(name, COMPARED in dataset.coords)
+        if (name in dataset and dataset[name].dims != expected) or not (
+            name in dataset or name in OPTIONAL
+        ):
+            yield name
+    needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
+    yield from (name for name in needed if name not in dataset.attrs)
+    yield from (name for name in COORDINATES if name not in {COMPARED, *dataset.coords})
+    yield from wrong_kinds(dataset)
+    targets = targets_of(dataset)
+    known = {*TARGETS, *map(target_key, range(dataset.sizes["class"]))}
+    if targets[:1] != (LOGIT,) or len(set(targets)) < len(targets) or not known.issuperset(targets):
+        yield COMPARED
+    for target in targets:
+        yield from contradictions(of_target(dataset, target))
 
-    with h5py.File(file, "r") as content:
-        groups = [name for name, entry in content.items() if isinstance(entry, h5py.Group)]
-    opened = {
-        LOGIT if name is None else name: xr.open_dataset(
-            file, engine="h5netcdf", group=name, cache=False
-        )
-        for name in (None, *groups)
-    }
-    variables = [v for one in opened.values() for v in one.variables.values()]
-    needed = sum(v.nbytes for v in variables if "case" not in v.dims)
+
+def _opened(file: Path) -> tuple[xr.Dataset, bool]:
+    """The file's content, and whether all of it is in memory; large rows stay in the file."""
+    opened = xr.open_dataset(file, engine="h5netcdf", cache=False)
+    needed = sum(v.nbytes for v in opened.variables.values() if "case" not in v.dims)
     if needed > (free := free_memory()):
         raise AnalysisError(
             AnalysisProblem.TOO_LARGE,
@@ -166,19 +153,11 @@ def _opened(file: Path) -> tuple[dict[str, xr.Dataset], bool]:
             needed=in_gib(needed),
             free=in_gib(free),
         )
-    if sum(v.nbytes for v in variables if "case" in v.dims) <= _HELD_BYTES:
-        return {name: _loaded(one, list(one)) for name, one in opened.items()}, True
-    held = {}
-    for name, one in opened.items():
-        held[name] = _loaded(one, [n for n, v in one.items() if "case" not in v.dims])
-    return held, False
-
-
-def _loaded(opened: xr.Dataset, names: list[Hashable]) -> xr.Dataset:
-    """The dataset with these variables in memory; where all are, the file is closed."""
-    if len(names) == len(opened):
+    rows = [name for name, variable in opened.items() if "case" in variable.dims]
+    if sum(opened[name].nbytes for name in rows) <= _HELD_BYTES:
         with opened:
-            return opened.load()
-    dataset = opened.assign({name: opened[name].load() for name in names})
+            return opened.load(), True
+    held = [name for name in opened if name not in rows]
+    dataset = opened.assign({name: opened[name].load() for name in held})
     dataset.set_close(opened.close)
-    return dataset
+    return dataset, False

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -31,7 +30,7 @@ from napari_ifa.analysis.scale import (
     Scope,
     check_choice,
 )
-from napari_ifa.analysis.variables import OF_TARGET, write_datasets
+from napari_ifa.analysis.variables import of_target, targets_of, write
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
@@ -58,16 +57,16 @@ class Analysis:
     Attributes
     ----------
     dataset : has the dimensions ``feature``, ``class``, ``case``, ``skipped`` and ``bin``; every
-        variable carries its unit and long name. See ``variables``.
+        variable carries its unit and long name. See ``variables``. Of one target.
     file : where the rows of a large cohort are read from; None where all is in memory.
     home : a temporary folder that holds the file as long as the analysis is in use.
-    others : the variables of each further target, by its key, see `of_target`.
+    whole : all targets, of which the dataset is one; None where there is one alone.
     """
 
     dataset: xr.Dataset
     file: Path | None = None
     home: WorkFolder | None = None
-    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    whole: xr.Dataset | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,7 +98,7 @@ class Analysis:
     @property
     def held_targets(self) -> tuple[str, ...]:
         """The keys of all targets that the file holds; the logit alone in earlier versions."""
-        return (LOGIT, *(name for name in self.others if name != LOGIT))
+        return (self.target,) if self.whole is None else targets_of(self.whole)
 
     def of_target(self, target: Target) -> Analysis:
         """The same analysis for another target: matrices, counts and cases' values are of that.
@@ -117,7 +116,7 @@ class Analysis:
         key = target_key(target if number is None else number)
         if key == self.target:
             return self
-        if key not in self.held_targets:
+        if self.whole is None or key not in self.held_targets:
             name = target if number is None else self.class_names[number]
             raise AnalysisError(
                 AnalysisProblem.NO_TARGET,
@@ -125,12 +124,7 @@ class Analysis:
                 held=listed(self.held_targets),
                 how="" if number is None else f" with '{name}' among its targets",
             )
-        known = dict(self.others)
-        known.setdefault(LOGIT, self.dataset[[n for n in OF_TARGET if n in self.dataset]])
-        own = known[key]
-        shared = self.dataset.drop_vars([*(n for n in OF_TARGET if n in self.dataset), "bin"])
-        attributes = {**self.dataset.attrs, "target": key}
-        return replace(self, dataset=shared.assign(own).assign_attrs(attributes), others=known)
+        return replace(self, dataset=of_target(self.whole, key))
 
     @property
     def features(self) -> int:
@@ -407,8 +401,8 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(os.path.expanduser(path))
-        parts = (self.dataset, *self.others.values())
-        needed = sum(part.nbytes for part in parts) + HDF5_BYTES
+        content = self.dataset if self.whole is None else self.whole
+        needed = content.nbytes + HDF5_BYTES
         if self.file is not None:
             needed = self.file.stat().st_size
         try:
@@ -416,7 +410,7 @@ class Analysis:
                 if self.file is not None:
                     shutil.copyfile(self.file, part)
                 else:
-                    write_datasets(part, {**self.others, LOGIT: self.of_target(LOGIT).dataset})
+                    write(part, content)
         except OSError as error:
             raise AnalysisError(
                 AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from napari_ifa.analysis.fit.stored import REFERENCE
@@ -74,7 +75,11 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
-#: The variables that are of one target; those of other targets than the logit have a group each.
+#: The first dimension of each variable of `OF_TARGET`: what a class is compared with, see
+#: `models.targets`. An analysis in use is of one of them and has it no more, and files of earlier
+#: versions, which hold the logit alone, never had it.
+COMPARED = "compared_with"
+#: The variables that differ from target to target.
 OF_TARGET = (
     *("importance_all", "importance_true", "importance_true_correct"),
     *("variance_all", "variance_true", "frequency_all", "frequency_true"),
@@ -83,6 +88,8 @@ OF_TARGET = (
     *("activation_sum", "activation_minimum", "activation_maximum", "activation_quantiles"),
     "contribution",
 )
+#: Of these a target has a run of its own length, one target behind the other.
+RUNS = ("fine_value", "fine_count")
 FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
 OPTIONAL = (
@@ -93,6 +100,7 @@ OPTIONAL = (
 )
 #: The coordinate of each dimension that has one.
 COORDINATES = {
+    "compared_with": "what the class is compared with; 'logit': with nothing",
     "class": "class names",
     "case": "case ids",
     "skipped": "ids of the cases that were not analysed",
@@ -100,15 +108,48 @@ COORDINATES = {
 }
 
 
+def dimensions(name: str, targets: bool) -> tuple[str, ...]:
+    """Of a variable, in a file that holds several targets or of one of them."""
+    own = VARIABLES[name][0]
+    return (COMPARED, *own) if targets and name in OF_TARGET and name not in RUNS else own
+
+
 def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.Dataset:
     """A dataset of the variables given, each with its dimensions, unit and long name."""
+    several = COMPARED in coordinates
     return xr.Dataset(
-        {name: (VARIABLES[name][0], value, description(name)) for name, value in values.items()},
+        {
+            name: (dimensions(name, several), value, description(name))
+            for name, value in values.items()
+        },
         coords={
             name: (name, value, {"long_name": COORDINATES[name]})
             for name, value in coordinates.items()
         },
     )
+
+
+def targets_of(dataset: xr.Dataset) -> tuple[str, ...]:
+    """The keys of the targets that a file's content is of."""
+    if COMPARED not in dataset.coords:
+        return (LOGIT,)
+    return tuple(str(name) for name in dataset[COMPARED].values)
+
+
+def of_target(dataset: xr.Dataset, target: str) -> xr.Dataset:
+    """What a file's content holds of one target, as if that had been analysed alone."""
+    if COMPARED not in dataset.coords:
+        return dataset.assign_attrs(target=target)
+    held = targets_of(dataset)
+    number = held.index(target)
+    one = dataset.isel({COMPARED: number}).drop_vars(COMPARED)
+    if "fine_bins" in dataset:
+        ends = [0, *np.cumsum(dataset["fine_bins"].values.sum(axis=1))]
+        # What is left over is the last one's, where it does not fit.
+        one = one.isel(fine=slice(ends[number], (*ends[:-1], None)[number + 1]))
+    one = one.isel(bin=one["voxel_count"].values.any(axis=0)).assign_attrs(target=target)
+    one.set_close(dataset.close)
+    return one
 
 
 def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
@@ -120,15 +161,9 @@ def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     }
 
 
-def write_datasets(file: Path, datasets: Mapping[str, xr.Dataset]) -> None:
-    """Write the logit's dataset to a file, and those of other targets into groups of it."""
-    options: dict[str, Any] = {"engine": "h5netcdf"}
-    root = datasets[LOGIT]
-    root.to_netcdf(file, encoding=compressed(root), **options)
-    for target, dataset in datasets.items():
-        if target != LOGIT:
-            encoding = compressed(dataset)
-            dataset.to_netcdf(file, mode="a", group=target, encoding=encoding, **options)
+def write(file: Path, dataset: xr.Dataset) -> None:
+    """Write a file's content."""
+    dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed(dataset))
 
 
 def description(name: str) -> dict[str, str]:
