@@ -150,6 +150,17 @@ def test_a_pair_of_classes_is_counted_when_asked_for(analysis: Analysis, cohort:
     assert (pair.importance(2) == 0).all()
 
 
+def test_of_two_classes_the_runner_up_is_the_other_one(tmp_path: Path) -> None:
+    classifier = tiny_classifier()
+    cases = [([float(n), 1.0, -2.0, 0.5, 3.0, 0.0, 1.0, 2.0], n % 2) for n in range(4)]
+    found = analyze(classifier, read_cohort(write_cohort(tmp_path, cases)))
+    assert found.held_targets == ("logit", "others")
+    assert found.of_target("runner-up").target == "others"
+    assert classifier.target("runner-up") == "others"
+    with refused(AnalysisError, AnalysisProblem.NO_TARGET, asked="lesion"):
+        found.of_target("lesion")
+
+
 def test_outputs_that_stand_alone_are_compared_with_nothing(cohort: Cohort) -> None:
     alone = replace(three_classes(), output_activation="sigmoid")
     assert analyze(alone, cohort).held_targets == ("logit",)

@@ -264,9 +264,7 @@ def _shared_weights(activation: ClassActivation) -> Tensor | None:
     """``[C, F]`` where they are the same for every case of the batch, as behind an affine head."""
     if activation.source.per_voxel:
         return None
-    weights = activation.weights
-    # The engine repeats one case's weights without copying them.
-    return weights[0] if len(weights) == 1 or weights.stride(0) == 0 else None
+    return activation.weights[0] if activation.source.shared else None
 
 
 def _stored(contributions: NDArray[np.float64], profiles: Profiles) -> NDArray[np.floating]:

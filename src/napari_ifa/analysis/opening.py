@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from napari_ifa.analysis.contradictions import contradictions, wrong_kinds
+from napari_ifa.analysis.contradictions import contradictions
 from napari_ifa.analysis.formulas import older_formula
 from napari_ifa.analysis.identity import IDENTITY, LATER, attribute_of
 from napari_ifa.analysis.migration import migrated
@@ -23,12 +23,11 @@ from napari_ifa.analysis.variables import (
     VARIABLES,
     dimensions,
     of_target,
-    targets_of,
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.memory import free_memory, in_gib, memory_said
-from napari_ifa.models.targets import LOGIT, TARGETS, target_key
+from napari_ifa.models.targets import LOGIT
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -132,13 +131,7 @@ def _wrong(dataset: xr.Dataset) -> Iterator[str]:
     needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
     yield from (name for name in needed if name not in dataset.attrs)
     yield from (name for name in COORDINATES if name not in {COMPARED, *dataset.coords})
-    yield from wrong_kinds(dataset)
-    targets = targets_of(dataset)
-    known = {*TARGETS, *map(target_key, range(dataset.sizes["class"]))}
-    if targets[:1] != (LOGIT,) or len(set(targets)) < len(targets) or not known.issuperset(targets):
-        yield COMPARED
-    for target in targets:
-        yield from contradictions(of_target(dataset, target))
+    yield from contradictions(dataset)
 
 
 def _opened(file: Path) -> tuple[xr.Dataset, bool]:

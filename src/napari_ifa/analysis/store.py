@@ -35,7 +35,7 @@ from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
-from napari_ifa.models.targets import LOGIT, TARGETS, Target, target_key
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, TARGETS, Target, target_key
 from napari_ifa.wording import listed
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ class Analysis:
         """
         number = self._class_number(target)
         key = target_key(target if number is None else number)
+        if key == RUNNER_UP and key not in self.held_targets and len(self.class_names) == 2:
+            key = OTHERS
         if key == self.target:
             return self
         if self.whole is None or key not in self.held_targets:

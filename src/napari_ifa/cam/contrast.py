@@ -110,12 +110,19 @@ class Contrast:
         def taken(classes: Tensor) -> Tensor:
             return torch.take_along_dim(of_classes, along(classes), dim)
 
-        values = taken(self.classes)
-        if bool((self.against == _MEAN).any()):
-            count = of_classes.shape[dim]
+        def where(chosen: Tensor, different: Tensor, values: Tensor) -> Tensor:
+            return different if chosen.all() else torch.where(along(chosen), different, values)
+
+        count = of_classes.shape[dim]
+        values = of_classes if self._is_every(count) else taken(self.classes)
+        if (to_mean := self.against == _MEAN).any():
             others = (of_classes.sum(dim, keepdim=True) - values) / (count - 1)
-            values = torch.where(along(self.against == _MEAN), values - others, values)
-        if bool((self.against >= 0).any()):
-            against = taken(self.against.clamp(min=0))
-            values = torch.where(along(self.against >= 0), values - against, values)
+            values = where(to_mean, values - others, values)
+        if (to_class := self.against >= 0).any():
+            values = where(to_class, values - taken(self.against.clamp(min=0)), values)
         return values
+
+    def _is_every(self, count: int) -> bool:
+        """Whether the classes are all of them, in their order."""
+        every = torch.arange(count, device=self.classes.device)
+        return self.count == count and bool((self.classes == every).all())

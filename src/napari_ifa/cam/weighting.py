@@ -32,6 +32,11 @@ class HeldWeights:
         """Whether there is a weight per voxel, not one per feature."""
         return self.weights.ndim > 3
 
+    @property
+    def shared(self) -> bool:
+        """Whether all cases have the same; one case's are repeated without being copied."""
+        return len(self.weights) == 1 or self.weights.stride(0) == 0
+
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of K with their weights `[B, k, F(, *grid)]`."""
         yield slice(0, self.weights.shape[1]), self.weights
@@ -49,6 +54,7 @@ class StreamedWeights:
     explained: Contrast
     method: GradientMethod
     per_voxel: bool = True
+    shared: bool = False
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of K with their weights `[B, k, F, *grid]`."""
@@ -83,6 +89,11 @@ class ComparedWeights:
         """Whether there is a weight per voxel, not one per feature."""
         return self.logits.per_voxel
 
+    @property
+    def shared(self) -> bool:
+        """Whether all cases have the same."""
+        return self.logits.shared and self.explained.is_shared
+
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of K with their weights `[B, k, F(, *grid)]`, one column at a time."""
         for k in range(self.explained.count):
@@ -101,7 +112,7 @@ class ComparedWeights:
         if isinstance(self.logits, StreamedWeights):
             return replace(self.logits, explained=self.explained).weights
         weights = self.logits.weights
-        if weights.stride(0) == 0 and self.explained.is_shared:
+        if self.shared:
             one = self.explained.of_case(0).values(weights[:1])
             return one.expand(len(weights), *one.shape[1:])
         return self.explained.values(weights)

@@ -14,7 +14,7 @@ from napari_ifa.errors import BundleError
 from napari_ifa.models.answers import NOT_TOLD, VALUES, OutputActivation, ToldActivation
 from napari_ifa.models.preprocessing import PreparedInput, Preprocessing
 from napari_ifa.models.problems import BundleProblem
-from napari_ifa.models.targets import LOGIT, Target, possible_targets
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, Target, possible_targets
 from napari_ifa.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class Classifier:
         BundleError
             Where the model's outputs stand alone, or it has no such class.
         """
+        if asked == RUNNER_UP and self.targets == (LOGIT, OTHERS):
+            return OTHERS
         if asked in self.targets:
             return asked
         if len(self.targets) == 1:

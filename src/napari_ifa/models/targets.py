@@ -19,8 +19,13 @@ TARGETS: tuple[Target, ...] = (LOGIT, OTHERS, RUNNER_UP)
 
 
 def possible_targets(output_activation: str, classes: int) -> tuple[Target, ...]:
-    """What there is beside single classes; the logit alone where outputs do not compete."""
-    return TARGETS if output_activation == "softmax" and classes > 1 else (LOGIT,)
+    """What there is beside single classes; the logit alone where outputs do not compete.
+
+    Of two classes the runner-up is all others.
+    """
+    if output_activation != "softmax" or classes < 2:
+        return (LOGIT,)
+    return TARGETS if classes > 2 else (LOGIT, OTHERS)
 
 
 def target_key(target: Target) -> str:

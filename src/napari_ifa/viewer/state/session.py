@@ -239,14 +239,12 @@ class Session:
 
         With an analysis, what that has counted. The one other class of two is named once.
         """
-        from napari_ifa.models.targets import LOGIT, OTHERS, target_key
+        from napari_ifa.models.targets import LOGIT, target_key
 
         if self.classifier is None:
             return [LOGIT]
         found = list(self.classifier.targets)
-        if len(self.classifier.class_names) == 2:
-            found = [target for target in found if target in (LOGIT, OTHERS)]
-        elif len(found) > 1:
+        if len(self.classifier.class_names) > 2 and len(found) > 1:
             shown = None if self.explanation is None else self.explanation.class_idx
             found += [idx for idx in range(len(self.classifier.class_names)) if idx != shown]
         if self.analysis is not None:
