@@ -251,13 +251,12 @@ def _count(totals: dict[str, Any], name: str, found: Any) -> None:
 
 def _quantiles(maps: Tensor) -> NDArray[np.float32]:
     """``[n, C, 9]`` of maps ``[n, C, voxels]``, each the value of the nearest rank."""
-    import torch
-
     if maps.shape[1] > _MOST_CLASSES:
         return np.empty((*maps.shape[:2], 0), np.float32)
-    ranked, last = maps.sort(2).values, maps.shape[2] - 1
-    ranks = torch.tensor([round(last * p / 100) for p in CASE_PERCENTAGES], device=maps.device)
-    return np.asarray(ranked[..., ranks].float().cpu().numpy())
+    ranks = [round((maps.shape[2] - 1) * p / 100) for p in CASE_PERCENTAGES]
+    if maps.device.type == "cpu":  # numpy sorts eight times as fast
+        return np.sort(maps.detach().numpy(), axis=2)[..., ranks].astype(np.float32)
+    return np.asarray(maps.sort(2).values[..., ranks].float().cpu().numpy())
 
 
 def _shared_weights(activation: ClassActivation) -> Tensor | None:

@@ -155,7 +155,7 @@ def of_target(dataset: xr.Dataset, target: str) -> xr.Dataset:
 def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """How its numbers are written."""
     return {
-        str(name): {"zlib": True, "complevel": 4}
+        str(name): {"zlib": True, "complevel": 1, "shuffle": True}
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.ndim and variable.size
     }
