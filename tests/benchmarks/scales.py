@@ -11,13 +11,12 @@ are drawn anew, with all their voxels, and not from what an analysis keeps of th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import napari_ifa as ifa
-from napari_ifa import samples
 from napari_ifa.analysis.cohort_scale import CASE_PERCENTAGES, CaseValues, cohort_scale
 from napari_ifa.analysis.distribution import Distribution
 from napari_ifa.analysis.scale import CommonScale, ScaleChoice
@@ -36,19 +34,18 @@ from napari_ifa.cam import CutNetwork, class_activations
 from napari_ifa.cohorts import Case
 from napari_ifa.evaluation.measures.consistency import map_sums
 from tests.benchmarks import machine
-from tests.benchmarks.paper.datasets import SETS, labels
-from tests.benchmarks.paper.networks import plans
-from tests.benchmarks.paper.training import trained_bundle
+from tests.benchmarks.paper.datasets import labels
+from tests.benchmarks.published import publish
+from tests.benchmarks.small_sets import report, small_set
 
-#: Names of the sets here and in ``paper.datasets``; epochs of a network that is trained; the class
-#: whose cases have nothing to find.
-NAMES = {
-    "sample heads": ("sample_heads", 0, "healthy"),
-    "chest X-rays": ("chest_xray", 10, "normal"),
-    "breast ultrasound": ("breast_ultrasound", 10, "normal"),
-    "LIDC cubes": ("lidc_nodules", 40, "benign"),
+#: The class whose cases have nothing to find.
+WITHOUT = {
+    "sample heads": "healthy",
+    "chest X-rays": "normal",
+    "breast ultrasound": "normal",
+    "LIDC cubes": "benign",
 }
-BEGIN, END = "<!-- figures: written by scales.py -->", "<!-- end of figures -->"
+MARKS = ("<!-- figures: written by scales.py -->", "<!-- end of figures -->")
 TARGETS = ("logit", "others")
 CHOICES = tuple((f, b) for f in ("paper", "centred") for b in ("voxels", "extremes"))
 #: A value beyond this, of either sign, is drawn in the last colour.
@@ -111,29 +108,17 @@ def main() -> None:
     }
     text = in_words(result)
     print(text)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    if options.page:
-        page = options.page.read_text("utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+    publish(result, text, file=options.json, page=options.page, marks=MARKS)
 
 
 def measured_set(name: str, work: Path, options: Any) -> dict[str, Any]:
     """All figures of one set."""
-    key, epochs, without = NAMES[name]
-    dataset = SETS[key](options.data, work)
-    bundle = samples.bundle("clean")
-    if epochs:
-        plan = plans(key, len(dataset.classes))[0]
-        plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        bundle = trained_bundle(plan, dataset, work, _report).folder
+    dataset, bundle = small_set(name, options.data, work)
     classifier = ifa.load_classifier(bundle, device="cpu")
-    nothing = [i for i, c in enumerate(classifier.class_names) if c.lower() == without]
+    nothing = [i for i, c in enumerate(classifier.class_names) if c.lower() == WITHOUT[name]]
     training = maps_of(classifier, dataset.training.cases[:: options.every])
     test = maps_of(classifier, dataset.test.cases[:: options.every])
-    _report(f"{name}: {len(training['logit'].labels)} and {len(test['logit'].labels)} cases")
+    report(f"{name}: {len(training['logit'].labels)} and {len(test['logit'].labels)} cases")
     rows = [
         row_of(target, form, basis, training[target], test[target], nothing)
         for target in TARGETS
@@ -295,10 +280,6 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.2g} %"
 
 
-def _report(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _options() -> Any:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -306,7 +287,7 @@ def _options() -> Any:
     parser.add_argument("--work", type=Path, help="keeps trained networks")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--sets", nargs="+", choices=list(NAMES), default=list(NAMES))
+    parser.add_argument("--sets", nargs="+", choices=list(WITHOUT), default=list(WITHOUT))
     parser.add_argument("--every", type=int, default=1, help="take every so-manieth case")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()

@@ -4,21 +4,18 @@
         [--methods gradcam] [--json docs/benchmarks/targets.json]
 
 Whole analyses, from the images to the file read back, for the methods that are linear in the
-gradient: of all sample heads with their own model and, where there are data, of LIDC cubes and
-chest X-rays with small networks that are trained here and kept in ``--work``.
+gradient: of the sample heads with their own model and, where there are data, of real sets with
+small networks that are trained here and kept in ``--work``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +25,16 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import napari_ifa as ifa
-from napari_ifa import samples
 from napari_ifa.cohorts import Cohort
 from tests.benchmarks import machine
 from tests.benchmarks.measuring import Spread
-from tests.benchmarks.paper.datasets import SETS
-from tests.benchmarks.paper.networks import plans
-from tests.benchmarks.paper.training import trained_bundle
+from tests.benchmarks.published import publish
+from tests.benchmarks.small_sets import SMALL_SETS, small_set
 
 METHODS = ("cam", "gradcam", "pixelwise", "xgradcam")
 #: One target and all of them.
 COMPETITORS: dict[str, list[str] | None] = {"one": ["logit"], "all": None}
 REACH = 1.05
-#: Names of the sets in ``paper.datasets``, and epochs of the networks.
-TRAINED = {"LIDC cubes": ("lidc_nodules", 40), "chest X-rays": ("chest_xray", 10)}
 
 
 def main() -> None:
@@ -59,8 +52,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        for name, bundle, cohort in sets(options.data, options.work or Path(temporary)):
+        for name in SMALL_SETS if options.data else ["sample heads"]:
+            dataset, bundle = small_set(name, options.data, options.work or Path(temporary))
             classifier = ifa.load_classifier(bundle, device="cpu")
+            cohort = dataset.training
             for method in options.methods:
                 row = measured(classifier, cohort, method, options.rounds)
                 rows.append({"set": name, "cases": len(cohort.cases), **row})
@@ -72,18 +67,7 @@ def main() -> None:
         "rows": rows,
     }
     print(machine.in_a_line(result["machine"]))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def sets(data: Path | None, work: Path) -> Iterator[tuple[str, Path, Cohort]]:
-    """Names, bundles and cohorts."""
-    yield "sample heads", samples.bundle("clean"), ifa.read_cohort(samples.cohort("clean"))
-    for name, (key, epochs) in TRAINED.items() if data is not None else ():
-        dataset = SETS[key](data, work)
-        plan = plans(key, len(dataset.classes))[0]
-        plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        yield name, trained_bundle(plan, dataset, work, print).folder, dataset.training
+    publish(result, file=options.json)
 
 
 def measured(
