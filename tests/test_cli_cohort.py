@@ -89,7 +89,7 @@ def test_a_class_is_compared_with_where_it_was_counted(tmp_path: Path, capsys) -
     pair = ["--compare-with", "dark lesion"]
     path = str(tmp_path / "pair.nc")
     assert main(["analyze", *cases, *pair, "-o", path]) == 0
-    assert load_analysis(path).held_targets == ("logit", "class 2", "others", "runner-up")
+    assert load_analysis(path).held_targets == ("logit", "others", "runner-up", "class 2")
     assert main(["findings", path, *pair, "-o", str(tmp_path / "findings")]) == 0
     capsys.readouterr()
     assert main(["findings", path, "--compare-with", "healthy", "-o", str(tmp_path / "f")]) == 2

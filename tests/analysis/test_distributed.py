@@ -39,7 +39,7 @@ def alone(classifier, cohort) -> Analysis:
 
 def assert_same(one: Analysis, other: Analysis) -> None:
     """Bit for bit and for every target."""
-    assert one.held_targets == other.held_targets == ("logit", "others")
+    assert one.held_targets == other.held_targets == ("logit", "others", "runner-up")
     for target in one.held_targets:
         ours, theirs = (a.of_target(target).dataset.drop_attrs(deep=False) for a in (one, other))
         assert ours.identical(theirs), target

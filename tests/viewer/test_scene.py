@@ -113,7 +113,8 @@ def test_another_scale_changes_the_overlay_in_place(explained):
     explanation = explained.session.explanation
     assert explained.scene.map.layer is overlay
     assert before == 0
-    assert abs(explanation.scale.neutral) > 0.01
+    assert (explanation.scale.form, explanation.scale.basis) == ("paper", "extremes")
+    assert explanation.scale.neutral != 0
     np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
     assert overlay.colormap.map(np.array([(explanation.scale.neutral + 1) / 2]))[0, 3] == 0
     assert overlay.metadata["neutral"] == explanation.scale.neutral

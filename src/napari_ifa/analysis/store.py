@@ -403,7 +403,9 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(os.path.expanduser(path))
-        content = self.dataset if self.whole is None else self.whole
+        content = self.dataset
+        if self.whole is not None:
+            content = self.whole.assign_attrs({**self.dataset.attrs, "target": LOGIT})
         needed = content.nbytes + HDF5_BYTES
         if self.file is not None:
             needed = self.file.stat().st_size

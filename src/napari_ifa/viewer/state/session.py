@@ -136,7 +136,7 @@ class Session:
     def choose_activation(self, told: ToldActivation | None) -> None:
         """How the outputs of a model become probabilities whose bundle does not say it.
 
-        The network does not run again: its answer is the same.
+        The network's answer is the same; it runs again only for what a class is now compared with.
         """
         classifier = self.classifier
         if classifier is None:
@@ -148,14 +148,19 @@ class Session:
         if self._chosen_target not in self.targets():
             self._chosen_target = None
         self.classifier_changed.emit(self.classifier)
-        if self.explanation is None or not self._is_run(self.target):
+        if self.explanation is None:
             self._explain()
             return
-        case = replace(self.explanation.case, classifier=self.classifier)
         # Of outputs that stand alone no class is compared with others.
-        explanation = replace(self.explanation, case=case).select(target=self.target)
-        self._change(self._on_scale(explanation), self._lacking())
+        run = self._is_run(self.target)
+        case = replace(self.explanation.case, classifier=self.classifier)
+        explanation = replace(self.explanation, case=case)
+        if run:
+            explanation = explanation.select(target=self.target)
+        self._change(self._on_scale(explanation), self._lacking() if run else "")
         self._predictor.predict(self.explanation)
+        if not run:
+            self._explain()
 
     # ------------------------------------------------------------- analysis
 
