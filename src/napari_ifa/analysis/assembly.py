@@ -125,21 +125,26 @@ def assemble(
 
 def _summary(targets: Sequence[Sums]) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """The bins that any target has values in, and the variables of all targets, in their order."""
-    bins = np.unique(np.concatenate([sums.distribution.bins for sums in targets]))
-    rows = [_row(sums, bins) for sums in targets]
+    rows = [_row(sums) for sums in targets]
     found: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    fine = [fine_arrays(sums.distribution.fine or ()) for sums in targets]
+    voxels = [sums.distribution for sums in targets]
+    bins = np.unique(np.concatenate([one.bins for one in voxels]))
+    counts = np.zeros((len(voxels), len(voxels[0].counts), bins.size), np.int64)
+    for own, one in zip(counts, voxels, strict=True):
+        places = np.searchsorted(bins, one.bins)
+        # Row by row, as in `Distribution.merged`.
+        for row, number in zip(own, one.counts, strict=True):
+            row[places] = number
+    fine = [fine_arrays(one.fine or ()) for one in voxels]
     for name in FINE:
         joined = np.concatenate([one[name] for one in fine])
         found[name] = joined if name in RUNS else joined.reshape(len(fine), -1)
-    return bins, found
+    return bins, found | {"voxel_count": counts}
 
 
-def _row(sums: Sums, bins: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The variables of one target but the fine bins."""
+def _row(sums: Sums) -> dict[str, NDArray[Any]]:
+    """The variables of one target but those of its bins."""
     voxels = sums.distribution
-    counts = np.zeros((len(voxels.counts), bins.size), np.int64)
-    counts[:, np.searchsorted(bins, voxels.bins)] = voxels.counts
     return {
         "importance_all": sums.all.mean,
         "importance_true": sums.true.mean,
@@ -148,7 +153,6 @@ def _row(sums: Sums, bins: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         "variance_true": sums.true.variance,
         "frequency_all": sums.all.frequency,
         "frequency_true": sums.true.frequency,
-        "voxel_count": counts,
         "voxel_minimum": voxels.minimum,
         "voxel_maximum": voxels.maximum,
         "voxel_mean": voxels.mean,
