@@ -78,7 +78,7 @@ def test_results_of_another_target_are_told_apart(folder: Path, tmp_path: Path, 
     assert main([*report, *others, "-o", str(tmp_path / "others.html")]) == 0
     assert main([*report, "-o", str(tmp_path / "logit.html")]) == 2
 
-    assert "target differ" in capsys.readouterr().err
+    assert "compared with 'others', and what is asked for is of 'logit'" in capsys.readouterr().err
     page = (tmp_path / "others.html").read_text("utf-8")
     assert "centred scale, basis auto" in page
     assert "one scale for all classes" in page
@@ -90,8 +90,11 @@ def test_a_class_is_compared_with_where_it_was_counted(tmp_path: Path, capsys) -
     path = str(tmp_path / "pair.nc")
     assert main(["analyze", *cases, *pair, "-o", path]) == 0
     assert load_analysis(path).held_targets == ("logit", "others", "runner-up", "class 2")
-    assert main(["findings", path, *pair, "-o", str(tmp_path / "findings")]) == 0
     capsys.readouterr()
+    for command in (["findings"], ["report"]):
+        options = ["--compare-with", "2", "-o", str(tmp_path / command[0])]
+        assert main([*command, path, *options]) == 2
+        assert "'dark lesion', that class itself has no numbers" in capsys.readouterr().err
     assert main(["findings", path, "--compare-with", "healthy", "-o", str(tmp_path / "f")]) == 2
     assert "with 'healthy' among its targets" in capsys.readouterr().err
 

@@ -147,7 +147,44 @@ def test_a_pair_of_classes_is_counted_when_asked_for(analysis: Analysis, cohort:
     assert pair.target == "class 2"
     columns = analysis.importance_all.values
     np.testing.assert_allclose(pair.importance(1), columns[:, 1] - columns[:, 2], rtol=1e-5)
-    assert (pair.importance(2) == 0).all()
+    # The class itself has no numbers, and is not among those that one scale is made of.
+    assert np.isnan(pair.importance_all[:, 2]).all()
+    assert np.isfinite(pair.importance_all[:, :2]).all()
+    for ask in (pair.importance, pair.principal_features, pair.scaled):
+        with refused(AnalysisError, AnalysisProblem.SAME_CLASS, name="artefact"):
+            ask(2, *([READING] if ask == pair.scaled else []))
+    strongest = np.abs(
+        [pair.dataset[f"activation_{end}"].values[:, :2] for end in ("minimum", "maximum")]
+    ).max(axis=0)
+    scale = pair.scale(0, form="centred", basis="extremes", scope="all")
+    assert scale.p_high == pytest.approx(np.percentile(strongest, 90))
+    top = max(float(pair.dataset["voxel_maximum"].values[c]) for c in (0, 1))
+    assert pair.percentile_of(top + 1, 0, scope="all") == 100
+    with refused(AnalysisError, AnalysisProblem.NOT_EVERY_CLASS):
+        findings(pair)
+    with refused(AnalysisError, AnalysisProblem.NOT_EVERY_CLASS):
+        summary_sections(pair)
+    assert pair.of_target("logit").importance(2).any()
+
+
+@pytest.mark.parametrize("asked", ["artefacts", "7", 7, -1, True, "class 9"])
+def test_a_target_that_there_is_none_of_is_told_with_those_there_are(
+    asked: object, analysis: Analysis, cohort: Cohort
+) -> None:
+    with refused(AnalysisError, AnalysisProblem.NO_SUCH_TARGET) as caught:
+        analysis.of_target(asked)  # type: ignore[arg-type]
+    assert "logit, others, runner-up" in str(caught.value)
+    if isinstance(asked, str):
+        with refused(BundleError, BundleProblem.NO_SUCH_TARGET) as refusal:
+            analyze(three_classes(), cohort, targets=asked)
+        assert "'artefact'" in str(refusal.value)
+
+
+def test_a_class_is_named_by_its_number_or_name(cohort: Cohort) -> None:
+    found = analyze(three_classes(), cohort, targets="artefact")
+    assert found.held_targets == ("logit", "class 2")
+    for asked in (2, "2", "class 2", "artefact"):
+        assert found.of_target(asked).target == "class 2"
 
 
 def test_of_two_classes_the_runner_up_is_the_other_one(tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ class Distribution:
 
     def over_classes(self) -> Distribution:
         """All classes' values as one distribution."""
+        if len(self.counts) == 1:
+            return self
         fine = None if self.fine is None else FineCounts.joined(self.fine, most_bins(1))
         return Distribution(
             bins=self.bins,
@@ -194,18 +196,18 @@ class Distribution:
         )
         return float(folded.percentile(percent))
 
-    def of_class(self, class_idx: int) -> Distribution:
-        """One class's alone."""
-        one = slice(class_idx, class_idx + 1)
+    def of_classes(self, chosen: Sequence[int]) -> Distribution:
+        """Those of some classes."""
+        of = list(chosen)
         return Distribution(
             bins=self.bins,
-            counts=self.counts[one],
-            minimum=self.minimum[one],
-            maximum=self.maximum[one],
-            totals=self.totals[one],
-            squares=self.squares[one],
-            not_finite=self.not_finite[one],
-            fine=None if self.fine is None else self.fine[one],
+            counts=self.counts[of],
+            minimum=self.minimum[of],
+            maximum=self.maximum[of],
+            totals=self.totals[of],
+            squares=self.squares[of],
+            not_finite=self.not_finite[of],
+            fine=None if self.fine is None else tuple(self.fine[c] for c in of),
         )
 
     def percentile_of(self, value: float, class_idx: int = 0) -> float:

@@ -85,6 +85,8 @@ def explain(
     compared: Target = LOGIT if analysis is None else analysis.targets_run[-1]
     if target is not None:
         compared = classifier.target(target)
+    if compared == chosen_class and chosen_class is not None:
+        raise AnalysisError(AnalysisProblem.SAME_CLASS, name=classifier.class_names[chosen_class])
     volume = given_volume(volume)
     if not allow_missing:
         check_complete(volume, ExplanationError)

@@ -48,6 +48,12 @@ Values = Literal["voxels", "valleys", "peaks"]
 HDF5_BYTES = 2**18
 #: Cases that a note names.
 _MOST_NAMED = 10
+#: What a class that is compared with itself has none of.
+_OF_CLASS = (
+    *("importance_all", "importance_true", "importance_true_correct"),
+    *("variance_all", "variance_true", "frequency_all", "frequency_true"),
+    *("activation_sum", "activation_minimum", "activation_maximum"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +119,13 @@ class Analysis:
             Where the file holds no such target; the sentence says how to make one that does.
         """
         number = self._class_number(target)
+        if number is None and target not in TARGETS:
+            raise AnalysisError(
+                AnalysisProblem.NO_SUCH_TARGET,
+                asked=target,
+                targets=", ".join(map(str, TARGETS)),
+                classes=listed(self.class_names),
+            )
         key = target_key(target if number is None else number)
         if key == RUNNER_UP and key not in self.held_targets and len(self.class_names) == 2:
             key = OTHERS
@@ -123,10 +136,24 @@ class Analysis:
             raise AnalysisError(
                 AnalysisProblem.NO_TARGET,
                 asked=name,
-                held=listed(self.held_targets),
+                held=listed([self._name_of(key) for key in self.held_targets]),
                 how="" if number is None else f" with '{name}' among its targets",
             )
-        return replace(self, dataset=of_target(self.whole, key))
+        dataset = of_target(self.whole, key)
+        if number is not None:
+            dataset = _without_class(dataset, number)
+        return replace(self, dataset=dataset)
+
+    def check_every_class(self) -> None:
+        """Refuse numbers of all classes where one of them is what the others are compared with.
+
+        Raises
+        ------
+        AnalysisError
+            Names that class.
+        """
+        if self.compared_class is not None:
+            raise AnalysisError(AnalysisProblem.NOT_EVERY_CLASS, name=self._name_of(self.target))
 
     @property
     def features(self) -> int:
@@ -253,7 +280,7 @@ class Analysis:
         ``kind`` is ``"all"`` (eq. 3), ``"true"`` (eq. 4) or ``"true_correct"``, eq. 4 over the
         cases that are answered rightly alone.
         """
-        self._check_class(class_idx)
+        self._check_compared(class_idx)
         check_choice(kind, "importance", get_args(Kind))
         return np.asarray(self.dataset[f"importance_{kind}"].values[:, class_idx])
 
@@ -325,9 +352,8 @@ class Analysis:
 
     def scaled(self, class_idx: int, choice: ScaleChoice) -> CommonScale:
         """The common scale of a class as it was chosen; errors as of `scale`."""
-        self._check_class(class_idx)
-        every = choice.scope == "all"
-        columns = slice(None) if every else slice(class_idx, class_idx + 1)
+        self._check_compared(class_idx)
+        columns = self._columns(class_idx, choice.scope)
         found = self.distribution()
         quantiles = self.dataset.get("activation_quantiles")
         values = CaseValues(
@@ -336,8 +362,7 @@ class Analysis:
             None if quantiles is None else quantiles.values[:, columns].astype(float),
             self.groups,
         )
-        one = found.over_classes() if every else found.of_class(class_idx)
-        return cohort_scale(one, values, choice)
+        return cohort_scale(found.of_classes(columns).over_classes(), values, choice)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
@@ -358,19 +383,17 @@ class Analysis:
         AnalysisError
             For an unknown class, or one without a finite activation.
         """
-        self._check_class(class_idx)
+        self._check_compared(class_idx)
         check_choice(values, "set of values", get_args(Values))
         check_choice(scope, "scope", get_args(Scope))
-        row = 0 if scope == "all" else class_idx
+        columns = self._columns(class_idx, scope)
         if values == "voxels":
-            found = self.distribution()
-            return (found.over_classes() if scope == "all" else found).percentile_of(value, row)
+            return self.distribution().of_classes(columns).over_classes().percentile_of(value)
         name = {"valleys": "activation_minimum", "peaks": "activation_maximum"}[values]
         import torch
 
-        extremes = self.dataset[name].values
-        extremes = extremes.reshape(1, -1) if scope == "all" else extremes.T.copy()
-        return Distribution.of(torch.from_numpy(extremes)).percentile_of(value, row)
+        extremes = self.dataset[name].values[:, columns].reshape(1, -1)
+        return Distribution.of(torch.from_numpy(extremes)).percentile_of(value)
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a model that this analysis was not made with.
@@ -389,6 +412,8 @@ class Analysis:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the file; it appears whole or not at all.
 
+        It holds every target of this one, and is read as of the logit.
+
         Parameters
         ----------
         overwrite : replace an analysis that is there already.
@@ -405,7 +430,8 @@ class Analysis:
         target = Path(os.path.expanduser(path))
         content = self.dataset
         if self.whole is not None:
-            content = self.whole.assign_attrs({**self.dataset.attrs, "target": LOGIT})
+            content = self.whole.assign_attrs(self.dataset.attrs)
+            del content.attrs["target"]
         needed = content.nbytes + HDF5_BYTES
         if self.file is not None:
             needed = self.file.stat().st_size
@@ -422,13 +448,41 @@ class Analysis:
 
     def _class_number(self, target: Target) -> int | None:
         """The class that a target is; None where it is none."""
-        if isinstance(target, int):
-            return target if 0 <= target < len(self.class_names) else None
-        known = target not in TARGETS and target in self.class_names
-        return self.class_names.index(target) if known else None
+        names = self.class_names
+        if isinstance(target, str):
+            if target in TARGETS:
+                return None
+            if target in names:
+                return names.index(target)
+            text = target.removeprefix("class ")
+            target = int(text) if text.isdecimal() and text.isascii() else -1
+        known = not isinstance(target, bool) and 0 <= target < len(names)
+        return int(target) if known else None
+
+    def _name_of(self, key: str) -> str:
+        """What is said of a target: its name, or that of the class."""
+        number = self._class_number(key)
+        return key if number is None else f"'{self.class_names[number]}'"
+
+    def _columns(self, class_idx: int, scope: Scope) -> list[int]:
+        """One class, or all of them but one that the others are compared with."""
+        if scope == "class":
+            return [class_idx]
+        return [c for c in range(len(self.class_names)) if c != self.compared_class]
+
+    def _check_compared(self, class_idx: int) -> None:
+        self._check_class(class_idx)
+        if class_idx == self.compared_class:
+            raise AnalysisError(AnalysisProblem.SAME_CLASS, name=self.class_names[class_idx])
 
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
             raise AnalysisError(
                 AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=len(self.class_names)
             )
+
+
+def _without_class(dataset: xr.Dataset, class_idx: int) -> xr.Dataset:
+    """Not a number in the column of a class that is compared with itself."""
+    others = xr.DataArray(np.arange(dataset.sizes["class"]) != class_idx, dims="class")
+    return dataset.assign({name: dataset[name].where(others) for name in _OF_CLASS})

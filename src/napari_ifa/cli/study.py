@@ -124,7 +124,12 @@ def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis.reading import reading_target
     from napari_ifa.disk import whole_folder
     from napari_ifa.export import check_dicom_source
-    from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
+    from napari_ifa.export.explanation import (
+        earlier_maps,
+        scale_notes,
+        write_dicom,
+        write_explanation,
+    )
     from napari_ifa.reading import read_volume
 
     of_scale = (options.percentiles, options.scale, options.basis)
@@ -176,7 +181,8 @@ def run_explain(options: argparse.Namespace) -> None:
     for path in written:
         say(str(options.out / path.name))
     fit = () if chosen.fit is None else chosen.fit.sentences
-    for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes, lacking, *fit):
+    of_map = (*chosen.map_notes, *scale_notes(chosen), lacking)
+    for note in (*volume.report.notes, *chosen.case.notes, *of_map, *fit):
         if note:
             say(note)
     if volume.report.missing:

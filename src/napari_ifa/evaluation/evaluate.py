@@ -46,7 +46,7 @@ from napari_ifa.evaluation.sections.left_out import left_out_sections
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
-from napari_ifa.models.targets import Target
+from napari_ifa.models.targets import IN_WORDS, Target
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted, listed
 
@@ -158,6 +158,7 @@ def evaluate(
     cohort = given_cohort(cohort)
     analysis.check(classifier)
     analysis = analysis if target is None else analysis.of_target(target)
+    analysis.check_every_class()
     choice = ScaleChoice(form, basis, scope)
     if not len(fractions):
         raise AnalysisError(EvaluationProblem.NO_SHARES)
@@ -209,7 +210,13 @@ def evaluate(
         skipped=batches.skipped,
         unlabelled=int((~known).sum()),
         notes=(*_notes(found, known, order, kind), *_skipped_notes(batches.skipped)),
-        consistency=Consistency(found.joined("sums"), found.joined("explained"), predicted, *whose),
+        consistency=Consistency(
+            found.joined("sums"),
+            found.joined("explained"),
+            predicted,
+            *whose,
+            answer=IN_WORDS[analysis.target],
+        ),
         masked_accuracy=None
         if sets is None
         else MaskedAccuracy(

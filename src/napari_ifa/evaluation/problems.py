@@ -43,6 +43,10 @@ class EvaluationProblem(Enum):
         "{folder} was made with another model or method than the analysis: {different} differ; run"
         " napari-ifa {command} again with this analysis."
     )
+    OTHER_TARGET = (
+        "{folder} is of classes compared with '{found}', and what is asked for is of '{expected}':"
+        " ask for '{found}', or run napari-ifa {command} again."
+    )
     # Cases
     FEW_LABELS = (
         "{cases} cases of the cohort have a label; what accuracy loses without features takes"

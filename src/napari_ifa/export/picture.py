@@ -44,8 +44,8 @@ def usual_cam(class_activation: NDArray[np.float32]) -> NDArray[np.float32]:
 def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str]) -> Figure:
     """One row per case: the image, S-CAM on the common scale, and its usual per-image CAM.
 
-    Each row shows the acquired slice with the strongest evidence for the class, of those that show
-    much of the body. All explanations are of one class on one common scale.
+    Each row shows the acquired slice with the strongest evidence, for the class or against it, of
+    those that show much of the body. All explanations are of one class on one common scale.
     """
     from matplotlib import figure as mpl
 
@@ -91,7 +91,8 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
         panel.set_yticks([])
         if first:
             panel.set_title(head, color="white", fontsize=11)
-    axes[0].set_ylabel(title, color="white", fontsize=10)
+    place = f"slice {index + 1} of {volume.shape[axis]}" if volume.shape[axis] > 1 else ""
+    axes[0].set_ylabel("\n".join(filter(None, [title, place])), color="white", fontsize=10)
     assert scale is not None
     colours = diverging_colours(s_cam, scale.neutral)
     colours[..., 3] *= _OVERLAY_OPACITY
@@ -100,14 +101,14 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
 
 
 def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -> int:
-    """The slice with the strongest evidence for the class, of those that show much of the body."""
+    """The slice with the strongest evidence, for or against, that shows much of the body."""
     if volume.shape[axis] == 1:
         # A picture, which may have channels of colour too.
         return 0
     low, high = default_window(volume).limits
     other = tuple(a for a in range(3) if a != axis)
     body = (volume.array > low + _TISSUE * (high - low)).sum(axis=other)
-    evidence = np.clip(np.nan_to_num(activation), 0.0, None).max(axis=other)
+    evidence = np.abs(np.nan_to_num(activation)).max(axis=other)
     shows_body = body >= _GOOD_PART * body.max()
     return int(np.where(shows_body, evidence if evidence.any() else body, -1).argmax())
 

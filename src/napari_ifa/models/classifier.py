@@ -141,10 +141,20 @@ class Classifier:
             return asked
         if len(self.targets) == 1:
             raise BundleError(BundleProblem.OUTPUTS_STAND_ALONE, asked=asked)
-        return self.class_index(asked)
+        try:
+            return self.class_index(asked)
+        except BundleError as error:
+            raise BundleError(
+                BundleProblem.NO_SUCH_TARGET,
+                asked=asked,
+                targets=", ".join(map(str, self.targets)),
+                known=error.facts["known"],
+            ) from error
 
     def wanted_targets(self, asked: Sequence[str | int] | None) -> tuple[Target, ...]:
         """The logit, and the targets asked for or else all there are; errors as of `target`."""
+        if isinstance(asked, str):
+            asked = [asked]
         wanted = self.targets if asked is None else map(self.target, asked)
         return tuple(dict.fromkeys([LOGIT, *wanted]))
 

@@ -16,6 +16,12 @@ LOGIT, OTHERS, RUNNER_UP = "logit", "others", "runner-up"
 #: The targets that are no class: y_c itself; y_c minus the mean of all other logits; y_c minus the
 #: largest other logit of the case.
 TARGETS: tuple[Target, ...] = (LOGIT, OTHERS, RUNNER_UP)
+#: What is explained, in words.
+IN_WORDS = {
+    LOGIT: "logit",
+    OTHERS: "logit minus the mean of the others",
+    RUNNER_UP: "logit minus the largest other",
+}
 
 
 def possible_targets(output_activation: str, classes: int) -> tuple[Target, ...]:

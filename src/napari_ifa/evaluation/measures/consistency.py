@@ -225,9 +225,10 @@ class Consistency(Numbers):
     Attributes
     ----------
     sums : ``[N, C, 4]``, see `map_sums`; the kinds are those of `KINDS`.
-    logits : ``[N, C]``.
+    logits : ``[N, C]``; differences of them, where the maps are of those.
     predicted : ``[N]``, the class explained where it is the predicted one.
     class_names : one per class.
+    answer : what the maps explain and their sums stand beside, in words.
     seed : of the bootstrap.
     groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
@@ -238,6 +239,7 @@ class Consistency(Numbers):
     class_names: tuple[str, ...]
     seed: int = 0
     groups: Groups = None
+    answer: str = "logit"
 
     def pair(self, kind: int, class_idx: int | None = None) -> tuple[Floats, Floats]:
         """Sums and logits of one class over all cases, or of each case's predicted class."""

@@ -79,12 +79,18 @@ def check_provenance(
             EvaluationProblem.OTHER_COMMAND, folder=folder, found=written_by[:20], command=command
         )
     expected = provenance_of(command, analysis)
+    compared = provenance.get("target", LOGIT)
+    if compared != analysis.target:
+        raise AnalysisMismatchError(
+            EvaluationProblem.OTHER_TARGET,
+            folder=folder,
+            found=compared[:40],
+            expected=analysis.target,
+            command=command,
+        )
     different = differing(provenance, expected)
-    different += [
-        key
-        for key in ("method", "target")
-        if provenance.get(key, LOGIT) != expected.get(key, LOGIT)
-    ]
+    if provenance.get("method") != expected.get("method"):
+        different.append("method")
     if different:
         raise AnalysisMismatchError(
             EvaluationProblem.OTHER_MODEL,

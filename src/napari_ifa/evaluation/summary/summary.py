@@ -85,6 +85,7 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
         raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
     if len({a.target for a in pair}) > 1:
         raise AnalysisMismatchError(EvaluationProblem.NOT_COMPARABLE, different="targets")
+    analysis.check_every_class()
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (
