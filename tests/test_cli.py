@@ -101,9 +101,12 @@ def test_explain_writes_s_cam_on_the_sources_grid(
     np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
     rows = json.loads((tmp_path / f"{kind}prediction_bright_lesion{chosen}.json").read_text())
     # What a study is read with: all other classes, and the centred scale of the strongest places.
-    assert rows[0]["compared_with"] == "all others"
-    assert (rows[0]["scale_form"], rows[0]["scale_basis"]) == ("centred", "extremes")
-    assert rows[0]["scale_low"].startswith("-P90 = -")
+    (of_map,) = [row for row in rows if row["explained"]]
+    assert of_map["compared_with"] == "all others"
+    assert (of_map["scale_form"], of_map["scale_basis"]) == ("centred", "extremes")
+    assert of_map["scale_low"].startswith("-P90 = -")
+    assert {row["compared_with"] for row in rows if row is not of_map} == {""}
+    assert b"bright lesion against all others" in bytes(written.header["descrip"])
     assert sum(row["probability"] for row in rows) == pytest.approx(1.0)
     changed = any(row["logit"] != pytest.approx(row["masked_logit"]) for row in rows)
     assert changed is (features != "all")
@@ -269,7 +272,8 @@ def test_a_case_is_explained_against_other_classes(tmp_path: Path) -> None:
     words = ["explain", "--bundle", bundle, str(samples.dicom_series()), "--analysis", analysis]
     words += ["--compare-with", "runner-up", "--scale", "centred", "--basis", "auto", "--dicom"]
     assert main([*words, "-o", str(out)]) == 0
-    row = json.loads(next(out.glob("prediction_*.json")).read_text())[0]
+    rows = json.loads(next(out.glob("prediction_*.json")).read_text())
+    (row,) = [row for row in rows if row["explained"]]
     assert row["compared_with"].startswith("the runner-up, ")
     assert (row["scale_form"], row["scale_basis"]) == ("centred", "extremes")
     assert row["scale_low"].startswith("-P90 = -")

@@ -66,8 +66,8 @@ def consistency_sections(found: Consistency) -> Iterator[Section]:
         key="consistency",
         title="Consistency of maps and answers",
         meaning=(
-            f"Over {len(found.logits)} cases the sum of a map correlates with {_answer(found)}"
-            f" ({'the predicted class' if several else 'the output'}): {told}."
+            f"Over {len(found.logits)} cases the sum of a map correlates with the"
+            f" {'predicted class' if several else 'output'}'s {found.answer}: {told}."
             + " A range by class is that of each class's own coefficient over all cases."
             * several
         ),
