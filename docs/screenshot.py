@@ -47,8 +47,6 @@ def main(target: Path = IMAGE) -> int:
     wait_until(lambda: session.explanation is not None and not jobs.busy)
     session.run_analysis(samples.cohort("clean"), "training", "gradcam")
     wait_until(lambda: session.analysis is not None and not jobs.busy)
-    # A lesion fills little of a head: its evidence is shown on the scale of the cases' extremes.
-    session.choose_basis("extremes")
     # The slice where the evidence for the class is strongest.
     strongest = session.explanation.class_activation.array
     slices = [float(values[values > 0].sum()) for values in strongest]

@@ -57,7 +57,8 @@ PROVENANCE = Provenance(
     method="gradcam",
     scale="P10 = -1.2, P90 = 3.4 logits, basis voxels, scope class",
 )
-COLOURING = Colouring(as_24_bits, (-1.0, 1.0), -0.3, ((0.1, "P10"), (0.9, "P90")), "pneumonia")
+SIDES = ("against pneumonia", "for pneumonia")
+COLOURING = Colouring(as_24_bits, (-1.0, 1.0), -0.3, ((0.1, "P10"), (0.9, "P90")), SIDES)
 
 
 #: Real images by name.

@@ -100,8 +100,13 @@ def test_explain_writes_s_cam_on_the_sources_grid(
     assert written.shape == source.shape
     np.testing.assert_allclose(written.affine, source.affine, atol=1e-5)
     rows = json.loads((tmp_path / f"{kind}prediction_bright_lesion{chosen}.json").read_text())
-    assert rows[0]["scale_basis"] == "voxels"
-    assert rows[0]["scale_low"].startswith("P10 = ")
+    # What a study is read with: all other classes, and the centred scale of the strongest places.
+    (of_map,) = [row for row in rows if row["explained"]]
+    assert of_map["compared_with"] == "all others"
+    assert (of_map["scale_form"], of_map["scale_basis"]) == ("centred", "extremes")
+    assert of_map["scale_low"].startswith("-P90 = -")
+    assert {row["compared_with"] for row in rows if row is not of_map} == {""}
+    assert b"bright lesion against all others" in bytes(written.header["descrip"])
     assert sum(row["probability"] for row in rows) == pytest.approx(1.0)
     changed = any(row["logit"] != pytest.approx(row["masked_logit"]) for row in rows)
     assert changed is (features != "all")
@@ -256,6 +261,26 @@ def test_explain_says_what_was_corrected_in_the_image_and_writes_it_down(
     assert row["image"].endswith(" · slices interpolated")
     comment = pydicom.dcmread(next(out.glob("*.dcm"))).ImageComments
     assert f"; image {row['image']}; " in comment
+
+
+def test_a_case_is_explained_against_other_classes(tmp_path: Path) -> None:
+    bundle, cohort = str(samples.bundle("clean")), str(samples.cohort("clean"))
+    analysis = str(tmp_path / "a.nc")
+    options = ["--bundle", bundle, "--cohort", cohort, "--split", "validation", "-o", analysis]
+    assert main(["analyze", *options]) == 0
+    out = tmp_path / "maps"
+    words = ["explain", "--bundle", bundle, str(samples.dicom_series()), "--analysis", analysis]
+    words += ["--compare-with", "runner-up", "--scale", "centred", "--basis", "auto", "--dicom"]
+    assert main([*words, "-o", str(out)]) == 0
+    rows = json.loads(next(out.glob("prediction_*.json")).read_text())
+    (row,) = [row for row in rows if row["explained"]]
+    assert row["compared_with"].startswith("the runner-up, ")
+    assert (row["scale_form"], row["scale_basis"]) == ("centred", "extremes")
+    assert row["scale_low"].startswith("-P90 = -")
+    described = pydicom.dcmread(next(out.glob("*.dcm")), stop_before_pixels=True)
+    frame = described.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    assert f"against {row['compared_with']}" in frame.DerivationDescription
+    assert "centred, -P90" in frame.DerivationDescription
 
 
 def test_missing_slices_are_refused_with_the_option_that_allows_them(

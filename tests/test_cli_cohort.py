@@ -65,6 +65,40 @@ def test_five_commands_lead_from_images_to_a_report(folder: Path, capsys) -> Non
         assert title in page
 
 
+def test_results_of_another_target_are_told_apart(folder: Path, tmp_path: Path, capsys) -> None:
+    analysis = str(folder / "a.nc")
+    cases = ["--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
+    others = ["--compare-with", "others"]
+    evaluation = str(tmp_path / "evaluation")
+    options = ["--scale", "centred", "--basis", "auto", "--scope", "all", *others]
+    assert main(["evaluate", "--analysis", analysis, *cases, *options, "-o", evaluation]) == 0
+    capsys.readouterr()
+    report = ["report", analysis, "--evaluation", evaluation]
+
+    assert main([*report, *others, "-o", str(tmp_path / "others.html")]) == 0
+    assert main([*report, "-o", str(tmp_path / "logit.html")]) == 2
+
+    assert "compared with 'others', and what is asked for is of 'logit'" in capsys.readouterr().err
+    page = (tmp_path / "others.html").read_text("utf-8")
+    assert "centred scale, basis auto" in page
+    assert "one scale for all classes" in page
+
+
+def test_a_class_is_compared_with_where_it_was_counted(tmp_path: Path, capsys) -> None:
+    cases = ["--bundle", BUNDLE, "--cohort", COHORT, "--split", "validation"]
+    pair = ["--compare-with", "dark lesion"]
+    path = str(tmp_path / "pair.nc")
+    assert main(["analyze", *cases, *pair, "-o", path]) == 0
+    assert load_analysis(path).held_targets == ("logit", "others", "runner-up", "class 2")
+    capsys.readouterr()
+    for command in (["findings"], ["report"]):
+        options = ["--compare-with", "2", "-o", str(tmp_path / command[0])]
+        assert main([*command, path, *options]) == 2
+        assert "'dark lesion', that class itself has no numbers" in capsys.readouterr().err
+    assert main(["findings", path, "--compare-with", "healthy", "-o", str(tmp_path / "f")]) == 2
+    assert "with 'healthy' among its targets" in capsys.readouterr().err
+
+
 def test_nothing_is_left_of_the_way_to_an_analysis(folder: Path) -> None:
     assert [file.name for file in folder.glob("a.nc*")] == ["a.nc"]
 

@@ -38,6 +38,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _without_others(values: xr.DataArray) -> xr.DataArray:
+    return values.where(values["compared_with"] != "others")
+
+
 @pytest.fixture(autouse=True)
 def _quick_collections() -> Iterator[None]:
     """What was there before is not looked through after every file."""
@@ -223,6 +227,13 @@ def test_values_that_no_cohort_has_are_refused_by_name(
         ("fine_count", lambda d: d.assign(voxel_count=d["voxel_count"] + 1)),
         ("feature", lambda d: d.isel(feature=[])),
         ("case", lambda d: d.isel(case=[])),
+        ("compared_with", lambda d: d.assign_coords(compared_with=["logit", "class 2"])),
+        ("compared_with", lambda d: d.assign_coords(compared_with=["logit", "logit"])),
+        ("compared_with", lambda d: d.isel(compared_with=[1, 0])),
+        ("importance_all", lambda d: d.assign(importance_all=d["importance_all"][0])),
+        ("importance_all", lambda d: d.drop_vars("compared_with")),
+        ("importance_all", lambda d: d.assign(importance_all=_without_others(d["importance_all"]))),
+        ("fine_bins", lambda d: d.assign(fine_bins=d["fine_bins"] + [[0, 0], [0, 1]])),
         ("output_activation", lambda d: d.assign_attrs(output_activation="guess")),
         ("method", lambda d: d.assign_attrs(method=3)),
         ("notes", lambda d: d.assign_attrs(notes=np.zeros(3))),

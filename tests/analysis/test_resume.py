@@ -40,8 +40,11 @@ def whole(cohort: Cohort) -> Analysis:
 
 
 def assert_same(one: Analysis, other: Analysis) -> None:
-    """Bit for bit, all but the time at which they were made."""
-    assert one.dataset.drop_attrs(deep=False).identical(other.dataset.drop_attrs(deep=False))
+    """Bit for bit and for every target, all but the time at which they were made."""
+    assert one.held_targets == other.held_targets == ("logit", "others")
+    for target in one.held_targets:
+        ours, theirs = (a.of_target(target).dataset.drop_attrs(deep=False) for a in (one, other))
+        assert ours.identical(theirs), target
     different = {k for k, v in one.dataset.attrs.items() if other.dataset.attrs[k] != v}
     assert different <= {"created"}
 

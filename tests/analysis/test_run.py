@@ -456,7 +456,7 @@ def test_a_file_of_version_1_is_read(analysis: Analysis) -> None:
     """Written by the release that knew neither skipped cases nor regressions."""
     old = load_analysis(Path(__file__).parent / "data" / "format_1.nc", tiny_classifier())
 
-    assert old.dataset.attrs["format_version"] == 3
+    assert old.dataset.attrs["format_version"] == 4
     assert int(old.dataset["cases_all"]) == 3
     assert old.skipped == ()
     assert old.duplicates == ()

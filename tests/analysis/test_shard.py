@@ -33,16 +33,18 @@ def whole(cohort) -> Analysis:
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(shard=st.integers(1, CASES + 3), batch=st.integers(1, CASES), loaders=st.integers(1, 4))
 def test_shards_and_batches_of_any_size_are_the_whole(shard, batch, loaders, cohort, whole) -> None:
-    found = analyze(
-        tiny_classifier(), cohort, shard_size=shard, batch_size=batch, loaders=loaders
-    ).dataset
+    made = analyze(tiny_classifier(), cohort, shard_size=shard, batch_size=batch, loaders=loaders)
 
-    for name, variable in whole.dataset.variables.items():
-        if variable.dtype.kind in "iu":
-            assert found[name].values.tobytes() == variable.values.tobytes(), name
-        elif variable.dtype.kind == "f":
-            np.testing.assert_allclose(found[name], variable, rtol=1e-6, atol=1e-9, err_msg=name)
-    assert found["case"].values.tolist() == whole.dataset["case"].values.tolist()
+    for target in whole.held_targets:
+        found, expected = made.of_target(target).dataset, whole.of_target(target).dataset
+        for name, variable in expected.variables.items():
+            if variable.dtype.kind in "iu":
+                assert found[name].values.tobytes() == variable.values.tobytes(), name
+            elif variable.dtype.kind == "f":
+                np.testing.assert_allclose(
+                    found[name], variable, rtol=1e-6, atol=1e-9, err_msg=name
+                )
+        assert found["case"].values.tolist() == expected["case"].values.tolist()
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)
@@ -67,18 +69,22 @@ def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:
     shard.save(tmp_path / "again.npz")
     again = Shard.load(tmp_path / "again.npz")
 
-    assert (shard.sums, again.sums) != (None, None)
-    for name, column in vars(shard.rows).items():
-        assert vars(again.rows)[name].tobytes() == column.tobytes(), name
-    for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
-        one, other = (getattr(s.sums.distribution, name) for s in (shard, again))
-        assert one.tobytes() == other.tobytes(), name
-    assert again.sums.distribution.totals.tolist() == shard.sums.distribution.totals.tolist()
-    assert again.sums.distribution.squares.tolist() == shard.sums.distribution.squares.tolist()
-    for name in ("average", "deviations", "positive", "cases"):
-        for which in ("all", "true", "correct"):
-            one, other = (getattr(getattr(s.sums, which), name) for s in (shard, again))
-            assert one.tobytes() == other.tobytes(), (which, name)
+    for name, column in vars(shard.cases.rows).items():
+        assert vars(again.cases.rows)[name].tobytes() == column.tobytes(), name
+    assert list(again.counted.targets) == ["logit", "others"]
+    for target, sums in shard.counted.targets.items():
+        same = again.counted.targets[target]
+        for name, column in vars(shard.cases.targets[target]).items():
+            assert vars(again.cases.targets[target])[name].tobytes() == column.tobytes(), name
+        for name in ("bins", "counts", "minimum", "maximum", "not_finite"):
+            one, other = (getattr(found.distribution, name) for found in (sums, same))
+            assert one.tobytes() == other.tobytes(), name
+        assert same.distribution.totals.tolist() == sums.distribution.totals.tolist()
+        assert same.distribution.squares.tolist() == sums.distribution.squares.tolist()
+        for name in ("average", "deviations", "positive", "cases"):
+            for which in ("all", "true", "correct"):
+                one, other = (getattr(getattr(found, which), name) for found in (sums, same))
+                assert one.tobytes() == other.tobytes(), (which, name)
 
 
 def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
@@ -88,4 +94,5 @@ def test_a_shard_of_skipped_cases_alone_comes_back(tmp_path: Path) -> None:
     shard.save(tmp_path / "shard.npz")
     again = Shard.load(tmp_path / "shard.npz")
 
-    assert (again.number, again.sums, again.rows, again.skipped) == (4, None, None, shard.skipped)
+    assert (again.number, again.counted, again.cases) == (4, None, None)
+    assert again.skipped == shard.skipped

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +40,10 @@ from napari_ifa.analysis.fit.statistics import (
 from napari_ifa.cam import CutNetwork
 from tests.benchmarks import fit_probes as probes
 from tests.benchmarks import machine
-from tests.benchmarks.paper.datasets import SETS
-from tests.benchmarks.paper.networks import plans
-from tests.benchmarks.paper.training import trained_bundle
+from tests.benchmarks.published import publish
+from tests.benchmarks.small_sets import SMALL_SETS, report, small_set
 
-#: Names of the sets here and in ``paper.datasets``; epochs of a network that is trained.
-NAMES = {
-    "sample heads": ("sample_heads", 0),
-    "chest X-rays": ("chest_xray", 10),
-    "breast ultrasound": ("breast_ultrasound", 10),
-    "LIDC cubes": ("lidc_nodules", 40),
-}
-BEGIN, END = "<!-- figures: written by fit.py -->", "<!-- end of figures -->"
+MARKS = ("<!-- figures: written by fit.py -->", "<!-- end of figures -->")
 HELD_OUT = 0.1
 #: What must be: the least share found outside of what does not belong, of inverted images, the
 #: greatest share of held-out cases called outside, and the share called unusual.
@@ -91,27 +82,15 @@ def main() -> None:
     }
     text = in_words(result)
     print(text)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    if options.page:
-        page = options.page.read_text("utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+    publish(result, text, file=options.json, page=options.page, marks=MARKS)
 
 
 def measured_set(name: str, work: Path, options: Any) -> dict[str, Any]:
     """All figures of one set."""
-    key, epochs = NAMES[name]
-    dataset = SETS[key](options.data, work)
-    if epochs:
-        plan = plans(key, len(dataset.classes))[0]
-        plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs))
-        bundle = trained_bundle(plan, dataset, work, _report).folder
-    else:
-        bundle = samples.bundle("clean")
+    dataset, bundle = small_set(name, options.data, work)
     classifier = ifa.load_classifier(bundle, device="cpu")
-    if epochs:
+    key, trained = SMALL_SETS[name]
+    if trained:
         training, test = list(dataset.training.cases), list(dataset.test.cases)
     else:
         # The validation split too.
@@ -121,7 +100,7 @@ def measured_set(name: str, work: Path, options: Any) -> dict[str, Any]:
         test = [case for case in everything if case.id not in known]
     cases = (training + test)[:: options.every]
     volumes = [case.read() for case in cases]
-    _report(f"{name}: {len(cases)} cases")
+    report(f"{name}: {len(cases)} cases")
     with CutNetwork(classifier.network, classifier.target_layer, early=True) as cut:
         of_cases = [_of_one(classifier, cut, volume) for volume in volumes]
         measured = Measured(
@@ -330,15 +309,11 @@ def _group(key: str, case: ifa.analysis.Case) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="public data")
     parser.add_argument("--work", type=Path, help="keeps the bundles (default: a temporary folder)")
-    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(NAMES))
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SMALL_SETS))
     parser.add_argument("--probes", type=int, default=40, help="images of each kind (40)")
     parser.add_argument("--splits", type=int, default=2, help="times every tenth is left out (2)")
     parser.add_argument("--every", type=int, default=1, help="takes every n-th case: to try it")

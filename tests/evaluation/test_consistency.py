@@ -256,7 +256,7 @@ def test_one_output_has_no_predicted_class() -> None:
     )
 
     assert list(one.correlations) == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    assert "logit of the output" in sections_of(one)[0].meaning
+    assert "with the output's logit" in sections_of(one)[0].meaning
 
 
 def test_the_pooling_scale_is_centred_on_zero_and_reaches_the_strongest_cases() -> None:

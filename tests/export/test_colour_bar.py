@@ -17,7 +17,8 @@ def red_above_blue_below(values: np.ndarray) -> np.ndarray:
     return np.stack([above, np.zeros_like(above), ~above, np.ones_like(above)], -1).astype(float)
 
 
-BAR = Colouring(red_above_blue_below, (-1.0, 1.0), 0.2, ((0.1, "P10"), (0.9, "P90")), "pneumonia")
+SIDES = ("against pneumonia", "for pneumonia")
+BAR = Colouring(red_above_blue_below, (-1.0, 1.0), 0.2, ((0.1, "P10"), (0.9, "P90")), SIDES)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
@@ -46,7 +47,7 @@ def test_every_mark_and_every_word_is_drawn() -> None:
         colour_bar(replace(BAR, marks=BAR.marks[:1]), "S-CAM", 512),
         colour_bar(replace(BAR, marks=BAR.marks[1:]), "S-CAM", 512),
         colour_bar(replace(BAR, neutral=-0.5), "S-CAM", 512),
-        colour_bar(replace(BAR, class_name="effusion"), "S-CAM", 512),
+        colour_bar(replace(BAR, sides=("against effusion", "for effusion")), "S-CAM", 512),
         colour_bar(BAR, "FS-S-CAM", 512),
     ]
     for other in others:
@@ -64,7 +65,9 @@ def test_the_warning_stands_at_the_foot(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["x" * 200, "many words " * 30, "肺炎", ""])
 def test_a_long_name_stays_in_the_margin_and_leaves_room_for_the_bar(name: str) -> None:
-    picture = colour_bar(replace(BAR, class_name=name), "FS-class activation", 64)
+    picture = colour_bar(
+        replace(BAR, sides=(f"against {name}", f"for {name}")), "FS-class activation", 64
+    )
 
     assert picture.shape == (*bar_size(64), 3)
     # Nothing reaches the edge, where a word would be cut.

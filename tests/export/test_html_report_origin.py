@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import AnalysisMismatchError
 from napari_ifa.evaluation.section import Section
@@ -45,7 +46,7 @@ def test_it_tells_which_cohorts_evaluation_and_findings_are_of(
 ) -> None:
     cohort = replace(read_cohort(write_cohort(tmp_path, CASES)), name="<feet>", split="test")
     test = Analysis(analysis.dataset.assign_attrs(cohort_name="hands", cohort_sha256="x"))
-    on = provenance_of("evaluate", analysis, top=0.1) | evaluated_on(cohort, "voxels")
+    on = provenance_of("evaluate", analysis, top=0.1) | evaluated_on(cohort, ScaleChoice())
     write_sections([section("e")], tmp_path / "e", on)
     found = TracedSections((section("f"),), provenance_of("findings", test, analysis))
 

@@ -87,7 +87,8 @@ def test_the_bar_marks_the_percentiles_or_the_ends(
     on_scale, raw = colouring(scaled), colouring(explanation)
     assert scaled.scale is not None
     assert (on_scale.limits, on_scale.neutral) == ((-1, 1), scaled.scale.neutral)
-    assert on_scale.marks == ((0.1, "P10"), (0.9, "P90"))
+    scale = scaled.scale
+    assert on_scale.marks == ((0.1, f"P10: {scale.p_low:+.2g}"), (0.9, f"P90: {scale.p_high:+.2g}"))
     end = np.abs(explanation.activation_map).max()
     assert raw.limits == pytest.approx((-end, end))
     for bar in (on_scale, raw):

@@ -67,6 +67,27 @@ def _datasets(file: Any) -> list[str]:
     return sorted(name for name, entry in file.items() if isinstance(entry, h5py.Dataset))
 
 
+def _targets(file: Any, dice: random.Random) -> str:
+    """What the classes are compared with is of another name, twice there, or counted wrongly."""
+    kind = dice.choice(["renamed", "twice", "turned", "moved"])
+    names = file["compared_with"]
+    if kind == "renamed":
+        said = dice.choice(["class 99", "class -1", "logit", "..", "class x", text(dice) or "x"])
+        said = said.replace("\0", "").encode("utf-8", "replace").decode()
+        names[dice.randrange(len(names))] = said
+    elif kind == "twice":
+        names[...] = np.array([names[0]] * len(names), object)
+    elif kind == "turned":
+        names[...] = names[()][::-1]
+    else:
+        bins = file["fine_bins"][()]
+        by = dice.choice([1, -1, 10**9, 2**62])
+        bins.flat[0] += by
+        bins.flat[-1] -= by
+        file["fine_bins"][...] = bins
+    return kind
+
+
 def _value(file: Any, dice: random.Random) -> str:
     """One number is as it cannot be."""
     numeric = [n for n in _datasets(file) if file[n].dtype.kind in "fiu" and file[n].size]
@@ -178,7 +199,7 @@ def _attribute(file: Any, dice: random.Random) -> str:
 
 def _text(file: Any, dice: random.Random) -> str:
     """Names of classes and cases that do harm where they are shown, or are equal."""
-    name = dice.choice(["class", "case"])
+    name = dice.choice(["class", "case", "compared_with"])
     said = text(dice).replace("\0", "").encode("utf-8", "replace").decode()
     same = dice.random() < 0.4
     values = [said if same else f"{said} {n}" for n in range(file[name].shape[0])]
@@ -205,5 +226,5 @@ def _more(file: Any, dice: random.Random) -> str:
 
 CONTENTS: list[Callable[[Any, random.Random], str]] = [
     *(_value, _value, _value, _other_data, _other_data, _gone, _linked, _stored_outside),
-    *(_attribute, _attribute, _text, _text, _more),
+    *(_attribute, _attribute, _text, _text, _more, _targets, _targets),
 ]

@@ -19,7 +19,7 @@ def legend(qtbot):
 
 
 def explanation_with(scale):
-    return SimpleNamespace(scale=scale, class_names=("healthy", "lesion"), class_idx=1)
+    return SimpleNamespace(scale=scale, sides=("against lesion", "for lesion"), largest=2.5)
 
 
 def colour_at(legend, value):
@@ -46,12 +46,21 @@ def test_neutral_lies_at_tanh_beta_and_is_grey(legend):
 def test_ends_are_words(legend):
     legend.show_explanation(explanation_with(CommonScale(-1.0, 1.0)))
     assert legend.ends == ("against lesion", "for lesion")
+    assert legend.marks == [(0.1, "P10: -1"), (0.9, "P90: +1")]
     assert "80 %" in legend.toolTip()
+    centred = CommonScale(-3.25, 3.25, 90, 90, "extremes", form="centred", ratio=12, cases=30)
+    legend.show_explanation(explanation_with(centred))
+    assert legend.marks == [(-0.9, "-P90: -3.2"), (0.9, "P90: +3.2")]
+    assert legend.neutral == 0
+    assert "are 12 times the voxels' P90" in legend.toolTip()
+    assert "30 cases, too few to rely on" in legend.toolTip()
 
 
 def test_without_a_scale_neutral_lies_in_the_middle(legend):
     legend.show_explanation(explanation_with(None))
     assert legend.neutral == 0.0
+    assert legend.marks == [(-1.0, "-2.5"), (1.0, "+2.5")]
+    assert "±2.5 logits" in legend.toolTip()
 
 
 def test_nothing_open_nothing_drawn(legend):

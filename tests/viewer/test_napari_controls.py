@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton, QSlider
 
 from napari_ifa.analysis import CohortFit
+from napari_ifa.analysis.scale import PAPER, ScaleChoice
 from napari_ifa.reading import read_volume
 from napari_ifa.viewer.scene.orientation import RADIOLOGICAL
 from napari_ifa.viewer.scene.study_layer import image_layer_data
@@ -46,7 +47,7 @@ def desk(window, qtbot):
     session.set_volume(None)
     session.set_classifier(None)
     session.set_analysis(None)
-    session.choose_basis("voxels")
+    session.choose_scale(PAPER)
     window.importance.pin.setChecked(False)
     window.viewer.layers.clear()
     window.viewer.dims.margin_left = (0,) * window.viewer.dims.ndim
@@ -296,7 +297,7 @@ def type_first(desk, combo):
 def test_another_class_and_scale_are_no_change_that_is_put_back(explained):
     explained.said.clear()
     explained.session.select_class(1)
-    explained.session.choose_basis("extremes")
+    explained.session.choose_scale(ScaleChoice(basis="extremes"))
     explained.click(explained.study.view.plane_buttons["3D"])
     explained.session.select_class(0)
     explained.click(explained.importance.buttons["Invert"])

@@ -33,6 +33,7 @@ def explanation_of(features, image_shape, scale=None, grid_spacing=(1, 1, 1), ke
         weighted_features=features,
         mask=mask,
         scale=scale,
+        largest=float(np.abs(features.sum(axis=0)).max()) or 1.0,
     )
 
 

@@ -39,6 +39,8 @@ def explained(desk, tmp_path, analysis):
     desk.session.set_analysis(analysis)
     desk.session.open_path(write_image(tmp_path / "case.nii", VALUES))
     desk.settle(lambda: desk.session.explanation is not None)
+    # The numbers below are those of single logits.
+    desk.session.compare_with("logit")
     return desk
 
 
@@ -415,6 +417,8 @@ def test_a_model_that_says_nothing_of_its_outputs_has_no_probabilities_until_tol
     assert notes.text.text() == "N."
     assert notes.choice.isVisibleTo(desk.explain)
     assert desk.session.classifier.source.output_activation == "softmax"
+    desk.settle(lambda: desk.session.explanation.target == "others")
+    assert not table.isColumnHidden(P_ALL)
 
 
 def test_a_model_that_says_how_it_answers_is_not_asked_about(explained):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.analysis import FeatureMask, analyze, explain
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.reading import read_volume
 from napari_ifa.viewer.docks import dock_all
@@ -91,8 +92,8 @@ def test_without_an_analysis_the_raw_activation_is_shown_about_zero(desk, volume
     assert overlay.name == "evidence map, no common scale"
     low, high = overlay.contrast_limits
     assert low == -high
-    # a = x / 8, largest at 8.
-    assert high == pytest.approx(1.0)
+    # a = (x/2 + 2x) / 8, of "none" against "lesion", largest at 8.
+    assert high == pytest.approx(2.5)
     assert desk.explain.no_scale.isVisible()
     assert "cannot be compared" in desk.explain.no_scale.text()
 
@@ -108,10 +109,12 @@ def test_a_mask_changes_the_overlay_in_place(explained):
 def test_another_scale_changes_the_overlay_in_place(explained):
     overlay = explained.scene.map.layer
     before = explained.session.explanation.scale.neutral
-    explained.session.choose_basis("extremes")
+    explained.session.choose_scale(ScaleChoice(basis="extremes"))
     explanation = explained.session.explanation
     assert explained.scene.map.layer is overlay
-    assert explanation.scale.neutral != pytest.approx(before)
+    assert before == 0
+    assert (explanation.scale.form, explanation.scale.basis) == ("paper", "extremes")
+    assert explanation.scale.neutral != 0
     np.testing.assert_allclose(np.asarray(overlay.data), explanation.s_cam.array, atol=1e-6)
     assert overlay.colormap.map(np.array([(explanation.scale.neutral + 1) / 2]))[0, 3] == 0
     assert overlay.metadata["neutral"] == explanation.scale.neutral
@@ -253,7 +256,8 @@ def test_oblique_overlay_lies_on_the_study(desk, tmp_path):
     desk.session.set_volume(volume_from_file_order(array, turn, SourceOrder(kind="nifti")))
     desk.session.set_classifier(tiny_classifier())
     desk.settle(lambda: desk.scene.map.layer is not None)
-    expected = explain(tiny_classifier(), desk.session.volume).class_activation.array
+    alone = explain(tiny_classifier(), desk.session.volume, target="others")
+    expected = alone.class_activation.array
     np.testing.assert_allclose(np.asarray(desk.scene.map.layer.data), expected, atol=1e-6)
     assert desk.study.view.badge.isVisible()
     assert "oblique 17°" in desk.study.view.badge.text()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ifa.analysis import FeatureMask, analyze, load_analysis
+from napari_ifa.analysis.scale import READING
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.errors import Cancelled, IfaError, UntrustedModelError
 from napari_ifa.reading import read_volume
@@ -105,15 +106,19 @@ def test_an_analysis_brings_the_common_scale(session, volume, analysis):
     session.set_volume(volume)
     session.set_classifier(tiny_classifier())
     session.set_analysis(analysis)
-    assert session.explanation.scale == analysis.scale(0)
-    np.testing.assert_allclose(session.importance(), analysis.importance(0))
+    others = analysis.of_target("others")
+    assert session.explanation.scale == others.scaled(0, READING)
+    np.testing.assert_allclose(session.importance(), others.importance(0))
     session.choose_importance("true")
-    np.testing.assert_allclose(session.importance(), analysis.importance(0, "true"))
+    np.testing.assert_allclose(session.importance(), others.importance(0, "true"))
 
 
 def test_contributions_are_of_the_class_on_show(explained):
-    np.testing.assert_allclose(explained.explanation.contributions, [4.5, 0.0])
+    # Of two classes each is compared with the other: weights 1 - ½ and 0 - 2.
+    np.testing.assert_allclose(explained.explanation.contributions, [2.25, 9.0])
     explained.select_class(1)
+    np.testing.assert_allclose(explained.explanation.contributions, [-2.25, -9.0])
+    explained.compare_with("logit")
     np.testing.assert_allclose(explained.explanation.contributions, [2.25, -9.0])
 
 
@@ -326,7 +331,8 @@ def test_what_is_on_the_screen_is_never_of_another_analysis_than_the_named_one(e
     assert explained.analysis is other
     assert explained.explanation is None, "that of the other one is gone at once"
     explained.runner.release()
-    assert explained.explanation.analysis is other
+    assert explained.explanation.analysis.case_ids == other.case_ids
+    assert explained.analysis is other
 
 
 def test_another_study_opens_with_all_features_unless_they_are_pinned(explained, tmp_path):
@@ -371,7 +377,7 @@ def test_a_cohort_without_a_scale_is_said_and_the_raw_map_shown(session, volume,
     session.set_classifier(tiny_classifier())
     session.set_volume(volume)
     assert session.explanation.scale is None
-    assert "needs two different values" in session.heard.sentences[-1][1]
+    assert "a common scale needs one above 0" in session.heard.sentences[-1][1]
 
 
 def test_an_analysis_needs_a_model(session, tmp_path):

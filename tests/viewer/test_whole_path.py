@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_ifa import samples
 from napari_ifa.analysis import FeatureMask, analyze, explain, load_analysis
 from napari_ifa.analysis.colour import evidence_strength
+from napari_ifa.analysis.scale import READING, ScaleChoice
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.models import load_classifier
 from napari_ifa.reading import read_volume
@@ -67,7 +68,7 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     classifier = load_classifier(samples.bundle("clean"))
     volume = read_volume(samples.dicom_series())
     analysis = load_analysis(analysis_file("clean"))
-    expected = explain(classifier, volume, analysis)
+    expected = explain(classifier, volume, analysis, target="others").select(choice=READING)
 
     image, overlay = desk.scene.image, desk.scene.map.layer
     np.testing.assert_array_equal(image.data, volume.array)
@@ -76,12 +77,12 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
         np.testing.assert_allclose(layer.scale, volume.spacing)
         np.testing.assert_allclose(layer.translate, volume.translate)
         assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
-    neutral = analysis.scale(expected.class_idx).neutral
-    assert overlay.colormap.map(np.array([(neutral + 1) / 2]))[0, 3] == 0
-    assert desk.explain.legend.neutral == pytest.approx(neutral)
+    assert overlay.colormap.map(np.array([0.5]))[0, 3] == 0
+    assert desk.explain.legend.neutral == 0
+    assert desk.explain.legend.ends == ("for all others", "for bright lesion")
     assert not desk.explain.no_scale.isVisible()
 
-    importance = analysis.importance(expected.class_idx)
+    importance = analysis.of_target("others").importance(expected.class_idx)
     assert desk.top_feature() == importance.argmax()
     desk.click_check_box(desk.top_feature())
     without = expected.select(mask=FeatureMask.without(importance.size, [int(importance.argmax())]))
@@ -90,26 +91,37 @@ def test_dicom_study_model_analysis_and_features_by_click(open_all, analysis_fil
     assert desk.probability(row, P_ALL) == pytest.approx(expected.probabilities[row], abs=1e-4)
     masked = without.masked_probabilities[row]
     assert desk.probability(row, P_CHOSEN) == pytest.approx(masked, abs=1e-4)
-    # The answer loses just what the feature contributed.
-    lost = desk.session.prediction.logits[row] - desk.session.prediction.masked_logits[row]
+    # The answer, compared with the others, loses just what the feature contributed.
+    change = desk.session.prediction.logits - desk.session.prediction.masked_logits
+    lost = change[row] - np.delete(change, row).mean()
     assert lost == pytest.approx(expected.contributions[importance.argmax()], abs=1e-4)
     assert lost > 0.5
 
-    basis = desk.explain.basis
-    basis.setFocus()
-    desk.qtbot.keyClick(basis, Qt.Key.Key_Down)
-    on_extremes = without.select(basis="extremes")
-    assert on_extremes.scale.neutral != pytest.approx(neutral, abs=0.05)
+    choices = desk.explain.map_choices
+    assert choices.scale.currentText() == "automatic: from the strongest places"
+    choices.scale.setFocus()
+    desk.qtbot.keyClick(choices.scale, Qt.Key.Key_End)
+    on_paper = without.select(choice=ScaleChoice(basis="extremes"))
+    assert abs(on_paper.scale.neutral) > 0.05
     overlay = desk.scene.map.layer
-    np.testing.assert_allclose(np.asarray(overlay.data), on_extremes.s_cam.array, atol=1e-5)
-    assert desk.explain.legend.neutral == pytest.approx(on_extremes.scale.neutral)
-    desk.session.choose_basis("voxels")
-    assert basis.currentData() == "voxels", "the panel follows"
+    np.testing.assert_allclose(np.asarray(overlay.data), on_paper.s_cam.array, atol=1e-5)
+    assert desk.explain.legend.neutral == pytest.approx(on_paper.scale.neutral)
+    desk.session.choose_scale(READING)
+    assert choices.scale.currentIndex() == 0, "the panel follows"
     overlay = desk.scene.map.layer
     np.testing.assert_allclose(np.asarray(overlay.data), without.s_cam.array, atol=1e-5)
 
+    choices.compared.setFocus()
+    desk.qtbot.keyClick(choices.compared, Qt.Key.Key_Down)
+    nearest = without.select(target="runner-up")
+    assert desk.explain.legend.ends[0] == f"for {nearest.compared_with}"
+    np.testing.assert_allclose(np.asarray(overlay.data), nearest.s_cam.array, atol=1e-5)
+    desk.qtbot.keyClick(choices.compared, Qt.Key.Key_Home)
+    assert desk.explain.legend.ends[0] == "against bright lesion"
+    desk.qtbot.keyClick(choices.compared, Qt.Key.Key_Down)
+
     desk.click(desk.importance.buttons["Principal"])
-    principal = analysis.principal_features(expected.class_idx)
+    principal = analysis.of_target("others").principal_features(expected.class_idx)
     np.testing.assert_array_equal(desk.session.mask.keep, principal.keep)
     desk.click(desk.importance.buttons["Others"])
     np.testing.assert_array_equal(desk.session.mask.keep, ~principal.keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.cohort_scale import CASE_PERCENTAGES
 from napari_ifa.analysis.fine_counts import fine_arrays
 from napari_ifa.analysis.fit.reference import FitReference, fitted
 from napari_ifa.analysis.fit.statistics import CaseStatistics
@@ -19,16 +21,20 @@ from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.shard import Rows, Shard, Sums, load_measured, load_rows
+from napari_ifa.analysis.shard import Counted, Shard, Sums, TargetRows, load_measured, load_rows
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
+    COMPARED,
     COORDINATES,
+    FINE,
     FORMAT_VERSION,
+    RUNS,
     VARIABLES,
-    compressed,
     described,
     description,
+    dimensions,
+    write,
 )
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.cohorts.skipped import SkippedCase, none_usable
@@ -36,6 +42,7 @@ from napari_ifa.cohorts.truth import Truth
 from napari_ifa.disk import check_room, reason_of, reasons_told
 from napari_ifa.errors import AnalysisError, IfaError
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.targets import LOGIT, Target, target_key
 
 if TYPE_CHECKING:
     import h5netcdf
@@ -65,14 +72,15 @@ def assemble(
     skipped: list[SkippedCase] = []
     known: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]] = []
 
-    sums: Sums | None = None
+    counted: Counted | None = None
     for number in numbers:
         shard = folder.kept(number, Shard.load)
         skipped.extend(shard.skipped)
-        if shard.sums is not None and shard.rows is not None:
-            known.append((shard.rows.position, shard.rows.content, shard.rows.group))
-            sums = shard.sums if sums is None else sums.merged(shard.sums)
-    if sums is None:
+        if shard.counted is not None and shard.cases is not None:
+            rows = shard.cases.rows
+            known.append((rows.position, rows.content, rows.group))
+            counted = shard.counted if counted is None else counted.merged(shard.counted)
+    if counted is None:
         raise none_usable(skipped)
     analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
 
@@ -81,27 +89,62 @@ def assemble(
         return (part for part in parts if part is not None)
 
     reference = fitted(measured, content, group)
+    bins, summaries = _summary(list(counted.targets.values()))
+    logit = counted.targets[LOGIT]
     dataset = described(
-        _summary(sums, len(analysed)) | variables_of(reference),
         {
-            "class": np.array(classifier.class_names, dtype=object),
-            "bin": sums.distribution.bins,
+            **summaries,
+            "position_spread": counted.position.spread,
+            "position_cases": counted.position.cases,
+            "cases_all": np.int64(len(analysed)),
+            "cases_true": logit.true.cases,
+            "cases_correct": logit.correct.cases,
+            **variables_of(reference),
         },
-    ).assign_attrs({**_provenance(classifier, cohort, method), HEADER: reference.header.as_text()})
+        {
+            COMPARED: np.array(list(counted.targets), dtype=object),
+            "class": np.array(classifier.class_names, dtype=object),
+            "bin": bins,
+        },
+    ).assign_attrs(
+        {
+            **_provenance(classifier, cohort, method, list(counted.targets)),
+            HEADER: reference.header.as_text(),
+        }
+    )
     skipped.sort(key=lambda case: case.position)
     needed = dataset.nbytes + folder.size(numbers) + HDF5_BYTES
     try:
         with reasons_told(file.parent, needed):
             check_room(file.parent, needed)
-        dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed(dataset))
+        write(file, dataset)
         _append_cases(file, folder, numbers, cohort, truth, analysed, skipped, reference)
     except OSError as error:
         raise AnalysisError(AnalysisProblem.NOT_ASSEMBLED, reason=reason_of(error)) from error
 
 
-def _summary(sums: Sums, cases: int) -> dict[str, Any]:
+def _summary(targets: Sequence[Sums]) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """The bins that any target has values in, and the variables of all targets, in their order."""
+    rows = [_row(sums) for sums in targets]
+    found: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    voxels = [sums.distribution for sums in targets]
+    bins = np.unique(np.concatenate([one.bins for one in voxels]))
+    counts = np.zeros((len(voxels), len(voxels[0].counts), bins.size), np.int64)
+    for own, one in zip(counts, voxels, strict=True):
+        places = np.searchsorted(bins, one.bins)
+        # Row by row, as in `Distribution.merged`.
+        for row, number in zip(own, one.counts, strict=True):
+            row[places] = number
+    fine = [fine_arrays(one.fine or ()) for one in voxels]
+    for name in FINE:
+        joined = np.concatenate([one[name] for one in fine])
+        found[name] = joined if name in RUNS else joined.reshape(len(fine), -1)
+    return bins, found | {"voxel_count": counts}
+
+
+def _row(sums: Sums) -> dict[str, NDArray[Any]]:
+    """The variables of one target but those of its bins."""
     voxels = sums.distribution
-    assert voxels.fine is not None, "shards count in fine bins too"
     return {
         "importance_all": sums.all.mean,
         "importance_true": sums.true.mean,
@@ -110,18 +153,11 @@ def _summary(sums: Sums, cases: int) -> dict[str, Any]:
         "variance_true": sums.true.variance,
         "frequency_all": sums.all.frequency,
         "frequency_true": sums.true.frequency,
-        "position_spread": sums.position.spread,
-        "position_cases": sums.position.cases,
-        "cases_all": np.int64(cases),
-        "cases_true": sums.true.cases,
-        "cases_correct": sums.correct.cases,
-        "voxel_count": voxels.counts,
         "voxel_minimum": voxels.minimum,
         "voxel_maximum": voxels.maximum,
         "voxel_mean": voxels.mean,
         "voxel_sum_of_squares": voxels.sum_of_squares,
         "voxel_not_finite": voxels.not_finite,
-        **fine_arrays(voxels.fine),
     }
 
 
@@ -140,46 +176,51 @@ def _append_cases(
     with h5netcdf.File(file, "a") as opened:
         opened.dimensions["case"] = len(analysed)
         opened.dimensions["skipped"] = len(skipped)
+        opened.dimensions["quantile"] = len(CASE_PERCENTAGES)
         opened.dimensions["statistic"] = reference.distances.shape[1]
         _append_texts(opened, "case", [cohort.cases[n].id for n in analysed])
         _append_texts(opened, "skipped", [case.id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
         start = 0
         for number in numbers:
-            rows = folder.kept(number, load_rows)
-            if rows is None:
+            found = folder.kept(number, load_rows)
+            if found is None:
                 continue
+            rows = found.rows
             stop = start + len(rows.position)
-            columns = _case_columns(rows, truth) | {DISTANCE: reference.distances[start:stop]}
+            columns = {
+                "label": truth.labels[rows.position],
+                "target": truth.targets[rows.position],
+                **vars(rows),
+                DISTANCE: reference.distances[start:stop],
+                **_stacked(list(found.targets.values())),
+            }
+            del columns["position"]
             if start == 0:
                 for name, column in columns.items():
                     _create(opened, name, column, len(analysed))
             for name, column in columns.items():
-                opened.variables[name][start:stop] = column
+                before = (slice(None),) * dimensions(name, True).index("case")
+                opened.variables[name][(*before, slice(start, stop))] = column
             start = stop
 
 
-def _case_columns(rows: Rows, truth: Truth) -> dict[str, NDArray[Any]]:
-    columns = {
-        "label": truth.labels[rows.position],
-        "target": truth.targets[rows.position],
-        **vars(rows),
-    }
-    del columns["position"]
-    if not rows.contribution.shape[1]:
-        del columns["contribution"]
-    return columns
+def _stacked(targets: Sequence[TargetRows]) -> dict[str, NDArray[Any]]:
+    """The columns of all targets; without those that were left out."""
+    columns = {name: np.stack([vars(rows)[name] for rows in targets]) for name in vars(targets[0])}
+    return {name: column for name, column in columns.items() if column.shape[-1]}
 
 
 def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) -> None:
-    dimensions = VARIABLES[name][0]
-    bytes_per_case = max(1, column.nbytes // max(1, len(column)))
-    chunk = int(np.clip(_CHUNK_BYTES // bytes_per_case, 1, cases))
+    found = dimensions(name, True)
+    place = found.index("case")
+    one = column.shape[place + 1 :]
+    chunk = int(np.clip(_CHUNK_BYTES // max(1, column.itemsize * math.prod(one)), 1, cases))
     variable = opened.create_variable(
         name,
-        dimensions,
+        found,
         column.dtype,
-        chunks=(chunk, *column.shape[1:]),
+        chunks=(*(1,) * place, chunk, *one),
         compression="gzip",
         compression_opts=4,
         shuffle=True,
@@ -205,7 +246,9 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str, Any]:
+def _provenance(
+    classifier: Classifier, cohort: Cohort, method: str, targets: Sequence[str]
+) -> dict[str, Any]:
     from napari_ifa.analysis.identity import identity_attributes
 
     packages = ("napari-ifa", "torch", "monai", "numpy", "xarray")
@@ -215,6 +258,7 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
         "source": "napari-ifa; method: Li et al., arXiv 2407.01142",
         "format_version": FORMAT_VERSION,
         "method": method,
+        "targets": ", ".join(targets),
         FORMULA: formula_of(method),
         "model_name": classifier.name,
         "output_activation": classifier.output_activation,
@@ -229,16 +273,23 @@ def _provenance(classifier: Classifier, cohort: Cohort, method: str) -> dict[str
 
 
 def is_same_work(
-    file: Path, classifier: Classifier, cohort: Cohort, method: str, profiles: str
+    file: Path,
+    classifier: Classifier,
+    cohort: Cohort,
+    method: str,
+    profiles: str,
+    targets: Sequence[Target] | None = None,
 ) -> bool:
     """Whether an analysis file is of the same model, cohort and options, and so the same result."""
     try:
         analysis = load_analysis(file)
     except IfaError:
         return False
+    wanted = [target_key(t) for t in classifier.wanted_targets(targets)]
     kept = analysis.dataset.variables.get("contribution")
     type_of_profiles = "none" if kept is None else str(kept.dtype)
-    before, now = analysis.dataset.attrs, _provenance(classifier, cohort, method)
+    before = analysis.dataset.attrs
+    now = _provenance(classifier, cohort, method, wanted)
     analysis.dataset.close()
     return type_of_profiles == profiles and all(
         str(before.get(key)) == str(value) for key, value in now.items() if key != "created"

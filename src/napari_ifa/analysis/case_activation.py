@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from napari_ifa.analysis.fit.statistics import CaseStatistics, Seen
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import PreparedInput, input_lps_affine
+from napari_ifa.models.targets import LOGIT, target_key
 from napari_ifa.volumes import FeatureGrid, Volume
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class CaseActivation:
     Attributes
     ----------
     classifier, network_input : what was run, and on what (``[1, C, *spatial]``).
-    activation : of all classes, for this one case.
+    activations : of all classes, for this one case; by what they are compared with.
     grid : where the features lie in the patient.
     notes : what there is to say about what the preprocessing did to this image; sentences.
     measured : what of it is compared with a cohort.
@@ -38,12 +39,12 @@ class CaseActivation:
 
     classifier: Classifier
     network_input: torch.Tensor
-    activation: ClassActivation
+    activations: Mapping[str, ClassActivation]
     grid: FeatureGrid
     notes: tuple[str, ...] = ()
     measured: CaseStatistics | None = None
     content: int = 0
-    _weighted: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+    _weighted: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -52,18 +53,19 @@ class CaseActivation:
         volume: Volume,
         prepared: PreparedInput,
         network_input: torch.Tensor,
-        activation: ClassActivation,
+        activations: Sequence[ClassActivation],
     ) -> CaseActivation:
-        """Of an image, the network's input made of it, and the activation of all classes."""
+        """Of an image, the network's input made of it, and the activations of all classes."""
         from napari_ifa.models.reach import feature_steps
 
+        activation = activations[0]
         image, shape = prepared.image, activation.grid
         steps = feature_steps(classifier.network, network_input, classifier.target_layer, shape)
         seen = Seen.of(volume, image)
         return cls(
             classifier,
             network_input,
-            activation,
+            {target_key(one.target): one for one in activations},
             FeatureGrid.from_network_input(
                 input_lps_affine(image), tuple(image.shape[1:]), shape, steps
             ),
@@ -71,6 +73,11 @@ class CaseActivation:
             CaseStatistics.of([seen], activation),
             seen.content,
         )
+
+    @property
+    def activation(self) -> ClassActivation:
+        """Of the classes' logits."""
+        return self.activations[LOGIT]
 
     @property
     def features(self) -> int:
@@ -85,7 +92,16 @@ class CaseActivation:
     @cached_property
     def contributions(self) -> NDArray[np.float64]:
         """``[F, C]``: how much each feature adds to each class activation's sum, in logits."""
-        return _numpy(self.activation.contributions()[0]).T
+        return self.contributions_to(LOGIT)
+
+    def contributions_to(self, target: str) -> NDArray[np.float64]:
+        """``[F, C]``: the same of the classes compared with a target."""
+        return _numpy(self.activations[target].contributions()[0]).T
+
+    def rival(self, target: str, class_idx: int) -> int | None:
+        """The one class that a class is compared with; None where there are none or several."""
+        against = int(self.activations[target].explained.against[0, class_idx])
+        return against if against >= 0 else None
 
     @cached_property
     def offset(self) -> NDArray[np.float64] | None:
@@ -104,12 +120,15 @@ class CaseActivation:
 
         return bypassed(self.classifier.network, self.network_input, self.classifier.target_layer)
 
-    def weighted_features(self, class_idx: int) -> NDArray[np.float32]:
+    def weighted_features(self, class_idx: int, target: str = LOGIT) -> NDArray[np.float32]:
         """``[F, *grid]``: every feature times its weight for a class, in three dimensions."""
-        if class_idx not in self._weighted:
-            weighted = self.activation.weighted_features(class_idx)[0].float().cpu().numpy()
-            self._weighted[class_idx] = weighted.reshape(self.features, *self.grid.shape)
-        return self._weighted[class_idx]
+        key = target, class_idx
+        if key not in self._weighted:
+            weighted = self.activations[target].weighted_features(class_idx)[0]
+            self._weighted[key] = (
+                weighted.float().cpu().numpy().reshape(self.features, *self.grid.shape)
+            )
+        return self._weighted[key]
 
 
 def predict_masked(case: CaseActivation, masks: Sequence[FeatureMask]) -> NDArray[np.float64]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.distribution import bin_number
 from napari_ifa.analysis.fit.stored import wrong_reference
 from napari_ifa.analysis.identity import IDENTITY, attribute_of
-from napari_ifa.analysis.variables import FINE, VARIABLES
+from napari_ifa.analysis.variables import COMPARED, FINE, VARIABLES, of_target, targets_of
 from napari_ifa.models.answers import OutputActivation
+from napari_ifa.models.targets import LOGIT, TARGETS, target_key
 
 #: Attributes that are texts where they are there at all.
 _TEXTS = (
@@ -39,20 +40,23 @@ _MOST = {
 }
 
 
-def contradictions(dataset: xr.Dataset) -> Iterator[str]:
+def contradictions(content: xr.Dataset) -> Iterator[str]:
     """Variables and attributes of a file of the present version that cannot be right, by name.
 
     Only the first one is safe to ask for: each check takes for granted what those before it found.
     """
-    yield from _wrong_kinds(dataset)
-    yield from _out_of_range(dataset)
-    yield from _wrong_fine_counts(dataset)
-    yield from wrong_reference(dataset)
-    yield from _wrong_texts(dataset)
-    yield from _wrong_sizes(dataset)
-    yield from _not_finite(dataset)
-    yield from _wrong_counts(dataset)
-    yield from _wrong_extremes(dataset)
+    yield from _wrong_kinds(content)
+    yield from _out_of_range(content)
+    yield from _wrong_targets(content)
+    yield from wrong_reference(content)
+    yield from _wrong_texts(content)
+    yield from _wrong_sizes(content)
+    yield from _wrong_counts(content)
+    for target in targets_of(content):
+        dataset = of_target(content, target)
+        yield from _wrong_fine_counts(dataset)
+        yield from _not_finite(dataset)
+        yield from _wrong_extremes(dataset)
 
 
 def _wrong_kinds(dataset: xr.Dataset) -> Iterator[str]:
@@ -69,7 +73,8 @@ def _out_of_range(dataset: xr.Dataset) -> Iterator[str]:
     if labels.size and not (labels.min() >= -1 and labels.max() < max(2, classes)):
         yield "label"
     for name, most in _MOST.items():
-        if name in dataset and ((dataset[name] < 0) | (dataset[name] > most)).any():
+        values = dataset[name].values if name in dataset else np.zeros(0)
+        if ((values < 0) | (values > most)).any():
             yield name
     for name in ("voxel_mean", "voxel_sum_of_squares"):
         if not np.isfinite(dataset[name].values).all():
@@ -84,6 +89,13 @@ def _out_of_range(dataset: xr.Dataset) -> Iterator[str]:
     bins = dataset["bin"].values
     if bins.dtype.kind not in "iu" or (np.diff(bins) <= 0).any():
         yield "bin"
+
+
+def _wrong_targets(dataset: xr.Dataset) -> Iterator[str]:
+    held = targets_of(dataset)
+    known = {*TARGETS, *map(target_key, range(dataset.sizes["class"]))}
+    if held[:1] != (LOGIT,) or len(set(held)) < len(held) or not known.issuperset(held):
+        yield COMPARED
 
 
 def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
@@ -102,8 +114,10 @@ def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
     sums = np.diff(np.concatenate([[0], np.cumsum(counts)])[starts])
     if counts.min(initial=1) < 1 or (sums != dataset["voxel_count"].values.sum(axis=1)).any():
         return ["fine_count"]
-    inside = np.setdiff1d(np.arange(1, values.size), starts)
-    return ["fine_value"] if (values[inside] <= values[inside - 1]).any() else []
+    inside = np.ones(values.size, dtype=bool)
+    inside[starts[starts < values.size]] = False
+    falls = inside[1:] & (values[1:] <= values[:-1])
+    return ["fine_value"] if falls.any() else []
 
 
 def _wrong_texts(dataset: xr.Dataset) -> Iterator[str]:

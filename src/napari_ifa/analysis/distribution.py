@@ -10,6 +10,7 @@ fractions, so that parts merged in any order give the same distribution, bit for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,9 @@ class Distribution:
         zero = torch.zeros((), dtype=exact.dtype, device=exact.device)
         infinite = torch.full((), torch.inf, dtype=exact.dtype, device=exact.device)
         kept = torch.where(finite, exact, zero)
-        bins, counts = _counted(_bin_numbers(kept), finite)
+        rows = zip(exact, finite, strict=True)
+        single = [FineCounts.of(row[kind], row.numel()) for row, kind in rows]
+        bins, counts = _counted(single)
         return cls(
             bins=bins,
             counts=counts,
@@ -72,10 +75,7 @@ class Distribution:
             totals=fractions_of(kept.sum(1).cpu().numpy()),
             squares=fractions_of((kept**2).sum(1).cpu().numpy()),
             not_finite=(~finite).sum(1).cpu().numpy(),
-            fine=tuple(
-                FineCounts.of(row[kind], most_bins(len(exact)))
-                for row, kind in zip(exact, finite, strict=True)
-            ),
+            fine=tuple(one.within(most_bins(len(single))) for one in single),
         )
 
     @property
@@ -125,6 +125,8 @@ class Distribution:
 
     def over_classes(self) -> Distribution:
         """All classes' values as one distribution."""
+        if len(self.counts) == 1:
+            return self
         fine = None if self.fine is None else FineCounts.joined(self.fine, most_bins(1))
         return Distribution(
             bins=self.bins,
@@ -170,6 +172,43 @@ class Distribution:
         # For the values and for how far off they can be alike.
         value, off = (a + (b - a) * between for a, b in zip(lower, upper, strict=True))
         return (value, off) if np.ndim(value) else (float(value), float(off))
+
+    def magnitude_percentile(self, percent: float, class_idx: int = 0) -> float:
+        """A percentile of one class's magnitudes, to 0.05 % of itself.
+
+        Raises
+        ------
+        AnalysisError
+            Where the class has no finite value.
+        """
+        bins, place = np.unique(np.abs(self.bins), return_inverse=True)
+        counts = np.zeros(bins.size, np.int64)
+        np.add.at(counts, place, self.counts[class_idx])
+        ends = np.array([self.minimum[class_idx], self.maximum[class_idx]])
+        folded = Distribution(
+            bins=bins,
+            counts=counts[None],
+            minimum=np.array([np.abs(ends).min() if ends[0] * ends[1] > 0 else 0.0]),
+            maximum=np.array([np.abs(ends).max()]),
+            totals=self.totals[class_idx : class_idx + 1],
+            squares=self.squares[class_idx : class_idx + 1],
+            not_finite=self.not_finite[class_idx : class_idx + 1],
+        )
+        return float(folded.percentile(percent))
+
+    def of_classes(self, chosen: Sequence[int]) -> Distribution:
+        """Those of some classes."""
+        of = list(chosen)
+        return Distribution(
+            bins=self.bins,
+            counts=self.counts[of],
+            minimum=self.minimum[of],
+            maximum=self.maximum[of],
+            totals=self.totals[of],
+            squares=self.squares[of],
+            not_finite=self.not_finite[of],
+            fine=None if self.fine is None else tuple(self.fine[c] for c in of),
+        )
 
     def percentile_of(self, value: float, class_idx: int = 0) -> float:
         """The percentage of one class's values that are lower, those in its own bin counted half.
@@ -266,23 +305,18 @@ def bin_number(value: float) -> int:
     return int(_bin_numbers(torch.tensor([value], dtype=torch.float64))[0])
 
 
-def _counted(
-    steps: torch.Tensor, finite: torch.Tensor
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The bins ``[n]`` that occur in ``steps [C, values]``, and each class's counts ``[C, n]``."""
+def _counted(rows: Sequence[FineCounts]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The bins ``[n]`` that occur among the sorted values of C classes, and counts ``[C, n]``."""
     import torch
 
-    classes = steps.shape[0]
-    if not bool(finite.any()):
-        return np.empty(0, np.int64), np.empty((classes, 0), np.int64)
-    lowest = int(steps.amin())
-    offsets = steps - lowest
-    occurs = torch.zeros(int(offsets.amax()) + 1, dtype=torch.bool, device=steps.device)
-    occurs[offsets[finite]] = True
-    bins = occurs.nonzero().flatten()
-    # Only bins that occur have a column: the range between the two signs is wide and empty.
-    column = occurs.cumsum(0) - 1
-    row = torch.arange(classes, device=steps.device)[:, None]
-    keys = (column[offsets] + row * len(bins))[finite]
-    counts = torch.bincount(keys, minlength=classes * len(bins)).reshape(classes, len(bins))
-    return (bins + lowest).cpu().numpy(), counts.cpu().numpy()
+    found = []
+    for one in rows:
+        steps = _bin_numbers(torch.from_numpy(one.values)).numpy()
+        starts = np.flatnonzero(np.diff(steps, prepend=np.iinfo(np.int64).min))
+        number = np.add.reduceat(one.counts, starts) if starts.size else one.counts
+        found.append((steps[starts], number))
+    bins = np.unique(np.concatenate([own for own, _ in found]))
+    counts = np.zeros((len(found), bins.size), np.int64)
+    for row, (own, number) in zip(counts, found, strict=True):
+        row[np.searchsorted(bins, own)] = number
+    return bins, counts

@@ -11,12 +11,13 @@ from napari_ifa.analysis.explanation import Explanation, other_features
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_volume
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, Scope, checked_percentiles
+from napari_ifa.analysis.scale import Basis, Form, ScaleChoice, Scope
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError, ExplanationError
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
 from napari_ifa.models.preprocessing import is_flat
+from napari_ifa.models.targets import LOGIT, Target, target_key
 from napari_ifa.volumes import Volume, check_complete
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def explain(
     low: float | None = None,
     high: float = 90,
     scope: Scope = "class",
+    form: Form = "paper",
+    target: Target | None = None,
     allow_missing: bool = False,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -52,9 +55,9 @@ def explain(
     class_idx : class number or name; the predicted class by default.
     mask : the features to keep; all by default.
     method : id of a class activation method; the analysis's own, or ``"gradcam"``.
-    basis : of the common scale: percentiles over all ``"voxels"`` of the cohort, or of its cases'
-        ``"extremes"``, which suits evidence that fills a small part of the image.
-    low, high, scope : of the common scale, see `Analysis.scale`.
+    basis, low, high, scope, form : of the common scale, see `ScaleChoice`.
+    target : what the class is compared with, see `models.targets`, or a class by name or number;
+        that of the analysis by default, or without one ``"logit"``.
     allow_missing : explain an image of which slices are missing, too; they are blank in it.
     progress : called with passes done and passes in all, by the methods that need many.
     stop : asked between such passes; True ends the work.
@@ -70,7 +73,7 @@ def explain(
     TypeError
         Something else than a model, an image or an analysis was given.
     """
-    from napari_ifa.cam import CutNetwork, class_activation
+    from napari_ifa.cam import CutNetwork, class_activations
 
     classifier = given_classifier(classifier)
     analysis = None if analysis is None else given_analysis(analysis)
@@ -78,8 +81,12 @@ def explain(
     chosen_class = None if class_idx is None else classifier.class_index(class_idx)
     if mask is not None and classifier.features not in (None, mask.keep.size):
         raise other_features(mask, classifier.features or 0)
-    if analysis is not None:
-        checked_percentiles(low, high, basis, scope)
+    choice = ScaleChoice(form, basis, scope, low, high)
+    compared: Target = LOGIT if analysis is None else analysis.targets_run[-1]
+    if target is not None:
+        compared = classifier.target(target)
+    if compared == chosen_class and chosen_class is not None:
+        raise AnalysisError(AnalysisProblem.SAME_CLASS, name=classifier.class_names[chosen_class])
     volume = given_volume(volume)
     if not allow_missing:
         check_complete(volume, ExplanationError)
@@ -91,6 +98,7 @@ def explain(
             raise AnalysisError(
                 AnalysisProblem.OTHER_METHOD, method=method, made_with=analysis.method
             )
+        analysis = analysis.of_target(compared)
     chosen_method = analysis.method if analysis is not None else method or "gradcam"
     with _misfit_said(classifier, volume):
         prepared = classifier.prepare(volume)
@@ -102,27 +110,38 @@ def explain(
         _misfit_said(classifier, volume) if is_flat(volume) else nullcontext(),
         CutNetwork(classifier.network, classifier.target_layer, early=True) as cut,
     ):
-        activation = class_activation(
+        activations = class_activations(
             cut,
             network_input,
-            method=chosen_method,
-            class_idx="all",
+            None,
+            chosen_method,
+            "all",
+            targets_run(classifier, chosen_method, compared),
             progress=progress,
             stop=stop,
         )
-    case = CaseActivation.of(classifier, volume, prepared, network_input, activation)
+    case = CaseActivation.of(classifier, volume, prepared, network_input, activations)
     explanation = Explanation(
         volume=volume,
         case=case,
         analysis=analysis,
         class_idx=(int(case.logits.argmax()) if chosen_class is None else chosen_class),
         mask=FeatureMask.all(case.features),
-        basis=basis,
-        low=low,
-        high=high,
-        scope=scope,
+        choice=choice,
+        target=target_key(compared),
     )
     return explanation if mask is None else explanation.select(mask=mask)
+
+
+def targets_run(classifier: Classifier, method: str, asked: Target) -> list[Target]:
+    """What a case is compared with in one pass: all that costs nothing, and what is asked for."""
+    from napari_ifa.cam import GRADIENT_METHODS
+
+    targets = [*classifier.targets, asked]
+    if len(classifier.targets) > 1 and method in GRADIENT_METHODS:
+        linear = GRADIENT_METHODS[method].linear
+        targets += range(len(classifier.class_names)) if linear else ()
+    return list(dict.fromkeys([LOGIT, *targets]))
 
 
 def _first_convolution(classifier: Classifier) -> nn.Module | None:

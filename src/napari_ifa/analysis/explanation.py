@@ -12,9 +12,10 @@ from napari_ifa.analysis.case_activation import CaseActivation, predict_masked
 from napari_ifa.analysis.fit.cohort_fit import NOT_KEPT, CohortFit, compared
 from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, CommonScale, Scope
+from napari_ifa.analysis.scale import PAPER, CommonScale, ScaleChoice
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.errors import AnalysisError
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, Target, target_key
 from napari_ifa.volumes import FeatureGrid, Volume
 
 
@@ -29,7 +30,8 @@ class Explanation:
     analysis : gives the common scale; None where there is none.
     class_idx : the class explained.
     mask : the features kept.
-    basis, low, high, scope : of the common scale, see `Analysis.scale`.
+    choice : how the common scale is made.
+    target : what the class is compared with, see `models.targets`.
     """
 
     volume: Volume
@@ -37,10 +39,14 @@ class Explanation:
     analysis: Analysis | None
     class_idx: int
     mask: FeatureMask
-    basis: Basis = "voxels"
-    low: float | None = None
-    high: float = 90
-    scope: Scope = "class"
+    choice: ScaleChoice = PAPER
+    target: str = LOGIT
+
+    def __post_init__(self) -> None:
+        if self.target not in self.case.activations:
+            raise AnalysisError(AnalysisProblem.TARGET_NOT_RUN, target=self.target)
+        if self.target == target_key(self.class_idx):
+            raise AnalysisError(AnalysisProblem.SAME_CLASS, name=self.class_names[self.class_idx])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -95,12 +101,12 @@ class Explanation:
     @property
     def contributions(self) -> NDArray[np.float64]:
         """``[F]``: each feature's contribution to the class explained, in logits."""
-        return np.asarray(self.case.contributions[:, self.class_idx])
+        return np.asarray(self.case.contributions_to(self.target)[:, self.class_idx])
 
     @property
     def weighted_features(self) -> NDArray[np.float32]:
         """``[F, *grid]``: every feature times its weight for the class explained."""
-        return self.case.weighted_features(self.class_idx)
+        return self.case.weighted_features(self.class_idx, self.target)
 
     @cached_property
     def map_notes(self) -> tuple[str, ...]:
@@ -130,23 +136,28 @@ class Explanation:
         self,
         class_idx: int | str | None = None,
         mask: FeatureMask | None = None,
-        basis: Basis | None = None,
+        choice: ScaleChoice | None = None,
+        target: Target | None = None,
     ) -> Explanation:
-        """The same case for another class, other features or on a scale of another basis.
+        """The same case for another class, other features, on another scale, against others.
 
         The network does not run again.
 
         Raises
         ------
         AnalysisError
-            Where the mask has another number of features.
+            Where the mask has another number of features, or the target is the class itself or is
+            none that this case was run for.
         """
         classifier = self.case.classifier
         chosen = self.class_idx if class_idx is None else classifier.class_index(class_idx)
         kept = self.mask if mask is None else mask
         if kept.keep.shape != (self.features,):
             raise other_features(kept, self.features)
-        return replace(self, class_idx=chosen, mask=kept, basis=basis or self.basis)
+        compared = self.target if target is None else target_key(classifier.target(target))
+        return replace(
+            self, class_idx=chosen, mask=kept, choice=choice or self.choice, target=compared
+        )
 
     @cached_property
     def masked_logits(self) -> NDArray[np.float64]:
@@ -171,9 +182,15 @@ class Explanation:
         """The cohort's scale for this class; None without an analysis."""
         if self.analysis is None:
             return None
-        return self.analysis.scale(
-            self.class_idx, self.low, self.high, basis=self.basis, scope=self.scope
-        )
+        return self.analysis.of_target(self.target).scaled(self.class_idx, self.choice)
+
+    @cached_property
+    def largest(self) -> float:
+        """Where colours end without a common scale: the map's greatest magnitude, in logits.
+
+        Of all features, so that maps of fewer stay comparable with it; 1 where the map is zero.
+        """
+        return float(np.abs(self.weighted_features.sum(axis=0, dtype=np.float64)).max()) or 1.0
 
     @cached_property
     def activation_map(self) -> NDArray[np.float32]:
@@ -204,8 +221,26 @@ class Explanation:
         return self.volume.with_array(array, f"S-CAM, {self._class_name}")
 
     @property
+    def compared_with(self) -> str:
+        """What the class is compared with, in words; empty for the logit itself."""
+        if self.target == LOGIT:
+            return ""
+        rival = self.case.rival(self.target, self.class_idx)
+        if self.target == OTHERS and len(self.class_names) == 2:
+            return self.class_names[1 - self.class_idx]
+        name = "" if rival is None else self.class_names[rival]
+        return {OTHERS: "all others", RUNNER_UP: f"the runner-up, {name}"}.get(self.target, name)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What blue and red speak for: ``("against X", "for X")``, ``("for Y", "for X")``."""
+        name, other = self.class_names[self.class_idx], self.compared_with
+        return f"for {other}" if other else f"against {name}", f"for {name}"
+
+    @property
     def _class_name(self) -> str:
-        return self.class_names[self.class_idx]
+        name = self.class_names[self.class_idx]
+        return f"{name} against {self.compared_with}" if self.compared_with else name
 
 
 def other_features(mask: FeatureMask, features: int) -> AnalysisError:

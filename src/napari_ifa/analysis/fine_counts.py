@@ -59,9 +59,9 @@ class FineCounts:
         # -0.0 is 0.0: which of the two is kept must not depend on the order.
         values = values + 0.0
         if values.device.type == "cpu":  # numpy sorts eight times as fast
-            return cls(*np.unique(values.numpy(), return_counts=True))._within(most)
+            return cls(*np.unique(values.numpy(), return_counts=True)).within(most)
         found, counts = torch.unique(values, return_counts=True)
-        return cls(found.cpu().numpy(), counts.cpu().numpy())._within(most)
+        return cls(found.cpu().numpy(), counts.cpu().numpy()).within(most)
 
     @classmethod
     def joined(cls, parts: Sequence[FineCounts], most: int) -> FineCounts:
@@ -71,13 +71,13 @@ class FineCounts:
         values = np.concatenate([part.values for part in rounded])
         counts = np.concatenate([part.counts for part in rounded])
         order = np.argsort(values, kind="stable")  # sorted runs, which are only merged
-        return _added_up(values[order], counts[order], step)._within(most)
+        return _added_up(values[order], counts[order], step).within(most)
 
     def bin_of_rank(self, rank: NDArray[np.int64]) -> NDArray[np.float64]:
         """The lower end of the bin that holds the value of each rank, counted from 0."""
         return self.values[np.searchsorted(np.cumsum(self.counts), rank, side="right")]
 
-    def _within(self, most: int) -> FineCounts:
+    def within(self, most: int) -> FineCounts:
         """In the narrowest bins of which at most so many are occupied."""
         if self.values.size <= most:
             return self

@@ -33,4 +33,9 @@ def _from_2(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-_STEPS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1, 2: _from_2}
+def _from_3(dataset: xr.Dataset) -> xr.Dataset:
+    """Version 3 compared a class with no other, and kept no quantiles of cases."""
+    return dataset
+
+
+_STEPS: dict[int, Callable[[xr.Dataset], xr.Dataset]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +16,18 @@ from napari_ifa.analysis.migration import migrated
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.analysis.variables import (
+    COMPARED,
     COORDINATES,
     FORMAT_VERSION,
     OPTIONAL,
     VARIABLES,
+    dimensions,
+    of_target,
 )
 from napari_ifa.analysis.whole import check_whole
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
 from napari_ifa.memory import free_memory, in_gib, memory_said
+from napari_ifa.models.targets import LOGIT
 
 if TYPE_CHECKING:
     from napari_ifa.models.classifier import Classifier
@@ -82,11 +87,16 @@ def existing_analysis(path: str | Path) -> Path:
 
 def _read(file: Path) -> Analysis:
     check_whole(file)
-    dataset, held = _opened(file)
+    content, held = _opened(file)
     try:
-        return Analysis(_checked(dataset, file.name), None if held else file)
+        whole = _checked(content, file.name)
+        return Analysis(
+            of_target(whole, LOGIT),
+            None if held else file,
+            whole=whole if COMPARED in whole.coords else None,
+        )
     except BaseException:
-        dataset.close()
+        content.close()
         raise
 
 
@@ -103,21 +113,25 @@ def _checked(dataset: xr.Dataset, name: str) -> xr.Dataset:
         dataset = migrated(dataset, int(version))
     except (KeyError, ValueError) as error:
         raise AnalysisError(AnalysisProblem.NOT_WHOLE, file=name, version=version) from error
-    wrong = [
-        variable
-        for variable, (dimensions, _, _) in VARIABLES.items()
-        if (variable not in dataset and variable not in OPTIONAL)
-        or (variable in dataset and dataset[variable].dims != dimensions)
-    ]
-    needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
-    wrong += [attribute for attribute in needed if attribute not in dataset.attrs]
-    wrong += [coordinate for coordinate in COORDINATES if coordinate not in dataset.coords]
-    wrong = wrong or [*islice(contradictions(dataset), 1)]
-    if wrong:
-        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong[0], name=name)
+    for wrong in islice(_wrong(dataset), 1):
+        raise AnalysisError(AnalysisProblem.WRONG_CONTENT, what=wrong, name=name)
     if (why := older_formula(dataset.attrs)) is not None:
         raise AnalysisMismatchError(AnalysisProblem.OTHER_FORMULA, file=name, why=why)
     return dataset
+
+
+def _wrong(dataset: xr.Dataset) -> Iterator[str]:
+    """What is missing or cannot be, by name; each relies on those before it."""
+    for name in VARIABLES:
+        expected = dimensions(name, COMPARED in dataset.coords)
+        if (name in dataset and dataset[name].dims != expected) or not (
+            name in dataset or name in OPTIONAL
+        ):
+            yield name
+    needed = ("method", *(attribute_of(key) for key in IDENTITY if key not in LATER))
+    yield from (name for name in needed if name not in dataset.attrs)
+    yield from (name for name in COORDINATES if name not in {COMPARED, *dataset.coords})
+    yield from contradictions(dataset)
 
 
 def _opened(file: Path) -> tuple[xr.Dataset, bool]:

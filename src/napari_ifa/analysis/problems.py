@@ -53,8 +53,32 @@ class AnalysisProblem(Enum):
         " {high:g}; a common scale needs two different values, so use a cohort in which the"
         " activation varies."
     )
+    NO_CENTRED_SCALE = (
+        "The cohort's P{most:g} of the class activation's magnitude is {value:g}; a common scale"
+        " needs one above 0, so use a cohort in which the class has evidence."
+    )
     PERCENTILES = "The percentiles {low:g} and {high:g} are not in order between 0 and 100."
+    NO_LOW_PERCENTILE = (
+        "A centred scale has one percentile, the same for both sides; leave the low one out, or"
+        " choose the form 'paper'."
+    )
     NO_CHOICE = "There is no {what} '{given}'; choose one of {known}."
+    TARGET_NOT_RUN = (
+        "This case was not explained against '{target}'; explain it again with that target."
+    )
+    SAME_CLASS = "The class '{name}' cannot be compared with itself; choose another one."
+    NOT_EVERY_CLASS = (
+        "Compared with {name}, that class itself has no numbers; tables of all classes are made for"
+        " the targets logit, others and runner-up."
+    )
+    NO_SUCH_TARGET = (
+        "A class is compared with {targets}, or with one of the classes {classes}, not with"
+        " '{asked}'."
+    )
+    NO_TARGET = (
+        "This analysis holds no numbers of classes compared with '{asked}', it holds {held}; run"
+        " the analysis again{how}."
+    )
     NO_FILE = "{file}: no such file; give an analysis file (.nc)."
     NO_PERMISSION = "{file}: no permission to read it."
     DAMAGED = "{file} is damaged or is no analysis file; run the analysis again."

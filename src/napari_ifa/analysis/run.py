@@ -12,13 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from napari_ifa.analysis.assembly import assemble
+from napari_ifa.analysis.counting import Profiles
 from napari_ifa.analysis.formulas import plan_of_formula
 from napari_ifa.analysis.given import Source, given_classifier, given_cohort
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.analysis.shard_folder import ShardFolder
-from napari_ifa.analysis.shard_run import PassOptions, Profiles, ShardTask, compute_shard, seen
+from napari_ifa.analysis.shard_run import PassOptions, ShardTask, compute_shard, seen
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.batches import BatchSize, read_ahead
 from napari_ifa.cohorts.cohort import Case, Cohort
@@ -28,6 +29,7 @@ from napari_ifa.disk import WorkFolder, reason_of
 from napari_ifa.errors import AnalysisError, Cancelled
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.targets import Target, target_key
 from napari_ifa.progress import Progress, Stop
 
 #: Cases of a shard: fewer cost time, more are lost when the work is interrupted.
@@ -47,6 +49,7 @@ def analyze(
     batch_size: int | None = None,
     profiles: Profiles = "float32",
     skip_up_to: float = 0.05,
+    targets: Sequence[Target] | None = None,
     shard_size: int | None = None,
     loaders: int | None = None,
     resume_dir: str | Path | None = None,
@@ -72,6 +75,9 @@ def analyze(
         ``"float16"``, or ``"none"`` to leave them out, which leaves no outliers to be found.
     skip_up_to : share of the cases that may be skipped because they cannot be read or explained;
         the analysis lists them.
+    targets : what a class is compared with, see `models.targets`; a class by its name or number.
+        By default all that the model has beside single classes, which cost next to nothing with
+        methods that are linear in the gradient. The logit is always among them.
     shard_size : cases of a shard; by default 32, more in large cohorts and with many classes.
     loaders : threads that open and preprocess images.
     resume_dir : folder that keeps finished shards; an interrupted analysis goes on from there. It
@@ -102,7 +108,8 @@ def analyze(
     most = most_skipped(skip_up_to, len(cohort))
     truth = Truth.of(classifier, cohort.cases)
     size = shard_size or _suitable_size(len(cohort), len(classifier.class_names))
-    options = PassOptions(method, batch_size, profiles, most)
+    wanted = classifier.wanted_targets(targets)
+    options = PassOptions(method, batch_size, profiles, most, wanted)
     tasks = _tasks(cohort, truth, size)
     with ExitStack() as stack:
         parts = stack.enter_context(_new_folder(None)) if resume_dir is None else Path(resume_dir)
@@ -235,6 +242,7 @@ def _plan(
         "method": options.method,
         **plan_of_formula(options.method),
         "profiles": options.profiles,
+        "targets": ", ".join(map(target_key, options.targets)),
         "shard size": str(size),
         "cohort": digest.hexdigest(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_ifa.analysis.cohort_scale import CaseValues, cohort_scale
 from napari_ifa.analysis.distribution import Distribution, moments_as_sums
 from napari_ifa.analysis.fine_counts import fine_of_arrays
 from napari_ifa.analysis.fit.reference import FitReference
@@ -21,12 +22,20 @@ from napari_ifa.analysis.fit.stored import reference_of
 from napari_ifa.analysis.identity import differing, identity_attributes
 from napari_ifa.analysis.importance import FeatureMask, Ranking
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.scale import Basis, CommonScale, Scope, check_choice, checked_percentiles
-from napari_ifa.analysis.variables import compressed
+from napari_ifa.analysis.scale import (
+    Basis,
+    CommonScale,
+    Form,
+    ScaleChoice,
+    Scope,
+    check_choice,
+)
+from napari_ifa.analysis.variables import of_target, targets_of, write
 from napari_ifa.cohorts.groups import group_numbers
 from napari_ifa.cohorts.truth import decisive, predicted_classes
 from napari_ifa.disk import WorkFolder, reason_of, whole_file
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, TARGETS, Target, target_key
 from napari_ifa.wording import listed
 
 if TYPE_CHECKING:
@@ -39,6 +48,12 @@ Values = Literal["voxels", "valleys", "peaks"]
 HDF5_BYTES = 2**18
 #: Cases that a note names.
 _MOST_NAMED = 10
+#: What a class that is compared with itself has none of.
+_OF_CLASS = (
+    *("importance_all", "importance_true", "importance_true_correct"),
+    *("variance_all", "variance_true", "frequency_all", "frequency_true"),
+    *("activation_sum", "activation_minimum", "activation_maximum"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +63,16 @@ class Analysis:
     Attributes
     ----------
     dataset : has the dimensions ``feature``, ``class``, ``case``, ``skipped`` and ``bin``; every
-        variable carries its unit and long name. See ``variables``.
+        variable carries its unit and long name. See ``variables``. Of one target.
     file : where the rows of a large cohort are read from; None where all is in memory.
     home : a temporary folder that holds the file as long as the analysis is in use.
+    whole : all targets, of which the dataset is one; None where there is one alone.
     """
 
     dataset: xr.Dataset
     file: Path | None = None
     home: WorkFolder | None = None
+    whole: xr.Dataset | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -66,6 +83,77 @@ class Analysis:
     def method(self) -> str:
         """The class activation method's id."""
         return str(self.dataset.attrs["method"])
+
+    @property
+    def target(self) -> str:
+        """What each class is compared with: ``"logit"`` (nothing), ``"others"``, ``"class 2"``."""
+        return str(self.dataset.attrs.get("target", LOGIT))
+
+    @property
+    def compared_class(self) -> int | None:
+        """The number of the one class that all are compared with; None where there is none."""
+        number = self.target.removeprefix("class ")
+        return int(number) if number != self.target else None
+
+    @property
+    def targets_run(self) -> tuple[Target, ...]:
+        """What a pass needs for this target: the logit and, where it is another, the target."""
+        own: Target = self.target if self.compared_class is None else self.compared_class
+        return tuple(dict.fromkeys([LOGIT, own]))
+
+    @property
+    def held_targets(self) -> tuple[str, ...]:
+        """The keys of all targets that the file holds; the logit alone in earlier versions."""
+        return (self.target,) if self.whole is None else targets_of(self.whole)
+
+    def of_target(self, target: Target) -> Analysis:
+        """The same analysis for another target: matrices, counts and cases' values are of that.
+
+        Parameters
+        ----------
+        target : a name in `models.targets.TARGETS`, or the name or number of a class.
+
+        Raises
+        ------
+        AnalysisError
+            Where the file holds no such target; the sentence says how to make one that does.
+        """
+        number = self._class_number(target)
+        if number is None and target not in TARGETS:
+            raise AnalysisError(
+                AnalysisProblem.NO_SUCH_TARGET,
+                asked=target,
+                targets=", ".join(map(str, TARGETS)),
+                classes=listed(self.class_names),
+            )
+        key = target_key(target if number is None else number)
+        if key == RUNNER_UP and key not in self.held_targets and len(self.class_names) == 2:
+            key = OTHERS
+        if key == self.target:
+            return self
+        if self.whole is None or key not in self.held_targets:
+            name = target if number is None else self.class_names[number]
+            raise AnalysisError(
+                AnalysisProblem.NO_TARGET,
+                asked=name,
+                held=listed([self._name_of(key) for key in self.held_targets]),
+                how="" if number is None else f" with '{name}' among its targets",
+            )
+        dataset = of_target(self.whole, key)
+        if number is not None:
+            dataset = _without_class(dataset, number)
+        return replace(self, dataset=dataset)
+
+    def check_every_class(self) -> None:
+        """Refuse numbers of all classes where one of them is what the others are compared with.
+
+        Raises
+        ------
+        AnalysisError
+            Names that class.
+        """
+        if self.compared_class is not None:
+            raise AnalysisError(AnalysisProblem.NOT_EVERY_CLASS, name=self._name_of(self.target))
 
     @property
     def features(self) -> int:
@@ -192,7 +280,7 @@ class Analysis:
         ``kind`` is ``"all"`` (eq. 3), ``"true"`` (eq. 4) or ``"true_correct"``, eq. 4 over the
         cases that are answered rightly alone.
         """
-        self._check_class(class_idx)
+        self._check_compared(class_idx)
         check_choice(kind, "importance", get_args(Kind))
         return np.asarray(self.dataset[f"importance_{kind}"].values[:, class_idx])
 
@@ -248,43 +336,33 @@ class Analysis:
         high: float = 90,
         basis: Basis = "voxels",
         scope: Scope = "class",
+        form: Form = "paper",
     ) -> CommonScale:
-        """The common scale of a class (eq. 1 and 2).
+        """The common scale of a class (eq. 1 and 2), or its centred form.
 
-        Parameters
-        ----------
-        low, high : percentiles that map to 0.1 and 0.9; ``low`` is 10 for voxels and 50 for
-            extremes where it is not given.
-        basis : ``"voxels"``, percentiles over all voxels; ``"extremes"``, the low percentile of
-            the cases' minima and the high one of their maxima.
-        scope : a scale for this class, or one for all classes.
+        For the parameters see `ScaleChoice`.
 
         Raises
         ------
         AnalysisError
-            For an unknown class, percentiles out of order, a constant cohort, or counts of an
-            earlier version that cannot tell the two percentiles apart.
+            For an unknown class or choice, percentiles out of order, a constant cohort, or counts
+            of an earlier version that cannot tell the two percentiles apart.
         """
-        self._check_class(class_idx)
-        low, high = checked_percentiles(low, high, basis, scope)
-        if basis == "extremes":
-            valleys = self.dataset["activation_minimum"].values
-            peaks = self.dataset["activation_maximum"].values
-            columns = slice(None) if scope == "all" else class_idx
-            p_low = float(np.percentile(valleys[:, columns], low))
-            p_high, off = float(np.percentile(peaks[:, columns], high)), 0.0
-        else:
-            values = self.distribution()
-            row = class_idx
-            if scope == "all":
-                values, row = values.over_classes(), 0
-            p_low, p_high = values.percentile([low, high], row)
-            off = float(values.uncertainty([low, high], row).sum())
-            if off > 0 and p_high - p_low <= off:
-                raise AnalysisError(
-                    AnalysisProblem.TOO_COARSE, low=low, high=high, p_low=p_low, off=off
-                )
-        return CommonScale(float(p_low), float(p_high), low, high, basis, scope, off)
+        return self.scaled(class_idx, ScaleChoice(form, basis, scope, low, high))
+
+    def scaled(self, class_idx: int, choice: ScaleChoice) -> CommonScale:
+        """The common scale of a class as it was chosen; errors as of `scale`."""
+        self._check_compared(class_idx)
+        columns = self._columns(class_idx, choice.scope)
+        found = self.distribution()
+        quantiles = self.dataset.get("activation_quantiles")
+        values = CaseValues(
+            self.dataset["activation_minimum"].values[:, columns],
+            self.dataset["activation_maximum"].values[:, columns],
+            None if quantiles is None else quantiles.values[:, columns].astype(float),
+            self.groups,
+        )
+        return cohort_scale(found.of_classes(columns).over_classes(), values, choice)
 
     def percentile_of(
         self, value: float, class_idx: int, values: Values = "voxels", scope: Scope = "class"
@@ -305,19 +383,17 @@ class Analysis:
         AnalysisError
             For an unknown class, or one without a finite activation.
         """
-        self._check_class(class_idx)
+        self._check_compared(class_idx)
         check_choice(values, "set of values", get_args(Values))
         check_choice(scope, "scope", get_args(Scope))
-        row = 0 if scope == "all" else class_idx
+        columns = self._columns(class_idx, scope)
         if values == "voxels":
-            found = self.distribution()
-            return (found.over_classes() if scope == "all" else found).percentile_of(value, row)
+            return self.distribution().of_classes(columns).over_classes().percentile_of(value)
         name = {"valleys": "activation_minimum", "peaks": "activation_maximum"}[values]
         import torch
 
-        extremes = self.dataset[name].values
-        extremes = extremes.reshape(1, -1) if scope == "all" else extremes.T.copy()
-        return Distribution.of(torch.from_numpy(extremes)).percentile_of(value, row)
+        extremes = self.dataset[name].values[:, columns].reshape(1, -1)
+        return Distribution.of(torch.from_numpy(extremes)).percentile_of(value)
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a model that this analysis was not made with.
@@ -336,6 +412,8 @@ class Analysis:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the file; it appears whole or not at all.
 
+        It holds every target of this one, and is read as of the logit.
+
         Parameters
         ----------
         overwrite : replace an analysis that is there already.
@@ -350,22 +428,61 @@ class Analysis:
             Where the place cannot be written.
         """
         target = Path(os.path.expanduser(path))
-        needed = self.dataset.nbytes + HDF5_BYTES if self.file is None else self.file.stat().st_size
+        content = self.dataset
+        if self.whole is not None:
+            content = self.whole.assign_attrs(self.dataset.attrs)
+            del content.attrs["target"]
+        needed = content.nbytes + HDF5_BYTES
+        if self.file is not None:
+            needed = self.file.stat().st_size
         try:
             with whole_file(target, "analysis", overwrite=overwrite, needed=needed) as part:
                 if self.file is not None:
                     shutil.copyfile(self.file, part)
                 else:
-                    self.dataset.to_netcdf(
-                        part, engine="h5netcdf", encoding=compressed(self.dataset)
-                    )
+                    write(part, content)
         except OSError as error:
             raise AnalysisError(
                 AnalysisProblem.FILE_NOT_WRITTEN, file=target.name, reason=reason_of(error)
             ) from error
+
+    def _class_number(self, target: Target) -> int | None:
+        """The class that a target is; None where it is none."""
+        names = self.class_names
+        if isinstance(target, str):
+            if target in TARGETS:
+                return None
+            if target in names:
+                return names.index(target)
+            text = target.removeprefix("class ")
+            target = int(text) if text.isdecimal() and text.isascii() else -1
+        known = not isinstance(target, bool) and 0 <= target < len(names)
+        return int(target) if known else None
+
+    def _name_of(self, key: str) -> str:
+        """What is said of a target: its name, or that of the class."""
+        number = self._class_number(key)
+        return key if number is None else f"'{self.class_names[number]}'"
+
+    def _columns(self, class_idx: int, scope: Scope) -> list[int]:
+        """One class, or all of them but one that the others are compared with."""
+        if scope == "class":
+            return [class_idx]
+        return [c for c in range(len(self.class_names)) if c != self.compared_class]
+
+    def _check_compared(self, class_idx: int) -> None:
+        self._check_class(class_idx)
+        if class_idx == self.compared_class:
+            raise AnalysisError(AnalysisProblem.SAME_CLASS, name=self.class_names[class_idx])
 
     def _check_class(self, class_idx: int) -> None:
         if not 0 <= class_idx < len(self.class_names):
             raise AnalysisError(
                 AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=len(self.class_names)
             )
+
+
+def _without_class(dataset: xr.Dataset, class_idx: int) -> xr.Dataset:
+    """Not a number in the column of a class that is compared with itself."""
+    others = xr.DataArray(np.arange(dataset.sizes["class"]) != class_idx, dims="class")
+    return dataset.assign({name: dataset[name].where(others) for name in _OF_CLASS})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from napari_ifa.analysis.fit.stored import REFERENCE
+from napari_ifa.models.targets import LOGIT
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
@@ -58,6 +61,11 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "activation_sum": (_PER_CASE_AND_CLASS, "logit", "class activation summed over the grid"),
     "activation_minimum": (_PER_CASE_AND_CLASS, "logit", "least class activation of the case"),
     "activation_maximum": (_PER_CASE_AND_CLASS, "logit", "greatest class activation of the case"),
+    "activation_quantiles": (
+        ("case", "class", "quantile"),
+        "logit",
+        "class activation at 0, 5, 10, 25, 50, 75, 90, 95 and 100 % of the case's voxels",
+    ),
     "contribution": (
         ("case", "feature"),
         "logit",
@@ -67,15 +75,32 @@ VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
 }
 
 
+#: The first dimension of each variable of `OF_TARGET`: what a class is compared with, see
+#: `models.targets`. An analysis in use is of one of them and has it no more, and files of earlier
+#: versions, which hold the logit alone, never had it.
+COMPARED = "compared_with"
+#: The variables that differ from target to target.
+OF_TARGET = (
+    *("importance_all", "importance_true", "importance_true_correct"),
+    *("variance_all", "variance_true", "frequency_all", "frequency_true"),
+    *("voxel_count", "voxel_minimum", "voxel_maximum", "voxel_mean", "voxel_sum_of_squares"),
+    *("voxel_not_finite", "fine_value", "fine_count", "fine_bins", "fine_step"),
+    *("activation_sum", "activation_minimum", "activation_maximum", "activation_quantiles"),
+    "contribution",
+)
+#: Of these a target has a run of its own length, one target behind the other.
+RUNS = ("fine_value", "fine_count")
 FINE = ("fine_value", "fine_count", "fine_bins", "fine_step")
 #: Left out on request, or unknown in files of an earlier version.
 OPTIONAL = (
     *("content", "contribution", "group", "position_spread", "position_cases"),
+    "activation_quantiles",
     *FINE,
     *REFERENCE,
 )
 #: The coordinate of each dimension that has one.
 COORDINATES = {
+    "compared_with": "what the class is compared with; 'logit': with nothing",
     "class": "class names",
     "case": "case ids",
     "skipped": "ids of the cases that were not analysed",
@@ -83,10 +108,20 @@ COORDINATES = {
 }
 
 
+def dimensions(name: str, targets: bool) -> tuple[str, ...]:
+    """Of a variable, in a file that holds several targets or of one of them."""
+    own = VARIABLES[name][0]
+    return (COMPARED, *own) if targets and name in OF_TARGET and name not in RUNS else own
+
+
 def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.Dataset:
     """A dataset of the variables given, each with its dimensions, unit and long name."""
+    several = COMPARED in coordinates
     return xr.Dataset(
-        {name: (VARIABLES[name][0], value, description(name)) for name, value in values.items()},
+        {
+            name: (dimensions(name, several), value, description(name))
+            for name, value in values.items()
+        },
         coords={
             name: (name, value, {"long_name": COORDINATES[name]})
             for name, value in coordinates.items()
@@ -94,13 +129,41 @@ def described(values: Mapping[str, Any], coordinates: Mapping[str, Any]) -> xr.D
     )
 
 
+def targets_of(dataset: xr.Dataset) -> tuple[str, ...]:
+    """The keys of the targets that a file's content is of."""
+    if COMPARED not in dataset.coords:
+        return (LOGIT,)
+    return tuple(str(name) for name in dataset[COMPARED].values)
+
+
+def of_target(dataset: xr.Dataset, target: str) -> xr.Dataset:
+    """What a file's content holds of one target, as if that had been analysed alone."""
+    if COMPARED not in dataset.coords:
+        return dataset.assign_attrs(target=target)
+    held = targets_of(dataset)
+    number = held.index(target)
+    one = dataset.isel({COMPARED: number}).drop_vars(COMPARED)
+    if "fine_bins" in dataset:
+        ends = [0, *np.cumsum(dataset["fine_bins"].values.sum(axis=1))]
+        # What is left over is the last one's, where it does not fit.
+        one = one.isel(fine=slice(ends[number], (*ends[:-1], None)[number + 1]))
+    one = one.isel(bin=one["voxel_count"].values.any(axis=0)).assign_attrs(target=target)
+    one.set_close(dataset.close)
+    return one
+
+
 def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """How its numbers are written."""
     return {
-        str(name): {"zlib": True, "complevel": 4}
+        str(name): {"zlib": True, "complevel": 1, "shuffle": True}
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.ndim and variable.size
     }
+
+
+def write(file: Path, dataset: xr.Dataset) -> None:
+    """Write a file's content."""
+    dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed(dataset))
 
 
 def description(name: str) -> dict[str, str]:

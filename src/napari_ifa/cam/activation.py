@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.problems import ExplanationProblem
-from napari_ifa.cam.weighting import HeldWeights, StreamedWeights
+from napari_ifa.cam.weighting import Source
 from napari_ifa.errors import ExplanationError
+from napari_ifa.models.targets import Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,27 +31,44 @@ class ClassActivation:
     Attributes
     ----------
     logits : `[B, C]`; of functions that were explained in place of classes, their values `[B, 1]`.
+        They are the network's, whatever the target.
     features : `[B, F, *grid]`, the output of the target layer.
     source : the weights, see `weights`.
-    class_idx : `[B, K]`, the explained classes.
+    explained : the explained classes, and what they are compared with.
+    target : what each class is compared with: `"logit"` (nothing: the logit itself), `"others"`,
+        `"runner-up"`, or the number of a class.
     method, layer : the names of the method and the target layer.
     affine_head : the logits are an affine function of the features, as far as the cases seen tell
         the same for every case (a path around the layer may change it from case to case).
-    additive : the contributions are the features' exact shares of the logit, so that switching
-        features off changes the logit by just their contributions (see `masked_logits`).
+    additive : the contributions are the features' exact shares of what is explained, so that
+        switching features off changes that by just their contributions (see `masked_logits`).
     early : `[B, 2, E]`, mean and deviation of an early layer's channels over all places; None where
         they were not taken (see `CutNetwork`) or no layer gives them.
+    of_logits : the class activation of all classes' logits, of which this one is a difference;
+        None where it was computed by itself.
     """
 
     logits: Tensor
     features: Tensor
-    source: HeldWeights | StreamedWeights
-    class_idx: Tensor
+    source: Source
+    explained: Contrast
+    target: Target
     method: str
     layer: str
     affine_head: bool
     additive: bool
     early: Tensor | None = None
+    of_logits: ClassActivation | None = None
+
+    @property
+    def class_idx(self) -> Tensor:
+        """`[B, K]`, the explained classes."""
+        return self.explained.classes
+
+    @property
+    def values(self) -> Tensor:
+        """What is explained, `[B, K]`: logits, or differences of logits."""
+        return self.explained.values(self.logits)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -76,6 +95,9 @@ class ClassActivation:
         `mask` is bool or float, `[F]` for one map, or `[M, F]` for the maps of M feature masks:
         `[B, M, K, *grid]`. Class activation and FS-CAM of Li et al. (arXiv 2407.01142, eq. 5).
         """
+        if self.of_logits is not None:
+            maps = self.of_logits._unmasked if mask is None else self.of_logits.maps(mask)
+            return self.explained.values(maps, maps.ndim - len(self.grid) - 1)
         masks = None if mask is None else self._masks(mask)
         if self.source.per_voxel:
             if masks is None:
@@ -100,6 +122,8 @@ class ClassActivation:
 
         Their sum over the features is the sum of the map over the voxels.
         """
+        if self.of_logits is not None:
+            return self.explained.values(self.of_logits.contributions())
         if self.source.per_voxel:
             return self._summed[1]
         return self.weights * self.features.flatten(2).sum(-1)[:, None]
@@ -109,6 +133,10 @@ class ClassActivation:
         weights = self.source.column(k)
         grid_axes = [1] * (self.features.ndim - weights.ndim)
         return weights.reshape(*weights.shape, *grid_axes) * self.features
+
+    @cached_property
+    def _unmasked(self) -> Tensor:
+        return self.maps()
 
     @cached_property
     def _summed(self) -> tuple[Tensor, Tensor]:
@@ -123,13 +151,13 @@ class ClassActivation:
 
     @property
     def offset(self) -> Tensor | None:
-        """The part of the logit that no feature brings, `[B, K]`; None if not `additive`."""
+        """What no feature brings of what is explained, `[B, K]`; None if not `additive`."""
         if not self.additive:
             return None
-        return self.logits.gather(1, self.class_idx) - self.contributions().sum(-1)
+        return self.values - self.contributions().sum(-1)
 
     def masked_logits(self, mask: Tensor | np.ndarray) -> Tensor:
-        """Logits of the explained classes with masked features, without a network pass.
+        """What is explained, logits or their differences, with masked features, without a pass.
 
         offset + Σ_f m_f·k_f: `[B, K]` for a mask `[F]`, `[B, M, K]` for masks `[M, F]`. Exact, but
         only there if `additive`; else ExplanationError, and `cam.masked_logits` runs the network.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_ifa.cam.activation import ClassActivation
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.features import CutNetwork, opened
 from napari_ifa.cam.fused import FusedActivation
 from napari_ifa.cam.gradients import Pass
@@ -24,7 +25,9 @@ from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.regions import Region, check_predicted
 from napari_ifa.cam.targets import ClassChoice, chosen_classes, functions_of
 from napari_ifa.cam.weighting import (
+    ComparedWeights,
     HeldWeights,
+    Source,
     StreamedWeights,
     weights_from_graph,
     weights_from_jacobian,
@@ -32,6 +35,7 @@ from napari_ifa.cam.weighting import (
 from napari_ifa.cam.weights import GRADIENT_METHODS, GradientMethod
 from napari_ifa.errors import ExplanationError
 from napari_ifa.models.calling import first_tensor
+from napari_ifa.models.targets import LOGIT, TARGETS, Target
 
 #: The ids of all methods, those by gradients first.
 METHODS: tuple[str, ...] = (*GRADIENT_METHODS, *PERTURBATION_METHODS)
@@ -43,6 +47,7 @@ def class_activation(
     target_layers: str | nn.Module | None = None,
     method: str = "gradcam",
     class_idx: ClassChoice = "predicted",
+    target: Target = LOGIT,
     *,
     output: int | str | None = None,
     region: Region | None = None,
@@ -74,6 +79,10 @@ def class_activation(
     class_idx : a class, one class per case, several per case `[B, K]`, "predicted", or "all"; or a
         function, or one per case, from what the network returned for one case to the one number
         that is explained.
+    target : what the class is compared with: "logit", nothing, so that y_c itself is explained;
+        "others", y_c minus the mean of all other logits; "runner-up", y_c minus the largest other
+        logit of the case; or the number of a class d, y_c - y_d. Behind a softmax only differences
+        of logits say what speaks for a class (Srinivas & Fleuret, ICLR 2021).
     output : index or key of the logits where the network returns a tuple or dict.
     region : for a segmentation network, where its class is explained: a mask of the output's
         spatial size, for all cases or each, or "predicted" for the voxels where the class wins.
@@ -92,26 +101,57 @@ def class_activation(
     Cancelled
         `stop` returned True.
     """
+    (found,) = class_activations(
+        network,
+        x,
+        target_layers,
+        method,
+        class_idx,
+        (target,),
+        output=output,
+        region=region,
+        token_grid=token_grid,
+        samples=samples,
+        noise=noise,
+        seed=seed,
+        autocast=autocast,
+        progress=progress,
+        stop=stop,
+    )
+    return found
+
+
+def class_activations(
+    network: nn.Module | CutNetwork,
+    x: Any,
+    target_layers: str | nn.Module | None = None,
+    method: str = "gradcam",
+    class_idx: ClassChoice = "predicted",
+    targets: Sequence[Target] = TARGETS,
+    *,
+    output: int | str | None = None,
+    region: Region | None = None,
+    token_grid: Sequence[int] | None = None,
+    **options: Any,
+) -> tuple[ClassActivation, ...]:
+    """The class activations of a batch for several targets, in one forward pass.
+
+    Of a method that is linear in the gradient all follow from the logits' own, at no cost. Other
+    arguments and errors are those of `class_activation`.
+    """
     chosen_method = _method(method)
-    if isinstance(chosen_method, GradientMethod) and (samples, noise, autocast) != (None,) * 3:
+    settings = {"samples", "noise", "autocast"} & {k for k, v in options.items() if v is not None}
+    if isinstance(chosen_method, GradientMethod) and settings:
         raise ExplanationError(
             ExplanationProblem.SETTING_NOT_USED, method=method, setting="samples, noise or autocast"
         )
-    options = {
-        "samples": samples,
-        "noise": noise,
-        "seed": seed,
-        "autocast": autocast,
-        "progress": progress,
-        "stop": stop,
-    }
     if isinstance(target_layers, list | tuple):
         raise ExplanationError(ExplanationProblem.SEVERAL_LAYERS)
     with (
         lack_of_memory_named(first_tensor(x).device),
         opened(network, target_layers, output, region, token_grid) as cut,
     ):
-        return _activation(cut, x, chosen_method, class_idx, options)
+        return _activations(cut, x, chosen_method, class_idx, targets, options)
 
 
 def fused_class_activation(
@@ -151,53 +191,81 @@ def _method(name: str) -> GradientMethod | PerturbationMethod:
     return method
 
 
-def _activation(
+def _activations(
     cut: CutNetwork,
     x: Any,
     method: GradientMethod | PerturbationMethod,
     class_idx: ClassChoice,
+    targets: Sequence[Target],
     options: dict[str, Any],
-) -> ClassActivation:
+) -> tuple[ClassActivation, ...]:
     functions = functions_of(class_idx, len(first_tensor(x)))
     result = cut.run(x, cut.explaining(functions) if functions else None)
     chosen = _chosen(result, class_idx)
+    contrasts = [Contrast.of(result.logits, chosen, target) for target in targets]
+    # A difference of logits needs those of all classes; linear methods have its map from theirs.
+    compared = any(target != LOGIT for target in targets)
+    linear = isinstance(method, GradientMethod) and method.linear
+    base_classes = chosen_classes(result.logits, "all") if compared and linear else chosen
+    base = Contrast.of(result.logits, base_classes)
     # On the CPU, where questions about a few numbers cost nothing.
-    known = chosen.cpu()
+    known = base_classes.cpu()
     classes: list[int] = known.unique().tolist()
     jacobian = cut.constant_jacobian(result, classes)
     pooled = jacobian is not None and jacobian[0, 0].numel() == 1
-    source: HeldWeights | StreamedWeights
-    additive = False
+
+    def activation(
+        source: Source,
+        explained: Contrast,
+        target: Target,
+        of_logits: ClassActivation | None = None,
+    ) -> ClassActivation:
+        exact = method.exact if isinstance(method, GradientMethod) else "never"
+        return ClassActivation(
+            logits=result.logits,
+            features=result.features,
+            source=source,
+            explained=explained,
+            target=target,
+            method=method.name,
+            layer=cut.layer,
+            affine_head=jacobian is not None,
+            additive=jacobian is not None and (exact == "affine" or (exact == "pooled" and pooled)),
+            early=result.early,
+            of_logits=of_logits,
+        )
+
     if isinstance(method, PerturbationMethod):
-        source = HeldWeights(
-            perturbation_weights(cut, cut.prepared(x), result, chosen, method, **options)
+        # One weight for each column, so that all targets share the passes.
+        joined = Contrast.joined(contrasts)
+        weights = perturbation_weights(cut, cut.prepared(x), result, joined, method, **options)
+        sources: list[Source] = [HeldWeights(part) for part in weights.split(chosen.shape[1], 1)]
+        return tuple(map(activation, sources, contrasts, targets))
+    if method.pooled_head_only and not pooled:
+        raise ExplanationError(
+            ExplanationProblem.HEAD_NOT_POOLED, method=method.name, layer=cut.layer
         )
-    else:
-        if method.pooled_head_only and not pooled:
-            raise ExplanationError(
-                ExplanationProblem.HEAD_NOT_POOLED, method=method.name, layer=cut.layer
+
+    def weighed(explained: Contrast) -> HeldWeights | StreamedWeights:
+        # The rows of a constant Jacobian are those of logits.
+        if jacobian is None or explained is not base:
+            return weights_from_graph(result, explained, method, cut.layer)
+        among = torch.tensor(classes, device="cpu")
+        rows = torch.searchsorted(among, known.contiguous())
+        return weights_from_jacobian(result, method, cut.layer, jacobian, rows)
+
+    with full_precision(result.logits), torch.no_grad():
+        if linear and compared:
+            of_logits = weighed(base)
+            whole = activation(of_logits, base, LOGIT)
+            return tuple(
+                activation(ComparedWeights(of_logits, contrast), contrast, target, whole)
+                for contrast, target in zip(contrasts, targets, strict=True)
             )
-        with full_precision(result.logits), torch.no_grad():
-            if jacobian is None:
-                source = weights_from_graph(result, chosen, method, cut.layer)
-            else:
-                among = torch.tensor(classes, device="cpu")
-                rows = torch.searchsorted(among, known.contiguous())
-                source = weights_from_jacobian(result, method, cut.layer, jacobian, rows)
-        additive = jacobian is not None and (
-            method.exact == "affine" or (method.exact == "pooled" and pooled)
+        return tuple(
+            activation(weighed(base if target == LOGIT else contrast), contrast, target)
+            for contrast, target in zip(contrasts, targets, strict=True)
         )
-    return ClassActivation(
-        logits=result.logits,
-        features=result.features,
-        source=source,
-        class_idx=chosen,
-        method=method.name,
-        layer=cut.layer,
-        affine_head=jacobian is not None,
-        additive=additive,
-        early=result.early,
-    )
 
 
 def _chosen(result: Pass, class_idx: ClassChoice) -> Tensor:

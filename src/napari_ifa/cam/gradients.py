@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.memory import block_length, in_blocks
 from napari_ifa.cam.problems import ExplanationProblem
 from napari_ifa.cam.targets import Reading
@@ -52,26 +53,26 @@ class Pass:
         early = [graph.early for graph in graphs if graph.early is not None]
         self.early = _joined(early) if len(early) == len(graphs) else None
 
-    def gradients(self, class_idx: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Gradients of the logits `class_idx [B, K]`, a block of columns of K at a time.
+    def gradients(self, explained: Contrast) -> Iterator[tuple[slice, Tensor]]:
+        """Gradients of what is explained, K functions of the logits, a block of them at a time.
 
         Yields the columns and their gradients `[B, k, F, *grid]`: batched vector-Jacobian
         products, in blocks that fit memory. Raises ExplanationError if there is no gradient.
         """
 
         def block(columns: slice) -> Tensor:
-            wanted = nn.functional.one_hot(class_idx[:, columns].T, self.logits.shape[1])
+            wanted = explained.columns(columns).rows(self.logits.shape[1], self.logits.dtype)
             parts, done = [], 0
             for graph in self._graphs:
-                vectors = graph.logits.new_zeros((len(wanted), *graph.logits.shape))
-                cases = wanted[:, done : done + graph.cases]
-                vectors[:, : graph.cases] = cases.to(graph.logits)
+                vectors = graph.logits.new_zeros((wanted.shape[1], *graph.logits.shape))
+                cases = wanted[done : done + graph.cases]
+                vectors[:, : graph.cases] = cases.movedim(1, 0).to(graph.logits)
                 parts.append(self._products(graph, vectors)[:, : graph.cases])
                 done += graph.cases
             return _joined(parts, 1).movedim(0, 1)
 
         length = block_length(self.features.numel(), self.features.device)
-        yield from in_blocks(class_idx.shape[1], length, block, what="classes")
+        yield from in_blocks(explained.count, length, block, what="classes")
 
     def first_case_gradients(self, classes: list[int]) -> Iterator[Tensor]:
         """Gradients of these classes' logits for the first case, in blocks `[k, F, *grid]`."""

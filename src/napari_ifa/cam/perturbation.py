@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.features import CutNetwork
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.masked_forward import Change, MaskedForward, unchanged
@@ -86,7 +87,7 @@ def perturbation_weights(
     cut: CutNetwork,
     inputs: Any,
     result: Pass,
-    chosen: Tensor,
+    explained: Contrast,
     method: PerturbationMethod,
     *,
     samples: int | None = None,
@@ -96,7 +97,7 @@ def perturbation_weights(
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Tensor:
-    """Weights `[B, K, F]` for the classes `chosen [B, K]`, the same ones for a seed.
+    """Weights `[B, K, F]` for what is explained, the same ones for a seed.
 
     `inputs` and `result` are `cut.prepared(x)` and the last `cut.run` of them; for the settings,
     which take the place of the method's own, and the errors see `class_activation`. The noise of
@@ -117,16 +118,16 @@ def perturbation_weights(
     )
     with torch.inference_mode(False):
         if method.changes is None:
-            return smooth_weights(cut, inputs, result, chosen, sampling)
+            return smooth_weights(cut, inputs, result, explained, sampling)
         with torch.no_grad():
-            return _score_weights(cut, inputs, result, chosen, method.changes, sampling)
+            return _score_weights(cut, inputs, result, explained, method.changes, sampling)
 
 
 def _score_weights(
     cut: CutNetwork,
     inputs: Any,
     result: Pass,
-    chosen: Tensor,
+    explained: Contrast,
     changes: Changes,
     sampling: Sampling,
 ) -> Tensor:
@@ -145,11 +146,11 @@ def _score_weights(
     if flat:
         raise ExplanationError(ExplanationProblem.CONSTANT_FEATURES, layer=cut.layer, cases=flat)
     if not len(rows):
-        return features.new_zeros((*chosen.shape, features.shape[1]))
+        return features.new_zeros((len(features), explained.count, features.shape[1]))
     masked = MaskedForward(cut, inputs, features, sampling)
     length = masked.rows_at_once(rows)
     scores = torch.zeros(
-        (*alive.shape, chosen.shape[1]),
+        (*alive.shape, explained.count),
         dtype=torch.promote_types(features.dtype, torch.float32),
         device=features.device,
     )
@@ -159,7 +160,7 @@ def _score_weights(
 
         def score(block: slice, change: Change = change) -> Tensor:
             logits = masked.logits(rows[block], change)
-            return logits.gather(1, chosen[rows[block, 0]])
+            return explained.values(logits, cases=rows[block, 0])
 
         longest = 1
         for block, found in in_blocks(len(rows), length, score, what="masked inputs"):

@@ -99,6 +99,14 @@ class ExplanationProblem(Enum):
         "The network predicts class {asked} at no voxel of case {case} of the batch: give a mask"
         " as the region, or choose another class."
     )
+    NO_SUCH_TARGET = (
+        "A class is compared with one of {targets}, or with the number of another class, not with"
+        " '{asked}'."
+    )
+    NOTHING_TO_COMPARE = (
+        "The network has one output, so there is no other class to compare it with: choose the"
+        " target 'logit'."
+    )
     # What the network returns
     SINGLE_NUMBER = "The network returns a single number, not one logit per case."
     MAP_OF_LOGITS = (

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.features import CutNetwork
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
@@ -26,7 +27,7 @@ _SMALLEST_SCALE = 1e-6
 
 
 def smooth_weights(
-    cut: CutNetwork, inputs: Any, result: Pass, chosen: Tensor, sampling: Sampling
+    cut: CutNetwork, inputs: Any, result: Pass, explained: Contrast, sampling: Sampling
 ) -> Tensor:
     """Weights `[B, K, F]` of Smooth Grad CAM++ (Omeiza et al., arXiv 1908.01224, eq. 9).
 
@@ -38,14 +39,17 @@ def smooth_weights(
     cases, device = len(result.features), result.features.device
     size = result.features.numel()
     length = max(1, HELD_BLOCKS * block_numbers(device) // (4 * size))
-    groups = list(chosen.split(length, 1))
+    groups = [
+        explained.columns(slice(first, first + length))
+        for first in range(0, explained.count, length)
+    ]
     total = len(groups) * sampling.samples * cases
     done, zero = 0, bool(result.features.any())
     sampling.advance(done, total)
     weights = []
     for classes in groups:
         generator = sampling.generator()
-        moments = _Moments(result.features, classes.shape[1])
+        moments = _Moments(result.features, classes.count)
         for _ in range(sampling.samples):
             noisy = _noisy(inputs, sampling.noise, generator)
             with sampling.casting(device):

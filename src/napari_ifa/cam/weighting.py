@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from napari_ifa.cam.contrast import Contrast
 from napari_ifa.cam.gradients import Pass
 from napari_ifa.cam.head import full_precision
 from napari_ifa.cam.memory import block_length, block_numbers, in_blocks
@@ -30,6 +32,11 @@ class HeldWeights:
         """Whether there is a weight per voxel, not one per feature."""
         return self.weights.ndim > 3
 
+    @property
+    def shared(self) -> bool:
+        """Whether all cases have the same; one case's are repeated without being copied."""
+        return len(self.weights) == 1 or self.weights.stride(0) == 0
+
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of K with their weights `[B, k, F(, *grid)]`."""
         yield slice(0, self.weights.shape[1]), self.weights
@@ -44,20 +51,21 @@ class StreamedWeights:
     """Weights per voxel `[B, K, F, *grid]` that come from the head's graph, a block at a time."""
 
     result: Pass
-    chosen: Tensor
+    explained: Contrast
     method: GradientMethod
     per_voxel: bool = True
+    shared: bool = False
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of K with their weights `[B, k, F, *grid]`."""
         with full_precision(self.result.logits):
-            for columns, gradients in self.result.gradients(self.chosen):
+            for columns, gradients in self.result.gradients(self.explained):
                 yield columns, self.method.weigh(self.result.features, gradients)
 
     def column(self, k: int) -> Tensor:
         """Weights of the k-th explained class, `[B, F, *grid]`."""
         with full_precision(self.result.logits):
-            ((_, gradients),) = self.result.gradients(self.chosen[:, k : k + 1])
+            ((_, gradients),) = self.result.gradients(self.explained.columns(slice(k, k + 1)))
             return self.method.weigh(self.result.features, gradients)[:, 0]
 
     @property
@@ -66,10 +74,58 @@ class StreamedWeights:
         return torch.cat([weights for _, weights in self.blocks()], 1)
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedWeights:
+    """Weights of a method that is linear in the gradient, for contrasts of the classes.
+
+    `logits` are the weights of all classes' logits.
+    """
+
+    logits: HeldWeights | StreamedWeights
+    explained: Contrast
+
+    @property
+    def per_voxel(self) -> bool:
+        """Whether there is a weight per voxel, not one per feature."""
+        return self.logits.per_voxel
+
+    @property
+    def shared(self) -> bool:
+        """Whether all cases have the same."""
+        return self.logits.shared and self.explained.is_shared
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Columns of K with their weights `[B, k, F(, *grid)]`, one column at a time."""
+        for k in range(self.explained.count):
+            yield slice(k, k + 1), self.column(k)[:, None]
+
+    def column(self, k: int) -> Tensor:
+        """Weights of the k-th explained class, `[B, F(, *grid)]`."""
+        column = self.explained.columns(slice(k, k + 1))
+        if isinstance(self.logits, StreamedWeights):
+            return replace(self.logits, explained=column).column(0)
+        return column.values(self.logits.weights)[:, 0]
+
+    @property
+    def weights(self) -> Tensor:
+        """All of them at once, `[B, K, F(, *grid)]`."""
+        if isinstance(self.logits, StreamedWeights):
+            return replace(self.logits, explained=self.explained).weights
+        weights = self.logits.weights
+        if self.shared:
+            one = self.explained.of_case(0).values(weights[:1])
+            return one.expand(len(weights), *one.shape[1:])
+        return self.explained.values(weights)
+
+
+#: Where the weights of a class activation come from.
+Source: TypeAlias = HeldWeights | StreamedWeights | ComparedWeights
+
+
 def weights_from_graph(
-    result: Pass, chosen: Tensor, method: GradientMethod, layer: str
+    result: Pass, explained: Contrast, method: GradientMethod, layer: str
 ) -> HeldWeights | StreamedWeights:
-    """Weights for the classes `chosen [B, K]`, by backward passes through the head.
+    """Weights for what is explained, by backward passes through the head.
 
     ExplanationError if a case's gradient is exactly zero for all of them though its features are
     not: with features that are all zero the map is zero whatever the weights are.
@@ -77,8 +133,8 @@ def weights_from_graph(
     held, streamed = [], False
     alive = ~result.features.flatten(1).any(1)
     limit = _HELD_BLOCKS * block_numbers(result.features.device)
-    large = chosen.shape[1] * result.features.numel() > limit
-    for _, gradients in result.gradients(chosen):
+    large = explained.count * result.features.numel() > limit
+    for _, gradients in result.gradients(explained):
         alive |= gradients.flatten(1).any(1)
         if streamed and alive.all():
             break
@@ -89,7 +145,7 @@ def weights_from_graph(
     if not alive.all():
         raise _zero_gradient(layer, alive)
     if streamed:
-        return StreamedWeights(result, chosen, method)
+        return StreamedWeights(result, explained, method)
     return HeldWeights(held[0] if len(held) == 1 else torch.cat(held, 1))
 
 

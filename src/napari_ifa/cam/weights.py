@@ -33,7 +33,8 @@ class GradientMethod:
     where they do not and the head is affine, one case's weights hold for every case.
     `exact` says where the contributions are the features' exact shares of the logit: behind every
     "affine" head, only behind one that is "pooled" (its gradient is the same at every voxel), or
-    "never". `pooled_head_only` says that the method is not defined behind any other head.
+    "never". `pooled_head_only` says that the method is not defined behind any other head. `linear`
+    says that the weights of a difference of logits are the difference of the logits' weights.
     """
 
     name: str
@@ -41,6 +42,7 @@ class GradientMethod:
     needs_features: bool = False
     exact: Literal["affine", "pooled", "never"] = "never"
     pooled_head_only: bool = False
+    linear: bool = False
 
 
 def cam(features: Tensor, gradients: Tensor) -> Tensor:
@@ -131,12 +133,12 @@ GRADIENT_METHODS = MappingProxyType(
     {
         method.name: method
         for method in (
-            GradientMethod("cam", cam, pooled_head_only=True),
-            GradientMethod("gradcam", gradcam, exact="pooled"),
+            GradientMethod("cam", cam, pooled_head_only=True, linear=True),
+            GradientMethod("gradcam", gradcam, exact="pooled", linear=True),
             GradientMethod("gradcam++", gradcam_plus_plus, needs_features=True),
-            GradientMethod("xgradcam", xgradcam, needs_features=True, exact="pooled"),
+            GradientMethod("xgradcam", xgradcam, needs_features=True, exact="pooled", linear=True),
             GradientMethod("layercam", layercam),
-            GradientMethod("pixelwise", pixelwise, exact="affine"),
+            GradientMethod("pixelwise", pixelwise, exact="affine", linear=True),
         )
     }
 )

@@ -14,6 +14,7 @@ from napari_ifa.errors import AnalysisError
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, Explanation, FeatureMask
+    from napari_ifa.analysis.scale import ScaleChoice
     from napari_ifa.models import Classifier
 
 
@@ -88,6 +89,22 @@ def loaded_classifier(options: argparse.Namespace) -> Classifier:
     if classifier.output_activation == "unknown":
         print(f"{NOT_TOLD.capitalize()}; choose by --activation softmax, sigmoid or none (values).")
     return classifier
+
+
+def scale_choice(options: argparse.Namespace, for_reading: bool = False) -> ScaleChoice:
+    """The common scale that was asked for, made for reading or the paper's where none was.
+
+    Raises
+    ------
+    AnalysisError
+        Where what was asked for does not go together.
+    """
+    from napari_ifa.analysis.scale import Basis, Form, ScaleChoice
+
+    low, high = getattr(options, "percentiles", None) or (None, 90.0)
+    form: Form = options.scale or ("centred" if for_reading and low is None else "paper")
+    basis: Basis = options.basis or ("auto" if form == "centred" else "voxels")
+    return ScaleChoice(form, basis, options.scope, low, high)
 
 
 @dataclass(frozen=True)

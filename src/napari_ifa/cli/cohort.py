@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_ifa.cli.arguments import loaded_classifier
+from napari_ifa.cli.arguments import loaded_classifier, scale_choice
 from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import is_within, refuse_existing, reserve_file, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
@@ -46,7 +46,10 @@ def run_analyze(options: argparse.Namespace) -> None:
     if options.resume and not kept_parts:
         raise AnalysisError(CommandProblem.NOTHING_TO_RESUME, file=parts.name)
     classifier = loaded_classifier(options)
-    work = (classifier, cohort, options.method, options.profiles)
+    targets = None
+    if options.compare_with:
+        targets = [*classifier.targets, *map(classifier.target, options.compare_with)]
+    work = (classifier, cohort, options.method, options.profiles, targets)
     if not is_same_work(options.out, *work):
         refuse_existing(options, options.out)
     try:
@@ -58,6 +61,7 @@ def run_analyze(options: argparse.Namespace) -> None:
                 batch_size=options.batch_size,
                 profiles=options.profiles,
                 skip_up_to=options.skip_up_to,
+                targets=targets,
                 resume_dir=parts,
                 workers=options.workers,
                 scheduler=options.scheduler,
@@ -89,9 +93,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
     reserve_folder(options, options.out)
     cohort = _cohort(options)
     classifier = loaded_classifier(options)
-    analysis = load_analysis(options.analysis, classifier)
+    analysis = _compared(load_analysis(options.analysis, classifier), options)
+    choice = scale_choice(options)
     provenance = provenance_of("evaluate", analysis, top=options.top)
-    provenance |= evaluated_on(cohort, options.basis)
+    provenance |= evaluated_on(cohort, choice)
     _check_folder(options, options.out, provenance)
     with progress_bar("cases") as bar:
         evaluation = evaluate(
@@ -99,7 +104,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
             analysis,
             cohort,
             options.top,
-            basis=options.basis,
+            basis=choice.basis,
+            form=choice.form,
+            scope=choice.scope,
             skip_up_to=options.skip_up_to,
             progress=bar,
         )
@@ -116,8 +123,8 @@ def run_findings(options: argparse.Namespace) -> None:
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(CommandProblem.HALF_A_MODEL)
     reserve_folder(options, options.out)
-    analysis = load_analysis(options.analysis)
-    other = load_analysis(options.other) if options.other else None
+    analysis = _compared(load_analysis(options.analysis), options)
+    other = _compared(load_analysis(options.other), options) if options.other else None
     provenance = provenance_of("findings", analysis, other, options.top)
     _check_folder(options, options.out, provenance)
     if options.bundle is None:
@@ -159,8 +166,8 @@ def run_report(options: argparse.Namespace) -> None:
         if is_within(options.tables, options.out):
             raise AnalysisError(CommandProblem.ONE_PLACE_FOR_TWO)
         reserve_folder(options, options.tables)
-    analysis = load_analysis(options.analysis)
-    other = load_analysis(options.other) if options.other else None
+    analysis = _compared(load_analysis(options.analysis), options)
+    other = _compared(load_analysis(options.other), options) if options.other else None
     of_tables = provenance_of("report", analysis, other)
     if options.tables:
         _check_folder(options, options.tables, of_tables)
@@ -182,6 +189,12 @@ def _cohort(options: argparse.Namespace) -> Cohort:
     from napari_ifa.cohorts import read_cohort
 
     return read_cohort(options.cohort, options.split, options.root)
+
+
+def _compared(analysis: Analysis, options: argparse.Namespace) -> Analysis:
+    """The analysis for the target that was asked for."""
+    asked = options.compare_with
+    return analysis if asked is None else analysis.of_target(asked)
 
 
 def _check_folder(options: argparse.Namespace, folder: Path, provenance: Mapping[str, str]) -> None:

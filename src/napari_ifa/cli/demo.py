@@ -12,13 +12,14 @@ import numpy as np
 from napari_ifa import samples
 from napari_ifa.analysis import Explanation, analyze, explain
 from napari_ifa.analysis.colour import evidence_strength
-from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.scale import READING
 from napari_ifa.cohorts import Case, read_cohort
 from napari_ifa.disk import whole_folder
 from napari_ifa.evaluation.measures.localisation import localise
 from napari_ifa.export.explanation import Row, write_explanation, write_table
 from napari_ifa.export.picture import comparison_picture, save_picture, usual_cam
 from napari_ifa.models import load_classifier
+from napari_ifa.models.targets import OTHERS
 from napari_ifa.reading import read_volume
 
 ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -26,8 +27,6 @@ ProgressBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]
 _ANALYSIS, _PICTURE = "analysis.nc", "comparison.png"
 _EXPLAINED_CLASS = "bright lesion"
 _COMPARED_WITH = "healthy"
-#: A lesion fills so little of a head that P90 over all voxels says what healthy tissue does.
-_BASIS: Basis = "extremes"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class DemoOutcome:
     study: Path
     bundle: Path
     analysis: Path
-    basis: Basis
 
 
 def run_demo(out: Path, progress: ProgressBar, *, overwrite: bool = False) -> DemoOutcome:
@@ -70,7 +68,8 @@ def run_demo(out: Path, progress: ProgressBar, *, overwrite: bool = False) -> De
             assert isinstance(case.label, int | str)
             truth = classifier.class_names[classifier.class_index(case.label)]
             volume = read_volume(case.path)
-            explanation = explain(classifier, volume, analysis, truth, basis=_BASIS)
+            explanation = explain(classifier, volume, analysis, truth, target=OTHERS)
+            explanation = explanation.select(choice=READING)
             rows.append(_test_row(case, truth, explanation, explained))
             if truth in (_EXPLAINED_CLASS, _COMPARED_WITH):
                 compared = explanation.select(explained)
@@ -96,7 +95,6 @@ def run_demo(out: Path, progress: ProgressBar, *, overwrite: bool = False) -> De
         study=shown[_EXPLAINED_CLASS][1].path,
         bundle=bundle,
         analysis=out / _ANALYSIS,
-        basis=_BASIS,
     )
 
 

@@ -81,6 +81,13 @@ def command_parser() -> argparse.ArgumentParser:
     )
     _add_skip(analyze)
     analyze.add_argument(
+        "--compare-with",
+        action="append",
+        metavar="C",
+        help="also count every class against this one, by name or number; may be given again."
+        " Against all others and the runner-up they are counted anyway",
+    )
+    analyze.add_argument(
         "--resume", action="store_true", help="go on with an interrupted analysis of this file"
     )
     where = analyze.add_mutually_exclusive_group()
@@ -100,7 +107,8 @@ def command_parser() -> argparse.ArgumentParser:
     _add_cohort(evaluate)
     _add_skip(evaluate)
     _add_top(evaluate)
-    _add_basis(evaluate)
+    _add_scale(evaluate)
+    _add_target(evaluate)
     evaluate.add_argument("-o", "--out", type=place, required=True, metavar="DIR")
     add_overwrite(evaluate)
     evaluate.set_defaults(run=run_evaluate)
@@ -123,6 +131,7 @@ def command_parser() -> argparse.ArgumentParser:
     _add_cohort(findings, required=False)
     _add_skip(findings)
     _add_top(findings)
+    _add_target(findings)
     findings.add_argument("-o", "--out", type=place, required=True, metavar="DIR")
     add_overwrite(findings)
     findings.set_defaults(run=run_findings)
@@ -130,6 +139,7 @@ def command_parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="all of an analysis in one HTML file")
     report.add_argument("analysis", type=place, metavar="A")
     report.add_argument("other", type=place, nargs="?", metavar="OTHER", help="of the test cohort")
+    _add_target(report)
     report.add_argument("--evaluation", type=place, metavar="DIR", help="written by evaluate")
     report.add_argument(
         "--findings", type=place, metavar="DIR", help="written by findings; made anew without it"
@@ -172,19 +182,13 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="F",
         help="all (default), top:5%%, only:1,2 or not:3",
     )
-    _add_basis(explain)
+    _add_scale(explain, "centred; paper where --percentiles are given")
+    _add_target(explain, "others behind a softmax, else logit", pairs=True)
     explain.add_argument(
         "--percentiles",
         type=percentiles,
-        default=(None, 90.0),
         metavar="LOW,HIGH",
-        help="of the scale in place of these, such as 5,95",
-    )
-    explain.add_argument(
-        "--scope",
-        choices=("class", "all"),
-        default="class",
-        help="a scale for this class (default), or one for all classes, which then compare",
+        help="of the paper's scale in place of these, such as 5,95",
     )
     explain.add_argument(
         "--dicom",
@@ -249,11 +253,33 @@ def _add_top(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_basis(parser: argparse.ArgumentParser) -> None:
+def _add_scale(parser: argparse.ArgumentParser, usual: str = "paper") -> None:
+    parser.add_argument(
+        "--scale",
+        choices=("paper", "centred"),
+        help="paper: P10 to P90 become 0.1 and 0.9; centred: zero stays zero, and one colour is"
+        f" the same evidence for and against (default: {usual})",
+    )
     parser.add_argument(
         "--basis",
-        choices=("voxels", "extremes"),
-        default="voxels",
-        help="the scale: P10 to P90 of all voxels of the cohort (default), or P50 of its cases'"
-        " minima to P90 of their maxima, which suits evidence that fills little of the image",
+        choices=("voxels", "extremes", "auto"),
+        help="what sets the scale: all voxels of the cohort (default of paper), its cases' least"
+        " and greatest values, which suits evidence that fills little of the image, or auto, the"
+        " one that suits the evidence (default of centred)",
+    )
+    parser.add_argument(
+        "--scope",
+        choices=("class", "all"),
+        default="class",
+        help="a scale for this class (default), or one for all classes, which then compare",
+    )
+
+
+def _add_target(parser: argparse.ArgumentParser, usual: str = "logit", pairs: bool = False) -> None:
+    a_class = ", or a class by name or number that the analysis has counted" if pairs else ""
+    parser.add_argument(
+        "--compare-with",
+        metavar="T",
+        help="what a class is compared with: logit (nothing), others, runner-up"
+        f"{a_class} (default: {usual})",
     )

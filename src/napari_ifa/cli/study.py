@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_ifa.cli.arguments import loaded_classifier
+from napari_ifa.cli.arguments import loaded_classifier, scale_choice
 from napari_ifa.cli.bar import progress_bar
 from napari_ifa.cli.outputs import refuse_existing, reserve_folder
 from napari_ifa.cli.problems import CommandProblem
@@ -34,7 +34,7 @@ def run_demo(options: argparse.Namespace) -> None:
     outcome = whole_path(options.out, progress=progress_bar, overwrite=options.overwrite)
     print(outcome.report)
     if options.view:
-        _open_viewer(outcome.study, outcome.bundle, outcome.analysis, basis=outcome.basis)
+        _open_viewer(outcome.study, outcome.bundle, outcome.analysis)
 
 
 def run_series(options: argparse.Namespace) -> None:
@@ -121,14 +121,21 @@ def _choice_by_option() -> Iterator[None]:
 
 def run_explain(options: argparse.Namespace) -> None:
     from napari_ifa.analysis import explain, load_analysis
-    from napari_ifa.analysis.store import checked_percentiles
+    from napari_ifa.analysis.reading import reading_target
     from napari_ifa.disk import whole_folder
     from napari_ifa.export import check_dicom_source
-    from napari_ifa.export.explanation import earlier_maps, write_dicom, write_explanation
+    from napari_ifa.export.explanation import (
+        earlier_maps,
+        scale_notes,
+        write_dicom,
+        write_explanation,
+    )
     from napari_ifa.reading import read_volume
 
-    if options.analysis is None and (options.scope, options.percentiles) != ("class", (None, 90.0)):
+    of_scale = (options.percentiles, options.scale, options.basis)
+    if options.analysis is None and (any(of_scale) or options.scope != "class"):
         raise AnalysisError(CommandProblem.SCALE_OF_NO_COHORT)
+    choice = scale_choice(options, for_reading=True)
     reserve_folder(options, options.out)
     classifier = loaded_classifier(options)
     name = options.class_name
@@ -140,9 +147,9 @@ def run_explain(options: argparse.Namespace) -> None:
     for there in earlier_maps(options.out, classes, options.features.name):
         refuse_existing(options, there)
     analysis = load_analysis(options.analysis, classifier) if options.analysis else None
-    if analysis is not None:
-        low, high = options.percentiles
-        checked_percentiles(low, high, options.basis, options.scope)
+    target, lacking = reading_target(classifier, analysis)
+    if options.compare_with is not None:
+        target, lacking = options.compare_with, ""
     options.features.check(classifier.features, analysis)
     with _choice_by_option():
         volume = read_volume(options.image, options.series)
@@ -155,14 +162,16 @@ def run_explain(options: argparse.Namespace) -> None:
             analysis,
             options.class_name,
             method=options.method,
-            basis=options.basis,
-            low=options.percentiles[0],
-            high=options.percentiles[1],
-            scope=options.scope,
+            basis=choice.basis,
+            low=choice.low,
+            high=choice.high,
+            scope=choice.scope,
+            form=choice.form,
+            target=target,
             allow_missing=options.allow_missing,
             progress=bar,
         )
-    mask = options.features.mask(explanation, analysis)
+    mask = options.features.mask(explanation, explanation.analysis)
     chosen = explanation.select(mask=mask)
     with whole_folder(options.out, overwrite=options.overwrite) as place:
         written = write_explanation(chosen, place)
@@ -172,8 +181,10 @@ def run_explain(options: argparse.Namespace) -> None:
     for path in written:
         say(str(options.out / path.name))
     fit = () if chosen.fit is None else chosen.fit.sentences
-    for note in (*volume.report.notes, *chosen.case.notes, *chosen.map_notes, *fit):
-        say(note)
+    of_map = (*chosen.map_notes, *scale_notes(chosen), lacking)
+    for note in (*volume.report.notes, *chosen.case.notes, *of_map, *fit):
+        if note:
+            say(note)
     if volume.report.missing:
         print("The model was run on the blank slices too, for --allow-missing was given.")
     if options.dicom and not volume.source.placed:

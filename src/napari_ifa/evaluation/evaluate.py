@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_ifa.analysis.given import Source, given_analysis, given_classifier, given_cohort
 from napari_ifa.analysis.importance import Ranking
-from napari_ifa.analysis.scale import Basis, CommonScale
+from napari_ifa.analysis.scale import Basis, CommonScale, Form, ScaleChoice, Scope
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.batches import CohortPass
 from napari_ifa.cohorts.cohort import Cohort
@@ -46,6 +46,7 @@ from napari_ifa.evaluation.sections.left_out import left_out_sections
 from napari_ifa.evaluation.statistics.independence import Groups, of_some
 from napari_ifa.memory import memory_said
 from napari_ifa.models.classifier import Classifier
+from napari_ifa.models.targets import IN_WORDS, Target
 from napari_ifa.progress import Progress, Stop
 from napari_ifa.wording import counted, listed
 
@@ -108,6 +109,9 @@ def evaluate(
     kind: Kind = "true",
     fractions: Sequence[float] = FRACTIONS,
     basis: Basis = "voxels",
+    form: Form = "paper",
+    scope: Scope = "class",
+    target: Target | None = None,
     batch_size: int | None = None,
     skip_up_to: float = 0.05,
     progress: Progress | None = None,
@@ -126,7 +130,9 @@ def evaluate(
     by, kind : how features are ranked, and by which importance matrix (``"true"``, eq. 4, or
         ``"all"``, eq. 3); see `FeatureOrder`.
     fractions : shares of the features at which the masking curve is taken.
-    basis : of the common scale.
+    basis, form, scope : of the common scale, see `ScaleChoice`.
+    target : what each class is compared with, see `Analysis.of_target`; the analysis's own by
+        default.
     batch_size : cases at a time, where their inputs' shapes agree; a number that suits the device
         and the images by default. Results do not depend on it beyond rounding.
     skip_up_to : share of the cases that may be skipped; they are listed.
@@ -146,11 +152,14 @@ def evaluate(
     Cancelled
         ``stop`` returned True.
     """
-    from napari_ifa.cam import CutNetwork, bypassed, class_activation
+    from napari_ifa.cam import CutNetwork, bypassed, class_activations
 
     classifier, analysis = given_classifier(classifier), given_analysis(analysis)
     cohort = given_cohort(cohort)
     analysis.check(classifier)
+    analysis = analysis if target is None else analysis.of_target(target)
+    analysis.check_every_class()
+    choice = ScaleChoice(form, basis, scope)
     if not len(fractions):
         raise AnalysisError(EvaluationProblem.NO_SHARES)
     batches = CohortPass(
@@ -170,7 +179,7 @@ def evaluate(
         classifier,
         truth.labels,
         np.stack([mask.keep for mask in masks.masks]),
-        [_scale(analysis, c, basis) for c in range(classes)],
+        [_scale(analysis, c, choice) for c in range(classes)],
         pooling_scale(
             analysis.dataset["activation_minimum"].values,
             analysis.dataset["activation_maximum"].values,
@@ -180,10 +189,10 @@ def evaluate(
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
 
         def compute(x: Tensor, cases: list[MarkedCase]) -> BatchMeasures:
-            activation = class_activation(
-                cut, x, method=analysis.method, class_idx="all", stop=stop
+            activations = class_activations(
+                cut, x, None, analysis.method, "all", analysis.targets_run, stop=stop
             )
-            measures = found.of_batch(cut, x, activation, cases)
+            measures = found.of_batch(cut, x, activations[0], activations[-1], cases)
             if not around:
                 around.append(bypassed(cut, x[:1]))
             return measures
@@ -201,7 +210,13 @@ def evaluate(
         skipped=batches.skipped,
         unlabelled=int((~known).sum()),
         notes=(*_notes(found, known, order, kind), *_skipped_notes(batches.skipped)),
-        consistency=Consistency(found.joined("sums"), logits, predicted, *whose),
+        consistency=Consistency(
+            found.joined("sums"),
+            found.joined("explained"),
+            predicted,
+            *whose,
+            answer=IN_WORDS[analysis.target],
+        ),
         masked_accuracy=None
         if sets is None
         else MaskedAccuracy(
@@ -221,9 +236,9 @@ def evaluate(
     )
 
 
-def _scale(analysis: Analysis, class_idx: int, basis: Basis) -> CommonScale | None:
+def _scale(analysis: Analysis, class_idx: int, choice: ScaleChoice) -> CommonScale | None:
     try:
-        return analysis.scale(class_idx, basis=basis)
+        return analysis.scaled(class_idx, choice)
     except AnalysisError:
         return None
 

@@ -71,6 +71,7 @@ class BatchMeasures:
     ----------
     size : spatial shape of the network's input.
     logits : ``[B, C]``.
+    explained : ``[B, C]``, what the maps explain: the logits, or their differences to others.
     sums : ``[B, C, 4]``, of four kinds of map.
     answers : ``[B, M]``, the class number for each mask or, of a regression, the value.
     set_logits : ``[B, 3, C]``, of the first three masks.
@@ -82,6 +83,7 @@ class BatchMeasures:
 
     size: tuple[int, ...]
     logits: Floats
+    explained: Floats
     sums: Floats
     answers: NDArray[Any]
     set_logits: NDArray[np.float32]
@@ -117,11 +119,16 @@ class CaseMeasures:
         return self.classifier.output_activation == "none"
 
     def of_batch(
-        self, cut: CutNetwork, x: Tensor, activation: ClassActivation, batch: list[MarkedCase]
+        self,
+        cut: CutNetwork,
+        x: Tensor,
+        of_logits: ClassActivation,
+        compared: ClassActivation,
+        batch: list[MarkedCase],
     ) -> BatchMeasures:
-        """Of a batch: its images, their class activation of all classes, and the cases."""
-        logits: Floats = activation.logits.double().cpu().numpy()
-        maps = activation.maps()
+        """Of a batch: its images, the activations of their logits and of the target, the cases."""
+        logits: Floats = of_logits.logits.double().cpu().numpy()
+        maps = compared.maps()
         size = tuple(int(n) for n in x.shape[2:])
         explained = explained_classes(logits)
         masked_inputs = (
@@ -129,11 +136,12 @@ class CaseMeasures:
             if self.classifier.no_probabilities
             else masked_input_logits(cut, x, maps, explained)
         )
-        masked = batch_masked_logits(cut, x, activation, self.masks)
+        masked = batch_masked_logits(cut, x, of_logits, self.masks)
         answers = np.asarray(decisive(masked, self.classifier.output_activation))
         return BatchMeasures(
             size=size,
             logits=logits,
+            explained=compared.values.double().cpu().numpy(),
             sums=map_sums(maps, size, self.scales, self.one_scale),
             answers=masked[..., 0].copy() if self.regression else _answered(answers),
             # A slice would keep all masks' logits alive.

@@ -25,7 +25,7 @@ class EvaluationProblem(Enum):
     # Two analyses, or results and an analysis
     NOT_COMPARABLE = (
         "The two analyses cannot be compared: {different} differ; analyse both cohorts with the"
-        " same model and method."
+        " same model and method, and compare their classes with the same."
     )
     CLASSES_OR_FEATURES = (
         "The two analyses differ in their classes or features; give two cohorts' analyses by one"
@@ -42,6 +42,10 @@ class EvaluationProblem(Enum):
     OTHER_MODEL = (
         "{folder} was made with another model or method than the analysis: {different} differ; run"
         " napari-ifa {command} again with this analysis."
+    )
+    OTHER_TARGET = (
+        "{folder} is of classes compared with '{found}', and what is asked for is of '{expected}':"
+        " ask for '{found}', or run napari-ifa {command} again."
     )
     # Cases
     FEW_LABELS = (

@@ -38,8 +38,9 @@ def bar_size(image_height: int) -> tuple[int, int]:
 def colour_bar(colouring: Colouring, kind: str, image_height: int) -> NDArray[np.uint8]:
     """The picture ``[height, width, 3]`` of the bar, in the size of `bar_size`.
 
-    From top to bottom: the kind of map, for which class the values speak, the colours with their
-    marks, against which class, and that it is not for primary diagnosis.
+    From top to bottom: the kind of map, what its upper values speak for, the colours with their
+    marks, what its lower values speak for, the unit of the marks, and that it is not for primary
+    diagnosis.
     """
     from PIL import Image, ImageDraw
 
@@ -51,8 +52,8 @@ def colour_bar(colouring: Colouring, kind: str, image_height: int) -> NDArray[np
     edge, line = size // 2, round(1.3 * size)
     inner = width - 2 * edge
 
-    head = [*_lines(kind, font, inner, 1), *_lines(f"for {colouring.class_name}", font, inner)]
-    foot = _lines(f"against {colouring.class_name}", font, inner)
+    head = [*_lines(kind, font, inner, 1), *_lines(colouring.sides[1], font, inner)]
+    foot = [*_lines(colouring.sides[0], font, inner), *_lines(colouring.unit, font, inner, 1)]
     warning = _lines(PURPOSE, font, inner)
     top = edge + line * len(head) + edge
     end = height - edge - line * len(warning)

@@ -20,11 +20,13 @@ class Colouring:
     limits : the values at the bar's lower and upper end.
     neutral : the value that speaks neither for nor against the class.
     marks : further values to mark, each with a few letters, as ``(0.1, "P10")``.
-    class_name : what the values speak for or against.
+    sides : what values at the lower and at the upper end speak for, in words.
+    unit : of the numbers that are marked, in words.
     """
 
     colours: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
     limits: tuple[float, float]
     neutral: float
     marks: tuple[tuple[float, str], ...] = ()
-    class_name: str = ""
+    sides: tuple[str, str] = ("", "")
+    unit: str = "(in logits)"

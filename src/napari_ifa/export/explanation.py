@@ -9,11 +9,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import TypedDict, Unpack
 
-import numpy as np
-
 from napari_ifa.analysis import Explanation
 from napari_ifa.analysis.colour import diverging_colours
 from napari_ifa.analysis.fit.cohort_fit import WITHOUT_COHORT
+from napari_ifa.analysis.scale import FEW_CASES
 from napari_ifa.disk import whole_folder
 from napari_ifa.export import (
     Colouring,
@@ -66,10 +65,14 @@ def write_explanation(explanation: Explanation, folder: Path, stem: str = "") ->
     prefix, name = _names(explanation, stem)
     with unwritten_said(_RESULTS, MAKE_ROOM), whole_folder(folder) as place:
         written = [place / f"{prefix}class_activation_{name}.nii.gz"]
-        write_nifti(explanation.class_activation, written[0])
+        write_nifti(
+            explanation.class_activation,
+            written[0],
+            description=explanation.class_activation.description,
+        )
         if explanation.scale is not None:
             written.append(place / f"{prefix}s_cam_{name}.nii.gz")
-            write_nifti(explanation.s_cam, written[-1])
+            write_nifti(explanation.s_cam, written[-1], description=explanation.s_cam.description)
             written.append(place / f"{prefix}explanation_{name}.png")
             title = f"{_answer(explanation)}\nfeatures: {explanation.mask.name}"
             if explanation.fit is not None:
@@ -107,7 +110,8 @@ def export_nifti(
     IfaError
         Where the name does not end in ``.nii`` or ``.nii.gz``, or the file cannot be written.
     """
-    return write_nifti(_shown_map(explanation), path, overwrite=overwrite)
+    shown = _shown_map(explanation)
+    return write_nifti(shown, path, description=shown.description, overwrite=overwrite)
 
 
 class Writing(TypedDict, total=False):
@@ -176,10 +180,8 @@ def provenance(explanation: Explanation) -> Provenance:
         layer=classifier.target_layer,
         method=explanation.case.activation.method,
         features=f"{mask.name} ({mask.count} of {mask.keep.size})" if chosen else "all",
-        scale=""
-        if scale is None
-        else f"P{scale.low:g} = {scale.p_low:g}, P{scale.high:g} = {scale.p_high:g} logits,"
-        f" basis {scale.basis}, scope {scale.scope}",
+        scale="" if scale is None else scale.words,
+        compared_with=explanation.compared_with,
         image=explanation.volume.report.badge,
         fit="" if explanation.fit is None else explanation.fit.words,
     )
@@ -188,21 +190,22 @@ def provenance(explanation: Explanation) -> Provenance:
 def colouring(explanation: Explanation) -> Colouring:
     """The overlay's colours, and what its colour bar marks."""
     scale = explanation.scale
-    name = explanation.class_names[explanation.class_idx]
     if scale is None:
-        # Of all features, so that pictures with fewer stay comparable, as in the viewer.
-        whole = explanation.weighted_features.sum(axis=0, dtype=np.float64)
-        end = float(np.abs(whole).max()) or 1.0
+        end = explanation.largest
         return Colouring(
-            lambda values: diverging_colours(values / end, 0.0), (-end, end), 0.0, class_name=name
+            lambda values: diverging_colours(values / end, 0.0),
+            (-end, end),
+            0.0,
+            ((-end, f"{-end:+.2g}"), (end, f"{end:+.2g}")),
+            explanation.sides,
         )
     neutral = scale.neutral
     return Colouring(
         lambda values: diverging_colours(values, neutral),
         (-1.0, 1.0),
         neutral,
-        ((0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")),
-        name,
+        scale.marks,
+        explanation.sides,
     )
 
 
@@ -243,6 +246,12 @@ def write_dicom(
     return [folder / one for one in written]
 
 
+def scale_notes(explanation: Explanation) -> list[str]:
+    """A sentence where the cohort is too small for its scale to be relied on."""
+    scale = explanation.scale
+    return [scale.precision] if scale is not None and scale.cases < FEW_CASES else []
+
+
 def prediction_rows(explanation: Explanation) -> list[Row]:
     """The model's answer per class, from all features and from the kept ones, and its origin."""
     classifier, scale = explanation.case.classifier, explanation.scale
@@ -252,15 +261,20 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
         "weights_sha256": classifier.weights_sha256,
         "layer": classifier.target_layer,
         "method": explanation.case.activation.method,
-        "scale_basis": scale.basis if scale else "",
-        "scale_scope": scale.scope if scale else "",
-        "scale_low": f"P{scale.low:g} = {scale.p_low:g}" if scale else "",
-        "scale_high": f"P{scale.high:g} = {scale.p_high:g}" if scale else "",
         "output_activation": classifier.output_activation,
-        "notes": " ".join(explanation.notes),
+        "notes": " ".join((*explanation.notes, *scale_notes(explanation))),
         **(explanation.fit or WITHOUT_COHORT).as_data(),
         "image": explanation.volume.report.badge,
         "purpose": "research, not for primary diagnosis",
+    }
+    # Of the class explained alone: every other is compared with others, on a scale of its own.
+    of_map = {
+        "compared_with": explanation.compared_with,
+        "scale_form": scale.form if scale else "",
+        "scale_basis": scale.basis if scale else "",
+        "scale_scope": scale.scope if scale else "",
+        "scale_low": f"{scale.low_name} = {scale.p_low:g}" if scale else "",
+        "scale_high": f"{scale.high_name} = {scale.p_high:g}" if scale else "",
     }
     return [
         {
@@ -272,6 +286,7 @@ def prediction_rows(explanation: Explanation) -> list[Row]:
             "features_kept": explanation.mask.count,
             "masked_logit": float(explanation.masked_logits[index]),
             "masked_probability": None if masked is None else float(masked[index]),
+            **(of_map if index == explanation.class_idx else dict.fromkeys(of_map, "")),
             **made_with,
         }
         for index, name in enumerate(explanation.class_names)

@@ -17,9 +17,17 @@ from napari_ifa.volumes.volume import Affine, Volume
 #: Affines that differ less than this (mm) are the same grid.
 _SAME_GRID = 1e-4
 _SCANNER_COORDINATES = 1
+#: Bytes of a description; the last one ends it.
+_DESCRIPTION = 79
 
 
-def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def write_nifti(
+    volume: Volume,
+    path: str | os.PathLike[str],
+    *,
+    description: str = "",
+    overwrite: bool = False,
+) -> Path:
     """Write the values as float32 on the grid of the file that the Volume came from.
 
     The axes stand in the source's own order. A NIfTI source's affine, form codes and units are
@@ -28,6 +36,7 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
 
     Parameters
     ----------
+    description : of the values; the header has room for some 70 letters of it.
     overwrite : replace a NIfTI file that is there already.
 
     Returns
@@ -54,7 +63,7 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
     header["cal_min"] = header["cal_max"] = 0
     header["intent_code"] = 0
     header["intent_name"] = b""
-    header["descrip"] = PRODUCT.encode()
+    header["descrip"] = _fitting(f"{PRODUCT}: {description}" if description else PRODUCT)
     header["aux_file"] = b""
     is_nifti2 = isinstance(header, nibabel.Nifti2Header)
     if not is_nifti2:
@@ -68,6 +77,11 @@ def write_nifti(volume: Volume, path: str | os.PathLike[str], *, overwrite: bool
     ):
         image.to_filename(part)
     return path
+
+
+def _fitting(text: str) -> bytes:
+    """As much of a text as the header has room for, without half a letter at its end."""
+    return text.encode()[:_DESCRIPTION].decode("utf-8", "ignore").encode()
 
 
 def _header(volume: Volume, ras_affine: Affine) -> tuple[Any, Affine]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _OVERLAY_OPACITY = 0.75
 #: Share of the display window above which a voxel counts as tissue.
 _TISSUE = 0.15
+#: Letters in a line beside the colour bar.
+_SIDE_WIDTH = 14
+_UNITS = "numbers in logits"
 #: Share of the largest body section that a slice must show to be chosen.
 _GOOD_PART = 0.3
 
@@ -40,8 +44,8 @@ def usual_cam(class_activation: NDArray[np.float32]) -> NDArray[np.float32]:
 def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str]) -> Figure:
     """One row per case: the image, S-CAM on the common scale, and its usual per-image CAM.
 
-    Each row shows the acquired slice with the strongest evidence for the class, of those that show
-    much of the body. All explanations are of one class on one common scale.
+    Each row shows the acquired slice with the strongest evidence, for the class or against it, of
+    those that show much of the body. All explanations are of one class on one common scale.
     """
     from matplotlib import figure as mpl
 
@@ -87,7 +91,8 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
         panel.set_yticks([])
         if first:
             panel.set_title(head, color="white", fontsize=11)
-    axes[0].set_ylabel(title, color="white", fontsize=10)
+    place = f"slice {index + 1} of {volume.shape[axis]}" if volume.shape[axis] > 1 else ""
+    axes[0].set_ylabel("\n".join(filter(None, [title, place])), color="white", fontsize=10)
     assert scale is not None
     colours = diverging_colours(s_cam, scale.neutral)
     colours[..., 3] *= _OVERLAY_OPACITY
@@ -96,14 +101,14 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
 
 
 def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -> int:
-    """The slice with the strongest evidence for the class, of those that show much of the body."""
+    """The slice with the strongest evidence, for or against, that shows much of the body."""
     if volume.shape[axis] == 1:
         # A picture, which may have channels of colour too.
         return 0
     low, high = default_window(volume).limits
     other = tuple(a for a in range(3) if a != axis)
     body = (volume.array > low + _TISSUE * (high - low)).sum(axis=other)
-    evidence = np.clip(np.nan_to_num(activation), 0.0, None).max(axis=other)
+    evidence = np.abs(np.nan_to_num(activation)).max(axis=other)
     shows_body = body >= _GOOD_PART * body.max()
     return int(np.where(shows_body, evidence if evidence.any() else body, -1).argmax())
 
@@ -111,13 +116,12 @@ def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -
 def _draw_legend(axes: Axes, explanation: Explanation) -> None:
     scale = explanation.scale
     assert scale is not None
-    name = explanation.class_names[explanation.class_idx]
     values = np.linspace(1, -1, 512)[:, None]
     colours = diverging_colours(values, scale.neutral)
     opaque = colours[..., :3] * colours[..., 3:]
     axes.imshow(opaque, extent=(0, 1, -1, 1), aspect="auto")
-    percentiles = [f"P{scale.low:g}", f"P{scale.high:g}"]
-    axes.set_yticks([0.1, 0.9], percentiles, color="white", fontsize=8)
+    names = [name for _, name in scale.marks]
+    axes.set_yticks(list(scale.ends), names, color="white", fontsize=8)
     axes.yaxis.tick_right()
     axes.tick_params(axis="y", color="white")
     axes.set_xticks([])
@@ -126,8 +130,9 @@ def _draw_legend(axes: Axes, explanation: Explanation) -> None:
     axes.text(
         -0.3, scale.neutral, "no\ncontribution", color="white", fontsize=8, ha="right", va="center"
     )
-    axes.set_title(f"for\n{name}", color="white", fontsize=9)
-    axes.set_xlabel(f"against\n{name}", color="white", fontsize=9)
+    low, high = (fill(side, _SIDE_WIDTH) for side in explanation.sides)
+    axes.set_title(high, color="white", fontsize=9)
+    axes.set_xlabel(f"{low}\n\n{fill(_UNITS, _SIDE_WIDTH)}", color="white", fontsize=9)
 
 
 def _aspect(volume: Volume, axis: int) -> float:

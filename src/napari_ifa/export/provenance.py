@@ -20,6 +20,7 @@ class Provenance:
     features : the features kept, in words: ``"all"``, ``"top 5 % (26 of 512)"``.
     scale : the common scale in words, with its percentiles in logits and its basis; empty where
         the values are logits themselves.
+    compared_with : with what the class is compared, in words; empty for its logit alone.
     image : what was corrected in the image that the map is of, or is missing in it, in a few
         words: ``"tilt 18.5° corrected · slices interpolated"``; empty where nothing was.
     fit : whether the image was seen to differ from the cohort of the scale, in a few words; empty
@@ -34,14 +35,16 @@ class Provenance:
     method: str
     features: str = "all"
     scale: str = ""
+    compared_with: str = ""
     image: str = ""
     fit: str = ""
 
     @property
     def sentence(self) -> str:
         """All of it in one line."""
+        against = f" against {self.compared_with}" if self.compared_with else ""
         parts = [
-            f"{self.kind} of class {self.class_name}",
+            f"{self.kind} of class {self.class_name}{against}",
             f"model {self.model}",
             f"weights SHA-256 {self.weights_sha256}",
             f"layer {self.layer}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from napari_ifa.errors import BundleError
 from napari_ifa.models.answers import NOT_TOLD, VALUES, OutputActivation, ToldActivation
 from napari_ifa.models.preprocessing import PreparedInput, Preprocessing
 from napari_ifa.models.problems import BundleProblem
+from napari_ifa.models.targets import LOGIT, OTHERS, RUNNER_UP, Target, possible_targets
 from napari_ifa.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -119,6 +121,42 @@ class Classifier:
         raise BundleError(
             BundleProblem.NO_SUCH_CLASS, asked=text, classes=self.class_names, known=known
         )
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What a class can be compared with beside another class, see `models.targets`."""
+        return possible_targets(self.output_activation, len(self.class_names))
+
+    def target(self, asked: str | int) -> Target:
+        """A target by its name, or by the name or number of the class that is compared with.
+
+        Raises
+        ------
+        BundleError
+            Where the model's outputs stand alone, or it has no such class.
+        """
+        if asked == RUNNER_UP and self.targets == (LOGIT, OTHERS):
+            return OTHERS
+        if asked in self.targets:
+            return asked
+        if len(self.targets) == 1:
+            raise BundleError(BundleProblem.OUTPUTS_STAND_ALONE, asked=asked)
+        try:
+            return self.class_index(asked)
+        except BundleError as error:
+            raise BundleError(
+                BundleProblem.NO_SUCH_TARGET,
+                asked=asked,
+                targets=", ".join(map(str, self.targets)),
+                known=error.facts["known"],
+            ) from error
+
+    def wanted_targets(self, asked: Sequence[str | int] | None) -> tuple[Target, ...]:
+        """The logit, and the targets asked for or else all there are; errors as of `target`."""
+        if isinstance(asked, str):
+            asked = [asked]
+        wanted = self.targets if asked is None else map(self.target, asked)
+        return tuple(dict.fromkeys([LOGIT, *wanted]))
 
     def identity(self) -> dict[str, str]:
         """What an analysis must share with a model to be valid for it, as named texts."""

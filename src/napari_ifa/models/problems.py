@@ -115,6 +115,14 @@ class BundleProblem(Enum):
     NO_SUCH_ACTIVATION = (
         "'{asked}' is no way from outputs to probabilities; choose one of {choices}."
     )
+    OUTPUTS_STAND_ALONE = (
+        "The outputs of this model do not compete in a softmax, so that a class is compared with"
+        " no other; leave '{asked}' out, or give 'logit'."
+    )
+    NO_SUCH_TARGET = (
+        "A class is compared with {targets}, or with one of the classes {known}, not with"
+        " '{asked}'."
+    )
     NO_SUCH_CLASS = "The model has no class '{asked}'; it has {known}."
     CLASS_NUMBERS = (
         "The metadata's channel_def must number the classes 0, 1, 2, … without a gap; correct"

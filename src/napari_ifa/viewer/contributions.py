@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari
 
-    from napari_ifa.analysis.scale import Basis
     from napari_ifa.models.answers import ToldActivation
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -123,7 +122,6 @@ def open_viewer(
     study: str | Path | None = None,
     bundle: str | Path | None = None,
     analysis: str | Path | None = None,
-    basis: Basis = "voxels",
     show: bool = True,
     wait: bool = False,
     activation: ToldActivation | None = None,
@@ -133,7 +131,7 @@ def open_viewer(
 ) -> napari.Viewer:
     """A napari window with all panels, opening what is given.
 
-    ``basis`` is the common scale's; ``wait`` runs Qt's event loop until the window is closed;
+    ``wait`` runs Qt's event loop until the window is closed;
     ``activation`` says how the model's outputs become probabilities, where its bundle does not;
     ``layer``, ``device`` and ``trust`` are those of ``load_classifier``.
     """
@@ -145,7 +143,6 @@ def open_viewer(
     viewer = napari.Viewer(title="napari-ifa", show=show, show_welcome_screen=False)
     workspace = workspace_of(viewer)
     dock_all(viewer)
-    workspace.session.choose_basis(basis)
     if bundle is not None:
         workspace.session.models.load(bundle, trust, activation, layer=layer, device=device)
     if analysis is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.cohorts import Cohort, read_cohort
 from napari_ifa.errors import AnalysisMismatchError
 from napari_ifa.evaluation.problems import EvaluationProblem
@@ -51,6 +52,7 @@ def test_it_names_model_method_and_cohorts(analysis: Analysis, cohort: Cohort) -
         "model_settings": "",
         "model_code": "",
         "method": "gradcam",
+        "target": "logit",
         "cohort_name": "tiny",
         "cohort_split": "training",
         "cohort_sha256": cohort.manifest_sha256(),
@@ -68,7 +70,9 @@ def test_it_names_model_method_and_cohorts(analysis: Analysis, cohort: Cohort) -
 def test_an_evaluation_names_the_cohort_that_it_was_made_on(
     analysis: Analysis, cohort: Cohort
 ) -> None:
-    found = provenance_of("evaluate", analysis, top=0.05) | evaluated_on(cohort, "extremes")
+    found = provenance_of("evaluate", analysis, top=0.05) | evaluated_on(
+        cohort, ScaleChoice(basis="extremes")
+    )
 
     assert found["evaluated_cohort_sha256"] == cohort.manifest_sha256()
     assert made_from(found).startswith("Evaluated on tiny, all splits, basis extremes, top 5 %; ")

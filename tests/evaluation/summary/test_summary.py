@@ -85,9 +85,19 @@ def test_the_scale_by_hand(analysis: Analysis) -> None:
     assert (extremes["basis"], extremes["low"], extremes["p_low"], extremes["p_high"]) == (
         *("extremes", 50, 0, 1),
     )
-    for c, basis in ((0, "voxels"), (1, "voxels"), (1, "extremes")):
-        scale = analysis.scale(c, basis=basis)
-        row = found.rows[2 * c + (basis == "extremes")]
+    # magnitudes ½, 1, 1 of the cases with P90 1; of the voxels nineteen zeros, ½, ½, 1, 1, 1: rank
+    # 20.7 lies at ½ + 0.7·½
+    centred, of_cases = found.rows[2:4]
+    assert (centred["form"], centred["p_low"], centred["p_high"]) == (
+        *("centred", pytest.approx(-0.85, abs=1e-3), pytest.approx(0.85, abs=1e-3)),
+    )
+    assert (of_cases["p_low"], of_cases["p_high"], of_cases["neutral"]) == (-1, 1, 0)
+    assert [row["for_reading"] for row in found.rows[:4]] == [False, False, True, False]
+    assert of_cases["width_low"] <= 2 <= of_cases["width_high"]
+    assert "3 cases, too few to rely on," in found.meaning
+    for c, form in ((0, "paper"), (1, "paper"), (1, "centred")):
+        scale = analysis.scale(c, form=form)
+        row = found.rows[4 * c + 2 * (form == "centred")]
         assert (row["alpha"], row["beta"]) == (scale.alpha, scale.beta)
 
 
@@ -96,7 +106,8 @@ def test_a_constant_class_has_a_reason_and_no_crash(tmp_path: Path) -> None:
 
     for row in found["scale"].rows:
         assert np.isnan([row["alpha"], row["neutral"]]).all()
-        assert "needs two different values" in row["note"]
+        why = {"paper": "needs two different values", "centred": "needs one above 0"}[row["form"]]
+        assert why in row["note"]
     assert "no class has a common scale" in found["scale"].meaning
     found["scale"].draw().savefig(tmp_path / "scale.png")
 
@@ -261,7 +272,7 @@ def test_voxels_that_are_not_finite_are_counted(analysis: Analysis) -> None:
 
     found = summary(Analysis(data))["scale"]
 
-    assert [row["not_finite"] for row in found.rows] == [0, 0, 3, 3]
+    assert [row["not_finite"] for row in found.rows] == [0] * 4 + [3] * 4
     assert "3 voxels are infinite or not a number" in found.meaning
 
 

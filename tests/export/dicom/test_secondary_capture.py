@@ -28,7 +28,7 @@ def nothing(values: np.ndarray) -> np.ndarray:
     return np.zeros((*values.shape, 4))
 
 
-BARE = Colouring(nothing, (-1.0, 1.0), 0.0, class_name="pneumonia")
+BARE = Colouring(nothing, (-1.0, 1.0), 0.0, sides=("against pneumonia", "for pneumonia"))
 
 
 def export(image: Volume, folder: Path, **options: Any) -> list[Dataset]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_ifa.analysis.case_activation import CaseActivation
 from napari_ifa.analysis.explanation import Explanation
 from napari_ifa.analysis.importance import FeatureMask
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.cohorts.batches import BatchSize, CohortPass, ReadCase
 from napari_ifa.cohorts.case import Case
 from napari_ifa.cohorts.cohort import Cohort
@@ -101,7 +102,7 @@ def candidate_maps(
     AnalysisMismatchError
         The findings are of another model.
     """
-    from napari_ifa.cam import CutNetwork, class_activation
+    from napari_ifa.cam import CutNetwork, class_activations
 
     analysis = findings.analysis
     analysis.check(classifier)
@@ -125,18 +126,24 @@ def candidate_maps(
     with CutNetwork(classifier.network, classifier.target_layer, early=True) as cut:
 
         def compute(x: Tensor, batch: list[OpenedCase]) -> list[CandidateMap]:
-            activation = class_activation(
-                cut, x, method=analysis.method, class_idx="all", stop=stop
+            activations = class_activations(
+                cut, x, None, analysis.method, "all", analysis.targets_run, stop=stop
             )
             (one,) = batch
             assert one.kept is not None
             volume, prepared = one.kept
-            case = CaseActivation.of(classifier, volume, PreparedInput(prepared), x, activation)
+            case = CaseActivation.of(classifier, volume, PreparedInput(prepared), x, activations)
             return [
                 _map_of(
                     one.case.id,
                     Explanation(
-                        volume, case, analysis, c, FeatureMask.only(case.features, [f]), "extremes"
+                        volume,
+                        case,
+                        analysis,
+                        c,
+                        FeatureMask.only(case.features, [f]),
+                        ScaleChoice(basis="extremes"),
+                        analysis.target,
                     ),
                     f,
                 )

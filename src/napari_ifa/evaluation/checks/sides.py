@@ -68,7 +68,7 @@ class Side:
 
 
 def check_same_model(one: Analysis, other: Analysis) -> None:
-    """Refuse two analyses that are not of one model by one method.
+    """Refuse two analyses that are not of one model by one method, against the same.
 
     Raises
     ------
@@ -77,8 +77,7 @@ def check_same_model(one: Analysis, other: Analysis) -> None:
     """
     mine, theirs = one.dataset.attrs, other.dataset.attrs
     different = differing(mine, theirs)
-    if str(mine.get("method")) != str(theirs.get("method")):
-        different.append("method")
+    different += [key for key in ("method", "target") if getattr(one, key) != getattr(other, key)]
     if one.dataset["importance_all"].shape != other.dataset["importance_all"].shape:
         different.append("number of features or classes")
     if different:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +27,9 @@ from napari_ifa.evaluation.numbers import Floats, Ints
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Letters in a line beside an axis.
+_ANSWER_WIDTH = 28
 
 #: More points than this make a picture heavy and show no more.
 _MOST_POINTS = 3000
@@ -58,9 +62,10 @@ def consistency_figure(consistency: Consistency) -> Figure:
         for row in axes:
             row[place].set_xlabel(f"{name}, summed over voxels\n{unit}", fontsize=9)
             row[place].locator_params(axis="x", nbins=5)
-    axes[0][0].set_ylabel("logit of the predicted class" if several else "output", fontsize=9)
+    answer = fill(consistency.answer, _ANSWER_WIDTH)
+    axes[0][0].set_ylabel(f"{answer},\npredicted class" if several else "output", fontsize=9)
     if several:
-        axes[1][0].set_ylabel("logit, every class of every case", fontsize=9)
+        axes[1][0].set_ylabel(f"{answer},\nevery class of every case", fontsize=9)
         _class_legend(
             figure,
             names,

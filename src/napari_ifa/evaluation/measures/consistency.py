@@ -42,9 +42,9 @@ _MOST_RESAMPLED = 200_000
 def pooling_scale(least: ArrayLike, greatest: ArrayLike) -> CommonScale | None:
     """One scale for all classes, on which sums of S-CAM may be pooled over classes.
 
-    tanh(a · atanh 0.9 / P), P the 90th percentile over cases and classes of the case's greatest
-    |a|, from the cases' ``least`` and ``greatest`` class activation ``[N, C]``. Zero stays zero, so
-    that voxels without evidence add nothing whatever the class, and few cases saturate. On the
+    Centred, tanh(a · atanh 0.9 / P), with P the 90th percentile over cases and classes of the
+    case's greatest |a|, from the cases' ``least`` and ``greatest`` class activation ``[N, C]``.
+    Voxels without evidence add nothing whatever the class, and few cases saturate. On the
     sample heads the pooled correlation is 0.995 and 0.996; on a scale for each class it is 0.11 and
     0.78 (P10 to P90 of voxels) or −0.65 and −0.64 (extremes), on one such scale of voxels −0.49 and
     −0.67.
@@ -56,9 +56,7 @@ def pooling_scale(least: ArrayLike, greatest: ArrayLike) -> CommonScale | None:
     high = float(np.percentile(strongest, _STRONG)) if strongest.size else 0.0
     if not high > 0:
         return None
-    # The low end at which tanh's offset is 0.
-    low = high * float(np.arctanh(0.1) / np.arctanh(0.9))
-    return CommonScale(low, high, 10.0, _STRONG, "extremes", "all")
+    return CommonScale(-high, high, _STRONG, _STRONG, "extremes", "all", form="centred")
 
 
 def map_sums(
@@ -227,9 +225,10 @@ class Consistency(Numbers):
     Attributes
     ----------
     sums : ``[N, C, 4]``, see `map_sums`; the kinds are those of `KINDS`.
-    logits : ``[N, C]``.
+    logits : ``[N, C]``; differences of them, where the maps are of those.
     predicted : ``[N]``, the class explained where it is the predicted one.
     class_names : one per class.
+    answer : what the maps explain and their sums stand beside, in words.
     seed : of the bootstrap.
     groups : ``[N]``, equal for cases of one patient; None where none are known.
     """
@@ -240,6 +239,7 @@ class Consistency(Numbers):
     class_names: tuple[str, ...]
     seed: int = 0
     groups: Groups = None
+    answer: str = "logit"
 
     def pair(self, kind: int, class_idx: int | None = None) -> tuple[Floats, Floats]:
         """Sums and logits of one class over all cases, or of each case's predicted class."""

@@ -29,13 +29,13 @@ _SCALES = (
     "one for all classes: 0.9 at P90 of the cases' greatest |activation|, 0 at 0",
 )
 _COLUMNS = {
-    "class": "whose map and logit: a class over all cases, or the predicted class of each case",
+    "class": "whose map, and {answer}: a class over all cases, or the predicted class of each case",
     "map": "what is summed over the voxels of the network's input grid, where it is brought by"
     " linear interpolation: the usual CAM (ReLU, min-max of each image), the class activation"
     " (logit), or S-CAM (tanh on a common scale, eq. 1)",
     "scale": "the scale that it is summed on",
     "n": "cases",
-    "coefficient": "the chosen correlation of that sum with the logit",
+    "coefficient": "the chosen correlation of that sum with {answer}",
     "chosen": "Pearson where the pair may be bivariate normal (Henze-Zirkler p > 0.05), else"
     " Spearman",
     "low": "lower end of its 95 % interval",
@@ -66,8 +66,8 @@ def consistency_sections(found: Consistency) -> Iterator[Section]:
         key="consistency",
         title="Consistency of maps and answers",
         meaning=(
-            f"Over {len(found.logits)} cases the sum of a map correlates with the logit of the"
-            f" {'predicted class' if several else 'output'}: {told}."
+            f"Over {len(found.logits)} cases the sum of a map correlates with the"
+            f" {'predicted class' if several else 'output'}'s {found.answer}: {told}."
             + " A range by class is that of each class's own coefficient over all cases."
             * several
         ),
@@ -76,15 +76,19 @@ def consistency_sections(found: Consistency) -> Iterator[Section]:
             _row(PREDICTED if c is None else found.class_names[c], kind, one)
             for (c, kind), one in found.correlations.items()
         ),
-        columns=_COLUMNS,
+        columns={name: text.format(answer=_answer(found)) for name, text in _COLUMNS.items()},
         draw=lambda: consistency_figure(found),
     )
+
+
+def _answer(found: Consistency) -> str:
+    return f"the {found.answer}"
 
 
 def _limits(found: Consistency, several: bool) -> str:
     cases = len(found.logits)
     limits = (
-        "A correlation says that the sum of a map goes with the logit, not that the map is"
+        f"A correlation says that the sum of a map goes with {_answer(found)}, not that the map is"
         " right; the class activation is summed as it is, since an affine scale cannot change"
         " a correlation, while tanh (S-CAM) and the usual CAM's own scale for each image can."
     )

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from napari_ifa.analysis.identity import IDENTITY, differing
-from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.scale import ScaleChoice
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.cohort import Cohort
 from napari_ifa.errors import AnalysisMismatchError
 from napari_ifa.evaluation.problems import EvaluationProblem
+from napari_ifa.models.targets import LOGIT
 
 Command = Literal["evaluate", "findings", "report"]
 Provenance = Mapping[str, str]
@@ -38,6 +39,7 @@ def provenance_of(
     """
     attributes = analysis.dataset.attrs
     entries = {"command": str(command), "model_name": str(attributes.get("model_name", ""))}
+    entries["target"] = analysis.target
     # What an earlier analysis does not say stays unsaid.
     entries |= {key: str(attributes[key]) for key in _SAME if key in attributes}
     for prefix, one in (("", analysis), ("other_", other)):
@@ -47,13 +49,15 @@ def provenance_of(
     return entries | ({} if top is None else {"top": f"{100 * top:g} %"})
 
 
-def evaluated_on(cohort: Cohort, basis: Basis) -> dict[str, str]:
-    """What `provenance_of` an evaluation has besides: the cohort and the scale's basis."""
+def evaluated_on(cohort: Cohort, choice: ScaleChoice) -> dict[str, str]:
+    """What `provenance_of` an evaluation has besides: the cohort, and how the scale is made."""
     return {
         "evaluated_cohort_name": cohort.name,
         "evaluated_cohort_split": cohort.split or "",
         "evaluated_cohort_sha256": cohort.manifest_sha256(),
-        "basis": basis,
+        "basis": choice.basis,
+        "scale": choice.form,
+        "scope": choice.scope,
     }
 
 
@@ -75,6 +79,15 @@ def check_provenance(
             EvaluationProblem.OTHER_COMMAND, folder=folder, found=written_by[:20], command=command
         )
     expected = provenance_of(command, analysis)
+    compared = provenance.get("target", LOGIT)
+    if compared != analysis.target:
+        raise AnalysisMismatchError(
+            EvaluationProblem.OTHER_TARGET,
+            folder=folder,
+            found=compared[:40],
+            expected=analysis.target,
+            command=command,
+        )
     different = differing(provenance, expected)
     if provenance.get("method") != expected.get("method"):
         different.append("method")
@@ -100,6 +113,10 @@ def made_from(provenance: Provenance, report: Analysis | None = None) -> str:
     top = f", top {provenance['top']}" if "top" in provenance else ""
     if provenance.get("command") == "evaluate":
         settings = f"basis {provenance.get('basis', '')}{top}"
+        if provenance.get("scale", "paper") != "paper":
+            settings = f"{provenance['scale']} scale, {settings}"
+        if provenance.get("scope", "class") != "class":
+            settings += ", one scale for all classes"
         told = f"Evaluated on {_cohort(provenance, 'evaluated_')}, {settings}; scale and features"
         told += f" from the analysis of {own}."
     elif "other_cohort_name" in provenance:
@@ -118,10 +135,12 @@ def made_by(provenance: Provenance) -> str:
     if not provenance.get("model_weights"):
         return ""
     name = provenance.get("model_name")
+    target = provenance.get("target", LOGIT)
+    compared = "" if target == LOGIT else f", each class compared with: {target}"
     return (
         f"Model {f'“{name}”' if name else 'without a name'} (SHA-256 of its weights"
         f" {provenance['model_weights'][:_HASH]}), layer {provenance.get('model_layer', '')},"
-        f" method {provenance.get('method', '')}."
+        f" method {provenance.get('method', '')}{compared}."
     )
 
 

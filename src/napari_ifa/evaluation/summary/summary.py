@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from napari_ifa.analysis.scale import Basis
+from napari_ifa.analysis.scale import READING, CommonScale, ScaleChoice
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError, AnalysisMismatchError
@@ -52,6 +53,15 @@ _PRINCIPAL = 0.05
 _LOW, _HIGH = 10.0, 90.0
 #: Classes drawn in the figure of distributions: those with the most cases.
 _DRAWN_CLASSES = 6
+#: The scales that the table names: the paper's on either basis, and the centred ones.
+_SCALES = (
+    ScaleChoice("paper", "voxels"),
+    ScaleChoice("paper", "extremes"),
+    ScaleChoice("centred", "voxels"),
+    ScaleChoice("centred", "extremes"),
+)
+#: Classes, those with the most cases, of which it is told how well the cohort tells the scale.
+_MEASURED_CLASSES = 32
 
 
 def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple[Section, ...]:
@@ -73,6 +83,9 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
     pair = [analysis] if other is None else [analysis, other]
     if len({(a.class_names, a.features) for a in pair}) > 1:
         raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
+    if len({a.target for a in pair}) > 1:
+        raise AnalysisMismatchError(EvaluationProblem.NOT_COMPARABLE, different="targets")
+    analysis.check_every_class()
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (
@@ -173,11 +186,13 @@ def _told(measured: Measured) -> str:
 def _scale_section(named: Named) -> Section:
     rows: list[Row] = []
     for name, analysis in named:
+        measured = _most_cases(analysis, _MEASURED_CLASSES)
         for c, class_name in enumerate(analysis.class_names):
-            for basis in get_args(Basis):
-                head = {"cohort": name, "class": class_name, "basis": basis}
-                rows.append(head | _scale_columns(analysis, c, basis))
-    own = [row for row in rows if row["cohort"] == named[0][0] and row["basis"] == "voxels"]
+            head = {"cohort": name, "class": class_name}
+            for choice in _SCALES:
+                rows.append(head | _scale_columns(analysis, c, choice, c in measured))
+    of_voxels = [row for row in rows if (row["form"], row["basis"]) == ("paper", "voxels")]
+    own = [row for row in of_voxels if row["cohort"] == named[0][0]]
     neutral = [row["neutral"] for row in own if np.isfinite(row["neutral"])]
     without = len(own) - len(neutral)
     by_class = ", by class," if len(neutral) > 1 else ""
@@ -190,10 +205,11 @@ def _scale_section(named: Named) -> Section:
     )
     if neutral and without:
         meaning += f" {counted(without, 'class', 'classes')} without a scale."
-    lost = sum(row["not_finite"] for row in rows if row["basis"] == "voxels")
+    meaning += f" {_precision(named[0][1])}".rstrip()
+    lost = sum(row["not_finite"] for row in of_voxels)
     if lost:
         meaning += f" {lost} voxels are infinite or not a number and are left out."
-    chosen = np.argsort(-cases_that_count(named[0][1], "true"), kind="stable")[:_DRAWN_CLASSES]
+    chosen = _most_cases(named[0][1], _DRAWN_CLASSES)
     if len(own) > len(chosen):
         meaning += f" The figure shows the {len(chosen)} classes with the most cases."
     return Section(
@@ -208,20 +224,27 @@ def _scale_section(named: Named) -> Section:
         columns={
             "cohort": COHORT_COLUMN,
             "class": "the class explained",
+            "form": "paper: the two percentiles become 0.1 and 0.9; centred: 0 stays 0, and -P and"
+            " P become -0.9 and 0.9",
             "basis": "voxels: percentiles of all voxels; extremes: of the cases' least and"
             " greatest values",
-            "low": "the percentile that S-CAM sets to 0.1",
-            "high": "the percentile that S-CAM sets to 0.9",
-            "p_low": "class activation at the low percentile (logit)",
-            "p_high": "class activation at the high percentile (logit)",
+            "low": "the percentile that the paper's form sets to 0.1",
+            "high": "the percentile that is set to 0.9; of the centred form one of the magnitude",
+            "p_low": "class activation at the low end (logit)",
+            "p_high": "class activation at the high end (logit)",
+            "width_low": "lower end of the 95 % interval of p_high - p_low over cohorts of this"
+            " size (logit)",
+            "width_high": "upper end of that interval",
             "alpha": "slope α of S-CAM = tanh(α·u + β) (per logit)",
             "beta": "offset β",
             "neutral": "tanh β, the S-CAM of no contribution",
+            "for_reading": "whether it is the scale that the viewer begins with: centred, on the"
+            " extremes where these lie more than five times above P90 of the voxels' magnitude",
             "voxels": "finite voxels of the feature grid, of all cases",
             "not_finite": "voxels that are infinite or not a number; they are left out",
             "note": "why there is no scale",
         },
-        draw=partial(_draw_distributions, named, [int(c) for c in chosen]),
+        draw=partial(_draw_distributions, named, chosen),
     )
 
 
@@ -231,16 +254,63 @@ def _above_and_below(analysis: Analysis) -> str:
     return "above it a voxel speaks for the class, below it against"
 
 
-def _scale_columns(analysis: Analysis, c: int, basis: Basis) -> Row:
-    names = ("low", "high", "p_low", "p_high", "alpha", "beta", "neutral")
+def _precision(analysis: Analysis) -> str:
+    """How well the cohort tells the scale for reading, of the class where it does so least."""
+    scales = []
+    for c in _most_cases(analysis, _MEASURED_CLASSES):
+        with suppress(AnalysisError):
+            scales.append((analysis.scaled(c, READING), analysis.class_names[c]))
+    if not scales:
+        return ""
+    worst, name = max(scales, key=lambda found: _relative_width(found[0]))
+    told = worst.precision
+    return f"Of the scale for reading, class '{name}': {told}" if told else ""
+
+
+def _relative_width(scale: CommonScale) -> float:
+    if scale.width_interval is None:
+        return float("inf")
+    low, high = scale.width_interval
+    return (high - low) / scale.width
+
+
+def _most_cases(analysis: Analysis, most: int) -> list[int]:
+    """The classes with the most cases."""
+    order = np.argsort(-cases_that_count(analysis, "true"), kind="stable")
+    return [int(c) for c in order[:most]]
+
+
+def _scale_columns(analysis: Analysis, c: int, choice: ScaleChoice, measured: bool) -> Row:
+    head: Row = {"form": choice.form, "basis": choice.basis}
+    names = (
+        *("low", "high", "p_low", "p_high", "width_low", "width_high", "alpha", "beta", "neutral"),
+    )
     data = analysis.dataset
     number, infinite = data["voxel_count"].values[c].sum(), data["voxel_not_finite"].values[c]
     counts = {"voxels": int(number), "not_finite": int(infinite)}
     try:
-        scale = analysis.scale(c, basis=basis)
+        scale = analysis.scaled(c, choice)
+        reading = analysis.scaled(c, READING)
     except AnalysisError as error:
-        return dict.fromkeys(names, float("nan")) | counts | {"note": str(error)}
-    return {name: getattr(scale, name) for name in names} | counts | {"note": scale.note}
+        unknown = dict.fromkeys(names, float("nan"))
+        return head | unknown | {"for_reading": False} | counts | {"note": str(error)}
+    interval = scale.width_interval if measured else None
+    width_low, width_high = interval or (float("nan"), float("nan"))
+    return {
+        **head,
+        "low": scale.low if choice.form == "paper" else float("nan"),
+        "high": scale.high,
+        "p_low": scale.p_low,
+        "p_high": scale.p_high,
+        "width_low": width_low,
+        "width_high": width_high,
+        "alpha": scale.alpha,
+        "beta": scale.beta,
+        "neutral": scale.neutral,
+        "for_reading": (reading.form, reading.basis) == (choice.form, choice.basis),
+        **counts,
+        "note": scale.note,
+    }
 
 
 def _draw_distributions(named: Named, classes: Sequence[int]) -> Any:

@@ -20,6 +20,7 @@ from napari_ifa.viewer.panels.analysis_dialog import AnalysisDialog
 from napari_ifa.viewer.panels.export_menu import ExportButton
 from napari_ifa.viewer.panels.fit_badge import FitBadge
 from napari_ifa.viewer.panels.legend import Legend
+from napari_ifa.viewer.panels.map_choices import MapChoices
 from napari_ifa.viewer.panels.model_notes import ModelNotes
 from napari_ifa.viewer.panels.panel import JobBars, MessageLine, Panel
 from napari_ifa.viewer.panels.prediction_table import PredictionTable
@@ -95,13 +96,7 @@ class ExplainPanel(Panel):
         self.unsaved, self.other_unsaved = QWidget(), QWidget()
         self.class_choice = choice("The class whose evidence is shown")
         self.class_choice.activated.connect(self.session.select_class)
-        self.basis = choice(
-            "What sets the common scale: every voxel of the cohort, or the least and greatest value"
-            " of each case, which suits evidence that fills little of the image",
-            ("P10 to P90 of all voxels", "voxels"),
-            ("P50 of minima to P90 of maxima", "extremes"),
-        )
-        self.basis.activated.connect(self._choose_basis)
+        self.map_choices = MapChoices(self.session)
         self.predictions = PredictionTable()
         self.notes = ModelNotes()
         self.notes.activation_chosen.connect(self.session.choose_activation)
@@ -151,11 +146,10 @@ class ExplainPanel(Panel):
         shown.setColumnStretch(1, 1)
         shown.addWidget(heading("Class"), 0, 0)
         shown.addWidget(self.class_choice, 0, 1, 1, 2)
-        shown.addWidget(QLabel("scale"), 1, 0)
-        shown.addWidget(self.basis, 1, 1, 1, 2)
-        shown.addWidget(QLabel("opacity"), 2, 0)
-        shown.addWidget(self.opacity, 2, 1)
-        shown.addWidget(self.opacity_text, 2, 2)
+        row = self.map_choices.lay_out(shown, 1)
+        shown.addWidget(QLabel("opacity"), row, 0)
+        shown.addWidget(self.opacity, row, 1)
+        shown.addWidget(self.opacity_text, row, 2)
         case = (self.jobs, self.message, self.hint, self.explain_anyway, self.fit, self.notes)
         picture = (self.show_map, self.no_scale, self.off_scale, self.legend)
         layout = fill(
@@ -214,9 +208,6 @@ class ExplainPanel(Panel):
         if file:
             self.session.save_analysis(file, analysis)
 
-    def _choose_basis(self, index: int) -> None:
-        self.session.choose_basis(self.basis.itemData(index))
-
     def _set_opacity(self, percent: int) -> None:
         self.workspace.scene.opacity = percent / 100
 
@@ -259,8 +250,7 @@ class ExplainPanel(Panel):
         shown = explanation is not None
         self.class_choice.setEnabled(shown)
         self.opacity.setEnabled(shown)
-        self.basis.setEnabled(explanation is not None and explanation.scale is not None)
-        self.basis.setCurrentIndex(self.basis.findData(self.session.basis))
+        self.map_choices.show_explanation(explanation)
         self.predictions.setVisible(shown)
         self.export.setVisible(shown)
         self.legend.setVisible(shown)

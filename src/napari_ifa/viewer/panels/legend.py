@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -24,25 +24,36 @@ class Legend(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._limits = (-1.0, 1.0)
         self._neutral: float | None = None
         self._marks: list[tuple[float, str]] = []
-        self._class_name = ""
+        self._sides = ("", "")
         self._opacity = 1.0
         self._on_scale = True
+        self._explanation: Explanation | None = None
+
+    def event(self, event: QEvent) -> bool:
+        """Find the words of the tooltip when asked for: how sure they are takes a moment."""
+        if event.type() == QEvent.Type.ToolTip:
+            self.setToolTip(self.toolTip())
+        return super().event(event)
+
+    def toolTip(self) -> str:
+        """What the marks are, and how well the cohort tells them."""
+        return self._explanation_in_words(self._explanation)
 
     def show_explanation(self, explanation: Explanation | None) -> None:
         """Take the scale from an explanation; None leaves the bar empty."""
+        self._explanation = explanation
         self._neutral = None
         if explanation is not None:
             scale = explanation.scale
-            self._class_name = explanation.class_names[explanation.class_idx]
-            self._limits = (-1.0, 1.0)
+            self._sides = explanation.sides
             self._neutral = 0.0 if scale is None else float(scale.neutral)
-            self._marks = []
-            if scale is not None:
-                self._marks = [(0.1, f"P{scale.low:g}"), (0.9, f"P{scale.high:g}")]
-        self.setToolTip(self._explanation_in_words(explanation))
+            if scale is None:
+                end = explanation.largest
+                self._marks = [(-1.0, f"{-end:+.2g}"), (1.0, f"{end:+.2g}")]
+            else:
+                self._marks = list(scale.marks)
         self.update()
 
     def show_opacity(self, opacity: float) -> None:
@@ -66,9 +77,14 @@ class Legend(QWidget):
         return self._neutral
 
     @property
+    def marks(self) -> list[tuple[float, str]]:
+        """What is marked above the bar: where, from −1 to 1, and its words."""
+        return list(self._marks)
+
+    @property
     def ends(self) -> tuple[str, str]:
         """The words at the two ends."""
-        return f"against {self._class_name}", f"for {self._class_name}"
+        return self._sides
 
     def sizeHint(self) -> QSize:
         """Three lines of text and the bar."""
@@ -104,7 +120,7 @@ class Legend(QWidget):
         painter.drawPolygon(
             QPolygonF([QPointF(x, tip), QPointF(x - 4, tip + 6), QPointF(x + 4, tip + 6)])
         )
-        self._centred(painter, x, tip + 7, "no contribution")
+        self._centred(painter, x, tip + 7, "0 logits: no contribution")
         against, towards = (
             painter.fontMetrics().elidedText(end, Qt.TextElideMode.ElideRight, self.width() // 2)
             for end in self.ends
@@ -132,8 +148,7 @@ class Legend(QWidget):
         return gradient
 
     def _x(self, value: float, bar: QRectF) -> float:
-        low, high = self._limits
-        return bar.left() + (value - low) / (high - low) * bar.width()
+        return bar.left() + (value + 1) / 2 * bar.width()
 
     def _centred(self, painter: QPainter, x: float, top: float, label: str) -> None:
         width = painter.fontMetrics().horizontalAdvance(label) + 2
@@ -144,16 +159,32 @@ class Legend(QWidget):
     def _explanation_in_words(self, explanation: Explanation | None) -> str:
         if explanation is None:
             return ""
+        from napari_ifa.analysis.scale import FOCAL_RATIO
+
         scale = explanation.scale
         if scale is None:
-            return "Without an analysis the ends are this case's own largest activation."
-        between = (
-            f"between these lie {scale.high - scale.low:g} % of all class activations of the cohort"
-            if scale.basis == "voxels"
-            else "of the cases' least and of their greatest class activation"
-        )
-        return (
-            f"P{scale.low:g} and P{scale.high:g}: {between}"
+            return (
+                "Without an analysis the ends are this case's own largest activation"
+                f" (±{explanation.largest:.3g} logits)."
+            )
+        of = "of the cases' greatest class activation on either side"
+        if scale.basis == "voxels":
+            of = "of all class activations of the cohort, on either side"
+        if scale.form == "paper":
+            of = "of the cases' least and of their greatest class activation"
+            if scale.basis == "voxels":
+                share = scale.high - scale.low
+                of = f"between these lie {share:g} % of all class activations of the cohort"
+        said = (
+            f"{scale.low_name} and {scale.high_name}: {of}"
             f" ({scale.p_low:.3g} to {scale.p_high:.3g} in logit units)."
             f" Zero contribution lies at {scale.neutral:.2f} and is drawn transparent."
         )
+        if scale.ratio is not None:
+            said += (
+                f" The cases' strongest places are {scale.ratio:.3g} times the voxels' P90;"
+                f" above {FOCAL_RATIO:g} they set the scale."
+            )
+        if scale.scope == "all":
+            said += " One scale for all classes."
+        return f"{said} {scale.precision}".strip()

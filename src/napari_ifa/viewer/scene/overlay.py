@@ -36,6 +36,7 @@ class ActivationOverlay:
     shape, dtype, ndim : of an array ``[I, P, L]`` of float32.
     volume : the image that was explained.
     activation : class activation of the kept features on the feature grid, ``[*grid]`` float64.
+    limits : where the colours end.
     """
 
     ndim = 3
@@ -51,7 +52,8 @@ class ActivationOverlay:
         self._terms = features.reshape(len(features), *grid.shape)
         self._keep = np.array(explanation.mask.keep, dtype=bool)
         self.activation = self._fresh_sum(self._keep)
-        self.limits = self._limits()
+        end = 1.0 if self.scale is not None else explanation.largest
+        self.limits = (-end, end)
 
     @property
     def size(self) -> int:
@@ -106,13 +108,6 @@ class ActivationOverlay:
 
     def _scaled(self, activation: NDArray[np.float32]) -> NDArray[np.float32]:
         return activation if self.scale is None else self.scale(activation).astype(np.float32)
-
-    def _limits(self) -> tuple[float, float]:
-        """Ends of the colours: of all features, so that pictures with fewer stay comparable."""
-        if self.scale is not None:
-            return -1.0, 1.0
-        end = float(np.abs(self._terms.sum(axis=0, dtype=np.float64)).max()) or 1.0
-        return -end, end
 
 
 class CoarseActivation:

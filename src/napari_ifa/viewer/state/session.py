@@ -23,9 +23,10 @@ from napari_ifa.wording import counted
 
 if TYPE_CHECKING:
     from napari_ifa.analysis import Analysis, CohortFit, Explanation, FeatureMask
-    from napari_ifa.analysis.scale import Basis
+    from napari_ifa.analysis.scale import ScaleChoice
     from napari_ifa.models import Classifier
     from napari_ifa.models.answers import ToldActivation
+    from napari_ifa.models.targets import Target
     from napari_ifa.reading import Series
     from napari_ifa.volumes import Volume
 
@@ -81,8 +82,9 @@ class Session:
         self._chosen_class: int | None = None
         # "all" or "true": over every case of the cohort, or over those of the class.
         self.importance_kind: Literal["all", "true"] = "all"
-        # Of the common scale: all voxels of the cohort, or its cases' minima and maxima.
-        self.basis: Basis = "voxels"
+        # None: what suits the model and the analysis.
+        self._chosen_target: Target | None = None
+        self._chosen_scale: ScaleChoice | None = None
         # None: all features, however many the model has.
         self._mask: FeatureMask | None = None
         # Whether the next studies keep the features that are chosen now.
@@ -100,6 +102,9 @@ class Session:
             return
         self.volume, self.opened = volume, series
         self._chosen_class, self._despite_missing = None, None
+        if isinstance(self._chosen_target, int):
+            # It may be the class that the next study shows.
+            self._chosen_target = None
         if not self.features_pinned:
             self._mask = None
         was_explained = self.explanation is not None
@@ -117,7 +122,7 @@ class Session:
     def set_classifier(self, classifier: Classifier | None) -> None:
         """Make a network the one that is explained; an analysis of another one is closed."""
         self.classifier = classifier
-        self._chosen_class, self._mask = None, None
+        self._chosen_class, self._chosen_target, self._mask = None, None, None
         self._drop_explanation()
         if self.analysis is not None and classifier is not None:
             try:
@@ -131,7 +136,7 @@ class Session:
     def choose_activation(self, told: ToldActivation | None) -> None:
         """How the outputs of a model become probabilities whose bundle does not say it.
 
-        The network does not run again: its answer is the same.
+        The network's answer is the same; it runs again only for what a class is now compared with.
         """
         classifier = self.classifier
         if classifier is None:
@@ -140,14 +145,22 @@ class Session:
         if source is not None:
             source = replace(source, output_activation=told)
         self.classifier = replace(classifier, output_activation=told or "unknown", source=source)
+        if self._chosen_target not in self.targets():
+            self._chosen_target = None
         self.classifier_changed.emit(self.classifier)
         if self.explanation is None:
             self._explain()
             return
+        # Of outputs that stand alone no class is compared with others.
+        run = self._is_run(self.target)
         case = replace(self.explanation.case, classifier=self.classifier)
-        self.explanation = replace(self.explanation, case=case)
-        self.explanation_changed.emit(self.explanation)
+        explanation = replace(self.explanation, case=case)
+        if run:
+            explanation = explanation.select(target=self.target)
+        self._change(self._on_scale(explanation), self._lacking() if run else "")
         self._predictor.predict(self.explanation)
+        if not run:
+            self._explain()
 
     # ------------------------------------------------------------- analysis
 
@@ -162,6 +175,8 @@ class Session:
     def set_analysis(self, analysis: Analysis | None) -> None:
         """Make an analysis the one whose scale and importance are shown."""
         self.analysis = analysis
+        if self._chosen_target not in self.targets():
+            self._chosen_target = None
         # What is on the screen is of the last one, and a new explanation takes its time.
         self._drop_explanation()
         self.analysis_changed.emit(analysis)
@@ -206,7 +221,8 @@ class Session:
         if self.explanation is None or self.analysis is None:
             return None
         class_idx, kind = self.explanation.class_idx, self.importance_kind
-        return np.asarray(self.analysis.importance(class_idx, kind), dtype=float)
+        compared = self.analysis.of_target(self.explanation.target)
+        return np.asarray(compared.importance(class_idx, kind), dtype=float)
 
     def choose_importance(self, kind: Literal["all", "true"]) -> None:
         """Importance over all cases of the cohort, or over those of the class itself."""
@@ -217,13 +233,64 @@ class Session:
         if self.explanation is None or class_idx == self.explanation.class_idx:
             return
         self._chosen_class = class_idx
-        self._change(self._on_scale(self.explanation.select(class_idx=class_idx)))
+        if self._chosen_target == class_idx:
+            self._chosen_target = None
+            name = self.explanation.class_names[class_idx]
+            self.say("note", f"{name} was what the class before was compared with.")
+        self._select(class_idx=class_idx, target=self.target)
 
-    def choose_basis(self, basis: Basis) -> None:
-        """Let the common scale rest on all voxels of the cohort, or on its cases' extremes."""
-        self.basis = basis
-        if self.explanation is not None and basis != self.explanation.basis:
-            self._change(self._on_scale(self.explanation.select(basis=basis)))
+    def targets(self) -> list[Target]:
+        """What the class on show can be compared with: names, and numbers of classes.
+
+        With an analysis, what that has counted. The one other class of two is named once.
+        """
+        from napari_ifa.models.targets import LOGIT, target_key
+
+        if self.classifier is None:
+            return [LOGIT]
+        found = list(self.classifier.targets)
+        if len(self.classifier.class_names) > 2 and len(found) > 1:
+            shown = None if self.explanation is None else self.explanation.class_idx
+            found += [idx for idx in range(len(self.classifier.class_names)) if idx != shown]
+        if self.analysis is not None:
+            held = self.analysis.held_targets
+            found = [target for target in found if target_key(target) in held]
+        return found
+
+    @property
+    def target(self) -> Target:
+        """What the class is compared with: what was chosen, else what suits model and analysis."""
+        from napari_ifa.analysis.reading import reading_target
+        from napari_ifa.models.targets import LOGIT
+
+        if self._chosen_target is not None:
+            return self._chosen_target
+        if self.classifier is None:
+            return LOGIT
+        return reading_target(self.classifier, self.analysis).target
+
+    def compare_with(self, target: Target) -> None:
+        """Compare the class on show with nothing, all others, the runner-up, or another class."""
+        self._chosen_target = target
+        if self.explanation is None:
+            return
+        if self._is_run(target):
+            self._select(target=target)
+        else:
+            self._explain()
+
+    @property
+    def scale_choice(self) -> ScaleChoice:
+        """How the common scale is made."""
+        from napari_ifa.analysis.scale import READING
+
+        return self._chosen_scale or READING
+
+    def choose_scale(self, choice: ScaleChoice) -> None:
+        """Make the common scale another way, see `ScaleChoice`."""
+        self._chosen_scale = choice
+        if self.explanation is not None and choice != self.explanation.choice:
+            self._select(choice=choice)
 
     def set_mask(self, mask: FeatureMask) -> None:
         """Keep only some features, in the picture and in the prediction."""
@@ -266,7 +333,7 @@ class Session:
             if self._despite_missing is None:
                 self.ask_about_missing()
             return
-        class_idx, mask = self._chosen_class, self._mask
+        class_idx, mask, target = self._chosen_class, self._mask, self.target
         despite_missing = bool(self._despite_missing)
 
         def work(progress: Any, stop: Any) -> Explanation:
@@ -278,6 +345,7 @@ class Session:
                 analysis,
                 class_idx=class_idx,
                 mask=mask,
+                target=target,
                 allow_missing=despite_missing,
                 progress=progress,
                 stop=stop,
@@ -295,22 +363,47 @@ class Session:
         self._runner.start("Explaining", work, self._show, failed, key="explain")
 
     def _show(self, explanation: Explanation) -> None:
+        from napari_ifa.models.targets import target_key
+
         case = explanation.case
         if explanation.volume is not self.volume or case.classifier is not self.classifier:
             return  # closed while the network was at work
         self.fit = explanation.fit
-        # Class and features may have been chosen while the network was at work.
-        if self._mask is not None and explanation.mask is not self._mask:
-            explanation = explanation.select(mask=self._mask)
-        self._change(self._on_scale(explanation.select(basis=self.basis)))
+        # All of this may have been chosen while the network was at work.
+        run = target_key(self.target) in case.activations
+        chosen = explanation.select(
+            self._chosen_class, self._mask, self.scale_choice, self.target if run else None
+        )
+        self._change(self._on_scale(chosen), self._lacking())
         if self.explanation is not None:
             self._predictor.predict(self.explanation)
 
-    def _change(self, explanation: Explanation) -> None:
+    def _lacking(self) -> str:
+        """A sentence where the analysis lacks what the class would best be compared with."""
+        from napari_ifa.analysis.reading import reading_target
+
+        if self._chosen_target is not None or self.classifier is None:
+            return ""
+        return reading_target(self.classifier, self.analysis).note
+
+    def _is_run(self, target: Target) -> bool:
+        """Whether the case on show was run for a target."""
+        from napari_ifa.models.targets import target_key
+
+        explanation = self.explanation
+        return explanation is not None and target_key(target) in explanation.case.activations
+
+    def _select(self, **chosen: Any) -> None:
+        """The case on show in another way, see `Explanation.select`."""
+        if self.explanation is not None:
+            self._change(self._on_scale(self.explanation.select(**chosen)))
+
+    def _change(self, explanation: Explanation, note: str = "") -> None:
         self.explanation = explanation
         self.explanation_changed.emit(explanation)
-        if explanation.map_notes:
-            self.say("note", " ".join(explanation.map_notes))
+        notes = [*([note] if note else []), *explanation.map_notes]
+        if notes:
+            self.say("note", " ".join(notes))
 
     def _on_scale(self, explanation: Explanation) -> Explanation:
         """The explanation as it is, or without its analysis where that gives no scale."""
