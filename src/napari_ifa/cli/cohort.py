@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_ifa.evaluation.section import Section
     from napari_ifa.evaluation.summary.provenance import Command
     from napari_ifa.export.tables import TracedSections
+    from napari_ifa.models import Classifier
 
 #: Skipped cases and duplicates that are named on the terminal.
 _MOST_NAMED = 5
@@ -86,14 +87,13 @@ def run_analyze(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Evaluate an analysis' explanations on a cohort: tables and figures in a folder."""
-    from napari_ifa.analysis import load_analysis
     from napari_ifa.evaluation import evaluate
     from napari_ifa.evaluation.summary.provenance import evaluated_on, provenance_of
 
     reserve_folder(options, options.out)
     cohort = _cohort(options)
     classifier = loaded_classifier(options)
-    analysis = _compared(load_analysis(options.analysis, classifier), options)
+    analysis = _compared(options.analysis, options, classifier)
     choice = scale_choice(options)
     provenance = provenance_of("evaluate", analysis, top=options.top)
     provenance |= evaluated_on(cohort, choice)
@@ -115,7 +115,6 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 def run_findings(options: argparse.Namespace) -> None:
     """Say what an analysis shows of its model: tables and figures in a folder."""
-    from napari_ifa.analysis import load_analysis
     from napari_ifa.evaluation.findings import findings
     from napari_ifa.evaluation.findings_with_model import findings_with_model
     from napari_ifa.evaluation.summary.provenance import provenance_of
@@ -123,8 +122,8 @@ def run_findings(options: argparse.Namespace) -> None:
     if (options.bundle is None) != (options.cohort is None):
         raise AnalysisError(CommandProblem.HALF_A_MODEL)
     reserve_folder(options, options.out)
-    analysis = _compared(load_analysis(options.analysis), options)
-    other = _compared(load_analysis(options.other), options) if options.other else None
+    analysis = _compared(options.analysis, options)
+    other = _compared(options.other, options) if options.other else None
     provenance = provenance_of("findings", analysis, other, options.top)
     _check_folder(options, options.out, provenance)
     if options.bundle is None:
@@ -153,7 +152,6 @@ def run_findings(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """Write everything that is known of an analysis into one HTML file."""
-    from napari_ifa.analysis import load_analysis
     from napari_ifa.evaluation.findings import findings
     from napari_ifa.evaluation.summary import summary_sections
     from napari_ifa.evaluation.summary.provenance import provenance_of
@@ -166,8 +164,8 @@ def run_report(options: argparse.Namespace) -> None:
         if is_within(options.tables, options.out):
             raise AnalysisError(CommandProblem.ONE_PLACE_FOR_TWO)
         reserve_folder(options, options.tables)
-    analysis = _compared(load_analysis(options.analysis), options)
-    other = _compared(load_analysis(options.other), options) if options.other else None
+    analysis = _compared(options.analysis, options)
+    other = _compared(options.other, options) if options.other else None
     of_tables = provenance_of("report", analysis, other)
     if options.tables:
         _check_folder(options, options.tables, of_tables)
@@ -191,10 +189,19 @@ def _cohort(options: argparse.Namespace) -> Cohort:
     return read_cohort(options.cohort, options.split, options.root)
 
 
-def _compared(analysis: Analysis, options: argparse.Namespace) -> Analysis:
+def _compared(
+    file: Path, options: argparse.Namespace, classifier: Classifier | None = None
+) -> Analysis:
     """The analysis for the target that was asked for."""
-    asked = options.compare_with
-    return analysis if asked is None else analysis.of_target(asked)
+    from napari_ifa.analysis import load_analysis
+
+    analysis = load_analysis(file, classifier)
+    if options.compare_with is None:
+        return analysis
+    try:
+        return analysis.of_target(options.compare_with)
+    except AnalysisError as error:
+        raise AnalysisError(f"{file.name}: {error}", error.kind, **error.facts) from error
 
 
 def _check_folder(options: argparse.Namespace, folder: Path, provenance: Mapping[str, str]) -> None:

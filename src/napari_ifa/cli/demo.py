@@ -89,7 +89,8 @@ def run_demo(out: Path, progress: ProgressBar, *, overwrite: bool = False) -> De
         written = [place / _ANALYSIS, *write_table(rows, place / "test_split")]
         for truth, (_, _, explanation) in shown.items():
             written += write_explanation(explanation, place, truth.replace(" ", "_"))
-        save_picture(comparison_picture(pairs, titles), place / _PICTURE)
+        picture = comparison_picture(pairs, titles, against_too=False)
+        save_picture(picture, place / _PICTURE)
     return DemoOutcome(
         report=_report(rows, [*written, place / _PICTURE], out),
         study=shown[_EXPLAINED_CLASS][1].path,

@@ -41,11 +41,14 @@ def usual_cam(class_activation: NDArray[np.float32]) -> NDArray[np.float32]:
     return (positive - low) / (high - low) if high > low else np.zeros_like(positive)
 
 
-def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str]) -> Figure:
+def comparison_picture(
+    explanations: Sequence[Explanation], titles: Sequence[str], *, against_too: bool = True
+) -> Figure:
     """One row per case: the image, S-CAM on the common scale, and its usual per-image CAM.
 
     Each row shows the acquired slice with the strongest evidence, for the class or against it, of
-    those that show much of the body. All explanations are of one class on one common scale.
+    those that show much of the body; without ``against_too`` that for the class, as the usual CAM
+    has it. All explanations are of one class on one common scale.
     """
     from matplotlib import figure as mpl
 
@@ -54,7 +57,7 @@ def comparison_picture(explanations: Sequence[Explanation], titles: Sequence[str
     grid = figure.add_gridspec(rows, 4, width_ratios=(1, 1, 1, 0.1))
     for row, (explanation, title) in enumerate(zip(explanations, titles, strict=True)):
         axes = [figure.add_subplot(grid[row, column]) for column in range(3)]
-        _draw_row(axes, explanation, title, first=row == 0)
+        _draw_row(axes, explanation, title, row == 0, against_too)
     _draw_legend(figure.add_subplot(grid[:, 3]), explanations[0])
     return figure
 
@@ -73,11 +76,15 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(part, dpi=110, facecolor=figure.get_facecolor())
 
 
-def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first: bool) -> None:
+def _draw_row(
+    axes: Sequence[Axes], explanation: Explanation, title: str, first: bool, against_too: bool
+) -> None:
     volume = explanation.volume
     activation = explanation.class_activation.array
     axis = volume.source.axes.index(2)
-    index = _slice_to_show(volume, activation, axis)
+    evidence = np.nan_to_num(activation)
+    evidence = np.abs(evidence) if against_too else np.clip(evidence, 0.0, None)
+    index = _slice_to_show(volume, evidence, axis)
     low, high = default_window(volume).limits
     image = volume.array.take(index, axis)
     aspect = _aspect(volume, axis)
@@ -100,17 +107,17 @@ def _draw_row(axes: Sequence[Axes], explanation: Explanation, title: str, first:
     axes[2].imshow(usual, cmap="jet", vmin=0, vmax=1, alpha=0.45, aspect=aspect)
 
 
-def _slice_to_show(volume: Volume, activation: NDArray[np.float32], axis: int) -> int:
-    """The slice with the strongest evidence, for or against, that shows much of the body."""
+def _slice_to_show(volume: Volume, evidence: NDArray[np.float32], axis: int) -> int:
+    """The slice with the strongest evidence, of those that show much of the body."""
     if volume.shape[axis] == 1:
         # A picture, which may have channels of colour too.
         return 0
     low, high = default_window(volume).limits
     other = tuple(a for a in range(3) if a != axis)
     body = (volume.array > low + _TISSUE * (high - low)).sum(axis=other)
-    evidence = np.abs(np.nan_to_num(activation)).max(axis=other)
+    strongest = evidence.max(axis=other)
     shows_body = body >= _GOOD_PART * body.max()
-    return int(np.where(shows_body, evidence if evidence.any() else body, -1).argmax())
+    return int(np.where(shows_body, strongest if strongest.any() else body, -1).argmax())
 
 
 def _draw_legend(axes: Axes, explanation: Explanation) -> None:
