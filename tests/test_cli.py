@@ -434,6 +434,10 @@ BAD_INPUT = {
         ["explain", "--bundle", BUNDLE, "--device", "abacus", "{image}", "-o", "out"],
         "device 'abacus' cannot be used",
     ),
+    "a device that needs a package of its own": (
+        ["explain", "--bundle", BUNDLE, "--device", "hpu", "{image}", "-o", "out"],
+        "device 'hpu' cannot be used",
+    ),
     "an analysis of another model": (
         ["explain", "--bundle", "{other}", "--analysis", "{analysis}", "{image}", "-o", "out"],
         "made with another model",

@@ -136,7 +136,7 @@ def check_device(device: str | torch.device | None) -> torch.device:
         if where.type == "meta":
             raise ValueError("a device without values")
         torch.zeros(1, device=where)
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, AssertionError, ValueError, ImportError, TypeError) as error:
         if lacks_memory(error):
             raise
         there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
