@@ -150,6 +150,7 @@ def test_a_pair_of_classes_is_counted_when_asked_for(analysis: Analysis, cohort:
     # The class itself has no numbers, and is not among those that one scale is made of.
     assert np.isnan(pair.importance_all[:, 2]).all()
     assert np.isfinite(pair.importance_all[:, :2]).all()
+    assert np.isnan(pair.dataset["activation_quantiles"][:, 2]).all()
     for ask in (pair.importance, pair.principal_features, pair.scaled):
         with refused(AnalysisError, AnalysisProblem.SAME_CLASS, name="artefact"):
             ask(2, *([READING] if ask == pair.scaled else []))

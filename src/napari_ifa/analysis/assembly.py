@@ -26,6 +26,7 @@ from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
     COMPARED,
+    COMPRESSION,
     COORDINATES,
     FINE,
     FORMAT_VERSION,
@@ -222,7 +223,7 @@ def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) 
         column.dtype,
         chunks=(*(1,) * place, chunk, *one),
         compression="gzip",
-        compression_opts=4,
+        compression_opts=COMPRESSION,
         shuffle=True,
     )
     variable.attrs.update(description(name))

@@ -52,7 +52,7 @@ _MOST_NAMED = 10
 _OF_CLASS = (
     *("importance_all", "importance_true", "importance_true_correct"),
     *("variance_all", "variance_true", "frequency_all", "frequency_true"),
-    *("activation_sum", "activation_minimum", "activation_maximum"),
+    *("activation_sum", "activation_minimum", "activation_maximum", "activation_quantiles"),
 )
 
 
@@ -485,4 +485,6 @@ class Analysis:
 def _without_class(dataset: xr.Dataset, class_idx: int) -> xr.Dataset:
     """Not a number in the column of a class that is compared with itself."""
     others = xr.DataArray(np.arange(dataset.sizes["class"]) != class_idx, dims="class")
-    return dataset.assign({name: dataset[name].where(others) for name in _OF_CLASS})
+    return dataset.assign(
+        {name: dataset[name].where(others) for name in _OF_CLASS if name in dataset}
+    )

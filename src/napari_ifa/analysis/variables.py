@@ -13,6 +13,8 @@ from napari_ifa.analysis.fit.stored import REFERENCE
 from napari_ifa.models.targets import LOGIT
 
 FORMAT_VERSION = 4
+#: Of deflate; higher levels take longer and save next to nothing of shuffled numbers.
+COMPRESSION = 1
 
 _MATRIX = ("feature", "class")
 _PER_CLASS = ("class",)
@@ -155,7 +157,7 @@ def of_target(dataset: xr.Dataset, target: str) -> xr.Dataset:
 def compressed(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """How its numbers are written."""
     return {
-        str(name): {"zlib": True, "complevel": 1, "shuffle": True}
+        str(name): {"zlib": True, "complevel": COMPRESSION, "shuffle": True}
         for name, variable in dataset.variables.items()
         if variable.dtype.kind in "fiu" and variable.ndim and variable.size
     }

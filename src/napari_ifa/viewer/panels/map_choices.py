@@ -20,8 +20,8 @@ _WHY_COMPARED = (
     " against; its distance from the scores of other classes does."
 )
 _HOW_CLASSES = (
-    "To compare with a single class, analyse the cohort for it: `napari-ifa analyze --compare-with"
-    " CLASS`."
+    "A single class can be chosen where the cohort was analysed for it; the page on the analysis"
+    " says how."
 )
 _TARGETS = {
     "logit": "nothing: its score alone",
