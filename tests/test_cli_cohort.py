@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -91,10 +92,15 @@ def test_a_class_is_compared_with_where_it_was_counted(tmp_path: Path, capsys) -
     assert main(["analyze", *cases, *pair, "-o", path]) == 0
     assert load_analysis(path).held_targets == ("logit", "others", "runner-up", "class 2")
     capsys.readouterr()
-    for command in (["findings"], ["report"]):
-        options = ["--compare-with", "2", "-o", str(tmp_path / command[0])]
-        assert main([*command, path, *options]) == 2
-        assert "'dark lesion', that class itself has no numbers" in capsys.readouterr().err
+    named = ["--compare-with", "2"]
+    evaluation, found, page = (str(tmp_path / name) for name in ("e", "f", "r.html"))
+    assert main(["evaluate", "--analysis", path, *cases, *named, "-o", evaluation]) == 0
+    assert main(["findings", path, *named, "-o", found]) == 0
+    parts = ["--evaluation", evaluation, "--findings", found]
+    assert main(["report", path, *parts, *named, "-o", page]) == 0
+    told = "compared with 'dark lesion', which therefore has no numbers"
+    assert told in capsys.readouterr().out
+    assert told in html.unescape(Path(page).read_text("utf-8"))
     assert main(["findings", path, "--compare-with", "healthy", "-o", str(tmp_path / "f")]) == 2
     assert "with 'healthy' among its targets" in capsys.readouterr().err
 

@@ -109,12 +109,20 @@ def test_the_bins_of_all_classes_are_bounded_together():
     assert most_bins(14) * 14 <= 2**21
 
 
-def test_arrays_of_a_file_hold_them_exactly():
-    rows = (of([1.0, 2.0]), of([]), of(np.arange(50.0)))
+@pytest.mark.parametrize(
+    ("last", "width"), [(2.0, 4), (float(np.float32(0.1)), 4), (0.1, 8), (1e300, 8)]
+)
+def test_arrays_of_a_file_hold_them_exactly(last: float, width: int):
+    many = FineCounts(np.array([3.0]), np.array([300]))
+    rows = (of([1.0, last]), of([]), of(np.arange(50.0)), many)
 
-    found = fine_of_arrays(fine_arrays(rows))
+    arrays = fine_arrays(rows)
+    found = fine_of_arrays(arrays)
 
-    assert [row.step for row in found] == [0, 0, 8]
+    # Most values of a network are of single precision, and most counts are small.
+    assert arrays["fine_value"].dtype == f"f{width}"
+    assert arrays["fine_count"].dtype == np.uint16
+    assert [row.step for row in found] == [0, 0, 8, 0]
     for row, expected in zip(found, rows, strict=True):
         assert row.values.tobytes() == expected.values.tobytes()
         assert row.counts.tobytes() == expected.counts.tobytes()

@@ -104,6 +104,7 @@ def _wrong_fine_counts(dataset: xr.Dataset) -> list[str]:
     if len(there) < len(FINE):
         return there
     values, counts, bins, steps = (dataset[name].values for name in FINE)
+    counts = counts.astype(np.int64)
     if bins.min(initial=0) < 0 or bins.sum() != counts.size:
         return ["fine_bins"]
     if not np.isfinite(values).all():

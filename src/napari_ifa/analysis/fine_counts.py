@@ -111,10 +111,13 @@ class FineCounts:
 
 
 def fine_arrays(fine: Sequence[FineCounts]) -> dict[str, NDArray[Any]]:
-    """The counts of several classes as the arrays of a file, one class behind the other."""
+    """The counts of several classes as the arrays of a file, one class behind the other.
+
+    They are most of it, and of the narrowest type that holds them exactly.
+    """
     return {
-        "fine_value": np.concatenate([one.values for one in fine]),
-        "fine_count": np.concatenate([one.counts for one in fine]),
+        "fine_value": _narrow(np.concatenate([one.values for one in fine])),
+        "fine_count": _narrow(np.concatenate([one.counts for one in fine])),
         "fine_bins": np.array([one.values.size for one in fine], np.int64),
         "fine_step": np.array([one.step for one in fine]),
     }
@@ -125,9 +128,18 @@ def fine_of_arrays(arrays: Any) -> tuple[FineCounts, ...]:
     value, number, bins, steps = (
         np.asarray(arrays[f"fine_{part}"]) for part in ("value", "count", "bins", "step")
     )
+    value, number = value.astype(np.float64), number.astype(np.int64)
     ends = np.cumsum(bins)[:-1]
     parts = zip(np.split(value, ends), np.split(number, ends), steps, strict=True)
     return tuple(FineCounts(values, counts, float(step)) for values, counts, step in parts)
+
+
+def _narrow(numbers: NDArray[Any]) -> NDArray[Any]:
+    if numbers.dtype.kind == "i":
+        return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32)
+    return single if np.array_equal(single, numbers) else numbers
 
 
 def _rounded_down(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:

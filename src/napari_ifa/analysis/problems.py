@@ -67,10 +67,6 @@ class AnalysisProblem(Enum):
         "This case was not explained against '{target}'; explain it again with that target."
     )
     SAME_CLASS = "The class '{name}' cannot be compared with itself; choose another one."
-    NOT_EVERY_CLASS = (
-        "Compared with {name}, that class itself has no numbers; tables of all classes are made for"
-        " the targets logit, others and runner-up."
-    )
     NO_SUCH_TARGET = (
         "A class is compared with {targets}, or with one of the classes {classes}, not with"
         " '{asked}'."

@@ -91,7 +91,11 @@ class Analysis:
 
     @property
     def compared_class(self) -> int | None:
-        """The number of the one class that all are compared with; None where there is none."""
+        """The number of the one class that all are compared with; None where there is none.
+
+        That class has no maps and no numbers of its own: they are NaN, and measures over classes
+        and their cases leave it out.
+        """
         number = self.target.removeprefix("class ")
         return int(number) if number != self.target else None
 
@@ -144,16 +148,20 @@ class Analysis:
             dataset = _without_class(dataset, number)
         return replace(self, dataset=dataset)
 
-    def check_every_class(self) -> None:
-        """Refuse numbers of all classes where one of them is what the others are compared with.
+    def check_class(self, class_idx: int) -> None:
+        """Refuse a class that has no numbers here.
 
         Raises
         ------
         AnalysisError
-            Names that class.
+            There is no such class, or all are compared with it.
         """
-        if self.compared_class is not None:
-            raise AnalysisError(AnalysisProblem.NOT_EVERY_CLASS, name=self._name_of(self.target))
+        if not 0 <= class_idx < len(self.class_names):
+            raise AnalysisError(
+                AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=len(self.class_names)
+            )
+        if class_idx == self.compared_class:
+            raise AnalysisError(AnalysisProblem.SAME_CLASS, name=self.class_names[class_idx])
 
     @property
     def features(self) -> int:
@@ -280,7 +288,7 @@ class Analysis:
         ``kind`` is ``"all"`` (eq. 3), ``"true"`` (eq. 4) or ``"true_correct"``, eq. 4 over the
         cases that are answered rightly alone.
         """
-        self._check_compared(class_idx)
+        self.check_class(class_idx)
         check_choice(kind, "importance", get_args(Kind))
         return np.asarray(self.dataset[f"importance_{kind}"].values[:, class_idx])
 
@@ -352,7 +360,7 @@ class Analysis:
 
     def scaled(self, class_idx: int, choice: ScaleChoice) -> CommonScale:
         """The common scale of a class as it was chosen; errors as of `scale`."""
-        self._check_compared(class_idx)
+        self.check_class(class_idx)
         columns = self._columns(class_idx, choice.scope)
         found = self.distribution()
         quantiles = self.dataset.get("activation_quantiles")
@@ -383,7 +391,7 @@ class Analysis:
         AnalysisError
             For an unknown class, or one without a finite activation.
         """
-        self._check_compared(class_idx)
+        self.check_class(class_idx)
         check_choice(values, "set of values", get_args(Values))
         check_choice(scope, "scope", get_args(Scope))
         columns = self._columns(class_idx, scope)
@@ -469,17 +477,6 @@ class Analysis:
         if scope == "class":
             return [class_idx]
         return [c for c in range(len(self.class_names)) if c != self.compared_class]
-
-    def _check_compared(self, class_idx: int) -> None:
-        self._check_class(class_idx)
-        if class_idx == self.compared_class:
-            raise AnalysisError(AnalysisProblem.SAME_CLASS, name=self.class_names[class_idx])
-
-    def _check_class(self, class_idx: int) -> None:
-        if not 0 <= class_idx < len(self.class_names):
-            raise AnalysisError(
-                AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=len(self.class_names)
-            )
 
 
 def _without_class(dataset: xr.Dataset, class_idx: int) -> xr.Dataset:

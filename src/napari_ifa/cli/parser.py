@@ -183,7 +183,7 @@ def command_parser() -> argparse.ArgumentParser:
         help="all (default), top:5%%, only:1,2 or not:3",
     )
     _add_scale(explain, "centred; paper where --percentiles are given")
-    _add_target(explain, "others behind a softmax, else logit", pairs=True)
+    _add_target(explain, "others behind a softmax, else logit")
     explain.add_argument(
         "--percentiles",
         type=percentiles,
@@ -275,11 +275,10 @@ def _add_scale(parser: argparse.ArgumentParser, usual: str = "paper") -> None:
     )
 
 
-def _add_target(parser: argparse.ArgumentParser, usual: str = "logit", pairs: bool = False) -> None:
-    a_class = ", or a class by name or number that the analysis has counted" if pairs else ""
+def _add_target(parser: argparse.ArgumentParser, usual: str = "logit") -> None:
     parser.add_argument(
         "--compare-with",
         metavar="T",
-        help="what a class is compared with: logit (nothing), others, runner-up"
-        f"{a_class} (default: {usual})",
+        help="what a class is compared with: logit (nothing), others, runner-up, or a class by name"
+        f" or number that the analysis has counted (default: {usual})",
     )

@@ -120,6 +120,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure an analysis on a cohort, in one pass over its cases.
 
+    Where all classes are compared with one of them, that one has no maps: measures of maps leave it
+    out, with the cases that are explained for it, and accuracy counts all.
+
     Parameters
     ----------
     classifier, analysis, cohort : or the paths that they are read from.
@@ -158,7 +161,6 @@ def evaluate(
     cohort = given_cohort(cohort)
     analysis.check(classifier)
     analysis = analysis if target is None else analysis.of_target(target)
-    analysis.check_every_class()
     choice = ScaleChoice(form, basis, scope)
     if not len(fractions):
         raise AnalysisError(EvaluationProblem.NO_SHARES)
@@ -184,6 +186,7 @@ def evaluate(
             analysis.dataset["activation_minimum"].values,
             analysis.dataset["activation_maximum"].values,
         ),
+        analysis.compared_class,
     )
     around: list[bool] = []
     with CutNetwork(classifier.network, classifier.target_layer) as cut:
@@ -215,7 +218,8 @@ def evaluate(
             found.joined("explained"),
             predicted,
             *whose,
-            answer=IN_WORDS[analysis.target],
+            answer=_answer(analysis),
+            compared_class=analysis.compared_class,
         ),
         masked_accuracy=None
         if sets is None
@@ -234,6 +238,13 @@ def evaluate(
         average_drop=_average_drop(found, logits, predicted, groups),
         localisation=_localisation(found, groups),
     )
+
+
+def _answer(analysis: Analysis) -> str:
+    """What the maps explain, in words."""
+    if analysis.compared_class is None:
+        return IN_WORDS[analysis.target]
+    return f"logit less that of '{analysis.class_names[analysis.compared_class]}'"
 
 
 def _scale(analysis: Analysis, class_idx: int, choice: ScaleChoice) -> CommonScale | None:
@@ -273,13 +284,14 @@ def _average_drop(
     groups: Groups,
 ) -> AverageDrop | None:
     whole = found.classifier.probabilities(logits)
-    if whole is None:
+    explained = predicted != found.compared_class
+    if whole is None or not explained.any():
         return None
     masked = found.classifier.probabilities(found.joined("masked_inputs"))
     assert masked is not None
-    own = np.arange(len(logits)), predicted
+    own = np.flatnonzero(explained), predicted[explained]
     names = found.classifier.class_names
-    return AverageDrop(whole[own], masked[own], predicted, names, groups)
+    return AverageDrop(whole[own], masked[own], own[1], names, of_some(groups, explained))
 
 
 def _localisation(found: CaseMeasures, groups: Groups) -> CohortLocalisation | None:
@@ -311,6 +323,14 @@ def _notes(found: CaseMeasures, known: Bools, order: FeatureOrder, kind: Kind) -
             "Average increase and drop are left out, for they need probabilities:"
             f" {found.classifier.no_probabilities}."
         )
+    compared = found.compared_class
+    if compared is not None:
+        without = int((explained_classes(found.joined("logits")) == compared).sum())
+        yield (
+            f"Every class is compared with '{names[compared]}', which has no map of its own."
+            f" {counted(without, 'case')} answered so are left out where the predicted class is"
+            " explained, and its cases where the true class is; accuracy counts all cases."
+        )
     if not known.any():
         yield (
             f"No case has a {lacking}: there is no {measure}, with or without features switched"
@@ -335,7 +355,11 @@ def _notes(found: CaseMeasures, known: Bools, order: FeatureOrder, kind: Kind) -
     elif order.without_cases and not found.regression:
         missing = listed([names[c] for c in order.without_cases])
         yield f"The analysis has no case of {missing}, which therefore bring no principal feature."
-    without_scale = [name for name, scale in zip(names, found.scales, strict=True) if scale is None]
+    without_scale = [
+        name
+        for c, (name, scale) in enumerate(zip(names, found.scales, strict=True))
+        if scale is None and c != compared
+    ]
     if without_scale:
         yield (
             "The class activation of the analysis varies too little for a common scale of"

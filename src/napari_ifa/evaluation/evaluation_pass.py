@@ -78,7 +78,7 @@ class BatchMeasures:
     masked_inputs : ``[B, C]``, logits of the images times their usual CAMs; no column of a
         regression.
     found : of each case, the class explained and its localisation, None where the mask is empty;
-        None without a lesion mask.
+        None without a lesion mask, or where that class has no map.
     """
 
     size: tuple[int, ...]
@@ -101,6 +101,7 @@ class CaseMeasures:
     masks : ``[M, F]``; the first three are all features, the principal ones and the others.
     scales : the common scale of every class; None where there is none.
     one_scale : that of all classes together, to pool their sums on.
+    compared_class : that all are compared with, which no case is explained for.
     parts : the batches so far.
     steps : where the features lie in a network input of each size.
     """
@@ -110,6 +111,7 @@ class CaseMeasures:
     masks: Bools
     scales: Sequence[CommonScale | None]
     one_scale: CommonScale | None
+    compared_class: int | None = None
     parts: list[BatchMeasures] = field(default_factory=list)
     steps: dict[tuple[int, ...], Steps | None] = field(default_factory=dict)
 
@@ -165,6 +167,8 @@ class CaseMeasures:
             return None
         label = int(self.labels[case.position])
         chosen = label if label >= 0 and len(maps) > 1 else predicted
+        if chosen == self.compared_class:
+            return None
         if not lesion.mask.any():
             return chosen, None
         shape, size = tuple(maps.shape[1:]), tuple(x.shape[2:])

@@ -106,7 +106,6 @@ def findings(
     """
     analysis = given_analysis(analysis)
     other = None if other is None else given_analysis(other)
-    analysis.check_every_class()
     if not 0 < level < 1:
         raise AnalysisError(EvaluationProblem.LEVEL, level=level)
     both = (analysis,) if other is None else (analysis, other)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_ifa.analysis.problems import AnalysisProblem
 from napari_ifa.analysis.store import Analysis
 from napari_ifa.cohorts.truth import cases_of_class
 from napari_ifa.errors import AnalysisError
@@ -64,7 +63,8 @@ def compared_with_class(
     Raises
     ------
     AnalysisError
-        The analysis holds no contributions of single cases, or too few cases of the class.
+        The analysis holds no contributions of single cases, too few cases of the class, or
+        compares all classes with it.
     """
     data = analysis.dataset
     if "contribution" not in data:
@@ -74,8 +74,7 @@ def compared_with_class(
     if new.shape != (features,):
         raise AnalysisError(EvaluationProblem.CONTRIBUTIONS, features=features, given=new.size)
     names, classes = analysis.class_names, len(analysis.class_names)
-    if not 0 <= class_idx < classes:
-        raise AnalysisError(AnalysisProblem.NO_CLASS, class_idx=class_idx, classes=classes)
+    analysis.check_class(class_idx)
     of_class = cases_of_class(analysis.labels, classes)[:, class_idx]
     if analysis.is_regression:
         of_class = np.ones(len(of_class), bool)

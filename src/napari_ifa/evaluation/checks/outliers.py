@@ -53,6 +53,8 @@ class Outliers(Numbers):
     stored : whether the analysis holds contributions by case at all.
     regression : whether the model answers with values.
     grouped : whether patients are known, whose other cases are left out of each comparison.
+    compared_class : that all are compared with, whose cases have no distance; None where there is
+        none.
     """
 
     class_names: tuple[str, ...]
@@ -69,6 +71,7 @@ class Outliers(Numbers):
     stored: bool
     regression: bool
     grouped: bool
+    compared_class: int | None = None
 
     @property
     def distance(self) -> Floats:
@@ -157,6 +160,8 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
     if stored and data.sizes["feature"] < LEAST_FEATURES:
         by = "mahalanobis"
     for c in range(len(names)) if stored else ():
+        if c == analysis.compared_class:
+            continue
         members = np.flatnonzero(label == c)
         own = np.arange(len(members)) if groups is None else groups[members]
         if len(np.unique(own)) < LEAST_CASES:
@@ -186,4 +191,5 @@ def outliers(analysis: Analysis, *, by: Distance = "correlation") -> Outliers:
         stored=stored,
         regression=regression,
         grouped=groups is not None,
+        compared_class=analysis.compared_class,
     )

@@ -45,6 +45,7 @@ class Overfitting(Numbers):
         was ``"asked"`` for; None for ``"true"``.
     top : share of a class's features that the table lists, the most different first.
     level : adjusted p up to which a difference is called significant.
+    compared_class : that all are compared with, and nothing is told of; None where there is none.
     """
 
     class_names: tuple[str, ...]
@@ -71,6 +72,7 @@ class Overfitting(Numbers):
     why_all: WhyAll | None
     top: float
     level: float
+    compared_class: int | None = None
 
     @property
     def called(self) -> bool:
@@ -151,6 +153,7 @@ def overfitting(
         why_all=_why_all(train, test) if kind == "all" else None,
         top=top,
         level=level,
+        compared_class=train.compared_class,
     )
 
 

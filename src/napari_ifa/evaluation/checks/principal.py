@@ -23,10 +23,12 @@ class PrincipalFeatures(Numbers):
     ----------
     class_names : ``[C]``.
     importance : ``[F, C]`` in logits.
-    masks : by ranking, one mask per class; None for a class without a case.
+    masks : by ranking, one mask per class; None for a class without a case, or that all are
+        compared with.
     cases : ``[C]``, cases that the columns are the means of.
     top : share of the features that is called principal.
     kind : ``"true"``, over the cases of each class (eq. 4), or ``"all"`` (eq. 3).
+    compared_class : that all are compared with; None where there is none.
     """
 
     class_names: tuple[str, ...]
@@ -35,6 +37,7 @@ class PrincipalFeatures(Numbers):
     cases: Ints
     top: float
     kind: Kind
+    compared_class: int | None = None
 
     def share(self, class_idx: int, by: Ranking = "value") -> float:
         """The principal features' share of the class's positive contributions; NaN if none is."""
@@ -90,4 +93,5 @@ def principal_features(
         cases=cases_that_count(analysis, kind),
         top=top,
         kind=kind,
+        compared_class=analysis.compared_class,
     )

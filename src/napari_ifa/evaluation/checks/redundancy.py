@@ -23,7 +23,8 @@ class Redundancy(Numbers):
     Attributes
     ----------
     class_names : ``[C]``.
-    frequency : ``[F, C]``, share of all cases in which the feature speaks for the class.
+    frequency : ``[F, C]``, share of all cases in which the feature speaks for the class; NaN for
+        one that all are compared with.
     steady : ``[F, C]``, whether mean and variance show that the feature contributes, for or
         against, in more than ``threshold`` of all cases.
     threshold : share of the cases below which a feature is rarely active.
@@ -44,8 +45,8 @@ class Redundancy(Numbers):
 
         What a rare finding needs is rare, so that this says nothing of redundancy.
         """
-        seldom = (self.frequency < self.threshold).all(axis=1)
-        return np.asarray(seldom & ~self.steady.any(axis=1))
+        often = (self.frequency >= self.threshold).any(axis=1)
+        return np.asarray(~often & ~self.steady.any(axis=1))
 
     @property
     def removable(self) -> Bools:

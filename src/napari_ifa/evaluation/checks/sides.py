@@ -49,6 +49,7 @@ class Side:
         counted = np.ones((len(analysis.labels), classes), bool)
         if kind == "true":
             counted = cases_of_class(analysis.labels, classes)
+        counted[:, [c for c in range(classes) if c == analysis.compared_class]] = False
         groups, logits = analysis.groups, analysis.logits
         patients = cases if groups is None else _distinct(groups, counted)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -87,12 +88,19 @@ def check_same_model(one: Analysis, other: Analysis) -> None:
 
 
 def cases_that_count(analysis: Analysis, kind: Kind) -> Ints:
-    """``[C]``: the cases that a column of the importance matrix is the mean of."""
+    """``[C]``: the cases that a column of the importance matrix is the mean of.
+
+    None for a class that all are compared with.
+    """
     data = analysis.dataset
     if kind == "true":
-        return np.asarray(data["cases_true"].values, dtype=np.int64)
-    number = int(data["cases_all"]) if "cases_all" in data else data.sizes["case"]
-    return np.full(len(analysis.class_names), number, dtype=np.int64)
+        number = np.array(data["cases_true"].values, dtype=np.int64)
+    else:
+        every = int(data["cases_all"]) if "cases_all" in data else data.sizes["case"]
+        number = np.full(len(analysis.class_names), every, dtype=np.int64)
+    if analysis.compared_class is not None:
+        number[analysis.compared_class] = 0
+    return number
 
 
 def patients_of_classes(analysis: Analysis) -> Ints:

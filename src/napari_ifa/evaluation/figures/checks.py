@@ -56,8 +56,10 @@ def overfitting_figure(found: Overfitting) -> Figure:
     numbered = False
     for c, panel in enumerate(axes):
         if not found.tested[c]:
-            cases = f"{found.train_cases[c]} training\nand {found.test_cases[c]} test cases"
-            no_number(panel, f"not tested: {cases}" if found.stored else "not tested")
+            why = f": {found.train_cases[c]} training\nand {found.test_cases[c]} test cases"
+            if c == found.compared_class:
+                why = ": the others\nare compared with it"
+            no_number(panel, f"not tested{why if found.stored else ''}")
             continue
         x, y, marked = found.train[:, c], found.test[:, c], found.significant[:, c]
         ends = _with_margin(np.concatenate([x, y]))
@@ -107,7 +109,11 @@ def principal_figure(found: PrincipalFeatures) -> Figure:
     for c, panel in enumerate(axes):
         mask = found.masks["value"][c]
         if mask is None:
-            no_number(panel, "no case counts\nfor this class")
+            itself = c == found.compared_class
+            no_number(
+                panel,
+                "the others are\ncompared with it" if itself else "no case counts\nfor this class",
+            )
             continue
         column = found.importance[:, c]
         order = np.argsort(-column, kind="stable")

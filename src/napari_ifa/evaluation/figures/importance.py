@@ -13,7 +13,7 @@ from napari_ifa.analysis.importance import FeatureMask
 from napari_ifa.analysis.store import Analysis, Kind
 from napari_ifa.errors import AnalysisError
 from napari_ifa.evaluation.figures.drawing import MOST_NAMES, hatch_rows, name_classes, white_figure
-from napari_ifa.evaluation.numbers import Floats
+from napari_ifa.evaluation.numbers import Bools, Floats
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.wording import counted
 
@@ -85,7 +85,7 @@ def importance_figure(
         empty = np.all(np.isnan(matrix), axis=0)
         hatch_rows(axes, empty, len(order))
         if empty.any():
-            title += " (hatched: no case of the class)"
+            title += f" (hatched: {_why_empty(empty, analysis.compared_class)})"
         axes.set_title(title, fontsize=9, loc="left")
         bar = matrix_part.colorbar(image, ax=axes, pad=0.01, aspect=10)
         bar.set_label("logit", fontsize=8)
@@ -93,6 +93,13 @@ def importance_figure(
         name_classes(axes, names)
     _name_features(rows[-1], order, principal, several)
     return figure
+
+
+def _why_empty(empty: Bools, compared_class: int | None) -> str:
+    if compared_class is None:
+        return "no case of the class"
+    itself = "what the others are compared with"
+    return itself if empty.sum() == 1 else f"no case of the class, or {itself}"
 
 
 def feature_order(matrix: Floats) -> NDArray[np.intp]:

@@ -49,15 +49,18 @@ def consistency_figure(consistency: Consistency) -> Figure:
     figure = white_figure(11, 4.0 * rows + 0.5)
     axes = figure.subplots(rows, len(consistency.shown), squeeze=False)
     units = ("(voxels)", "(logit × voxels)", "(voxels)")
-    every = np.repeat(np.arange(len(names)), len(consistency.logits))
+    classes = consistency.classes
+    every = np.repeat(classes, len(consistency.logits))
+    predicted = consistency.predicted[consistency.pooled]
     for place, (kind, unit) in enumerate(zip(consistency.shown, units, strict=True)):
         name, pooled = KINDS[kind], None if several else 0
         told = _told(consistency.correlations[pooled, kind])
-        _scatter(axes[0][place], *consistency.pair(kind, pooled), consistency.predicted, len(names))
+        _scatter(axes[0][place], *consistency.pair(kind, pooled), predicted, len(names))
         axes[0][place].set_title(f"{name}\n{told}", fontsize=10)
         if several:
-            sums = consistency.sums[:, :, kind].T.ravel()
-            _scatter(axes[1][place], sums, consistency.logits.T.ravel(), every, len(names))
+            sums = consistency.sums[:, classes, kind].T.ravel()
+            logits = consistency.logits[:, classes].T.ravel()
+            _scatter(axes[1][place], sums, logits, every, len(names))
             axes[1][place].set_title(_told_by_class(consistency, kind), fontsize=9)
         for row in axes:
             row[place].set_xlabel(f"{name}, summed over voxels\n{unit}", fontsize=9)
@@ -69,7 +72,7 @@ def consistency_figure(consistency: Consistency) -> Figure:
         _class_legend(
             figure,
             names,
-            range(len(names)),
+            classes,
             "colour: the predicted class above, the class of map and logit below",
         )
     return figure
@@ -310,8 +313,8 @@ def _letter(found: Correlation) -> str:
 
 def _told_by_class(consistency: Consistency, kind: int) -> str:
     """The coefficients of the classes; of many classes their range."""
-    names = consistency.class_names
-    every = [consistency.correlations[c, kind] for c in range(len(names))]
+    names = [consistency.class_names[c] for c in consistency.classes]
+    every = [consistency.correlations[c, kind] for c in consistency.classes]
     if len(names) <= _MOST_TOLD:
         return "\n".join(
             f"{plain_label(name)}: "

@@ -231,6 +231,8 @@ class Consistency(Numbers):
     answer : what the maps explain and their sums stand beside, in words.
     seed : of the bootstrap.
     groups : ``[N]``, equal for cases of one patient; None where none are known.
+    compared_class : that all are compared with, which has no map of its own; None where there is
+        none.
     """
 
     sums: Floats
@@ -240,12 +242,24 @@ class Consistency(Numbers):
     seed: int = 0
     groups: Groups = None
     answer: str = "logit"
+    compared_class: int | None = None
+
+    @property
+    def classes(self) -> list[int]:
+        """Numbers of the classes that have maps of their own."""
+        return [c for c in range(len(self.class_names)) if c != self.compared_class]
+
+    @property
+    def pooled(self) -> Ints:
+        """Numbers of the cases whose predicted class has a map of its own."""
+        return np.flatnonzero(np.isin(self.predicted, self.classes))
 
     def pair(self, kind: int, class_idx: int | None = None) -> tuple[Floats, Floats]:
-        """Sums and logits of one class over all cases, or of each case's predicted class."""
-        rows = np.arange(len(self.logits))
-        column = self.predicted if class_idx is None else class_idx
-        return self.sums[rows, column, kind], self.logits[rows, column]
+        """Sums and logits of one class over all cases, or of each pooled case's predicted class."""
+        if class_idx is not None:
+            return self.sums[:, class_idx, kind], self.logits[:, class_idx]
+        column = self.predicted[self.pooled]
+        return self.sums[self.pooled, column, kind], self.logits[self.pooled, column]
 
     @property
     def resampled(self) -> bool:
@@ -259,14 +273,14 @@ class Consistency(Numbers):
         S-CAM is pooled on the one scale alone.
         """
         pairs: list[tuple[int | None, int]] = [
-            (c, kind) for c in range(len(self.class_names)) for kind in range(len(KINDS))
+            (c, kind) for c in self.classes for kind in range(len(KINDS))
         ]
         if len(self.class_names) > 1:
             pairs = [*((None, kind) for kind in _POOLED), *pairs]
         return {
             (c, kind): correlate(
                 *self.pair(kind, c),
-                self.groups,
+                self.groups if c is not None or self.groups is None else self.groups[self.pooled],
                 interval=self.resampled or c is None,
                 seed=self.seed,
             )

@@ -33,7 +33,7 @@ class FeatureOrder:
     order : ``[F]`` feature numbers.
     best : ``[F]`` the best rank of each feature in any class, from 0.
     kind : the importance that it rests on.
-    without_cases : class numbers that have no importance, and no say.
+    without_cases : class numbers that have no importance, and no say, for want of cases.
     several : whether the model has several classes.
     """
 
@@ -73,7 +73,8 @@ class FeatureOrder:
         rank = np.argsort(np.argsort(-key, axis=0, kind="stable"), axis=0, kind="stable")
         best = rank.min(axis=1)
         order = np.lexsort((rank.mean(axis=1), best))
-        without = tuple(map(int, np.flatnonzero(~known)))
+        missing = map(int, np.flatnonzero(~known))
+        without = tuple(c for c in missing if c != analysis.compared_class)
         return cls(order, best, kind, without, matrix.shape[1] > 1)
 
     @property

@@ -11,7 +11,7 @@ from napari_ifa.evaluation.checks.outliers import LEAST_CASES, OVERALL_WEIGHT, O
 from napari_ifa.evaluation.figures.checks import outlier_figure
 from napari_ifa.evaluation.numbers import Floats, Ints
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import at, described
+from napari_ifa.evaluation.sections.wording import at, comparison_said, described
 from napari_ifa.wording import counted, listed
 
 #: Most rows of the table of outliers.
@@ -118,7 +118,12 @@ def _outlier_meaning(found: Outliers) -> str:
         text += f" The table holds the first {MOST_ROWS}."
     if found.grouped:
         text += " A patient's own other cases are left out of each comparison."
-    return text + ("" if found.regression else _about_labels(found, ranked))
+    text += "" if found.regression else _about_labels(found, ranked)
+    if found.compared_class is None:
+        return text
+    said = comparison_said(found.class_names, found.compared_class)
+    own = counted(int((found.label == found.compared_class).sum()), "case")
+    return f"{text}{said} Its {own} are not ranked."
 
 
 def _about_labels(found: Outliers, ranked: Ints) -> str:

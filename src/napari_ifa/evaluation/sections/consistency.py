@@ -15,9 +15,15 @@ from napari_ifa.evaluation.measures.consistency import (
     Correlation,
 )
 from napari_ifa.evaluation.section import Row, Section
-from napari_ifa.evaluation.sections.wording import HIGH, LEAST_P_TOLD, said_of
+from napari_ifa.evaluation.sections.wording import (
+    HIGH,
+    LEAST_P_TOLD,
+    comparison_said,
+    said_of,
+)
 from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
+from napari_ifa.wording import counted
 
 #: What the pooled rows are called.
 PREDICTED = "predicted class of each case"
@@ -66,10 +72,10 @@ def consistency_sections(found: Consistency) -> Iterator[Section]:
         key="consistency",
         title="Consistency of maps and answers",
         meaning=(
-            f"Over {len(found.logits)} cases the sum of a map correlates with the"
+            f"Over {len(found.pooled)} cases the sum of a map correlates with the"
             f" {'predicted class' if several else 'output'}'s {found.answer}: {told}."
-            + " A range by class is that of each class's own coefficient over all cases."
-            * several
+            + " A range by class is that of each class's own coefficient over all cases." * several
+            + _left_out(found)
         ),
         limits=_limits(found, several),
         rows=tuple(
@@ -79,6 +85,14 @@ def consistency_sections(found: Consistency) -> Iterator[Section]:
         columns={name: text.format(answer=_answer(found)) for name, text in _COLUMNS.items()},
         draw=lambda: consistency_figure(found),
     )
+
+
+def _left_out(found: Consistency) -> str:
+    cases = len(found.logits) - len(found.pooled)
+    said = comparison_said(found.class_names, found.compared_class)
+    if not cases:
+        return said
+    return f"{said} The {counted(cases, 'case')} answered so count for the other classes alone."
 
 
 def _answer(found: Consistency) -> str:
@@ -110,7 +124,7 @@ def _limits(found: Consistency, several: bool) -> str:
 def _by_class(found: Consistency, kind: int) -> str:
     if len(found.class_names) == 1:
         return ""
-    every = [found.correlations[c, kind].coefficient for c in range(len(found.class_names))]
+    every = [found.correlations[c, kind].coefficient for c in found.classes]
     known = [value for value in every if np.isfinite(value)]
     if not known:
         return " [by class none]"

@@ -13,7 +13,7 @@ from napari_ifa.evaluation.checks.confounders import PLACED_SHARE, STEADIER, Con
 from napari_ifa.evaluation.checks.principal import PrincipalFeatures
 from napari_ifa.evaluation.figures.checks import confounder_figure, principal_figure
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, OVER, at, described
+from napari_ifa.evaluation.sections.wording import FEATURE, OVER, at, comparison_said, described
 from napari_ifa.wording import counted, listed, percent
 
 #: Rows of the table, the candidates always among them.
@@ -25,6 +25,7 @@ def principal_sections(found: PrincipalFeatures) -> Iterator[Section]:
     rows = tuple(
         _principal_row(found, c, by)
         for c in range(len(found.class_names))
+        if c != found.compared_class
         for by in found.masks
         if by == "value" or found.masks[by][c] is not None
     )
@@ -57,7 +58,11 @@ def principal_sections(found: PrincipalFeatures) -> Iterator[Section]:
 def _principal_meaning(found: PrincipalFeatures) -> str:
     shares = np.array([found.share(c) for c in range(len(found.class_names))])
     masks = found.masks["value"]
-    missing = [n for n, mask in zip(found.class_names, masks, strict=True) if mask is None]
+    missing = [
+        name
+        for c, (name, mask) in enumerate(zip(found.class_names, masks, strict=True))
+        if mask is None and c != found.compared_class
+    ]
     if not np.isfinite(shares).any():
         return "No class has a feature that speaks for it, so there are no principal features."
     mask = next(m for m in masks if m is not None)
@@ -66,7 +71,8 @@ def _principal_meaning(found: PrincipalFeatures) -> str:
         f" up {percent(np.nanmin(shares))} to {percent(np.nanmax(shares))} of what speaks for a"
         f" class, in the mean over {OVER[found.kind]}."
     )
-    return text + (f" No case counts for {listed(missing)}." if missing else "")
+    text += f" No case counts for {listed(missing)}." if missing else ""
+    return text + comparison_said(found.class_names, found.compared_class)
 
 
 def _principal_row(found: PrincipalFeatures, class_idx: int, by: Ranking) -> dict[str, object]:

@@ -13,7 +13,13 @@ from napari_ifa.evaluation.figures.checks import overfitting_figure
 from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.numbers import Floats
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import FEATURE, at, described, quoted_names
+from napari_ifa.evaluation.sections.wording import (
+    FEATURE,
+    at,
+    comparison_said,
+    described,
+    quoted_names,
+)
 from napari_ifa.wording import counted, listed
 
 #: Most features of a class that the table lists.
@@ -57,6 +63,7 @@ def _class_section(found: Overfitting) -> Section:
         {"class": name, **at(c, by_class), "features": len(found.train)}
         | {"significant": int(significant[c]) if found.tested[c] else None, **at(c, measured)}
         for c, name in enumerate(found.class_names)
+        if c != found.compared_class
     )
     over = "its own cases" if found.kind == "true" else "all cases"
     columns = {
@@ -98,12 +105,15 @@ def _class_section(found: Overfitting) -> Section:
 def _meaning(found: Overfitting) -> str:
     parts = [_verdict(found)]
     if found.tested.any():
-        if too_few := [n for n, ok in zip(found.class_names, found.tested, strict=True) if not ok]:
-            parts.append(f"Too few cases for any p ≤ {found.level:g}: {listed(too_few)}.")
+        too_few = [c for c in np.flatnonzero(~found.tested) if c != found.compared_class]
+        if too_few:
+            names = listed([found.class_names[c] for c in too_few])
+            parts.append(f"Too few cases for any p ≤ {found.level:g}: {names}.")
         parts.append(_units(found))
     if logits := _logits(found):
         parts.append(logits)
     parts.append(_WHY_ALL[found.why_all].strip())
+    parts.append(comparison_said(found.class_names, found.compared_class).strip())
     parts.append(_in_both(found))
     return " ".join(filter(None, parts))
 

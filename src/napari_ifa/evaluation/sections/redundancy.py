@@ -199,7 +199,7 @@ def _sentences(found: Redundancy, removal: FeatureRemoval) -> Iterator[str]:
 
 def _features(found: Redundancy) -> Section:
     chosen = np.flatnonzero(found.removable)
-    most = found.frequency.max(axis=1)
+    most = np.nanmax(found.frequency, axis=1)
     return Section(
         key="removable_features",
         title="Features that can go",

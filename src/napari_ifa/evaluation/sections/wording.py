@@ -41,6 +41,16 @@ def low_end(how: str) -> str:
     return f"lower end of its 95 % interval ({how})"
 
 
+def comparison_said(names: Sequence[str], compared_class: int | None) -> str:
+    """Why one class has no numbers, where all are compared with it; begins with a space."""
+    if compared_class is None:
+        return ""
+    return (
+        f" Every class is compared with '{names[compared_class]}', which therefore has no numbers"
+        " of its own."
+    )
+
+
 def said_of(groups: Groups) -> str:
     """What intervals and p values take for independent, to end a section's limits with."""
     if groups is None:

@@ -22,7 +22,12 @@ from napari_ifa.evaluation.measures.feature_order import kept_number
 from napari_ifa.evaluation.numbers import Floats
 from napari_ifa.evaluation.problems import EvaluationProblem
 from napari_ifa.evaluation.section import Section
-from napari_ifa.evaluation.sections.wording import OVER, quoted_names, said_of
+from napari_ifa.evaluation.sections.wording import (
+    OVER,
+    comparison_said,
+    quoted_names,
+    said_of,
+)
 from napari_ifa.evaluation.statistics.independence import number_of
 from napari_ifa.evaluation.statistics.intervals import LEAST_DRAWN
 from napari_ifa.evaluation.statistics.performance import (
@@ -85,7 +90,6 @@ def summary_sections(analysis: Analysis, other: Analysis | None = None) -> tuple
         raise AnalysisMismatchError(EvaluationProblem.CLASSES_OR_FEATURES)
     if len({a.target for a in pair}) > 1:
         raise AnalysisMismatchError(EvaluationProblem.NOT_COMPARABLE, different="targets")
-    analysis.check_every_class()
     named = list(zip(cohort_names(analysis, other), pair, strict=True))
     remarks = list(remarks_on(named))
     return (
@@ -187,7 +191,7 @@ def _scale_section(named: Named) -> Section:
     rows: list[Row] = []
     for name, analysis in named:
         measured = _most_cases(analysis, _MEASURED_CLASSES)
-        for c, class_name in enumerate(analysis.class_names):
+        for c, class_name in _compared_classes(analysis):
             head = {"cohort": name, "class": class_name}
             for choice in _SCALES:
                 rows.append(head | _scale_columns(analysis, c, choice, c in measured))
@@ -205,6 +209,7 @@ def _scale_section(named: Named) -> Section:
     )
     if neutral and without:
         meaning += f" {counted(without, 'class', 'classes')} without a scale."
+    meaning += comparison_said(named[0][1].class_names, named[0][1].compared_class)
     meaning += f" {_precision(named[0][1])}".rstrip()
     lost = sum(row["not_finite"] for row in of_voxels)
     if lost:
@@ -274,10 +279,16 @@ def _relative_width(scale: CommonScale) -> float:
     return (high - low) / scale.width
 
 
+def _compared_classes(analysis: Analysis) -> list[tuple[int, str]]:
+    """Numbers and names of the classes, but for one that all are compared with."""
+    return [(c, n) for c, n in enumerate(analysis.class_names) if c != analysis.compared_class]
+
+
 def _most_cases(analysis: Analysis, most: int) -> list[int]:
-    """The classes with the most cases."""
-    order = np.argsort(-cases_that_count(analysis, "true"), kind="stable")
-    return [int(c) for c in order[:most]]
+    """The classes with the most cases, of those that have numbers."""
+    cases = cases_that_count(analysis, "true")
+    classes = [c for c, _ in _compared_classes(analysis)]
+    return sorted(classes, key=lambda c: -cases[c])[:most]
 
 
 def _scale_columns(analysis: Analysis, c: int, choice: ScaleChoice, measured: bool) -> Row:
@@ -333,6 +344,7 @@ def _importance_section(named: Named) -> Section:
     shown = dict.fromkeys(percent(end) for end in (min(known), max(known))) if known else {}
     over = OVER[kind]
     meaning = f"Importance is a feature's mean contribution over {over}."
+    meaning += comparison_said(first.class_names, first.compared_class)
     if known:
         meaning += (
             f" In {name} the {kept_number(_PRINCIPAL, first.features)} most important of"
@@ -377,7 +389,7 @@ def _importance_rows(name: str, analysis: Analysis, kind: Kind) -> Iterator[Row]
     data = analysis.dataset
     frequency = data[f"frequency_{kind}"].values
     counts = cases_that_count(analysis, "true")
-    for c, class_name in enumerate(analysis.class_names):
+    for c, class_name in _compared_classes(analysis):
         column = analysis.importance(c, kind)
         cases = int(counts[c]) if kind == "true" else len(analysis.case_ids)
         head: Row = {"cohort": name, "class": class_name}
