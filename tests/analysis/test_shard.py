@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_ifa.analysis import Analysis, analyze
+from napari_ifa.analysis import Analysis, analyze, assembly
 from napari_ifa.analysis.shard import Shard
 from napari_ifa.cohorts import read_cohort
 from napari_ifa.cohorts.skipped import SkippedCase
@@ -60,6 +60,23 @@ def test_the_order_of_cases_changes_rounding_only(random, cohort, whole) -> None
     assert found["voxel_count"].values.tobytes() == whole.dataset["voxel_count"].values.tobytes()
     same_order = found.sel(case=whole.dataset["case"])
     np.testing.assert_allclose(same_order["logits"], whole.dataset["logits"], rtol=1e-6)
+
+
+def test_rows_written_in_many_blocks_are_those_written_in_one(
+    cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, often = (
+        _analysed_in_blocks(cohort, bytes_of_a_block, monkeypatch)
+        for bytes_of_a_block in (2**26, 1)
+    )
+    for name, variable in once.dataset.variables.items():
+        found = often.dataset.variables[name].values
+        np.testing.assert_array_equal(found, variable.values, err_msg=str(name))
+
+
+def _analysed_in_blocks(cohort, size: int, monkeypatch: pytest.MonkeyPatch) -> Analysis:
+    monkeypatch.setattr(assembly, "_BLOCK_BYTES", size)
+    return analyze(tiny_classifier(), cohort, shard_size=5)
 
 
 def test_a_shard_comes_back_from_its_file(cohort, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,13 @@ from napari_ifa.analysis.fit.stored import DISTANCE, HEADER, variables_of
 from napari_ifa.analysis.formulas import FORMULA, formula_of
 from napari_ifa.analysis.opening import load_analysis
 from napari_ifa.analysis.problems import AnalysisProblem
-from napari_ifa.analysis.shard import Counted, Shard, Sums, TargetRows, load_measured, load_rows
+from napari_ifa.analysis.shard import (
+    Counted,
+    Sums,
+    load_counted,
+    load_measured,
+    load_rows,
+)
 from napari_ifa.analysis.shard_folder import ShardFolder
 from napari_ifa.analysis.store import HDF5_BYTES
 from napari_ifa.analysis.variables import (
@@ -50,6 +57,8 @@ if TYPE_CHECKING:
 
 #: Rows that are compressed, and later read, together.
 _CHUNK_BYTES = 2**20
+#: Rows that are written at once: a chunk that is added to is packed anew.
+_BLOCK_BYTES = 2**26
 
 
 def assemble(
@@ -75,12 +84,12 @@ def assemble(
 
     counted: Counted | None = None
     for number in numbers:
-        shard = folder.kept(number, Shard.load)
-        skipped.extend(shard.skipped)
-        if shard.counted is not None and shard.cases is not None:
-            rows = shard.cases.rows
+        left_out, found = folder.kept(number, load_counted)
+        skipped.extend(left_out)
+        if found is not None:
+            rows, own = found
             known.append((rows.position, rows.content, rows.group))
-            counted = shard.counted if counted is None else counted.merged(shard.counted)
+            counted = own if counted is None else counted.merged(own)
     if counted is None:
         raise none_usable(skipped)
     analysed, content, group = (np.concatenate(column) for column in zip(*known, strict=True))
@@ -183,33 +192,45 @@ def _append_cases(
         _append_texts(opened, "skipped", [case.id for case in skipped])
         _append_texts(opened, "skipped_reason", [case.reason for case in skipped], "skipped")
         start = 0
-        for number in numbers:
-            found = folder.kept(number, load_rows)
-            if found is None:
-                continue
-            rows = found.rows
-            stop = start + len(rows.position)
-            columns = {
-                "label": truth.labels[rows.position],
-                "target": truth.targets[rows.position],
-                **vars(rows),
-                DISTANCE: reference.distances[start:stop],
-                **_stacked(list(found.targets.values())),
-            }
-            del columns["position"]
-            if start == 0:
-                for name, column in columns.items():
-                    _create(opened, name, column, len(analysed))
+        for columns in _blocks(_columns(folder, numbers, truth)):
+            stop = start + len(columns["label"])
+            columns[DISTANCE] = reference.distances[start:stop]
             for name, column in columns.items():
+                if start == 0:
+                    _create(opened, name, column, len(analysed))
                 before = (slice(None),) * dimensions(name, True).index("case")
                 opened.variables[name][(*before, slice(start, stop))] = column
             start = stop
 
 
-def _stacked(targets: Sequence[TargetRows]) -> dict[str, NDArray[Any]]:
-    """The columns of all targets; without those that were left out."""
-    columns = {name: np.stack([vars(rows)[name] for rows in targets]) for name in vars(targets[0])}
-    return {name: column for name, column in columns.items() if column.shape[-1]}
+def _columns(
+    folder: ShardFolder, numbers: Sequence[int], truth: Truth
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The columns of every shard's cases."""
+    for number in numbers:
+        found = folder.kept(number, load_rows)
+        if found is not None:
+            position = found.pop("position")
+            # Without what was left out.
+            kept = {name: column for name, column in found.items() if column.shape[-1]}
+            yield {"label": truth.labels[position], "target": truth.targets[position], **kept}
+
+
+def _blocks(parts: Iterator[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
+    """The same rows, so many together that it pays to write them."""
+    waiting: list[dict[str, NDArray[Any]]] = []
+    size = 0
+    for part in chain(parts, [None]):
+        if waiting and (part is None or size >= _BLOCK_BYTES):
+            places = {name: dimensions(name, True).index("case") for name in waiting[0]}
+            yield {
+                name: np.concatenate([one[name] for one in waiting], axis=place)
+                for name, place in places.items()
+            }
+            waiting, size = [], 0
+        if part is not None:
+            waiting.append(part)
+            size += sum(column.nbytes for column in part.values())
 
 
 def _create(opened: h5netcdf.File, name: str, column: NDArray[Any], cases: int) -> None:

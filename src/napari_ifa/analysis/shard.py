@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +21,10 @@ from napari_ifa.disk import whole_file
 
 #: The accumulators of `Sums` that hold contributions of every class.
 _CONTRIBUTIONS = ("all", "true", "correct")
-#: Before the names of what is of one target.
-_OF_TARGET = "{target}:"
+#: What a distribution has one number of for every class.
+_PER_CLASS = ("minimum", "maximum", "totals", "squares", "not_finite")
+#: Of these the exact fractions, which are kept as texts.
+_EXACT = ("totals", "squares")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,10 @@ class Shard:
     files: str = ""
 
     def save(self, path: Path) -> None:
-        """Write the shard as plain arrays; the file appears whole or not at all."""
+        """Write the shard as plain arrays; the file appears whole or not at all.
+
+        All targets lie in the same arrays, since many small ones take longer than the numbers.
+        """
         arrays: dict[str, Any] = {
             "number": np.array(self.number),
             "files": np.array(self.files, str),
@@ -145,12 +150,11 @@ class Shard:
             arrays |= _prefixed("rows_", vars(self.cases.rows))
             arrays |= _prefixed("measured_", vars(self.measured))
             arrays |= _statistics_arrays("position", self.counted.position)
-            for target, rows in self.cases.targets.items():
-                sums = self.counted.targets[target]
-                own = _prefixed("rows_", vars(rows)) | _distribution_arrays(sums.distribution)
-                for name in _CONTRIBUTIONS:
-                    own |= _statistics_arrays(name, getattr(sums, name))
-                arrays |= _prefixed(_OF_TARGET.format(target=target), own)
+            arrays |= _prefixed("target_", _stacked(list(self.cases.targets.values())))
+            sums = list(self.counted.targets.values())
+            arrays |= _distribution_arrays([one.distribution for one in sums])
+            for name in _CONTRIBUTIONS:
+                arrays |= _statistics_arrays(name, *(getattr(one, name) for one in sums))
         with whole_file(path, None) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)
 
@@ -164,16 +168,12 @@ class Shard:
             Where the file is missing or damaged.
         """
         with np.load(path, allow_pickle=False) as stored:
-            columns = (stored[f"skipped_{name}"].tolist() for name in ("position", "id", "reason"))
-            skipped = tuple(SkippedCase(*row) for row in zip(*columns, strict=True))
             number, files = int(stored["number"]), str(stored["files"])
-            cases = _cases_of(stored)
+            skipped, cases = _skipped_of(stored), _cases_of(stored)
             if cases is None:
                 return cls(number, None, None, None, skipped, files)
-            position = _statistics_of(PositionStatistics, "position", stored)
-            counted = Counted(position, {name: _sums_of(name, stored) for name in cases.targets})
             measured = _columns_of(CaseStatistics, "measured_", stored)
-            return cls(number, counted, cases, measured, skipped, files)
+            return cls(number, _counted_of(stored), cases, measured, skipped, files)
 
 
 def cases_in(path: Path) -> int:
@@ -193,10 +193,32 @@ def joined_rows(kind: type[_Columns], parts: Iterable[_Columns]) -> _Columns:
     return kind(*(np.concatenate(column) for column in columns))
 
 
-def load_rows(path: Path) -> CaseRows | None:
-    """The rows of a shard's file alone, for its sums may be far larger; errors as `Shard.load`."""
+def load_counted(path: Path) -> tuple[tuple[SkippedCase, ...], tuple[Rows, Counted] | None]:
+    """A shard's skipped cases and, if there are others, what is added up; errors as `Shard.load`.
+
+    Of the rows those of no target.
+    """
     with np.load(path, allow_pickle=False) as stored:
-        return _cases_of(stored)
+        skipped = _skipped_of(stored)
+        if "rows_position" not in stored:
+            return skipped, None
+        return skipped, (_columns_of(Rows, "rows_", stored), _counted_of(stored))
+
+
+def load_rows(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The columns of a shard's cases alone, for its sums may be far larger.
+
+    Those of `TargetRows` are of all targets, along a new first axis. Errors as of `Shard.load`.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        if "rows_position" not in stored:
+            return None
+        kinds = {"rows_": Rows, "target_": TargetRows}
+        return {
+            field.name: stored[f"{prefix}{field.name}"]
+            for prefix, kind in kinds.items()
+            for field in fields(kind)
+        }
 
 
 def load_measured(path: Path) -> CaseStatistics | None:
@@ -213,86 +235,98 @@ def _prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": array for name, array in arrays.items()}
 
 
+def _stacked(targets: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """The columns of all targets, which are of one length, along a new first axis."""
+    return {name: np.stack([vars(one)[name] for one in targets]) for name in vars(targets[0])}
+
+
+def _skipped_of(stored: Any) -> tuple[SkippedCase, ...]:
+    columns = (stored[f"skipped_{name}"].tolist() for name in ("position", "id", "reason"))
+    return tuple(SkippedCase(*row) for row in zip(*columns, strict=True))
+
+
 def _cases_of(stored: Any) -> CaseRows | None:
     if "rows_position" not in stored:
         return None
-    targets = {
-        name: _columns_of(TargetRows, f"{_OF_TARGET.format(target=name)}rows_", stored)
-        for name in stored["targets"].tolist()
-    }
+    columns = vars(_columns_of(TargetRows, "target_", stored)).values()
+    rows = (TargetRows(*row) for row in zip(*columns, strict=True))
+    targets = dict(zip(stored["targets"].tolist(), rows, strict=True))
     return CaseRows(_columns_of(Rows, "rows_", stored), targets)
 
 
-def _sums_of(target: str, stored: Any) -> Sums:
-    prefix = _OF_TARGET.format(target=target)
-    return Sums(
-        _distribution_of(prefix, stored),
-        *(_statistics_of(ContributionStatistics, f"{prefix}{n}", stored) for n in _CONTRIBUTIONS),
-    )
+def _counted_of(stored: Any) -> Counted:
+    (position,) = _statistics_of(PositionStatistics, "position", stored)
+    parts = (_statistics_of(ContributionStatistics, name, stored) for name in _CONTRIBUTIONS)
+    sums = (Sums(*row) for row in zip(_distributions_of(stored), *parts, strict=True))
+    return Counted(position, dict(zip(stored["targets"].tolist(), sums, strict=True)))
 
 
 def _columns_of(kind: type[_Columns], prefix: str, stored: Any) -> _Columns:
     return kind(*(stored[f"{prefix}{field.name}"] for field in fields(kind)))
 
 
-def _distribution_arrays(distribution: Distribution) -> dict[str, NDArray[Any]]:
-    row, column = np.nonzero(distribution.counts)
-    assert distribution.fine is not None, "what is counted here is counted in fine bins too"
+def _distribution_arrays(targets: Sequence[Distribution]) -> dict[str, NDArray[Any]]:
+    """Of all targets, one behind the other where their lengths differ."""
+    occupied = [np.nonzero(one.counts) for one in targets]
+    counts = [one.counts[places] for one, places in zip(targets, occupied, strict=True)]
+    lengths = [(one.bins.size, own.size) for one, own in zip(targets, counts, strict=True)]
+    per_class = {name: np.stack([vars(one)[name] for one in targets]) for name in _PER_CLASS}
+    assert all(one.fine for one in targets), "what is counted here is counted in fine bins too"
     return {
-        **fine_arrays(distribution.fine),
-        "bins": distribution.bins,
-        "count_class": row.astype(np.int32),
-        "count_bin": column.astype(np.int32),
-        "count": distribution.counts[row, column],
-        "minimum": distribution.minimum,
-        "maximum": distribution.maximum,
-        "totals": distribution.totals.astype(str),
-        "squares": distribution.squares.astype(str),
-        "not_finite": distribution.not_finite,
+        **fine_arrays([row for one in targets for row in one.fine or ()]),
+        "lengths": np.array(lengths, np.int64),
+        "bins": np.concatenate([one.bins for one in targets]),
+        "count_class": np.concatenate([row for row, _ in occupied]).astype(np.int32),
+        "count_bin": np.concatenate([column for _, column in occupied]).astype(np.int32),
+        "count": np.concatenate(counts),
+        **per_class,
+        **{name: per_class[name].astype(str) for name in _EXACT},
     }
 
 
-def _distribution_of(prefix: str, stored: Any) -> Distribution:
-    names = ("bins", "count_class", "count_bin", "count", "minimum", "maximum", "totals", "squares")
-    own = {name: stored[f"{prefix}{name}"] for name in (*names, "not_finite", *FINE)}
-    counts = np.zeros((own["minimum"].size, own["bins"].size), np.int64)
-    counts[own["count_class"], own["count_bin"]] = own["count"]
-    return Distribution(
-        bins=own["bins"],
-        counts=counts,
-        minimum=own["minimum"],
-        maximum=own["maximum"],
-        totals=fractions_of(own["totals"]),
-        squares=fractions_of(own["squares"]),
-        not_finite=own["not_finite"],
-        fine=fine_of_arrays(own),
-    )
+def _distributions_of(stored: Any) -> list[Distribution]:
+    names = ("lengths", "bins", "count_class", "count_bin", "count", *_PER_CLASS, *FINE)
+    own = {name: stored[name] for name in names}
+    targets, classes = own["minimum"].shape
+    fine = np.split(np.array([None, *fine_of_arrays(own)], dtype=object)[1:], targets)
+    ends = np.cumsum(own["lengths"], axis=0)
+    found = []
+    for number, (start, end) in enumerate(zip(ends - own["lengths"], ends, strict=True)):
+        bins, places = slice(start[0], end[0]), slice(start[1], end[1])
+        counts = np.zeros((classes, end[0] - start[0]), np.int64)
+        counts[own["count_class"][places], own["count_bin"][places]] = own["count"][places]
+        per_class = {name: own[name][number] for name in _PER_CLASS}
+        per_class |= {name: fractions_of(per_class[name]) for name in _EXACT}
+        found.append(Distribution(own["bins"][bins], counts, **per_class, fine=tuple(fine[number])))
+    return found
 
 
-def _statistics_arrays(name: str, statistics: Any) -> dict[str, NDArray[Any]]:
-    """Only the columns of classes with a case: of a thousand classes, a shard meets few."""
-    met = np.atleast_2d(statistics.cases).any(axis=0)
+def _statistics_arrays(name: str, *targets: Any) -> dict[str, NDArray[Any]]:
+    """Only the columns of classes with a case: of a thousand classes, a shard meets few.
+
+    Which these are is the same for every target.
+    """
+    met = np.atleast_2d(targets[0].cases).any(axis=0)
     return {f"{name}_met": met} | {
         f"{name}_{part}": column.compress(met, axis=_class_axis(column))
-        for part, column in vars(statistics).items()
+        for part, column in _stacked(targets).items()
     }
 
 
-def _statistics_of(kind: type[_Statistics], name: str, stored: Any) -> _Statistics:
+def _statistics_of(kind: type[_Statistics], name: str, stored: Any) -> Iterator[_Statistics]:
+    """Of every target."""
     met = stored[f"{name}_met"]
 
     def whole(kept: NDArray[Any]) -> NDArray[Any]:
-        if kept.ndim == 1:
-            column = np.zeros(met.size, kept.dtype)
-            column[met] = kept
-        else:
-            column = np.zeros((len(kept), met.size, *kept.shape[2:]), kept.dtype)
-            column[:, met] = kept
+        place: int = _class_axis(kept)
+        column = np.zeros((*kept.shape[:place], met.size, *kept.shape[place + 1 :]), kept.dtype)
+        column[(*(slice(None),) * place, met)] = kept
         return column
 
-    return kind(*(whole(stored[f"{name}_{field.name}"]) for field in fields(kind)))
+    columns = (whole(stored[f"{name}_{field.name}"]) for field in fields(kind))
+    return (kind(*row) for row in zip(*columns, strict=True))
 
 
 def _class_axis(column: NDArray[Any]) -> int:
-    """Classes lie behind the features, if there are any."""
-    return 1 if column.ndim > 1 else 0
+    """Classes lie behind the targets, and behind the features, if there are any."""
+    return 2 if column.ndim > 2 else 1
